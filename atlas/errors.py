@@ -1,0 +1,87 @@
+"""Every error this package raises on purpose.
+
+    AtlasError
+    ├── UsageError          a value or option that cannot be right
+    │   ├── IdError         text that spells no neuron
+    │   └── RecipeError     a wrong key or value in a recipe
+    ├── InputError          a file that is missing, of another kind or damaged
+    │   ├── GraphError      one attribution graph that cannot be read (it goes to `rejects`)
+    │   ├── SpaceMismatch   graphs of two feature spaces in one aggregation
+    │   ├── LabelFileError  a label file with the wrong columns
+    │   ├── StageError      a stats/, clusters/ or labels/ folder that is missing or damaged
+    │   └── AtlasFileError  a DuckDB file that is no atlas
+    ├── OutputError         an output that cannot be written (read-only, disk full, in use)
+    ├── CheckError          an atlas whose rows contradict each other
+    ├── QueryError          SQL that DuckDB refuses; its text is kept
+    └── MissingExtra        an optional dependency that this command needs
+
+A message is one line: what is wrong, what was given, what to do.
+"""
+
+from __future__ import annotations
+
+
+class AtlasError(Exception):
+    """Base of all errors raised on purpose; the message is fit for a user."""
+
+
+class UsageError(AtlasError):
+    """A value or option that cannot be right."""
+
+
+class IdError(UsageError, ValueError):
+    """Text that spells no neuron."""
+
+
+class RecipeError(UsageError):
+    """A wrong key or value in a recipe."""
+
+
+class InputError(AtlasError):
+    """A file that is missing, of another kind or damaged."""
+
+
+class GraphError(InputError):
+    """One attribution graph that cannot be read.
+
+    `reason` is a short fixed word (`bad_json`, `not_a_graph`, ...) that is counted in `rejects`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class SpaceMismatch(InputError):
+    """Graphs of two feature spaces in one aggregation."""
+
+
+class LabelFileError(InputError):
+    """A label file with the wrong columns."""
+
+
+class StageError(InputError):
+    """A stage folder (stats, clusters, labels) that is missing or damaged."""
+
+
+class AtlasFileError(InputError):
+    """A DuckDB file that is missing or is no atlas."""
+
+
+class OutputError(AtlasError):
+    """An output that cannot be written."""
+
+
+class CheckError(AtlasError):
+    """An atlas whose rows contradict each other."""
+
+
+class QueryError(AtlasError):
+    """SQL that DuckDB refuses."""
+
+
+class MissingExtra(AtlasError):
+    """An optional dependency that is not installed."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"{module} is not installed: pip install 'circuit-atlas[{extra}]'")

@@ -1,0 +1,106 @@
+"""One attribution graph in memory: what every reader produces and the aggregation takes.
+
+Arrays, not objects: a link is three numbers, its ends are row numbers of the node arrays.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+class NodeKind(IntEnum):
+    """What a node is, by the node table of its graph and never by the spelling of its id."""
+
+    NEURON = 0
+    TOKEN = 1
+    LOGIT = 2
+    ERROR = 3
+    OTHER = 4  # another unit type (attention features, ...): not aggregated, counted
+    OUT_OF_RANGE = 5  # layer or index does not fit the packed key: not aggregated, counted
+
+
+# Table that a link between two kinds belongs to; every other pair of kinds is dropped and counted.
+LINK_TABLES: dict[tuple[NodeKind, NodeKind], str] = {
+    (NodeKind.NEURON, NodeKind.NEURON): "edges",
+    (NodeKind.TOKEN, NodeKind.NEURON): "token_edges",
+    (NodeKind.NEURON, NodeKind.LOGIT): "logit_edges",
+    (NodeKind.TOKEN, NodeKind.LOGIT): "token_logit_edges",
+    (NodeKind.ERROR, NodeKind.NEURON): "error_mass",
+    (NodeKind.ERROR, NodeKind.LOGIT): "logit_error_mass",
+}
+
+
+class Space(NamedTuple):
+    """The feature space of a graph; statistics of two spaces never mix."""
+
+    model: str | None
+    transcoder_set: str | None
+    unit_type: str
+
+    def __str__(self) -> str:
+        return f"{self.model or 'unknown model'} / {self.transcoder_set or 'no transcoder set'} / {self.unit_type}"
+
+    @property
+    def method(self) -> str:
+        """How the links were computed: `relp` for neurons, `transcoder` for features."""
+        return "relp" if self.unit_type == "neuron" else "transcoder"
+
+
+@dataclass(frozen=True, slots=True)
+class GraphInfo:
+    """Where a graph came from; `path` is relative to the folder or archive it was found in."""
+
+    path: str
+    content_hash: str
+    size_bytes: int
+    dialect: str
+    space: Space
+    slug: str | None = None
+    prompt: str | None = None
+    prompt_tokens: list[str] | None = None
+    corpus_source: str | None = None
+    corpus_index: int | None = None
+    nodes_exceeded: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """The nodes of one graph, each id once. All arrays have shape (n_nodes,)."""
+
+    kind: NDArray[np.int8]
+    key: Ints  # packed neuron, token id, or the layer of an error node
+    position: NDArray[np.int32]  # token position, -1 where the file says none
+    activation: Floats  # NaN where the file says none
+    influence: Floats  # NaN where the file says none
+    probability: Floats  # of a logit, NaN elsewhere
+    text: list[str | None]  # token text of tokens and logits, clerp of neurons
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Links whose two ends are known nodes. All arrays have shape (n_links,)."""
+
+    source: Ints  # row of Nodes
+    target: Ints  # row of Nodes
+    weight: Floats  # finite
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """One attribution graph; `link_total` counts the links in the file, dropped ones included."""
+
+    info: GraphInfo
+    nodes: Nodes
+    links: Links
+    link_total: int
+    dropped_links: Counter[str] = field(default_factory=Counter)
+    node_oddities: Counter[str] = field(default_factory=Counter)

@@ -1,0 +1,56 @@
+"""Attribution graph files -> `Graph`: one module per dialect, detection in `dialects`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from atlas.errors import GraphError
+from atlas.graph import Graph, GraphInfo
+from atlas.graphs import torch_file
+from atlas.graphs.assemble import assemble
+from atlas.graphs.dialects import detect
+from atlas.graphs.files import Blob, Reject, Source, find_sources, read_blobs
+from atlas.graphs.raw import RawGraph, RawMetadata, decode
+
+__all__ = ["Blob", "Graph", "Reject", "Source", "find_sources", "parse_graph", "read_graphs"]
+
+
+def read_graphs(source: Source) -> Iterator[Graph | Reject]:
+    """The graphs of one file, or a `Reject` for each that cannot be read; never raises for a bad file."""
+    for item in read_blobs(source):
+        if isinstance(item, Reject):
+            yield item
+            continue
+        try:
+            yield parse_graph(item)
+        except GraphError as error:
+            yield Reject(item.path, error.reason, str(error), len(item.data))
+
+
+def parse_graph(blob: Blob) -> Graph:
+    """Read one whole graph; raises `GraphError` with its reason."""
+    content_hash = hashlib.sha256(blob.data).hexdigest()
+    if blob.path.endswith(".pt"):
+        return torch_file.read(blob.data, blob.path, content_hash)
+    raw, malformed = decode(blob.data)
+    dialect = detect(raw)
+    metadata = raw.metadata or RawMetadata()
+    info = GraphInfo(
+        path=blob.path,
+        content_hash=content_hash,
+        size_bytes=len(blob.data),
+        dialect=dialect.name,
+        space=dialect.space(metadata),
+        slug=metadata.slug,
+        prompt=metadata.prompt,
+        prompt_tokens=metadata.prompt_tokens,
+        corpus_source=metadata.source,
+        corpus_index=metadata.corpus_index if metadata.corpus_index is not None else metadata.sample_index,
+        nodes_exceeded=_nodes_exceeded(raw, metadata),
+    )
+    return assemble(raw, malformed, dialect, info)
+
+
+def _nodes_exceeded(raw: RawGraph, metadata: RawMetadata) -> bool | None:
+    return raw.nodes_exceeded if raw.nodes_exceeded is not None else metadata.nodes_exceeded

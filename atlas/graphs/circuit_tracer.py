@@ -1,0 +1,39 @@
+"""The circuit-tracer / Neuronpedia JSON dialect: transcoder feature graphs."""
+
+from __future__ import annotations
+
+from atlas.graph import NodeKind, Space
+from atlas.graphs.raw import RawMetadata
+
+# Per-layer transcoder features are written as "cross layer transcoder" too.
+KINDS = {
+    "cross layer transcoder": NodeKind.NEURON,
+    "per layer transcoder": NodeKind.NEURON,
+    "transcoder": NodeKind.NEURON,
+    "mlp reconstruction error": NodeKind.ERROR,
+    "error": NodeKind.ERROR,
+    "embedding": NodeKind.TOKEN,
+    "logit": NodeKind.LOGIT,
+}
+
+
+def space(metadata: RawMetadata) -> Space:
+    """Model and transcoder set; `scan` alone is the same for cross-layer and per-layer transcoders."""
+    scan = "+".join(metadata.scan) if isinstance(metadata.scan, list) else metadata.scan
+    return Space(scan, _transcoder_set(metadata), "feature")
+
+
+def _transcoder_set(metadata: RawMetadata) -> str | None:
+    info = metadata.info
+    if info is not None:
+        named = info.transcoder_set or info.neuronpedia_source_set
+        if named:
+            return named
+        if info.source_urls:
+            return info.source_urls[0]
+    return "+".join(metadata.transcoder_list) if metadata.transcoder_list else None
+
+
+def neuron_text(clerp: str) -> str | None:
+    """The label of a feature: the whole clerp, or None where it is blank."""
+    return clerp if clerp.strip() else None

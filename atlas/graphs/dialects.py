@@ -1,0 +1,81 @@
+"""What a file's dialect says of it: detection, feature space, and the meaning of a node type."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from atlas.errors import GraphError
+from atlas.graph import NodeKind, Space
+from atlas.graphs import circuit_tracer, relp
+from atlas.graphs.raw import RawGraph, RawMetadata
+
+
+class Dialect(NamedTuple):
+    """One way of writing graphs."""
+
+    name: str
+    kinds: Mapping[str, NodeKind]
+    space: Callable[[RawMetadata], Space]
+    neuron_text: Callable[[str], str | None]
+
+
+RELP_RAW = Dialect("relp-raw", relp.KINDS, relp.space, relp.neuron_text)
+RELP_VIEWER = RELP_RAW._replace(name="relp-viewer")
+CIRCUIT_TRACER = Dialect(
+    "circuit-tracer", circuit_tracer.KINDS, circuit_tracer.space, circuit_tracer.neuron_text
+)
+
+_UNITS = {
+    name: kinds
+    for name, kinds in (
+        ("neurons", {key for key, kind in relp.KINDS.items() if kind is NodeKind.NEURON}),
+        ("features", {key for key, kind in circuit_tracer.KINDS.items() if kind is NodeKind.NEURON}),
+    )
+}
+_LOGIT_TEXT = re.compile(r"(.*?)\s*\(?p=([0-9.eE+-]+)\)?\s*\Z", re.DOTALL)
+_PREFIX = re.compile(r"(?:Logit|Answer|Token|Output|output|Emb):? ?")
+
+
+def detect(raw: RawGraph) -> Dialect:
+    """The dialect of a graph, from its node types first and its ids last.
+
+    Raises `GraphError` where neurons and transcoder features stand in one graph.
+    """
+    types = {node.feature_type for node in raw.nodes if node.feature_type}
+    has_neurons, has_features = bool(types & _UNITS["neurons"]), bool(types & _UNITS["features"])
+    if has_neurons and has_features:
+        raise GraphError("mixed_units", "neurons and transcoder features in one graph")
+    slug = (raw.metadata.slug if raw.metadata else None) or ""
+    if has_neurons or (not has_features and (slug.startswith("relp-") or _relp_ids(raw))):
+        return RELP_VIEWER if any(node.isLogit is not None for node in raw.nodes) else RELP_RAW
+    return CIRCUIT_TRACER
+
+
+def _relp_ids(raw: RawGraph) -> bool:
+    """RelP writes logits as `L_token_position`; circuit-tracer never does."""
+    return any(node.node_id.startswith("L_") or node.isLogit is not None for node in raw.nodes)
+
+
+def token_text(clerp: str | None) -> tuple[str | None, float | None]:
+    """Token text and probability from a display label; there is no numeric field in RelP files.
+
+    >>> token_text('Output " rain" (p=0.281)')
+    (' rain', 0.281)
+    >>> token_text("Logit: Paris (p=0.9492)")
+    ('Paris', 0.9492)
+    >>> token_text("Answer: Paris p=0.95")
+    ('Paris', 0.95)
+    """
+    if not clerp:
+        return None, None
+    found = _LOGIT_TEXT.match(clerp)
+    text, number = (found[1], found[2]) if found else (clerp, None)
+    text = text[prefix.end() :] if (prefix := _PREFIX.match(text)) and prefix.end() < len(text) else text
+    if len(text) > 2 and text[0] == text[-1] == '"':
+        text = text[1:-1]
+    try:
+        return text or None, float(number) if number else None
+    except ValueError:
+        return text or None, None

@@ -1,0 +1,36 @@
+"""The RelP dialects, raw and viewer: neuron graphs of the earlier tool."""
+
+from __future__ import annotations
+
+import re
+
+from atlas.graph import NodeKind, Space
+from atlas.graphs.raw import RawMetadata
+
+KINDS = {
+    "mlp_neuron": NodeKind.NEURON,
+    "embedding": NodeKind.TOKEN,
+    "logit": NodeKind.LOGIT,
+    "error": NodeKind.ERROR,
+}
+
+# The raw and the viewer form of one graph name one model in two ways.
+_SAME_MODEL = {"llama-3.1-8b": "llama-3.1-8b-instruct"}
+_NEURON_LABEL = re.compile(r"L\d+/N\d+(?:: (.*))?\Z", re.DOTALL)
+
+
+def space(metadata: RawMetadata) -> Space:
+    """The model that `scan` names; RelP graphs have no transcoders."""
+    scan = metadata.scan if isinstance(metadata.scan, str) else None
+    return Space(_SAME_MODEL.get(scan, scan) if scan else None, None, "neuron")
+
+
+def neuron_text(clerp: str) -> str | None:
+    """The label behind `L10/N2427: `, or None where the clerp is the bare id.
+
+    >>> neuron_text("L10/N2427: plural nouns")
+    'plural nouns'
+    """
+    found = _NEURON_LABEL.match(clerp)
+    text = found[1] if found else clerp
+    return text if text and text.strip() else None

@@ -1,0 +1,141 @@
+"""Files written whole or not at all: locks, atomic replacement, hashes, Parquet and JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from atlas.errors import OutputError, StageError
+
+MANIFEST = "manifest.json"
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write one Parquet file, zstd; the same table gives the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, compression="zstd", use_dictionary=_repeating(table.schema), write_page_index=True)
+
+
+def _repeating(schema: pa.Schema) -> list[str]:
+    """Columns worth a dictionary: text repeats, numbers of an edge do not."""
+    return [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_dictionary(field.type)]
+
+
+def write_json(value: object, path: Path) -> None:
+    """Write one JSON file with sorted keys, so that equal values are equal bytes."""
+    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path, stage: str) -> dict[str, Any]:
+    """The manifest of a stage folder; raises `StageError` where it is missing or of another stage."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StageError(f"{folder} is no {stage} folder: it has no {MANIFEST}") from None
+    except (OSError, ValueError) as error:
+        raise StageError(f"{path} cannot be read ({error}); run the {stage} stage again") from error
+    found = manifest.get("stage") if isinstance(manifest, dict) else None
+    if found != stage:
+        raise StageError(f"{folder} holds stage {found!r}, not {stage!r}")
+    return dict(manifest)
+
+
+@contextlib.contextmanager
+def translated_os_errors(target: Path) -> Iterator[None]:
+    """Turn an operating system's refusal to write into one line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise write_error(target, error) from error
+
+
+def write_error(target: Path, error: BaseException) -> OutputError:
+    """The `OutputError` for a failed write of `target`."""
+    text = str(error)
+    code = getattr(error, "errno", None)
+    if code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text or "disk full" in text.lower():
+        return OutputError(f"disk full while writing {target}; free some space or choose another -o, then run it again")
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS) or "Read-only file system" in text:
+        return OutputError(f"{target} cannot be written ({os.strerror(code or errno.EROFS)}); choose another -o")
+    return OutputError(f"{target} cannot be written: {' '.join(text.split())}")
+
+
+@contextlib.contextmanager
+def only_writer(target: Path) -> Iterator[None]:
+    """Hold the lock beside `target`; raises `OutputError` where another process holds it."""
+    with translated_os_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = (target.parent / f".{target.name}.lock").open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(f"{target} is being written by another process; wait for it, or choose another -o") from None
+        yield
+
+
+@contextlib.contextmanager
+def replaced_folder(target: Path, stage: str) -> Iterator[Path]:
+    """A new folder that takes the place of `target` when the block ends well, and vanishes when it does not.
+
+    Raises `OutputError` where `target` holds something else than this stage, so that a mistyped -o
+    never removes somebody's files.
+    """
+    with only_writer(target):
+        _refuse_foreign(target, stage)
+        fresh = target.parent / f".{target.name}.new"
+        with translated_os_errors(target):
+            _recover(target)
+            fresh.mkdir()
+        try:
+            with translated_os_errors(target):
+                yield fresh
+                _swap(fresh, target)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _refuse_foreign(target: Path, stage: str) -> None:
+    if target.is_file():
+        raise OutputError(f"{target} is a file; -o names a folder for {stage}")
+    if target.is_dir() and any(target.iterdir()):
+        try:
+            read_manifest(target, stage)
+        except StageError:
+            raise OutputError(f"{target} is not empty and holds no {stage}; choose another -o") from None
+
+
+def _recover(target: Path) -> None:
+    """Remove what a killed run left; where it died between the two renames, the old folder comes back."""
+    old = target.parent / f".{target.name}.old"
+    if old.is_dir() and not target.exists():
+        old.rename(target)
+    for rest in (old, target.parent / f".{target.name}.new"):
+        if rest.exists():
+            shutil.rmtree(rest)
+
+
+def _swap(fresh: Path, target: Path) -> None:
+    old = target.parent / f".{target.name}.old"
+    if target.exists():
+        target.rename(old)
+    fresh.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
