@@ -1,0 +1,7 @@
+"""Observations -> edge statistics: kernel (torch), merge, engine."""
+
+from __future__ import annotations
+
+from atlas.aggregate.engine import Aggregator, Summary
+
+__all__ = ["Aggregator", "Summary"]
