@@ -1,0 +1,164 @@
+"""Parquet datasets of the stages -> one DuckDB file, built beside the target, checked, then renamed."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from atlas import __version__
+from atlas.database.check import run_checks
+from atlas.database.connect import SCHEMA_VERSION
+from atlas.database.inputs import Inputs, attach_inputs
+from atlas.database.scripts import Script, script, scripts
+from atlas.errors import AtlasError, CheckError, InputError
+from atlas.storage import only_writer, read_manifest, translated_os_errors, write_error
+
+# DuckDB 1.2 and later open the file.
+STORAGE_VERSION = "v1.2.0"
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """The atlas that was built."""
+
+    path: Path
+    counts: dict[str, int]
+    seconds: float
+    size_bytes: int
+
+
+def build_database(out: Path, inputs: Inputs, *, report: Report = lambda step: None) -> BuildResult:
+    """Build an atlas file; readers see the old file or the whole new one.
+
+    `report` is told the name of each step. Raises `StageError`, `UsageError`, `OutputError`, and
+    `CheckError` where the rows contradict each other (no file is written then).
+    """
+    started = time.monotonic()
+    with only_writer(out):
+        fresh = out.parent / f".{out.name}.new"
+        _remove(fresh)
+        try:
+            counts = _write(fresh, inputs, report)
+            with translated_os_errors(out):
+                size = fresh.stat().st_size
+                os.replace(fresh, out)
+        except duckdb.Error as error:
+            raise _translated(out, error) from error
+        finally:
+            _remove(fresh)
+    return BuildResult(out, counts, time.monotonic() - started, size)
+
+
+def _translated(out: Path, error: duckdb.Error) -> AtlasError:
+    text = " ".join(str(error).split())
+    if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException | duckdb.FatalException):
+        return write_error(out, error)
+    return InputError(f"{out} was not built, the inputs do not fit together: {text[:400]}")
+
+
+def _remove(path: Path) -> None:
+    for rest in (path, path.with_name(path.name + ".wal")):
+        rest.unlink(missing_ok=True)
+
+
+def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
+    # Spill beside the target: that is where the disk space is known to be wanted.
+    with duckdb.connect(config={"temp_directory": str(fresh.parent / f"{fresh.name}.tmp")}) as con:
+        report("reading stages")
+        attach_inputs(con, inputs, _facts(inputs))
+        target = str(fresh).replace("'", "''")
+        con.execute(f"ATTACH '{target}' AS atlas (STORAGE_VERSION '{STORAGE_VERSION}')")
+        con.execute("USE atlas")
+        con.execute(script("schema"))
+        report("writing tables")
+        con.execute(script("load"))
+        report("writing views")
+        views, macros = scripts("views"), scripts("macros")
+        for item in [*views, *macros]:
+            con.execute(item.sql)
+        _comment(con, views, macros)
+        _fill_help(con, views, macros)
+        report("checking")
+        _require_checks(con)
+        counts = {key: int(value) for key, value in _totals(con)}
+        con.execute("USE memory")
+        con.execute("DETACH atlas")
+    return counts
+
+
+def _facts(inputs: Inputs) -> dict[str, str]:
+    """Metadata that is known before the tables are."""
+    manifest = read_manifest(inputs.stats, "stats")
+    space = manifest["space"]
+    facts = {
+        "atlas_schema": SCHEMA_VERSION,
+        "tool": "circuit-atlas",
+        "tool_version": __version__,
+        "duckdb_version": duckdb.__version__,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "model": space["model"],
+        "transcoder_set": space["transcoder_set"],
+        "unit_type": space["unit_type"],
+        "method": manifest["method"],
+        "graph_inputs": ", ".join(manifest["inputs"]),
+        "min_edge_count": inputs.min_count,
+        **inputs.metadata,
+    }
+    return {key: str(value) for key, value in facts.items() if value is not None}
+
+
+def _comment(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list[Script]) -> None:
+    """Comment views and macros from their headers, and every column that its own file leaves bare.
+
+    Such a column means what the first column of that name in schema.sql means.
+    """
+    for item in views:
+        con.execute(f"COMMENT ON VIEW {item.name} IS {_quoted(item.doc)}")
+    for item in macros:
+        con.execute(f'COMMENT ON MACRO TABLE "{item.name}" IS {_quoted(item.doc)}')
+    columns = con.execute(
+        "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE database_name = 'atlas' AND NOT internal "
+        "ORDER BY table_oid, column_index"
+    ).fetchall()
+    words: dict[str, str] = {}
+    for _, column, comment in columns:
+        if comment is not None:
+            words.setdefault(column, comment)
+    for table, column, comment in columns:
+        if comment is None:
+            con.execute(f'COMMENT ON COLUMN "{table}"."{column}" IS {_quoted(words[column])}')
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _fill_help(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list[Script]) -> None:
+    """List every table, view and macro, with examples that name things of this atlas."""
+    names = con.execute(script("examples"))
+    columns = [column[0] for column in names.description or ()]
+    found = {column: str(value).replace("'", "''") for column, value in zip(columns, names.fetchall()[0], strict=True)}
+    tables = con.execute("SELECT table_name, comment FROM duckdb_tables() WHERE database_name = 'atlas' ORDER BY table_oid")
+    rows = [(item.name, "view", item.doc, item.example) for item in views]
+    rows += [(item.name, "macro", item.doc, item.example) for item in macros]
+    rows = [(name, kind, doc, example and example.format_map(found)) for name, kind, doc, example in rows]
+    rows += [(name, "table", comment, f"FROM {name} LIMIT 5;") for name, comment in tables.fetchall()]
+    con.executemany("INSERT INTO help VALUES (?, ?, ?, ?)", rows)
+
+
+def _require_checks(con: duckdb.DuckDBPyConnection) -> None:
+    failed = [result.describe() for result in run_checks(con) if not result.passed]
+    if failed:
+        raise CheckError(f"the inputs contradict each other, nothing was written: {' | '.join(failed)}")
+
+
+def _totals(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    sql = "SELECT key, value FROM metadata WHERE try_cast(value AS BIGINT) IS NOT NULL AND key SIMILAR TO $keys ORDER BY key"
+    return con.execute(sql, {"keys": "(total|labels|links|labelled|clustered|rejected)_.*"}).fetchall()

@@ -1,0 +1,57 @@
+"""Checks of an atlas: every file of sql/checks selects rows that must not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from atlas.database.scripts import scripts
+
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check found: how many rows that must not exist, and the first of them."""
+
+    name: str
+    doc: str
+    row_count: int
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+    problem: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is no such row and the check could be run."""
+        return self.row_count == 0 and self.problem is None
+
+    def describe(self) -> str:
+        """One line: the name, how many rows, and the first of them by column."""
+        if self.problem is not None:
+            return f"{self.name}: could not run: {self.problem}"
+        shown = "; ".join(
+            ", ".join(f"{column} {value}" for column, value in zip(self.columns, row, strict=True)) for row in self.rows
+        )
+        more = f"; and {self.row_count - len(self.rows)} more" if self.row_count > len(self.rows) else ""
+        return f"{self.name}: {self.row_count} row{'s' if self.row_count != 1 else ''}: {shown}{more}"
+
+
+def run_checks(con: duckdb.DuckDBPyConnection) -> Iterator[CheckResult]:
+    """Run every check; a check that an older or damaged file cannot answer is a result with a problem."""
+    for check in scripts("checks"):
+        try:
+            cursor = con.execute(check.sql)
+            columns = [column[0] for column in cursor.description or ()]
+            rows = cursor.fetchmany(SHOWN)
+            count = len(rows)
+            while more := cursor.fetchmany(10_000):
+                count += len(more)
+        except duckdb.Error as error:
+            problem = " ".join(str(error).split())[:300]
+            yield CheckResult(check.name, check.doc, 0, [], [], problem)
+        else:
+            yield CheckResult(check.name, check.doc, count, columns, rows)

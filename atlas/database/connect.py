@@ -1,0 +1,41 @@
+"""Opens an atlas file read-only, with everything outside the file out of reach."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+import duckdb
+
+from atlas.errors import AtlasFileError
+
+# Raised when a table or column changes its meaning; readers of this version know it.
+SCHEMA_VERSION = "1"
+TABLES = ("neurons", "edges", "clusters", "metadata")
+
+
+def open_atlas(path: str | PathLike[str]) -> duckdb.DuckDBPyConnection:
+    """A read-only connection without external access; raises `AtlasFileError` where `path` is no atlas."""
+    file = Path(path)
+    if not file.is_file():
+        raise AtlasFileError(f"{file} does not exist; build it with: atlas build RECIPE -o {file}")
+    try:
+        con = duckdb.connect(str(file), read_only=True, config={"enable_external_access": False})
+    except duckdb.Error as error:
+        raise AtlasFileError(f"{file} cannot be opened: {_first_line(error)}") from error
+    try:
+        found = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        missing = [name for name in TABLES if name not in found]
+        if missing:
+            raise AtlasFileError(f"{file} is a DuckDB file but no atlas: it has no table {', '.join(missing)}")
+    except duckdb.Error as error:
+        con.close()
+        raise AtlasFileError(f"{file} is damaged: {_first_line(error)}") from error
+    except AtlasFileError:
+        con.close()
+        raise
+    return con
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).strip().splitlines()[0][:300]

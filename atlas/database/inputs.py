@@ -1,0 +1,93 @@
+"""The catalog `input`: the Parquet datasets of the stages as views, under the names that load.sql reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from atlas.errors import UsageError
+from atlas.schema import DATASETS, Dataset, datasets_of, require
+from atlas.storage import read_manifest
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What an atlas is built from: one stats folder, any number of clusterings, labels or none."""
+
+    stats: Path
+    clusters: Sequence[Path] = ()
+    labels: Path | None = None
+    primary: str | None = None  # name of the clustering that `neurons` shows; the first where None
+    min_count: int = 1
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    other_sources: Sequence[tuple[str, str, int | None, str | None]] = ()  # path, role, size, hash
+
+
+def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapping[str, str]) -> None:
+    """Attach the catalog `input` and fill it.
+
+    Raises `StageError` for a folder that is missing or damaged, `UsageError` for a clustering name
+    that there is not or is there twice.
+    """
+    con.execute("ATTACH ':memory:' AS input")
+    space = read_manifest(inputs.stats, "stats")["space"]
+    for dataset in datasets_of("stats"):
+        _view(con, dataset.name, require(inputs.stats, dataset))
+    if inputs.labels is not None:
+        read_manifest(inputs.labels, "labels")
+    for dataset in datasets_of("labels"):
+        if inputs.labels is not None:
+            _view(con, dataset.name, require(inputs.labels, dataset))
+        else:
+            _table(con, dataset.name, dataset.empty())
+    _clusterings(con, inputs)
+    parameters = {"min_count": [inputs.min_count], "unit_type": [space["unit_type"]]}
+    _table(con, "parameters", pa.table(parameters))
+    _table(con, "metadata", pa.table({"key": list(metadata), "value": [str(value) for value in metadata.values()]}))
+    schema = pa.schema([("path", pa.string()), ("role", pa.string()), ("size_bytes", pa.int64()), ("content_hash", pa.string())])
+    columns = list(zip(*inputs.other_sources, strict=True)) or [()] * len(schema)
+    _table(con, "other_sources", pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema))
+
+
+def _clusterings(con: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
+    names: list[str] = []
+    tables: dict[str, list[pa.Table]] = {dataset.name: [] for dataset in datasets_of("clusters")}
+    for folder in inputs.clusters:
+        read_manifest(folder, "clusters")
+        name = pq.read_table(require(folder, DATASETS["clusters.clusterings"]))["name"][0].as_py()
+        if name in names:
+            raise UsageError(f"two clusterings are called {name!r}; give one of them another name")
+        names.append(name)
+        for dataset in datasets_of("clusters"):
+            table = pq.read_table(require(folder, dataset)).select(dataset.schema.names)
+            tables[dataset.name].append(table.append_column("clustering", pa.array([name] * len(table), pa.string())))
+    if inputs.primary is not None and inputs.primary not in names:
+        raise UsageError(f"no clustering is called {inputs.primary!r}; there are {', '.join(names) or 'none'}")
+    primary = inputs.primary or (names[0] if names else None)
+    for dataset in datasets_of("clusters"):
+        joined = pa.concat_tables([_named(dataset).empty_table(), *tables[dataset.name]])
+        if dataset.name == "clusterings":
+            flags = [name == primary for name in joined["clustering"].to_pylist()]
+            joined = joined.append_column("is_primary", pa.array(flags, pa.bool_()))
+        _table(con, dataset.name, joined)
+
+
+def _named(dataset: Dataset) -> pa.Schema:
+    return dataset.schema.append(pa.field("clustering", pa.string()))
+
+
+def _view(con: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
+    pattern = str(path / "*.parquet") if path.is_dir() else str(path)
+    # A view cannot have parameters, so the path is quoted here.
+    con.execute(f"CREATE VIEW input.{name} AS FROM read_parquet('{pattern.replace(chr(39), chr(39) * 2)}')")
+
+
+def _table(con: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
+    con.register("incoming", table)
+    con.execute(f"CREATE TABLE input.{name} AS FROM incoming")
+    con.unregister("incoming")

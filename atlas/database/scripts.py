@@ -1,0 +1,66 @@
+"""SQL files and what their header comments say: description, example, parameters.
+
+A header is the block of `--` lines on top. Its sentences are the documentation of the view, macro,
+check or query; `-- Example: ...` is SQL to paste; `-- $name TYPE [required]: ...` declares a parameter.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from atlas import resources
+
+_PARAMETER = re.compile(r"\$(\w+) (\w+)( required)?: (.+)")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A named parameter of a query."""
+
+    name: str
+    type: str
+    required: bool
+    doc: str
+
+
+@dataclass(frozen=True)
+class Script:
+    """One SQL file."""
+
+    name: str
+    sql: str
+    doc: str
+    example: str | None
+    parameters: tuple[Parameter, ...]
+
+
+def read_script(path: Path) -> Script:
+    """Read one SQL file and its header."""
+    sql = path.read_text(encoding="utf-8")
+    sentences: list[str] = []
+    parameters: list[Parameter] = []
+    example = None
+    for line in sql.splitlines():
+        if not line.startswith("--"):
+            break
+        text = line.removeprefix("--").strip()
+        if text.startswith("Example:"):
+            example = text.removeprefix("Example:").strip()
+        elif found := _PARAMETER.match(text):
+            parameters.append(Parameter(found[1], found[2], bool(found[3]), found[4]))
+        elif text:
+            sentences.append(text)
+    return Script(path.stem, sql, " ".join(sentences), example, tuple(parameters))
+
+
+def scripts(kind: str) -> list[Script]:
+    """All files of `sql/views`, `sql/macros`, `sql/checks` (`kind`) or of `queries`, by name."""
+    folder = resources.folder("queries") if kind == "queries" else resources.folder("sql") / kind
+    return [read_script(path) for path in sorted(folder.glob("*.sql"))]
+
+
+def script(name: str) -> str:
+    """The text of `sql/NAME.sql`."""
+    return (resources.folder("sql") / f"{name}.sql").read_text(encoding="utf-8")

@@ -1,0 +1,177 @@
+"""Label files -> labels: every label of every neuron, ranked by a stated precedence."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from atlas import __version__
+from atlas.errors import IdError, LabelFileError
+from atlas.ids import NeuronId
+from atlas.labels.files import Row, read_rows
+from atlas.labels.precedence import JUNK, KINDS, Precedence, ranked
+from atlas.schema import DATASETS, VERSION
+from atlas.storage import MANIFEST, replaced_folder, sha256_of, write_json, write_parquet
+
+__all__ = ["JUNK", "KINDS", "LabelFile", "LabelFileResult", "Precedence", "import_labels"]
+
+_INDEX_KEYS = ("neuron", "feature", "index", "neuron_idx", "feature_index")
+_ID_KEYS = ("neuron_id", "id")
+_TEXT_KEYS = ("label", "text")
+_TEXT_COLUMNS = ("kind", "description", "source", "model", "confidence", "interpretability", "type")
+_NUMBER_COLUMNS = ("score", "num_exemplars", "max_activation")
+_NEEDED = "layer and neuron (or feature, index) or neuron_id, and label (or text)"
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """One file of labels and what to assume where its rows do not say."""
+
+    path: Path
+    source: str | None = None
+    kind: str | None = None
+    model: str | None = None
+
+
+@dataclass
+class LabelFileResult:
+    """What became of the rows of one label file; kept = labels with a rank, all others are counted."""
+
+    path: str
+    row_count: int = 0
+    kept_count: int = 0
+    junk_count: int = 0
+    malformed: Counter[str] = field(default_factory=Counter)
+
+
+def import_labels(files: Sequence[LabelFile], out: Path, precedence: Precedence | None = None) -> list[LabelFileResult]:
+    """Read label files and write a labels folder.
+
+    Raises `LabelFileError` where a file is of another kind or has the wrong columns, `UsageError` for
+    a kind that there is not, `OutputError`.
+    """
+    order = (precedence or Precedence()).checked()
+    columns: dict[str, list[Any]] = {name: [] for name in DATASETS["labels.labels"].schema.names}
+    results = [_read_file(file, columns, order) for file in files]
+    schema = DATASETS["labels.labels"]
+    frame = pl.from_arrow(schema.table(columns))
+    assert isinstance(frame, pl.DataFrame)
+    table = ranked(frame, order)
+    with replaced_folder(out, "labels") as folder:
+        write_parquet(table.to_arrow().cast(schema.schema), schema.path(folder))
+        files_table = DATASETS["labels.label_files"]
+        write_parquet(files_table.table(_file_columns(files, results)), files_table.path(folder))
+        write_json(_manifest(order, results), folder / MANIFEST)
+    return results
+
+
+def _read_file(file: LabelFile, columns: dict[str, list[Any]], order: Precedence) -> LabelFileResult:
+    result = LabelFileResult(file.path.name)
+    keys: list[str] = []
+    for row in read_rows(file.path):
+        result.row_count += 1
+        keys = keys or sorted(row or ())
+        label, reason = _label(row, file)
+        if label is None:
+            result.malformed[reason] += 1
+            continue
+        label["is_junk"] = order.is_junk(label["text"])
+        label["rank"] = None
+        label["file"] = result.path
+        for name, values in columns.items():
+            values.append(label[name])
+        result.junk_count += label["is_junk"]
+        result.kept_count += not label["is_junk"]
+    if result.row_count and not result.kept_count + result.junk_count:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in result.malformed.items())
+        raise LabelFileError(
+            f"{file.path} holds no label ({reasons}): it has the columns {', '.join(keys)[:200] or 'of no table'}; needed are {_NEEDED}"
+        )
+    return result
+
+
+def _label(row: Row | None, file: LabelFile) -> tuple[dict[str, Any] | None, str]:
+    """The label that a row spells, or None and the reason why it spells none."""
+    if row is None:
+        return None, "bad_row"
+    if not any(key in row for key in _TEXT_KEYS):
+        return None, "no_label_column"
+    try:
+        neuron = _neuron(row)
+    except IdError:
+        return None, "out_of_range"
+    except (KeyError, TypeError, ValueError):
+        return None, "no_neuron"
+    label: dict[str, Any] = {"layer": neuron.layer, "neuron": neuron.neuron, "text": _text(_first(row, _TEXT_KEYS))}
+    defaults = {"kind": file.kind, "source": file.source or file.path.name.split(".")[0], "model": file.model}
+    for name in _TEXT_COLUMNS:
+        label[name] = _text(row.get(name)) or defaults.get(name)
+    if label["kind"] is not None and label["kind"] not in KINDS:
+        return None, "unknown_kind"
+    for name in _NUMBER_COLUMNS:
+        label[name] = _number(row.get(name))
+    label["num_exemplars"] = None if label["num_exemplars"] is None else int(label["num_exemplars"])
+    return label, ""
+
+
+def _neuron(row: Row) -> NeuronId:
+    if "layer" in row:
+        layer, index = row["layer"], _first(row, _INDEX_KEYS)
+        if isinstance(layer, str):
+            layer = layer.removeprefix("L")
+        return NeuronId.checked(_whole(layer), _whole(index))
+    return NeuronId.parse(str(row[next(key for key in _ID_KEYS if key in row)]) if any(k in row for k in _ID_KEYS) else "")
+
+
+def _whole(value: Any) -> int:
+    number = float(value)
+    if not number.is_integer():
+        raise ValueError(value)
+    return int(number)
+
+
+def _first(row: Row, keys: Sequence[str]) -> Any:
+    return next((row[key] for key in keys if row.get(key) is not None), None)
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, dict | list):
+        return None
+    return str(value).strip() or None
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) and abs(number) < 2**31 else None
+
+
+def _file_columns(files: Sequence[LabelFile], results: Sequence[LabelFileResult]) -> dict[str, list[Any]]:
+    return {
+        "path": [result.path for result in results],
+        "size_bytes": [_content(file.path).stat().st_size for file in files],
+        "content_hash": [sha256_of(_content(file.path)) for file in files],
+        "row_count": [result.row_count for result in results],
+        "kept_count": [result.kept_count for result in results],
+        "junk_count": [result.junk_count for result in results],
+        "malformed_count": [result.malformed.total() for result in results],
+    }
+
+
+def _content(path: Path) -> Path:
+    """The file itself, or the one file of a stats folder that is read."""
+    return DATASETS["stats.graph_labels"].path(path) if path.is_dir() else path
+
+
+def _manifest(order: Precedence, results: Sequence[LabelFileResult]) -> dict[str, Any]:
+    files = [{"path": r.path, "rows": r.row_count, "kept": r.kept_count, "junk": r.junk_count, "malformed": dict(r.malformed)} for r in results]
+    precedence = {"sources": list(order.sources), "kinds": list(order.kinds), "junk": list(order.junk)}
+    return {"stage": "labels", "version": VERSION, "tool_version": __version__, "precedence": precedence, "files": files}

@@ -1,0 +1,99 @@
+"""Label files (JSONL, CSV, TSV, Parquet) and the labels inside stats -> rows as plain dictionaries."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from atlas.errors import LabelFileError
+from atlas.schema import DATASETS, require
+from atlas.storage import MANIFEST
+
+Row = dict[str, Any]
+_KINDS = ".jsonl, .csv, .tsv (each also .gz), .parquet or a stats folder"
+# csv refuses longer fields by itself; JSON lines are held to the same bound.
+_MAX_LINE = 2**24
+
+
+def read_rows(path: Path) -> Iterator[Row | None]:
+    """Every row of a label file with lower-case keys; None for a row that is no row.
+
+    Raises `LabelFileError` where the file is of another kind or cannot be read.
+    """
+    if not path.exists():
+        raise LabelFileError(f"label file {path} does not exist")
+    if path.is_dir():
+        yield from _stats_rows(path)
+        return
+    name = path.name.removesuffix(".gz")
+    reader = {".jsonl": _jsonl_rows, ".ndjson": _jsonl_rows, ".csv": _csv_rows, ".tsv": _csv_rows, ".parquet": _parquet_rows}
+    read = reader.get(Path(name).suffix)
+    if read is None:
+        raise LabelFileError(f"{path} is no label file; give {_KINDS}")
+    try:
+        yield from read(path)
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, pa.ArrowInvalid) as error:
+        raise LabelFileError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+
+
+def _jsonl_rows(path: Path) -> Iterator[Row | None]:
+    with _opened(path) as stream:
+        while line := stream.readline(_MAX_LINE + 1):
+            if len(line) > _MAX_LINE:
+                raise LabelFileError(f"{path} has a line of more than {_MAX_LINE // 2**20} MiB")
+            if line.strip():
+                yield _json_row(line)
+
+
+def _json_row(line: bytes) -> Row | None:
+    try:
+        value = msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+    return {str(key).lower(): item for key, item in value.items()} if isinstance(value, dict) else None
+
+
+def _csv_rows(path: Path) -> Iterator[Row | None]:
+    delimiter = "\t" if path.name.removesuffix(".gz").endswith(".tsv") else ","
+    with _opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream, delimiter=delimiter)
+        for row in reader:
+            # Too few or too many fields: the columns of this row are not to be trusted.
+            if None in row or None in row.values():
+                yield None
+            else:
+                yield {key.strip().lower(): value if value != "" else None for key, value in row.items()}
+
+
+def _parquet_rows(path: Path) -> Iterator[Row | None]:
+    with pq.ParquetFile(path) as parquet:
+        for batch in parquet.iter_batches():
+            for row in batch.to_pylist():
+                yield {key.lower(): value for key, value in row.items()}
+
+
+def _stats_rows(folder: Path) -> Iterator[Row | None]:
+    """The texts that graph files carry (clerp); the relabel tool wrote output and input label into one."""
+    if not (folder / MANIFEST).is_file():
+        raise LabelFileError(f"{folder} is no stats folder; give {_KINDS}")
+    path = require(folder, DATASETS["stats.graph_labels"])
+    for row in pq.read_table(path).to_pylist():
+        common = {"layer": row["layer"], "neuron": row["neuron"], "source": "graphs", "score": float(row["graph_count"])}
+        text, separator, fires = row["text"].partition(" | fires: ")
+        if separator:
+            yield {**common, "label": text, "kind": "output"}
+            yield {**common, "label": fires, "kind": "input"}
+        else:
+            yield {**common, "label": text}

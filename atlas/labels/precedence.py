@@ -1,0 +1,64 @@
+"""Which label of a neuron is shown: the only place that orders labels.
+
+Order of comparison: source (as listed by the recipe, the others after them in order of import),
+kind, confidence, score (higher first), order of import. Scores of two sources are never compared.
+Junk is kept and never ranked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from atlas.errors import UsageError
+
+KINDS = ("output", "input", "activation+", "activation-")
+# Texts that earlier labelers wrote where they had nothing to say.
+JUNK = ("", "uninterpretable", "uninterpretable-routing", "uninterpretable-trigger", "unknown")
+_CONFIDENCE = ("human", "verified", "high", "medium", "llm-auto", "low", "unknown")
+
+
+@dataclass(frozen=True)
+class Precedence:
+    """How labels are ordered. A label without a kind stands after `output` and before the others."""
+
+    sources: Sequence[str] = ()
+    kinds: Sequence[str] = KINDS
+    junk: Sequence[str] = JUNK
+
+    def checked(self) -> Precedence:
+        """The precedence; raises `UsageError` naming a kind that there is not."""
+        wrong = [kind for kind in self.kinds if kind not in KINDS]
+        if wrong:
+            raise UsageError(f"unknown label kind {', '.join(map(repr, wrong))}; there are {', '.join(KINDS)}")
+        return self
+
+    def is_junk(self, text: str | None) -> bool:
+        """Whether a text says nothing."""
+        return text is None or text.strip().casefold() in {word.casefold() for word in ("", *self.junk)}
+
+
+def ranked(labels: pl.DataFrame, precedence: Precedence) -> pl.DataFrame:
+    """The labels sorted by neuron and rank; rank 1 is the one to show, junk comes last without a rank.
+
+    `labels` has the columns of the labels dataset in order of import.
+    """
+    kinds: dict[str | None, int] = {kind: 2 * place for place, kind in enumerate(precedence.kinds)}
+    imported = labels["source"].unique(maintain_order=True).to_list()
+    sources = {source: place for place, source in enumerate(dict.fromkeys([*precedence.sources, *imported]))}
+    confidence = {word: place for place, word in enumerate(_CONFIDENCE)}
+
+    def place(column: str, order: dict[str, int], otherwise: int) -> pl.Expr:
+        return pl.col(column).replace_strict(order, default=otherwise, return_dtype=pl.Int32)
+
+    ordered = labels.with_row_index("_order").with_columns(
+        _source=place("source", sources, len(sources)),
+        _kind=place("kind", {kind: rank for kind, rank in kinds.items() if kind is not None}, 1),
+        _confidence=place("confidence", confidence, len(confidence)),
+        _score=-pl.col("score").fill_null(float("-inf")),
+    )
+    ordered = ordered.sort("layer", "neuron", "is_junk", "_source", "_kind", "_confidence", "_score", "_order")
+    position = pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("layer", "neuron")
+    return ordered.with_columns(rank=pl.when(pl.col("is_junk")).then(None).otherwise(position)).select(labels.columns)

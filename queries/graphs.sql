@@ -1,0 +1,17 @@
+-- Graphs in which a neuron is a node, with the prompt and the token positions; strongest activation first.
+--
+-- $layer INTEGER required: layer of the neuron
+-- $neuron INTEGER required: index of the neuron
+-- $limit BIGINT: at most this many rows
+SELECT
+    graph_id,
+    path,
+    prompt,
+    positions,
+    tokens,
+    activation_max,
+    influence_min,
+    influence_max
+FROM graphs_of($layer, $neuron)
+ORDER BY activation_max DESC NULLS LAST, graph_id
+LIMIT $limit

@@ -1,0 +1,18 @@
+-- Every label of one neuron, the one shown first, junk last.
+--
+-- $layer INTEGER required: layer of the neuron
+-- $neuron INTEGER required: index of the neuron
+SELECT
+    rank,
+    kind,
+    text,
+    description,
+    source,
+    model,
+    confidence,
+    score,
+    is_junk,
+    file
+FROM labels
+WHERE layer = $layer AND neuron = $neuron
+ORDER BY rank NULLS LAST, file, text

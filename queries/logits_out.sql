@@ -1,0 +1,17 @@
+-- Output tokens that a neuron pushes up or down, strongest mean absolute weight first.
+--
+-- $layer INTEGER required: layer of the neuron
+-- $neuron INTEGER required: index of the neuron
+-- $limit BIGINT: at most this many rows
+SELECT
+    token_id,
+    token,
+    count,
+    graph_count,
+    mean_weight,
+    mean_abs_weight,
+    weight_min,
+    weight_max
+FROM logits_out($layer, $neuron)
+ORDER BY mean_abs_weight DESC, token_id
+LIMIT $limit

@@ -1,0 +1,25 @@
+-- One neuron: its row of the neurons table.
+--
+-- $layer INTEGER required: layer of the neuron
+-- $neuron INTEGER required: index of the neuron
+SELECT
+    layer,
+    neuron,
+    neuron_id,
+    unit_type,
+    label,
+    description,
+    input_label,
+    output_label,
+    appearance_count,
+    node_count,
+    in_degree,
+    out_degree,
+    max_activation,
+    mean_activation,
+    mean_influence,
+    cluster_path,
+    infomap_flow
+FROM neurons
+WHERE layer = $layer AND neuron = $neuron
+ORDER BY layer, neuron

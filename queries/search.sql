@@ -1,0 +1,17 @@
+-- Neurons by label text, over every label of every kind; letter case and wildcards have no meaning. Best match first.
+--
+-- $words VARCHAR required: text to look for
+-- $limit BIGINT: at most this many rows
+SELECT
+    layer,
+    neuron,
+    text,
+    kind,
+    source,
+    cluster_path,
+    appearance_count,
+    max_activation,
+    match_rank
+FROM search($words)
+ORDER BY match_rank, appearance_count DESC, layer, neuron, text, source
+LIMIT $limit

@@ -1,0 +1,17 @@
+-- Input tokens that drive a neuron, strongest mean absolute weight first.
+--
+-- $layer INTEGER required: layer of the neuron
+-- $neuron INTEGER required: index of the neuron
+-- $limit BIGINT: at most this many rows
+SELECT
+    token_id,
+    token,
+    count,
+    graph_count,
+    mean_weight,
+    mean_abs_weight,
+    weight_min,
+    weight_max
+FROM tokens_in($layer, $neuron)
+ORDER BY mean_abs_weight DESC, token_id
+LIMIT $limit

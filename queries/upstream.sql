@@ -1,0 +1,25 @@
+-- Neurons that drive a neuron (upstream of it), strongest mean absolute weight first.
+--
+-- $layer INTEGER required: layer of the neuron
+-- $neuron INTEGER required: index of the neuron
+-- $min_graphs INTEGER: only edges seen in at least this many graphs
+-- $limit BIGINT: at most this many rows
+SELECT
+    layer,
+    neuron,
+    label,
+    cluster_path,
+    count,
+    graph_count,
+    frequency,
+    positive_share,
+    mean_weight,
+    mean_abs_weight,
+    std_weight,
+    weight_min,
+    weight_max,
+    method
+FROM upstream($layer, $neuron)
+WHERE graph_count >= coalesce($min_graphs, 1)
+ORDER BY mean_abs_weight DESC, layer, neuron
+LIMIT $limit

@@ -1,0 +1,17 @@
+-- Edges in more graphs than their source or their links allow, or with more positive links than links.
+SELECT
+    e.src_layer,
+    e.src_neuron,
+    e.tgt_layer,
+    e.tgt_neuron,
+    e.count,
+    e.graph_count,
+    e.positive_count,
+    s.appearance_count AS src_graphs
+FROM edges AS e
+JOIN neurons AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
+WHERE e.count < 1
+    OR e.graph_count NOT BETWEEN 1 AND e.count
+    OR e.positive_count NOT BETWEEN 0 AND e.count
+    OR e.graph_count > s.appearance_count
+ORDER BY ALL;

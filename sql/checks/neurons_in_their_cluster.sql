@@ -1,0 +1,14 @@
+-- Neurons whose cluster_path is not the one of the primary clustering, or clustered neurons that are missing.
+SELECT
+    layer,
+    neuron,
+    n.cluster_path,
+    m.cluster_path AS clustering_says
+FROM neurons AS n
+FULL JOIN (
+    SELECT layer, neuron, cluster_path
+    FROM cluster_members
+    WHERE clustering = (SELECT clustering FROM clusterings WHERE is_primary)
+) AS m USING (layer, neuron)
+WHERE n.cluster_path IS DISTINCT FROM m.cluster_path
+ORDER BY ALL;

@@ -1,0 +1,16 @@
+-- Neurons whose appearance_count or node_count is not what neuron_graphs adds up to.
+SELECT
+    layer,
+    neuron,
+    n.appearance_count,
+    g.graph_count,
+    n.node_count,
+    g.node_count AS node_sum
+FROM neurons AS n
+FULL JOIN (
+    SELECT layer, neuron, count(*) AS graph_count, sum(node_count) AS node_count
+    FROM neuron_graphs
+    GROUP BY ALL
+) AS g USING (layer, neuron)
+WHERE n.appearance_count IS DISTINCT FROM g.graph_count OR n.node_count IS DISTINCT FROM g.node_count
+ORDER BY ALL;

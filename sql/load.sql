@@ -1,0 +1,460 @@
+-- Fills the tables from the Parquet datasets of the stages, which stand as views in the catalog `input`.
+-- Means and deviations are computed here, once, from the exact float64 sums of the stats.
+
+INSERT INTO edges (
+    src_layer,
+    src_neuron,
+    tgt_layer,
+    tgt_neuron,
+    count,
+    graph_count,
+    positive_count,
+    mean_weight,
+    mean_abs_weight,
+    std_weight,
+    weight_min,
+    weight_max,
+    method
+)
+SELECT
+    src_layer,
+    src_neuron,
+    tgt_layer,
+    tgt_neuron,
+    count,
+    graph_count,
+    positive_count,
+    weight_sum / count,
+    weight_abs_sum / count,
+    CASE WHEN count < 2 THEN 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END,
+    weight_min,
+    weight_max,
+    method
+FROM input.edges
+WHERE count >= (SELECT min_count FROM input.parameters)
+ORDER BY src_layer, src_neuron, tgt_layer, tgt_neuron, method;
+
+INSERT INTO edges_by_target (
+    src_layer,
+    src_neuron,
+    tgt_layer,
+    tgt_neuron,
+    count,
+    graph_count,
+    positive_count,
+    mean_weight,
+    mean_abs_weight,
+    std_weight,
+    weight_min,
+    weight_max,
+    method
+)
+SELECT
+    src_layer,
+    src_neuron,
+    tgt_layer,
+    tgt_neuron,
+    count,
+    graph_count,
+    positive_count,
+    weight_sum / count,
+    weight_abs_sum / count,
+    CASE WHEN count < 2 THEN 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END,
+    weight_min,
+    weight_max,
+    method
+FROM input.edges
+WHERE count >= (SELECT min_count FROM input.parameters)
+ORDER BY tgt_layer, tgt_neuron, src_layer, src_neuron, method;
+
+INSERT INTO token_edges (
+    token_id,
+    layer,
+    neuron,
+    count,
+    graph_count,
+    positive_count,
+    mean_weight,
+    mean_abs_weight,
+    std_weight,
+    weight_min,
+    weight_max
+)
+SELECT
+    token_id,
+    layer,
+    neuron,
+    count,
+    graph_count,
+    positive_count,
+    weight_sum / count,
+    weight_abs_sum / count,
+    CASE WHEN count < 2 THEN 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END,
+    weight_min,
+    weight_max
+FROM input.token_edges
+ORDER BY layer, neuron, token_id;
+
+INSERT INTO logit_edges (
+    layer,
+    neuron,
+    token_id,
+    count,
+    graph_count,
+    positive_count,
+    mean_weight,
+    mean_abs_weight,
+    std_weight,
+    weight_min,
+    weight_max
+)
+SELECT
+    layer,
+    neuron,
+    token_id,
+    count,
+    graph_count,
+    positive_count,
+    weight_sum / count,
+    weight_abs_sum / count,
+    CASE WHEN count < 2 THEN 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END,
+    weight_min,
+    weight_max
+FROM input.logit_edges
+ORDER BY layer, neuron, token_id;
+
+INSERT INTO token_logit_edges (
+    src_token_id,
+    tgt_token_id,
+    count,
+    graph_count,
+    positive_count,
+    mean_weight,
+    mean_abs_weight,
+    std_weight,
+    weight_min,
+    weight_max
+)
+SELECT
+    src_token_id,
+    tgt_token_id,
+    count,
+    graph_count,
+    positive_count,
+    weight_sum / count,
+    weight_abs_sum / count,
+    CASE WHEN count < 2 THEN 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END,
+    weight_min,
+    weight_max
+FROM input.token_logit_edges
+ORDER BY src_token_id, tgt_token_id;
+
+INSERT INTO error_mass (
+    layer,
+    neuron,
+    count,
+    graph_count,
+    positive_count,
+    mean_weight,
+    mean_abs_weight,
+    std_weight,
+    weight_min,
+    weight_max
+)
+SELECT
+    layer,
+    neuron,
+    count,
+    graph_count,
+    positive_count,
+    weight_sum / count,
+    weight_abs_sum / count,
+    CASE WHEN count < 2 THEN 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END,
+    weight_min,
+    weight_max
+FROM input.error_mass
+ORDER BY layer, neuron;
+
+INSERT INTO logit_error_mass (
+    token_id,
+    count,
+    graph_count,
+    positive_count,
+    mean_weight,
+    mean_abs_weight,
+    std_weight,
+    weight_min,
+    weight_max
+)
+SELECT
+    token_id,
+    count,
+    graph_count,
+    positive_count,
+    weight_sum / count,
+    weight_abs_sum / count,
+    CASE WHEN count < 2 THEN 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END,
+    weight_min,
+    weight_max
+FROM input.logit_error_mass
+ORDER BY token_id;
+
+INSERT INTO graphs
+SELECT
+    graph_id,
+    path,
+    slug,
+    prompt,
+    prompt_tokens,
+    corpus_source,
+    corpus_index,
+    dialect,
+    nodes_exceeded,
+    node_count,
+    neuron_count,
+    link_count,
+    kept_count,
+    dropped_count,
+    self_loop_count,
+    backward_count,
+    size_bytes,
+    content_hash
+FROM input.graphs
+ORDER BY graph_id;
+
+INSERT INTO neuron_graphs
+SELECT
+    layer,
+    neuron,
+    graph_id,
+    node_count,
+    positions,
+    activation_max,
+    influence_min,
+    influence_max
+FROM input.neuron_graphs
+ORDER BY layer, neuron, graph_id;
+
+INSERT INTO tokens
+SELECT
+    token_id,
+    token,
+    input_graph_count,
+    output_graph_count,
+    probability_max
+FROM input.tokens
+ORDER BY token_id;
+
+INSERT INTO link_counts
+SELECT
+    graph_id,
+    subject,
+    kept,
+    reason,
+    count
+FROM input.link_counts
+ORDER BY graph_id, subject, kept DESC, reason;
+
+INSERT INTO rejects
+SELECT
+    path,
+    reason,
+    message,
+    size_bytes
+FROM input.rejects
+ORDER BY path, reason;
+
+INSERT INTO clusterings
+SELECT
+    clustering,
+    is_primary,
+    method,
+    options,
+    seed,
+    trial_count,
+    codelength,
+    one_level_codelength,
+    quality,
+    edge_count,
+    neuron_count,
+    cluster_count,
+    top_cluster_count,
+    max_level
+FROM input.clusterings
+ORDER BY is_primary DESC, clustering;
+
+INSERT INTO cluster_members
+SELECT
+    clustering,
+    layer,
+    neuron,
+    cluster_path,
+    top_cluster,
+    sub_module,
+    subsub_module,
+    hierarchy_depth,
+    flow
+FROM input.members
+ORDER BY clustering, layer, neuron;
+
+INSERT INTO clustering_clusters
+SELECT
+    clustering,
+    cluster_path,
+    level,
+    top_cluster,
+    sub_module,
+    subsub_module,
+    parent_path,
+    size,
+    layer_min,
+    layer_max,
+    median_layer,
+    flow
+FROM input.clusters
+ORDER BY clustering, string_split(cluster_path, '.')::INTEGER[];
+
+INSERT INTO clusters
+SELECT * EXCLUDE (clustering)
+FROM clustering_clusters
+WHERE clustering = (SELECT clustering FROM clusterings WHERE is_primary)
+ORDER BY string_split(cluster_path, '.')::INTEGER[];
+
+INSERT INTO labels
+SELECT
+    layer,
+    neuron,
+    rank,
+    kind,
+    text,
+    description,
+    source,
+    model,
+    confidence,
+    interpretability,
+    type,
+    score,
+    is_junk,
+    EXISTS (FROM input.neurons AS known WHERE known.layer = found.layer AND known.neuron = found.neuron),
+    file
+FROM input.labels AS found
+ORDER BY layer, neuron, rank NULLS LAST, file, text;
+
+INSERT INTO neurons (
+    layer,
+    neuron,
+    unit_type,
+    label,
+    description,
+    input_label,
+    output_label,
+    label_kind,
+    label_source,
+    label_confidence,
+    appearance_count,
+    node_count,
+    in_degree,
+    out_degree,
+    max_activation,
+    mean_activation,
+    std_activation,
+    num_exemplars,
+    mean_influence,
+    min_influence,
+    max_influence,
+    cluster_path,
+    top_cluster,
+    sub_module,
+    subsub_module,
+    hierarchy_depth,
+    infomap_flow
+)
+WITH by_neuron AS (
+    SELECT
+        layer,
+        neuron,
+        arg_min(text, rank) FILTER (kind = 'input') AS input_label,
+        arg_min(text, rank) FILTER (kind = 'output') AS output_label,
+        max(max_activation) AS max_activation,
+        max(num_exemplars) AS num_exemplars
+    FROM input.labels
+    WHERE rank IS NOT NULL
+    GROUP BY layer, neuron
+),
+out_degrees AS (
+    SELECT src_layer AS layer, src_neuron AS neuron, count(*) AS out_degree
+    FROM edges
+    GROUP BY ALL
+),
+in_degrees AS (
+    SELECT tgt_layer AS layer, tgt_neuron AS neuron, count(*) AS in_degree
+    FROM edges
+    GROUP BY ALL
+)
+SELECT
+    seen.layer,
+    seen.neuron,
+    (SELECT unit_type FROM input.parameters),
+    best.text,
+    best.description,
+    by_neuron.input_label,
+    by_neuron.output_label,
+    best.kind,
+    best.source,
+    best.confidence,
+    seen.graph_count,
+    seen.node_count,
+    coalesce(in_degree, 0),
+    coalesce(out_degree, 0),
+    coalesce(by_neuron.max_activation, seen.activation_max),
+    seen.activation_sum / nullif(seen.activation_count, 0),
+    sqrt(greatest(
+        seen.activation_sq_sum / nullif(seen.activation_count, 0)
+        - (seen.activation_sum / nullif(seen.activation_count, 0)) ** 2, 0
+    )),
+    by_neuron.num_exemplars,
+    seen.influence_sum / nullif(seen.influence_count, 0),
+    seen.influence_min,
+    seen.influence_max,
+    member.cluster_path,
+    member.top_cluster,
+    member.sub_module,
+    member.subsub_module,
+    member.hierarchy_depth,
+    member.flow
+FROM input.neurons AS seen
+LEFT JOIN (FROM input.labels WHERE rank = 1) AS best USING (layer, neuron)
+LEFT JOIN by_neuron USING (layer, neuron)
+LEFT JOIN out_degrees USING (layer, neuron)
+LEFT JOIN in_degrees USING (layer, neuron)
+LEFT JOIN (
+    FROM cluster_members
+    WHERE clustering = (SELECT clustering FROM clusterings WHERE is_primary)
+) AS member USING (layer, neuron)
+ORDER BY seen.layer, seen.neuron;
+
+INSERT INTO sources
+SELECT path, 'graph', size_bytes, content_hash FROM input.graphs
+UNION ALL
+SELECT path, 'labels', size_bytes, content_hash FROM input.label_files
+UNION ALL
+SELECT path, role, size_bytes, content_hash FROM input.other_sources
+ORDER BY 2, 1;
+
+INSERT INTO metadata
+SELECT key, value FROM input.metadata
+UNION ALL SELECT 'total_neurons', count(*)::VARCHAR FROM neurons
+UNION ALL SELECT 'total_edges', count(*)::VARCHAR FROM edges
+UNION ALL SELECT 'total_clusters', count(*)::VARCHAR FROM clusters
+UNION ALL SELECT 'total_graphs', count(*)::VARCHAR FROM graphs
+UNION ALL SELECT 'total_labels', count(*)::VARCHAR FROM labels
+UNION ALL SELECT 'labels_in_atlas', count(*)::VARCHAR FROM labels WHERE in_atlas
+UNION ALL SELECT 'labels_not_in_atlas', count(*)::VARCHAR FROM labels WHERE NOT in_atlas
+UNION ALL SELECT 'labelled_neurons', count(*)::VARCHAR FROM neurons WHERE label IS NOT NULL
+UNION ALL SELECT 'clustered_neurons', count(*)::VARCHAR FROM neurons WHERE cluster_path IS NOT NULL
+UNION ALL SELECT 'links_in_files', coalesce(sum(link_count), 0)::VARCHAR FROM graphs
+UNION ALL SELECT 'links_kept', coalesce(sum(kept_count), 0)::VARCHAR FROM graphs
+UNION ALL SELECT 'links_dropped', coalesce(sum(dropped_count), 0)::VARCHAR FROM graphs
+UNION ALL SELECT 'rejected_files', count(*)::VARCHAR FROM rejects
+UNION ALL SELECT 'num_layers', (max(layer) + 1)::VARCHAR FROM neurons
+ORDER BY 1;

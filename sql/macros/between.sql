@@ -1,0 +1,29 @@
+-- How one neuron reaches another: the direct edge, and all paths over one neuron in between; strongest first. BETWEEN is an SQL keyword: quote the name.
+-- Example: FROM "between"({layer}, {neuron}, {to_layer}, {to_neuron});
+CREATE MACRO "between"(from_layer, from_neuron, to_layer, to_neuron) AS TABLE
+SELECT
+    1 AS hop_count,
+    NULL::INTEGER AS via_layer,
+    NULL::INTEGER AS via_neuron,
+    NULL::VARCHAR AS via_label,
+    e.graph_count,
+    e.mean_weight AS first_weight,
+    NULL::FLOAT AS second_weight,
+    e.mean_abs_weight AS strength
+FROM edges AS e
+WHERE e.src_layer = from_layer AND e.src_neuron = from_neuron AND e.tgt_layer = to_layer AND e.tgt_neuron = to_neuron
+UNION ALL
+SELECT
+    2,
+    n.layer,
+    n.neuron,
+    n.label,
+    least(a.graph_count, b.graph_count),
+    a.mean_weight,
+    b.mean_weight,
+    least(a.mean_abs_weight, b.mean_abs_weight)
+FROM edges AS a
+JOIN edges_by_target AS b ON b.src_layer = a.tgt_layer AND b.src_neuron = a.tgt_neuron
+JOIN neurons AS n ON n.layer = a.tgt_layer AND n.neuron = a.tgt_neuron
+WHERE a.src_layer = from_layer AND a.src_neuron = from_neuron AND b.tgt_layer = to_layer AND b.tgt_neuron = to_neuron
+ORDER BY hop_count, strength DESC, via_layer, via_neuron;

@@ -1,0 +1,22 @@
+-- Edges inside a cluster of the primary clustering, given by its cluster_path, strongest first.
+-- Example: FROM circuit_edges('{cluster_path}') LIMIT 20;
+CREATE MACRO circuit_edges(path) AS TABLE
+SELECT
+    e.src_layer,
+    e.src_neuron,
+    s.label AS src_label,
+    e.tgt_layer,
+    e.tgt_neuron,
+    t.label AS tgt_label,
+    e.count,
+    e.graph_count,
+    e.mean_weight,
+    e.mean_abs_weight,
+    e.weight_min,
+    e.weight_max
+FROM edges AS e
+JOIN neurons AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
+JOIN neurons AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
+WHERE (s.cluster_path = path::VARCHAR OR starts_with(s.cluster_path, path::VARCHAR || '.'))
+    AND (t.cluster_path = path::VARCHAR OR starts_with(t.cluster_path, path::VARCHAR || '.'))
+ORDER BY e.mean_abs_weight DESC, e.src_layer, e.src_neuron, e.tgt_layer, e.tgt_neuron;

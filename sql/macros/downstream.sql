@@ -1,0 +1,23 @@
+-- Neurons that a neuron drives (downstream of it), strongest first, with their labels; frequency is the share of the source's graphs.
+-- Example: FROM downstream({layer}, {neuron}) LIMIT 10;
+CREATE MACRO downstream(of_layer, of_neuron) AS TABLE
+SELECT
+    e.tgt_layer AS layer,
+    e.tgt_neuron AS neuron,
+    n.label,
+    n.cluster_path,
+    e.count,
+    e.graph_count,
+    (e.graph_count / s.appearance_count)::FLOAT AS frequency,
+    (e.positive_count / e.count)::FLOAT AS positive_share,
+    e.mean_weight,
+    e.mean_abs_weight,
+    e.std_weight,
+    e.weight_min,
+    e.weight_max,
+    e.method
+FROM edges AS e
+JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
+JOIN neurons AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
+WHERE e.src_layer = of_layer AND e.src_neuron = of_neuron
+ORDER BY e.mean_abs_weight DESC, layer, neuron;

@@ -1,0 +1,24 @@
+-- Neurons by label text, over every label of every kind; letter case and wildcards have no meaning. Best match first.
+-- Example: FROM search('{words}');
+CREATE MACRO search(words) AS TABLE
+SELECT
+    n.layer,
+    n.neuron,
+    l.text,
+    l.kind,
+    l.source,
+    n.cluster_path,
+    n.appearance_count,
+    n.max_activation,
+    CASE
+        WHEN lower(l.text) = lower(words) THEN 1
+        WHEN starts_with(lower(l.text), lower(words)) THEN 2
+        WHEN contains(' ' || lower(l.text) || ' ', ' ' || lower(words) || ' ') THEN 3
+        WHEN contains(lower(l.text), lower(words)) THEN 4
+        ELSE 5
+    END AS match_rank
+FROM labels AS l
+JOIN neurons AS n ON n.layer = l.layer AND n.neuron = l.neuron
+WHERE NOT l.is_junk
+    AND (contains(lower(l.text), lower(words)) OR contains(lower(coalesce(l.description, '')), lower(words)))
+ORDER BY match_rank, n.appearance_count DESC, n.layer, n.neuron, l.rank;

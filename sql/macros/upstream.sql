@@ -1,0 +1,23 @@
+-- Neurons that drive a neuron (upstream of it), strongest first, with their labels; frequency is the share of the source's graphs.
+-- Example: FROM upstream({layer}, {neuron}) LIMIT 10;
+CREATE MACRO upstream(of_layer, of_neuron) AS TABLE
+SELECT
+    e.src_layer AS layer,
+    e.src_neuron AS neuron,
+    n.label,
+    n.cluster_path,
+    e.count,
+    e.graph_count,
+    (e.graph_count / s.appearance_count)::FLOAT AS frequency,
+    (e.positive_count / e.count)::FLOAT AS positive_share,
+    e.mean_weight,
+    e.mean_abs_weight,
+    e.std_weight,
+    e.weight_min,
+    e.weight_max,
+    e.method
+FROM edges_by_target AS e
+JOIN neurons AS n ON n.layer = e.src_layer AND n.neuron = e.src_neuron
+JOIN neurons AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
+WHERE e.tgt_layer = of_layer AND e.tgt_neuron = of_neuron
+ORDER BY e.mean_abs_weight DESC, layer, neuron;

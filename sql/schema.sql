@@ -1,0 +1,490 @@
+-- The tables of a circuit atlas.
+-- A column that has no COMMENT here takes the one of the same-named column that comes first in this
+-- file: one word has one meaning in every table and view.
+
+CREATE TABLE neurons (
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    neuron_id VARCHAR GENERATED ALWAYS AS ('L' || layer || '/N' || neuron) VIRTUAL,
+    unit_type VARCHAR NOT NULL,
+    feature_id BIGINT,
+    label VARCHAR,
+    description VARCHAR,
+    input_label VARCHAR,
+    output_label VARCHAR,
+    label_kind VARCHAR,
+    label_source VARCHAR,
+    label_confidence VARCHAR,
+    appearance_count INTEGER NOT NULL,
+    node_count INTEGER NOT NULL,
+    in_degree INTEGER NOT NULL,
+    out_degree INTEGER NOT NULL,
+    max_activation FLOAT,
+    mean_activation FLOAT,
+    std_activation FLOAT,
+    num_exemplars INTEGER,
+    mean_influence FLOAT,
+    min_influence FLOAT,
+    max_influence FLOAT,
+    output_norm FLOAT,
+    cluster_path VARCHAR,
+    top_cluster INTEGER,
+    sub_module INTEGER,
+    subsub_module INTEGER,
+    hierarchy_depth INTEGER,
+    infomap_flow FLOAT,
+    PRIMARY KEY (layer, neuron)
+);
+COMMENT ON TABLE neurons IS 'One row per neuron (or transcoder feature) that is a node of at least one graph, position-free; sorted by layer, neuron.';
+
+CREATE TABLE edges (
+    src_layer INTEGER NOT NULL,
+    src_neuron INTEGER NOT NULL,
+    tgt_layer INTEGER NOT NULL,
+    tgt_neuron INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    graph_count INTEGER NOT NULL,
+    positive_count INTEGER NOT NULL,
+    mean_weight FLOAT NOT NULL,
+    mean_abs_weight FLOAT NOT NULL,
+    std_weight FLOAT NOT NULL,
+    weight_min FLOAT NOT NULL,
+    weight_max FLOAT NOT NULL,
+    weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
+    weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
+    weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,
+    method VARCHAR NOT NULL
+);
+COMMENT ON TABLE edges IS 'Neuron -> neuron, aggregated over all graphs; sorted by source. Filter on src_layer and src_neuron here.';
+
+CREATE TABLE edges_by_target (
+    src_layer INTEGER NOT NULL,
+    src_neuron INTEGER NOT NULL,
+    tgt_layer INTEGER NOT NULL,
+    tgt_neuron INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    graph_count INTEGER NOT NULL,
+    positive_count INTEGER NOT NULL,
+    mean_weight FLOAT NOT NULL,
+    mean_abs_weight FLOAT NOT NULL,
+    std_weight FLOAT NOT NULL,
+    weight_min FLOAT NOT NULL,
+    weight_max FLOAT NOT NULL,
+    weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
+    weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
+    weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,
+    method VARCHAR NOT NULL
+);
+COMMENT ON TABLE edges_by_target IS 'The same rows as edges, sorted by target. Filter on tgt_layer and tgt_neuron here.';
+
+CREATE TABLE clusters (
+    cluster_path VARCHAR NOT NULL,
+    level INTEGER NOT NULL,
+    top_cluster INTEGER NOT NULL,
+    sub_module INTEGER,
+    subsub_module INTEGER,
+    parent_path VARCHAR,
+    size INTEGER NOT NULL,
+    layer_min INTEGER NOT NULL,
+    layer_max INTEGER NOT NULL,
+    median_layer FLOAT NOT NULL,
+    flow FLOAT
+);
+COMMENT ON TABLE clusters IS 'The clusters of the primary clustering at every level; every prefix of a cluster_path is a cluster.';
+
+CREATE TABLE clusterings (
+    clustering VARCHAR NOT NULL,
+    is_primary BOOLEAN NOT NULL,
+    method VARCHAR NOT NULL,
+    options VARCHAR NOT NULL,
+    seed BIGINT,
+    trial_count INTEGER,
+    codelength DOUBLE,
+    one_level_codelength DOUBLE,
+    quality DOUBLE,
+    edge_count BIGINT,
+    neuron_count BIGINT,
+    cluster_count BIGINT,
+    top_cluster_count BIGINT,
+    max_level INTEGER,
+    PRIMARY KEY (clustering)
+);
+COMMENT ON TABLE clusterings IS 'One row per clustering: method, options, seed, and how good it is.';
+
+CREATE TABLE cluster_members (
+    clustering VARCHAR NOT NULL,
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    cluster_path VARCHAR NOT NULL,
+    top_cluster INTEGER NOT NULL,
+    sub_module INTEGER,
+    subsub_module INTEGER,
+    hierarchy_depth INTEGER NOT NULL,
+    flow FLOAT
+);
+COMMENT ON TABLE cluster_members IS 'Every neuron of every clustering with its cluster.';
+
+CREATE TABLE clustering_clusters (
+    clustering VARCHAR NOT NULL,
+    cluster_path VARCHAR NOT NULL,
+    level INTEGER NOT NULL,
+    top_cluster INTEGER NOT NULL,
+    sub_module INTEGER,
+    subsub_module INTEGER,
+    parent_path VARCHAR,
+    size INTEGER NOT NULL,
+    layer_min INTEGER NOT NULL,
+    layer_max INTEGER NOT NULL,
+    median_layer FLOAT NOT NULL,
+    flow FLOAT
+);
+COMMENT ON TABLE clustering_clusters IS 'The clusters of every clustering, side by side.';
+
+CREATE TABLE labels (
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    rank INTEGER,
+    kind VARCHAR,
+    text VARCHAR,
+    description VARCHAR,
+    source VARCHAR,
+    model VARCHAR,
+    confidence VARCHAR,
+    interpretability VARCHAR,
+    type VARCHAR,
+    score DOUBLE,
+    is_junk BOOLEAN NOT NULL,
+    in_atlas BOOLEAN NOT NULL,
+    file VARCHAR NOT NULL
+);
+COMMENT ON TABLE labels IS 'Every label of every neuron that any label file states, also of neurons that are in no graph.';
+
+CREATE TABLE graphs (
+    graph_id INTEGER NOT NULL,
+    path VARCHAR NOT NULL,
+    slug VARCHAR,
+    prompt VARCHAR,
+    prompt_tokens VARCHAR[],
+    corpus_source VARCHAR,
+    corpus_index BIGINT,
+    dialect VARCHAR,
+    nodes_exceeded BOOLEAN,
+    node_count INTEGER NOT NULL,
+    neuron_count INTEGER NOT NULL,
+    link_count INTEGER NOT NULL,
+    kept_count INTEGER NOT NULL,
+    dropped_count INTEGER NOT NULL,
+    self_loop_count INTEGER NOT NULL,
+    backward_count INTEGER NOT NULL,
+    size_bytes BIGINT,
+    content_hash VARCHAR,
+    PRIMARY KEY (graph_id)
+);
+COMMENT ON TABLE graphs IS 'One attribution graph per row: prompt, size, and how many of its links were kept.';
+
+CREATE TABLE neuron_graphs (
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    graph_id INTEGER NOT NULL,
+    node_count INTEGER NOT NULL,
+    positions INTEGER[],
+    activation_max FLOAT,
+    influence_min FLOAT,
+    influence_max FLOAT
+);
+COMMENT ON TABLE neuron_graphs IS 'Which neuron is a node of which graph, and where; sorted by neuron.';
+
+CREATE TABLE tokens (
+    token_id BIGINT NOT NULL,
+    token VARCHAR,
+    input_graph_count INTEGER NOT NULL,
+    output_graph_count INTEGER NOT NULL,
+    probability_max FLOAT,
+    PRIMARY KEY (token_id)
+);
+COMMENT ON TABLE tokens IS 'Vocabulary entries that are an input or a traced output of at least one graph.';
+
+CREATE TABLE token_edges (
+    token_id BIGINT NOT NULL,
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    graph_count INTEGER NOT NULL,
+    positive_count INTEGER NOT NULL,
+    mean_weight FLOAT NOT NULL,
+    mean_abs_weight FLOAT NOT NULL,
+    std_weight FLOAT NOT NULL,
+    weight_min FLOAT NOT NULL,
+    weight_max FLOAT NOT NULL,
+    weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
+    weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
+    weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL
+);
+COMMENT ON TABLE token_edges IS 'Input token -> neuron, aggregated over all graphs.';
+
+CREATE TABLE logit_edges (
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    token_id BIGINT NOT NULL,
+    count INTEGER NOT NULL,
+    graph_count INTEGER NOT NULL,
+    positive_count INTEGER NOT NULL,
+    mean_weight FLOAT NOT NULL,
+    mean_abs_weight FLOAT NOT NULL,
+    std_weight FLOAT NOT NULL,
+    weight_min FLOAT NOT NULL,
+    weight_max FLOAT NOT NULL,
+    weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
+    weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
+    weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL
+);
+COMMENT ON TABLE logit_edges IS 'Neuron -> output token, aggregated over all graphs.';
+
+CREATE TABLE token_logit_edges (
+    src_token_id BIGINT NOT NULL,
+    tgt_token_id BIGINT NOT NULL,
+    count INTEGER NOT NULL,
+    graph_count INTEGER NOT NULL,
+    positive_count INTEGER NOT NULL,
+    mean_weight FLOAT NOT NULL,
+    mean_abs_weight FLOAT NOT NULL,
+    std_weight FLOAT NOT NULL,
+    weight_min FLOAT NOT NULL,
+    weight_max FLOAT NOT NULL,
+    weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
+    weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
+    weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL
+);
+COMMENT ON TABLE token_logit_edges IS 'Input token -> output token, aggregated over all graphs.';
+
+CREATE TABLE error_mass (
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    graph_count INTEGER NOT NULL,
+    positive_count INTEGER NOT NULL,
+    mean_weight FLOAT NOT NULL,
+    mean_abs_weight FLOAT NOT NULL,
+    std_weight FLOAT NOT NULL,
+    weight_min FLOAT NOT NULL,
+    weight_max FLOAT NOT NULL,
+    weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
+    weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
+    weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL
+);
+COMMENT ON TABLE error_mass IS 'What error nodes (the part of the model that transcoders do not explain) send into a neuron, over all error nodes and graphs.';
+
+CREATE TABLE logit_error_mass (
+    token_id BIGINT NOT NULL,
+    count INTEGER NOT NULL,
+    graph_count INTEGER NOT NULL,
+    positive_count INTEGER NOT NULL,
+    mean_weight FLOAT NOT NULL,
+    mean_abs_weight FLOAT NOT NULL,
+    std_weight FLOAT NOT NULL,
+    weight_min FLOAT NOT NULL,
+    weight_max FLOAT NOT NULL,
+    weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
+    weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
+    weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL
+);
+COMMENT ON TABLE logit_error_mass IS 'What error nodes send into an output token, over all error nodes and graphs.';
+
+CREATE TABLE projections (
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    projection_kind VARCHAR NOT NULL,
+    direction VARCHAR NOT NULL,
+    rank INTEGER NOT NULL,
+    token_id BIGINT,
+    token VARCHAR,
+    weight FLOAT NOT NULL
+);
+COMMENT ON TABLE projections IS 'Tokens that a neuron''s weights promote, suppress or answer to; empty unless weights were read.';
+
+CREATE TABLE link_counts (
+    graph_id INTEGER NOT NULL,
+    subject VARCHAR NOT NULL,
+    kept BOOLEAN NOT NULL,
+    reason VARCHAR NOT NULL,
+    count BIGINT NOT NULL
+);
+COMMENT ON TABLE link_counts IS 'Per graph: how many links went to which table or were dropped for which reason, and oddities among its nodes.';
+
+CREATE TABLE sources (
+    path VARCHAR NOT NULL,
+    role VARCHAR NOT NULL,
+    size_bytes BIGINT,
+    content_hash VARCHAR
+);
+COMMENT ON TABLE sources IS 'Every input file that is in this atlas.';
+
+CREATE TABLE rejects (
+    path VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    message VARCHAR NOT NULL,
+    size_bytes BIGINT
+);
+COMMENT ON TABLE rejects IS 'Every input file that could not be read, and why.';
+
+CREATE TABLE metadata (
+    key VARCHAR NOT NULL,
+    value VARCHAR,
+    PRIMARY KEY (key)
+);
+COMMENT ON TABLE metadata IS 'What made this file: tool, versions, parameters, seeds, counts and timings.';
+
+CREATE TABLE help (
+    name VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    description VARCHAR NOT NULL,
+    example VARCHAR
+);
+COMMENT ON TABLE help IS 'Every table, view and macro of this file with a sentence and an example to paste. Start here.';
+
+COMMENT ON COLUMN neurons.layer IS 'Layer of the model, from 0.';
+COMMENT ON COLUMN neurons.neuron IS 'Index of the neuron (or transcoder feature) within its layer, from 0.';
+COMMENT ON COLUMN neurons.neuron_id IS 'The same as text, L24/N5326.';
+COMMENT ON COLUMN neurons.unit_type IS 'neuron (an MLP neuron) or feature (a transcoder feature).';
+COMMENT ON COLUMN neurons.feature_id IS 'layer * neurons_per_layer + neuron where a label file numbers neurons like that; otherwise NULL.';
+COMMENT ON COLUMN neurons.label IS 'The best label by the stated precedence (rank 1 in labels); NULL where there is none. Label text is somebody''s guess, not a measurement.';
+COMMENT ON COLUMN neurons.description IS 'Longer text that belongs to the label shown.';
+COMMENT ON COLUMN neurons.input_label IS 'Best label of kind input: what drives it.';
+COMMENT ON COLUMN neurons.output_label IS 'Best label of kind output: what it does.';
+COMMENT ON COLUMN neurons.label_kind IS 'Kind of the label shown: output, input, activation+, activation-; NULL where its file does not say.';
+COMMENT ON COLUMN neurons.label_source IS 'Where the label shown comes from.';
+COMMENT ON COLUMN neurons.label_confidence IS 'Confidence of the label shown, as its source states it.';
+COMMENT ON COLUMN neurons.appearance_count IS 'Distinct graphs in which it is a node; the denominator of edge frequency.';
+COMMENT ON COLUMN neurons.node_count IS 'Nodes: each token position of each graph counts once.';
+COMMENT ON COLUMN neurons.in_degree IS 'Distinct edges of this atlas into it.';
+COMMENT ON COLUMN neurons.out_degree IS 'Distinct edges of this atlas out of it.';
+COMMENT ON COLUMN neurons.max_activation IS 'Largest activation: over exemplars where a label file states it, otherwise over the nodes of the graphs.';
+COMMENT ON COLUMN neurons.mean_activation IS 'Mean activation over its nodes; NULL where the graphs state none.';
+COMMENT ON COLUMN neurons.std_activation IS 'Population standard deviation of the activation over its nodes.';
+COMMENT ON COLUMN neurons.num_exemplars IS 'Exemplars behind the label, as its file states.';
+COMMENT ON COLUMN neurons.mean_influence IS 'Mean influence over its nodes. RelP graphs: RelP score. Circuit-tracer graphs: cumulative pruning score, smaller is more important.';
+COMMENT ON COLUMN neurons.min_influence IS 'Smallest influence over its nodes.';
+COMMENT ON COLUMN neurons.max_influence IS 'Largest influence over its nodes.';
+COMMENT ON COLUMN neurons.output_norm IS 'Norm of its output direction; NULL unless weights were read.';
+COMMENT ON COLUMN neurons.cluster_path IS 'Cluster in the primary clustering, dotted from the top: 12, 12.3, 12.3.1. NULL where it is in none.';
+COMMENT ON COLUMN neurons.top_cluster IS 'First number of cluster_path.';
+COMMENT ON COLUMN neurons.sub_module IS 'Second number of cluster_path.';
+COMMENT ON COLUMN neurons.subsub_module IS 'Third number of cluster_path.';
+COMMENT ON COLUMN neurons.hierarchy_depth IS 'How many numbers cluster_path has.';
+COMMENT ON COLUMN neurons.infomap_flow IS 'Share of the random walk that visits it, in the primary clustering; all members sum to 1.';
+
+COMMENT ON COLUMN edges.src_layer IS 'Layer of the source (upstream) neuron.';
+COMMENT ON COLUMN edges.src_neuron IS 'Index of the source neuron within its layer.';
+COMMENT ON COLUMN edges.tgt_layer IS 'Layer of the target (downstream) neuron.';
+COMMENT ON COLUMN edges.tgt_neuron IS 'Index of the target neuron within its layer.';
+COMMENT ON COLUMN edges.count IS 'Links observed; several token positions in one graph count each.';
+COMMENT ON COLUMN edges.graph_count IS 'Distinct graphs with at least one such link.';
+COMMENT ON COLUMN edges.positive_count IS 'Links with weight > 0.';
+COMMENT ON COLUMN edges.mean_weight IS 'Signed mean of the link weights.';
+COMMENT ON COLUMN edges.mean_abs_weight IS 'Mean of the absolute link weights.';
+COMMENT ON COLUMN edges.std_weight IS 'Population standard deviation of the link weights; 0 for a single link.';
+COMMENT ON COLUMN edges.weight_min IS 'Smallest link weight.';
+COMMENT ON COLUMN edges.weight_max IS 'Largest link weight.';
+COMMENT ON COLUMN edges.weight_sum IS 'Sum of link weights, computed as mean_weight * count.';
+COMMENT ON COLUMN edges.weight_abs_sum IS 'Sum of absolute link weights, computed as mean_abs_weight * count.';
+COMMENT ON COLUMN edges.weight_sq_sum IS 'Sum of squared link weights, computed from std_weight, mean_weight and count.';
+COMMENT ON COLUMN edges.method IS 'How the weights were computed: relp, transcoder or weight_graph.';
+
+COMMENT ON COLUMN clusters.level IS 'How many numbers cluster_path has; 1 is a top cluster.';
+COMMENT ON COLUMN clusters.parent_path IS 'The cluster one level up; NULL for a top cluster.';
+COMMENT ON COLUMN clusters.size IS 'Neurons in it, those of its sub-clusters included.';
+COMMENT ON COLUMN clusters.layer_min IS 'Lowest layer of its neurons.';
+COMMENT ON COLUMN clusters.layer_max IS 'Highest layer of its neurons.';
+COMMENT ON COLUMN clusters.median_layer IS 'Median layer of its neurons.';
+COMMENT ON COLUMN clusters.flow IS 'Share of the random walk inside it.';
+
+COMMENT ON COLUMN clusterings.clustering IS 'Name of the clustering.';
+COMMENT ON COLUMN clusterings.is_primary IS 'Whether neurons.cluster_path and clusters come from it.';
+COMMENT ON COLUMN clusterings.method IS 'Clustering method: infomap, leiden, ...';
+COMMENT ON COLUMN clusterings.options IS 'Options of the method, as JSON.';
+COMMENT ON COLUMN clusterings.seed IS 'Random seed.';
+COMMENT ON COLUMN clusterings.trial_count IS 'Trials; the best one was kept.';
+COMMENT ON COLUMN clusterings.codelength IS 'Bits per step of the random walk, lower is better (Infomap).';
+COMMENT ON COLUMN clusterings.one_level_codelength IS 'Bits per step with everything in one cluster: what codelength is to be compared with.';
+COMMENT ON COLUMN clusterings.quality IS 'Quality by the method, higher is better (Leiden); NULL for Infomap.';
+COMMENT ON COLUMN clusterings.edge_count IS 'Distinct edges.';
+COMMENT ON COLUMN clusterings.neuron_count IS 'Distinct neurons.';
+COMMENT ON COLUMN clusterings.cluster_count IS 'Clusters at all levels.';
+COMMENT ON COLUMN clusterings.top_cluster_count IS 'Clusters at level 1.';
+COMMENT ON COLUMN clusterings.max_level IS 'Deepest level.';
+
+COMMENT ON COLUMN cluster_members.cluster_path IS 'Cluster in this clustering, dotted from the top.';
+COMMENT ON COLUMN cluster_members.flow IS 'Share of the random walk that visits it.';
+
+COMMENT ON COLUMN labels.rank IS '1 is the label that neurons shows; NULL for junk.';
+COMMENT ON COLUMN labels.kind IS 'output, input, activation+ or activation-; NULL where the file does not say.';
+COMMENT ON COLUMN labels.text IS 'The label.';
+COMMENT ON COLUMN labels.description IS 'Longer text of the label.';
+COMMENT ON COLUMN labels.source IS 'Who or what wrote it.';
+COMMENT ON COLUMN labels.model IS 'Model that wrote it, where stated.';
+COMMENT ON COLUMN labels.confidence IS 'Confidence as its source states it.';
+COMMENT ON COLUMN labels.interpretability IS 'Interpretability as its source states it.';
+COMMENT ON COLUMN labels.type IS 'Function type as its source states it: semantic, routing, ...';
+COMMENT ON COLUMN labels.score IS 'Score as its source states it; labels of the graphs themselves: graphs that carry this text.';
+COMMENT ON COLUMN labels.is_junk IS 'Whether the text says nothing (unknown, uninterpretable, empty): kept, never shown.';
+COMMENT ON COLUMN labels.in_atlas IS 'Whether the neuron has a row in neurons.';
+COMMENT ON COLUMN labels.file IS 'File it was read from.';
+
+COMMENT ON COLUMN graphs.graph_id IS 'Number of the graph in this atlas, in the order of path.';
+COMMENT ON COLUMN graphs.path IS 'File, below the folder that was given; a member of an archive stands behind ! and a line of a .jsonl behind #.';
+COMMENT ON COLUMN graphs.slug IS 'Name that the graph file gives itself.';
+COMMENT ON COLUMN graphs.prompt IS 'Prompt that was traced.';
+COMMENT ON COLUMN graphs.prompt_tokens IS 'Tokens of the prompt; position 0 is the first.';
+COMMENT ON COLUMN graphs.corpus_source IS 'Corpus the prompt comes from, where stated.';
+COMMENT ON COLUMN graphs.corpus_index IS 'Index of the prompt in its corpus, where stated.';
+COMMENT ON COLUMN graphs.dialect IS 'Format of the file: relp-raw, relp-viewer, circuit-tracer, circuit-tracer-pt.';
+COMMENT ON COLUMN graphs.nodes_exceeded IS 'Whether too many nodes passed the threshold, so that the tracer wrote no links between neurons.';
+COMMENT ON COLUMN graphs.node_count IS 'Nodes in the file, each id once.';
+COMMENT ON COLUMN graphs.neuron_count IS 'Distinct neurons.';
+COMMENT ON COLUMN graphs.link_count IS 'Links in the file.';
+COMMENT ON COLUMN graphs.kept_count IS 'Links that went into a table of this atlas.';
+COMMENT ON COLUMN graphs.dropped_count IS 'Links that did not; link_counts says why.';
+COMMENT ON COLUMN graphs.self_loop_count IS 'Links from a neuron to itself; they are kept.';
+COMMENT ON COLUMN graphs.backward_count IS 'Links that do not go to a higher layer; they are kept.';
+COMMENT ON COLUMN graphs.size_bytes IS 'Size, unpacked where the file is compressed.';
+COMMENT ON COLUMN graphs.content_hash IS 'SHA-256, of the unpacked bytes where the file is compressed.';
+
+COMMENT ON COLUMN neuron_graphs.node_count IS 'Token positions at which it is a node.';
+COMMENT ON COLUMN neuron_graphs.positions IS 'Token positions at which it is a node, from 0; -1 where the file says none.';
+COMMENT ON COLUMN neuron_graphs.activation_max IS 'Largest activation in this graph.';
+COMMENT ON COLUMN neuron_graphs.influence_min IS 'Smallest influence in this graph.';
+COMMENT ON COLUMN neuron_graphs.influence_max IS 'Largest influence in this graph.';
+
+COMMENT ON COLUMN tokens.token_id IS 'Number of the token in the vocabulary.';
+COMMENT ON COLUMN tokens.token IS 'Text of the token as the first graph with it spells it.';
+COMMENT ON COLUMN tokens.input_graph_count IS 'Distinct graphs with it in the prompt.';
+COMMENT ON COLUMN tokens.output_graph_count IS 'Distinct graphs with it among the traced outputs.';
+COMMENT ON COLUMN tokens.probability_max IS 'Its largest output probability.';
+
+COMMENT ON COLUMN token_logit_edges.src_token_id IS 'Input token.';
+COMMENT ON COLUMN token_logit_edges.tgt_token_id IS 'Output token.';
+
+COMMENT ON COLUMN projections.projection_kind IS 'Which product of weights: output, input_up, input_gated.';
+COMMENT ON COLUMN projections.direction IS 'promotes or suppresses; activates or suppresses for inputs.';
+COMMENT ON COLUMN projections.rank IS '1 is the strongest.';
+COMMENT ON COLUMN projections.weight IS 'Value of the product.';
+
+COMMENT ON COLUMN link_counts.subject IS 'link, or node for an oddity of the node table.';
+COMMENT ON COLUMN link_counts.kept IS 'Whether these links are in the table that reason names.';
+COMMENT ON COLUMN link_counts.reason IS 'Table the links went to, or why they were dropped.';
+COMMENT ON COLUMN link_counts.count IS 'Links (or nodes).';
+
+COMMENT ON COLUMN sources.path IS 'File.';
+COMMENT ON COLUMN sources.role IS 'graph, labels or recipe.';
+
+COMMENT ON COLUMN rejects.path IS 'File.';
+COMMENT ON COLUMN rejects.reason IS 'Why, in a word that can be counted.';
+COMMENT ON COLUMN rejects.message IS 'Why, in a sentence.';
+
+COMMENT ON COLUMN metadata.key IS 'Name of the fact.';
+COMMENT ON COLUMN metadata.value IS 'The fact, as text.';
+
+COMMENT ON COLUMN help.name IS 'Name of the table, view or macro.';
+COMMENT ON COLUMN help.kind IS 'table, view or macro.';
+COMMENT ON COLUMN help.description IS 'What it holds or answers.';
+COMMENT ON COLUMN help.example IS 'SQL to paste.';

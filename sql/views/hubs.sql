@@ -1,0 +1,17 @@
+-- Neurons by number of edges, with the share of graphs they are in: template neurons and hubs come first.
+-- Example: FROM hubs LIMIT 20;
+CREATE VIEW hubs AS
+SELECT
+    layer,
+    neuron,
+    label,
+    in_degree,
+    out_degree,
+    in_degree + out_degree AS degree,
+    appearance_count,
+    (appearance_count / (SELECT count(*) FROM graphs))::FLOAT AS graph_share,
+    top_cluster
+FROM neurons
+ORDER BY degree DESC, layer, neuron;
+COMMENT ON COLUMN hubs.degree IS 'Distinct edges in either direction.';
+COMMENT ON COLUMN hubs.graph_share IS 'Share of all graphs in which the neuron is a node.';

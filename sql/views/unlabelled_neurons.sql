@@ -1,0 +1,14 @@
+-- Neurons without a label, the most frequent and best connected first: what to label next.
+-- Example: FROM unlabelled_neurons LIMIT 20;
+CREATE VIEW unlabelled_neurons AS
+SELECT
+    layer,
+    neuron,
+    appearance_count,
+    in_degree,
+    out_degree,
+    max_activation,
+    top_cluster
+FROM neurons
+WHERE label IS NULL
+ORDER BY appearance_count DESC, in_degree + out_degree DESC, layer, neuron;
