@@ -88,7 +88,9 @@ def only_writer(target: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise OutputError(f"{target} is being written by another process; wait for it, or choose another -o") from None
+            raise OutputError(
+                f"{target} is being written by another process; wait for it, or choose another -o"
+            ) from None
         yield
 
 

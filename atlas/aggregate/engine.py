@@ -150,7 +150,9 @@ class Aggregator:
         """
         if self._space is None:
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.summary.rejects.items()))
-            raise InputError(f"none of the files is a readable graph ({reasons or 'no files'}): {', '.join(inputs)[:300]}")
+            raise InputError(
+                f"none of the files is a readable graph ({reasons or 'no files'}): {', '.join(inputs)[:300]}"
+            )
         self._flush()
         for table in TABLES:
             stats = merge(self._partials[table.name])
@@ -181,7 +183,9 @@ class Aggregator:
         self._write(folder, "link_counts", counts.table(dict(zip(counts.schema.names, columns, strict=True))))
         rejects = DATASETS["stats.rejects"]
         ordered = sorted(self._reject_rows, key=lambda row: (row["path"], row["reason"]))
-        self._write(folder, "rejects", rejects.table({name: [row[name] for row in ordered] for name in rejects.schema.names}))
+        self._write(
+            folder, "rejects", rejects.table({name: [row[name] for row in ordered] for name in rejects.schema.names})
+        )
 
     def _manifest(self, inputs: Sequence[str]) -> dict[str, Any]:
         assert self._space is not None

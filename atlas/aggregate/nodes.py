@@ -19,7 +19,9 @@ class NodeCollector:
     """Collects the nodes of graphs, added in the order of their graph_id."""
 
     def __init__(self) -> None:
-        self._columns: dict[str, list[Any]] = {name: [] for name in ("key", "graph", "position", "activation", "influence")}
+        self._columns: dict[str, list[Any]] = {
+            name: [] for name in ("key", "graph", "position", "activation", "influence")
+        }
         self._token_texts: dict[int, str] = {}
         self._token_counts: dict[NodeKind, Counter[int]] = {NodeKind.TOKEN: Counter(), NodeKind.LOGIT: Counter()}
         self._probability_max: dict[int, float] = {}
@@ -55,10 +57,14 @@ class NodeCollector:
 
     def tables(self) -> dict[str, pa.Table]:
         """The node datasets, each sorted by its key."""
-        empty = {"key": np.int64, "graph": np.int64, "position": np.int32, "activation": np.float64, "influence": np.float64}
-        columns = {
-            name: np.concatenate([np.zeros(0, empty[name]), *chunks]) for name, chunks in self._columns.items()
+        empty = {
+            "key": np.int64,
+            "graph": np.int64,
+            "position": np.int32,
+            "activation": np.float64,
+            "influence": np.float64,
         }
+        columns = {name: np.concatenate([np.zeros(0, empty[name]), *chunks]) for name, chunks in self._columns.items()}
         order = np.lexsort((columns["position"], columns["graph"], columns["key"]))
         columns = {name: values[order] for name, values in columns.items()}
         return {

@@ -68,7 +68,11 @@ def cluster(given: Path, out: Path, options: ClusterOptions | None = None) -> Cl
     found = partition(network, seed=chosen.seed, trials=chosen.trials, two_level=chosen.two_level)
     members = tables.members(network.neurons, found.paths, found.flows)
     clusters = tables.clusters(network.neurons, found.paths, found.flows)
-    top_sizes = [size for size, level in zip(clusters["size"].to_pylist(), clusters["level"].to_pylist(), strict=True) if level == 1]
+    top_sizes = [
+        size
+        for size, level in zip(clusters["size"].to_pylist(), clusters["level"].to_pylist(), strict=True)
+        if level == 1
+    ]
     result = Clustering(
         name=chosen.name or chosen.method,
         neuron_count=len(network.neurons),
@@ -90,6 +94,12 @@ def cluster(given: Path, out: Path, options: ClusterOptions | None = None) -> Cl
         clustering = DATASETS["clusters.clusterings"].table({key: [value] for key, value in row.items()})
         for name, table in (("clusterings", clustering), ("members", members), ("clusters", clusters)):
             write_parquet(table, DATASETS[f"clusters.{name}"].path(folder))
-        manifest = {"stage": "clusters", "version": VERSION, "tool_version": __version__, **asdict(result), "options": asdict(chosen)}
+        manifest = {
+            "stage": "clusters",
+            "version": VERSION,
+            "tool_version": __version__,
+            **asdict(result),
+            "options": asdict(chosen),
+        }
         write_json(manifest, folder / MANIFEST)
     return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -41,7 +42,11 @@ def load_network(given: Path, *, weight: str, min_count: int) -> Network:
     table = pa.Table.from_batches(_batches(given, min_count), _projected_schema())
     count = table["count"].to_numpy().astype(np.float64)
     abs_sum = table["weight_abs_sum"].to_numpy().astype(np.float64)
-    values = {"abs_weight_sum": abs_sum, "mean_abs_weight": abs_sum / count, "mean_abs_weight_sq": (abs_sum / count) ** 2}
+    values = {
+        "abs_weight_sum": abs_sum,
+        "mean_abs_weight": abs_sum / count,
+        "mean_abs_weight_sq": (abs_sum / count) ** 2,
+    }
     chosen = values[weight]
     keep = chosen > 0
     source, target = _packed(table, "src")[keep], _packed(table, "tgt")[keep]
@@ -72,7 +77,8 @@ def _atlas_batches(path: Path, min_count: int) -> Iterator[pa.RecordBatch]:
     try:
         with duckdb.connect(str(path), read_only=True) as con:
             sql = f"SELECT {', '.join(_COLUMNS)} FROM edges WHERE count >= $min_count"
-            yield from con.execute(sql, {"min_count": min_count}).to_arrow_reader(1_000_000)
+            reader: Any = con.execute(sql, {"min_count": min_count}).to_arrow_reader(1_000_000)
+            yield from reader
     except duckdb.Error as error:
         raise AtlasFileError(f"{path} is no atlas: {' '.join(str(error).split())[:200]}") from error
 

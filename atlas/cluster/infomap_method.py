@@ -32,7 +32,10 @@ def partition(network: Network, *, seed: int, trials: int, two_level: bool = Fal
     except ImportError:
         raise MissingExtra("infomap", "cluster") from None
     net: Any = infomap.Network.from_edge_index(
-        np.stack([network.source, network.target]), edge_weight=network.weight, num_nodes=len(network.neurons), directed=True
+        np.stack([network.source, network.target]),
+        edge_weight=network.weight,
+        num_nodes=len(network.neurons),
+        directed=True,
     )
     result = infomap.run(
         net, options=infomap.Options(flow_model="directed"), seed=seed, num_trials=trials, two_level=two_level

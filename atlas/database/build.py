@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ class BuildResult:
     size_bytes: int
 
 
-def build_database(out: Path, inputs: Inputs, *, report: Report = lambda step: None) -> BuildResult:
+def build_database(out: Path, inputs: Inputs, *, report: Report | None = None) -> BuildResult:
     """Build an atlas file; readers see the old file or the whole new one.
 
     `report` is told the name of each step. Raises `StageError`, `UsageError`, `OutputError`, and
@@ -45,10 +44,10 @@ def build_database(out: Path, inputs: Inputs, *, report: Report = lambda step: N
         fresh = out.parent / f".{out.name}.new"
         _remove(fresh)
         try:
-            counts = _write(fresh, inputs, report)
+            counts = _write(fresh, inputs, report or (lambda _: None))
             with translated_os_errors(out):
                 size = fresh.stat().st_size
-                os.replace(fresh, out)
+                fresh.replace(out)
         except duckdb.Error as error:
             raise _translated(out, error) from error
         finally:
@@ -145,11 +144,13 @@ def _fill_help(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list
     names = con.execute(script("examples"))
     columns = [column[0] for column in names.description or ()]
     found = {column: str(value).replace("'", "''") for column, value in zip(columns, names.fetchall()[0], strict=True)}
-    tables = con.execute("SELECT table_name, comment FROM duckdb_tables() WHERE database_name = 'atlas' ORDER BY table_oid")
-    rows = [(item.name, "view", item.doc, item.example) for item in views]
-    rows += [(item.name, "macro", item.doc, item.example) for item in macros]
-    rows = [(name, kind, doc, example and example.format_map(found)) for name, kind, doc, example in rows]
-    rows += [(name, "table", comment, f"FROM {name} LIMIT 5;") for name, comment in tables.fetchall()]
+    tables = con.execute(
+        "SELECT table_name, comment FROM duckdb_tables() WHERE database_name = 'atlas' ORDER BY table_oid"
+    )
+    rows = [("help", "table", "This list.", "FROM help;")]
+    scripted = [("macro", item) for item in macros] + [("view", item) for item in views]
+    rows += [(item.name, kind, item.doc, (item.example or "").format_map(found)) for kind, item in scripted]
+    rows += [(name, "table", comment, f"FROM {name} LIMIT 5;") for name, comment in tables.fetchall() if name != "help"]
     con.executemany("INSERT INTO help VALUES (?, ?, ?, ?)", rows)
 
 

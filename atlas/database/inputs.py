@@ -49,7 +49,9 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
     parameters = {"min_count": [inputs.min_count], "unit_type": [space["unit_type"]]}
     _table(con, "parameters", pa.table(parameters))
     _table(con, "metadata", pa.table({"key": list(metadata), "value": [str(value) for value in metadata.values()]}))
-    schema = pa.schema([("path", pa.string()), ("role", pa.string()), ("size_bytes", pa.int64()), ("content_hash", pa.string())])
+    schema = pa.schema(
+        [("path", pa.string()), ("role", pa.string()), ("size_bytes", pa.int64()), ("content_hash", pa.string())]
+    )
     columns = list(zip(*inputs.other_sources, strict=True)) or [()] * len(schema)
     _table(con, "other_sources", pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema))
 

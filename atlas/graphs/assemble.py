@@ -21,6 +21,8 @@ _TOKEN_ID = re.compile(r"E_(\d{1,12})(?:_|\Z)", re.ASCII)
 _LOGIT_ID = re.compile(r"(?:L|\d{1,9})_(\d{1,12})(?:_|\Z)", re.ASCII)
 _MAX_TOKEN = 2**31 - 1
 _MAX_POSITION = 2**31 - 1
+# Sums of squares of anything below stay finite, and FLOAT columns hold it.
+MAX_VALUE = 1e30
 _MISSING, _AMBIGUOUS = -1, -2
 
 
@@ -37,9 +39,7 @@ def assemble(raw: RawGraph, malformed: Counter[str], dialect: Dialect, info: Gra
 _Row = tuple[RawNode, NodeKind, int]
 
 
-def _index_nodes(
-    raw: Sequence[RawNode], dialect: Dialect, oddities: Counter[str]
-) -> tuple[list[_Row], dict[str, int]]:
+def _index_nodes(raw: Sequence[RawNode], dialect: Dialect, oddities: Counter[str]) -> tuple[list[_Row], dict[str, int]]:
     """Distinct nodes, and the row that each id names; one id for two different nodes names neither."""
     rows: list[_Row] = []
     index: dict[str, int] = {}
@@ -128,12 +128,13 @@ def _position(node: RawNode) -> int:
 
 
 def _finite(values: Sequence[float | None], oddities: Counter[str], reason: str) -> Floats:
-    """Floats with NaN for unknown; a value that is not finite is unknown, and counted."""
+    """Floats with NaN for unknown; a value that is not finite (or huge) is unknown, and counted."""
     array = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
-    bad = int(sum(value is not None and not math.isfinite(value) for value in values))
-    if bad:
+    usable = np.abs(array) <= MAX_VALUE
+    stated = np.array([value is not None for value in values], dtype=bool)
+    if bad := int((stated & ~usable).sum()):
         oddities[reason] += bad
-        array[~np.isfinite(array)] = np.nan
+    array[~usable] = np.nan
     return array
 
 
@@ -148,14 +149,13 @@ def _text(
             return prompt_tokens[position], None
         return token_text(node.clerp)[0], None
     if kind is NodeKind.LOGIT:
-        text, probability = token_text(node.clerp)
-        return text, node.token_prob if node.token_prob else probability
+        text, stated = token_text(node.clerp)
+        probability = node.token_prob or stated
+        return text, probability if probability is not None and 0 <= probability <= 1 else None
     return None, None
 
 
-def link_arrays(
-    raw: Sequence[RawLink], index: dict[str, int], kind: NDArray[np.int8]
-) -> tuple[Links, Counter[str]]:
+def link_arrays(raw: Sequence[RawLink], index: dict[str, int], kind: NDArray[np.int8]) -> tuple[Links, Counter[str]]:
     """Links between known nodes, and the others by reason; the first reason that applies counts."""
     count = len(raw)
     find = index.get
@@ -179,6 +179,7 @@ def keep_links(source: Ints, target: Ints, weight: Floats, kind: NDArray[np.int8
     drop("missing_node", (source == _MISSING) | (target == _MISSING))
     drop("ambiguous_id", (source == _AMBIGUOUS) | (target == _AMBIGUOUS))
     drop("non_finite_weight", ~np.isfinite(weight))
+    drop("huge_weight", np.abs(weight) > MAX_VALUE)
     # Rows -1 and -2 are dropped by now; the padding only keeps their look-up inside the array.
     padded = np.append(kind, [NodeKind.OTHER, NodeKind.OTHER])
     source_kind, target_kind = padded[source], padded[target]

@@ -23,9 +23,7 @@ class Dialect(NamedTuple):
 
 RELP_RAW = Dialect("relp-raw", relp.KINDS, relp.space, relp.neuron_text)
 RELP_VIEWER = RELP_RAW._replace(name="relp-viewer")
-CIRCUIT_TRACER = Dialect(
-    "circuit-tracer", circuit_tracer.KINDS, circuit_tracer.space, circuit_tracer.neuron_text
-)
+CIRCUIT_TRACER = Dialect("circuit-tracer", circuit_tracer.KINDS, circuit_tracer.space, circuit_tracer.neuron_text)
 
 _UNITS = {
     name: kinds

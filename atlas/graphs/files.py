@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import io
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from glob import glob, has_magic
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple, cast
 
 from atlas.errors import GraphError, InputError
 
@@ -107,10 +106,13 @@ def read_blobs(source: Source) -> Iterator[Blob | Reject]:
         yield Reject(source.name, "unreadable", _one_line(error), _size(source.path))
 
 
-def _opened(source: Source) -> IO[bytes]:
-    if source.name.endswith(".gz"):
-        return gzip.open(source.path, "rb")
-    return source.path.open("rb")
+def _opened(source: Source) -> BinaryIO:
+    raw = source.path.open("rb")
+    return _unzipped(raw) if source.name.endswith(".gz") else raw
+
+
+def _unzipped(raw: IO[bytes]) -> BinaryIO:
+    return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
 
 
 def _bounded(stream: IO[bytes]) -> bytes:
@@ -121,8 +123,7 @@ def _bounded(stream: IO[bytes]) -> bytes:
 
 
 def _lines(source: Source) -> Iterator[Blob | Reject]:
-    with _opened(source) as raw:
-        stream = io.BufferedReader(raw) if isinstance(raw, io.RawIOBase) else raw
+    with _opened(source) as stream:
         number = 0
         while line := stream.readline(MAX_BYTES + 1):
             number += 1
@@ -143,8 +144,7 @@ def _zip_members(source: Source) -> Iterator[Blob | Reject]:
                 continue
             try:
                 with archive.open(member) as stream:
-                    unpacked: IO[bytes] = gzip.GzipFile(fileobj=stream) if name.endswith(".gz") else stream
-                    yield Blob(name, _bounded(unpacked))
+                    yield Blob(name, _bounded(_unzipped(stream) if name.endswith(".gz") else stream))
             except GraphError as error:
                 yield Reject(name, error.reason, str(error), member.file_size)
             except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:

@@ -102,7 +102,11 @@ def _decode_tolerantly(data: bytes) -> tuple[RawGraph, Counter[str]]:
         raise GraphError("too_deep", "nested too deeply to be a graph") from None
     except (ValueError, UnicodeDecodeError) as error:
         raise GraphError("bad_json", f"no valid JSON: {' '.join(str(error).split())[:200]}") from error
-    if not isinstance(value, dict) or not isinstance(value.get("nodes"), list) or not isinstance(value.get("links"), list):
+    if (
+        not isinstance(value, dict)
+        or not isinstance(value.get("nodes"), list)
+        or not isinstance(value.get("links"), list)
+    ):
         keys = f"keys {', '.join(map(str, list(value)[:8]))}" if isinstance(value, dict) else type(value).__name__
         raise GraphError("not_a_graph", f"no list of nodes and list of links; found {keys}"[:300])
     malformed: Counter[str] = Counter()

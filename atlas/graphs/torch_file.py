@@ -17,14 +17,21 @@ import numpy as np
 
 from atlas.errors import GraphError, MissingExtra
 from atlas.graph import Graph, GraphInfo, NodeKind, Nodes, Space
-from atlas.graphs.assemble import keep_links
+from atlas.graphs.assemble import MAX_VALUE, keep_links
 from atlas.graphs.files import MAX_BYTES
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER
 
 DIALECT = "circuit-tracer-pt"
 # Modules whose classes stand in such files; their instances are read as plain records.
 _INERT_MODULES = ("circuit_tracer.", "transformer_lens.", "transformers.", "nnsight.")
-_KEYS = ("input_tokens", "active_features", "selected_features", "activation_values", "adjacency_matrix", "logit_targets")
+_KEYS = (
+    "input_tokens",
+    "active_features",
+    "selected_features",
+    "activation_values",
+    "adjacency_matrix",
+    "logit_targets",
+)
 
 
 class _Record:
@@ -105,7 +112,9 @@ def _graph(content: dict[str, Any], path: str, size: int, content_hash: str) -> 
     features = _array(content["active_features"])[selected]  # (n_features, 3): layer, position, feature
     counts = (len(features), len(adjacency) - len(features) - len(tokens) - len(targets), len(tokens), len(targets))
     if adjacency.ndim != 2 or adjacency.shape[0] != adjacency.shape[1] or counts[1] < 0:
-        raise ValueError(f"adjacency {adjacency.shape} for {counts[0]} features, {counts[2]} tokens, {counts[3]} logits")
+        raise ValueError(
+            f"adjacency {adjacency.shape} for {counts[0]} features, {counts[2]} tokens, {counts[3]} logits"
+        )
     oddities: Counter[str] = Counter()
     nodes = _nodes(features, _activations(content, selected), tokens, targets, content, counts, oddities)
     row, column = np.nonzero(adjacency)
@@ -132,7 +141,9 @@ def _nodes(
     n_features, n_errors, n_tokens, n_logits = counts
     kinds = (NodeKind.NEURON, NodeKind.ERROR, NodeKind.TOKEN, NodeKind.LOGIT)
     kind = np.repeat(np.array(kinds, dtype=np.int8), counts)
-    in_range = (features[:, 0] >= 0) & (features[:, 0] <= MAX_LAYER) & (features[:, 2] >= 0) & (features[:, 2] <= MAX_INDEX)
+    in_range = (
+        (features[:, 0] >= 0) & (features[:, 0] <= MAX_LAYER) & (features[:, 2] >= 0) & (features[:, 2] <= MAX_INDEX)
+    )
     kind[:n_features][~in_range] = NodeKind.OUT_OF_RANGE
     if not in_range.all():
         oddities["out_of_range"] += int((~in_range).sum())
@@ -140,12 +151,13 @@ def _nodes(
     error = np.arange(n_errors)
     unknown = np.full(len(kind), np.nan)
     activation, probability = unknown.copy(), unknown.copy()
-    activation[:n_features] = np.where(np.isfinite(activations), activations, np.nan)
-    probability[len(kind) - n_logits :] = _array(content.get("logit_probabilities", unknown[:n_logits])).reshape(-1)
+    activation[:n_features] = np.where(np.abs(activations) <= MAX_VALUE, activations, np.nan)
+    stated = _array(content.get("logit_probabilities", unknown[:n_logits])).reshape(-1)
+    probability[len(kind) - n_logits :] = np.where((stated >= 0) & (stated <= 1), stated, np.nan)
     key = np.concatenate([feature_key, error // max(n_tokens, 1), tokens, [target for target, _ in targets]])
     last = np.full(n_logits, n_tokens - 1)
     position = np.concatenate([features[:, 1], error % max(n_tokens, 1), np.arange(n_tokens), last])
-    text: list[str | None] = [None] * (len(kind) - n_logits) + [token for _, token in targets]
+    text: list[str | None] = [*([None] * (len(kind) - n_logits)), *(token for _, token in targets)]
     return Nodes(kind, key.astype(np.int64), position.astype(np.int32), activation, unknown, probability, text)
 
 

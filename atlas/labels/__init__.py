@@ -126,7 +126,9 @@ def _neuron(row: Row) -> NeuronId:
         if isinstance(layer, str):
             layer = layer.removeprefix("L")
         return NeuronId.checked(_whole(layer), _whole(index))
-    return NeuronId.parse(str(row[next(key for key in _ID_KEYS if key in row)]) if any(k in row for k in _ID_KEYS) else "")
+    return NeuronId.parse(
+        str(row[next(key for key in _ID_KEYS if key in row)]) if any(k in row for k in _ID_KEYS) else ""
+    )
 
 
 def _whole(value: Any) -> int:
@@ -172,6 +174,21 @@ def _content(path: Path) -> Path:
 
 
 def _manifest(order: Precedence, results: Sequence[LabelFileResult]) -> dict[str, Any]:
-    files = [{"path": r.path, "rows": r.row_count, "kept": r.kept_count, "junk": r.junk_count, "malformed": dict(r.malformed)} for r in results]
+    files = [
+        {
+            "path": r.path,
+            "rows": r.row_count,
+            "kept": r.kept_count,
+            "junk": r.junk_count,
+            "malformed": dict(r.malformed),
+        }
+        for r in results
+    ]
     precedence = {"sources": list(order.sources), "kinds": list(order.kinds), "junk": list(order.junk)}
-    return {"stage": "labels", "version": VERSION, "tool_version": __version__, "precedence": precedence, "files": files}
+    return {
+        "stage": "labels",
+        "version": VERSION,
+        "tool_version": __version__,
+        "precedence": precedence,
+        "files": files,
+    }

@@ -7,7 +7,7 @@ import gzip
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO, cast
 
 import msgspec
 import pyarrow as pa
@@ -34,7 +34,13 @@ def read_rows(path: Path) -> Iterator[Row | None]:
         yield from _stats_rows(path)
         return
     name = path.name.removesuffix(".gz")
-    reader = {".jsonl": _jsonl_rows, ".ndjson": _jsonl_rows, ".csv": _csv_rows, ".tsv": _csv_rows, ".parquet": _parquet_rows}
+    reader = {
+        ".jsonl": _jsonl_rows,
+        ".ndjson": _jsonl_rows,
+        ".csv": _csv_rows,
+        ".tsv": _csv_rows,
+        ".parquet": _parquet_rows,
+    }
     read = reader.get(Path(name).suffix)
     if read is None:
         raise LabelFileError(f"{path} is no label file; give {_KINDS}")
@@ -44,8 +50,8 @@ def read_rows(path: Path) -> Iterator[Row | None]:
         raise LabelFileError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
 
 
-def _opened(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+def _opened(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
 def _jsonl_rows(path: Path) -> Iterator[Row | None]:
@@ -90,7 +96,12 @@ def _stats_rows(folder: Path) -> Iterator[Row | None]:
         raise LabelFileError(f"{folder} is no stats folder; give {_KINDS}")
     path = require(folder, DATASETS["stats.graph_labels"])
     for row in pq.read_table(path).to_pylist():
-        common = {"layer": row["layer"], "neuron": row["neuron"], "source": "graphs", "score": float(row["graph_count"])}
+        common = {
+            "layer": row["layer"],
+            "neuron": row["neuron"],
+            "source": "graphs",
+            "score": float(row["graph_count"]),
+        }
         text, separator, fires = row["text"].partition(" | fires: ")
         if separator:
             yield {**common, "label": text, "kind": "output"}

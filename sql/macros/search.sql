@@ -21,4 +21,5 @@ FROM labels AS l
 JOIN neurons AS n ON n.layer = l.layer AND n.neuron = l.neuron
 WHERE NOT l.is_junk
     AND (contains(lower(l.text), lower(words)) OR contains(lower(coalesce(l.description, '')), lower(words)))
+QUALIFY row_number() OVER (PARTITION BY n.layer, n.neuron, lower(l.text) ORDER BY match_rank, l.rank) = 1
 ORDER BY match_rank, n.appearance_count DESC, n.layer, n.neuron, l.rank;

@@ -1,0 +1,397 @@
+"""The `atlas` command: one command = open, one library call, print."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atlas import __version__
+from atlas.errors import AtlasError, CheckError, UsageError
+
+if TYPE_CHECKING:
+    from atlas.aggregate import Summary
+    from atlas.labels import LabelFileResult
+
+_FILE = click.Path(path_type=Path)
+
+
+class _Group(click.Group):
+    """Turns errors raised on purpose into one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AtlasError as error:
+            click.echo(f"atlas: {error}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("atlas: stopped; the same command goes on with the stages that are finished", err=True)
+            ctx.exit(130)
+        except BrokenPipeError:
+            # The reader of the pipe (head, less) has seen enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="atlas")
+def main() -> None:
+    """Many attribution graphs of a language model in, one DuckDB circuit atlas out."""
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "-o", "--output", type=_FILE, required=True, help="Folder for the statistics (replaced if it holds some)."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--model", help="The model that made the graphs, where their own `scan` names another or none.")
+@click.option("--transcoder-set", help="The transcoder set, used where the graphs name none.")
+@click.option("--strict", is_flag=True, help="Stop at the first file that is no readable graph.")
+def aggregate(
+    paths: Sequence[str], output: Path, device: str, model: str | None, transcoder_set: str | None, strict: bool
+) -> None:
+    """Aggregate attribution graphs (files, folders, globs) into edge statistics."""
+    from atlas.pipeline import aggregate_graphs
+    from atlas.terminal import progress, say
+
+    started = time.monotonic()
+    with progress() as update:
+        summary = aggregate_graphs(
+            paths, output, device=device, model=model, transcoder_set=transcoder_set, strict=strict, progress=update
+        )
+    _tell_summary(summary)
+    say(f"  {_cost(started)}; statistics in {output}")
+
+
+def _cost(started: float) -> str:
+    from atlas.pipeline import peak_memory_mb
+
+    return f"{time.monotonic() - started:.1f} s, peak memory {peak_memory_mb():,.0f} MB"
+
+
+def _tell_summary(summary: Summary) -> None:
+    from atlas.terminal import say
+
+    say(f"{summary.graphs:,} graphs, {summary.neurons:,} neurons, {summary.edges:,} edges")
+    say(
+        f"  links {summary.links:,} = kept {summary.kept.total():,} ({_counted(summary.kept)}) + dropped {summary.dropped.total():,} ({_counted(summary.dropped)})"
+    )
+    if summary.node_oddities:
+        say(f"  nodes to look at: {_counted(summary.node_oddities)}")
+    if summary.rejects:
+        say(f"  files not read: {_counted(summary.rejects)}; see rejects.parquet for each")
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common() if count) or "none"
+
+
+@main.command()
+@click.argument("source", type=_FILE, metavar="STATS|ATLAS")
+@click.option("-o", "--output", type=_FILE, required=True, help="Folder for the clustering (replaced if it holds one).")
+@click.option("--method", default="infomap", show_default=True, help="Clustering method.")
+@click.option(
+    "--weight",
+    default="mean_abs_weight_sq",
+    show_default=True,
+    help="mean_abs_weight_sq, mean_abs_weight or abs_weight_sum.",
+)
+@click.option("--min-count", default=5, show_default=True, help="Only edges with at least this many links.")
+@click.option("--seed", default=42, show_default=True, help="Random seed; the same seed gives the same clusters.")
+@click.option("--trials", default=20, show_default=True, help="Independent trials; the best is kept.")
+@click.option("--two-level", is_flag=True, help="One level of clusters instead of a hierarchy.")
+@click.option("--name", help="Name of the clustering in the atlas; the method where left out.")
+def cluster(source: Path, output: Path, **options: Any) -> None:
+    """Cluster the edges of a stats folder or an atlas into circuits."""
+    from atlas.cluster import ClusterOptions
+    from atlas.cluster import cluster as run
+    from atlas.terminal import say
+
+    started = time.monotonic()
+    found = run(source, output, ClusterOptions(**options))
+    say(
+        f"{found.name}: {found.neuron_count:,} neurons and {found.edge_count:,} edges in {found.top_cluster_count:,} top clusters, "
+        f"{found.cluster_count:,} clusters on {found.max_level} levels; largest {found.largest_top_cluster:,}"
+    )
+    say(f"  codelength {found.codelength:.4f} bits, {found.one_level_codelength:.4f} without clusters")
+    say(f"  {_cost(started)}; clusters in {output}")
+
+
+@main.group("import", cls=_Group)
+def import_() -> None:
+    """Import files of other tools into stage folders."""
+
+
+@import_.command("labels")
+@click.argument("files", nargs=-1, required=True, type=_FILE, metavar="FILE...")
+@click.option("-o", "--output", type=_FILE, required=True, help="Folder for the labels (replaced if it holds some).")
+@click.option("--source", help="Source of labels whose rows name none; the file's name where left out.")
+@click.option("--kind", help="Kind of labels whose rows name none: output, input, activation+ or activation-.")
+@click.option("--model", help="Model behind labels whose rows name none.")
+@click.option("--precedence", multiple=True, metavar="SOURCE", help="Sources, the one to show first; repeat.")
+def import_labels_command(
+    files: Sequence[Path],
+    output: Path,
+    source: str | None,
+    kind: str | None,
+    model: str | None,
+    precedence: Sequence[str],
+) -> None:
+    """Import labels: .jsonl, .csv, .tsv, .parquet, or a stats folder for the labels that the graphs carry."""
+    from atlas.labels import LabelFile, Precedence, import_labels
+    from atlas.terminal import say
+
+    results = import_labels(
+        [LabelFile(path, source, kind, model) for path in files], output, Precedence(sources=precedence)
+    )
+    _tell_labels(results)
+    say(f"  labels in {output}")
+
+
+def _tell_labels(results: Sequence[LabelFileResult]) -> None:
+    from atlas.terminal import say
+
+    for result in results:
+        malformed = (
+            f", malformed {result.malformed.total():,} ({_counted(result.malformed)})" if result.malformed else ""
+        )
+        say(
+            f"{result.path}: {result.row_count:,} rows, {result.kept_count:,} labels, junk {result.junk_count:,}{malformed}"
+        )
+
+
+@main.command()
+@click.argument("recipe")
+@click.option("-o", "--output", type=_FILE, help="The atlas file; the recipe's `output` where left out.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the recipe, such as cluster.min_count=3; repeat.",
+)
+def build(recipe: str, output: Path | None, settings: Sequence[str]) -> None:
+    """Build an atlas from RECIPE (a .toml file, or the name of one that ships); only what is out of date runs."""
+    from atlas.pipeline import run_recipe
+    from atlas.recipe import find_recipe, load_recipe
+    from atlas.terminal import progress, say
+
+    started = time.monotonic()
+    path = find_recipe(recipe)
+    given = [*settings, *([f"output={output}"] if output else [])]
+    loaded = load_recipe(path, given)
+    with progress() as update:
+        result = run_recipe(loaded, recipe_path=path, progress=update)
+    for stage in result.stages:
+        say(f"{stage.name:20} {f'{stage.seconds:.1f} s' if stage.ran else 'up to date'}")
+        if stage.name == "stats" and stage.ran:
+            _tell_summary(stage.result)
+        if stage.name == "labels" and stage.ran:
+            _tell_labels(stage.result)
+    if result.build is not None:
+        counts = result.build.counts
+        say(
+            f"labels: {counts['labels_in_atlas']:,} of {counts['total_labels']:,} belong to a neuron of the graphs, {counts['labels_not_in_atlas']:,} to none (kept in `labels`)"
+        )
+        say(f"{_cost(started)}, {result.build.size_bytes / 1e6:.1f} MB")
+    say(f"atlas: {result.path}    next: atlas info {result.path}")
+
+
+def _atlas_option(function: Any) -> Any:
+    return click.argument("file", type=_FILE)(function)
+
+
+def _format_options(function: Any) -> Any:
+    function = click.option("-o", "--output", type=_FILE, help="Write to a file instead of stdout.")(function)
+    function = click.option("--rows", default=40, show_default=True, help="Rows of a table to print; 0 for all.")(
+        function
+    )
+    return click.option(
+        "--format", "fmt", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True
+    )(function)
+
+
+@main.command()
+@_atlas_option
+def info(file: Path) -> None:
+    """What is in an atlas: model, counts, links kept and dropped, circuits."""
+    from atlas.queries import Atlas
+    from atlas.terminal import out, table
+
+    with Atlas(file) as atlas:
+        facts = dict(atlas.metadata().fetchall())
+        console = out()
+        hidden = {"recipe", "tool", "atlas_schema"}
+        rows = [
+            (key.replace("_", " "), f"{int(value):,}" if value.isdigit() else value)
+            for key, value in facts.items()
+            if key not in hidden
+        ]
+        console.print(table(("fact", "value"), rows, title=f"{file}, {file.stat().st_size / 1e6:.1f} MB"))
+        links = atlas.link_accounting()
+        counted = [
+            ("kept in" if kept else "dropped:", reason, f"{count:,}", f"{graphs:,}", f"{share:.2%}")
+            for kept, reason, count, graphs, share in links.fetchall()
+        ]
+        counted.append(
+            ("together", "links in the files", f"{int(facts['links_in_files']):,}", facts["total_graphs"], "100.00%")
+        )
+        console.print(table(("links", "table or reason", "count", "graphs", "share"), counted, title="\nLinks"))
+        circuits = atlas.circuits(limit=5)
+        console.print(table(circuits.columns, circuits.fetchall(), title="\nLargest circuits"))
+
+
+@main.command()
+@_atlas_option
+def check(file: Path) -> None:
+    """Check an atlas for rows that contradict each other."""
+    from atlas.database import open_atlas, run_checks
+
+    with open_atlas(file) as con:
+        results = list(run_checks(con))
+    for result in results:
+        click.echo(f"ok    {result.name}" if result.passed else f"FAIL  {result.describe()}")
+    failed = [result.name for result in results if not result.passed]
+    if failed:
+        raise CheckError(
+            f"{file}: {len(failed)} of {len(results)} checks failed: {', '.join(failed)}; rebuild the atlas"
+        )
+    click.echo(f"{file}: all {len(results)} checks passed")
+
+
+@main.command()
+@_atlas_option
+@click.argument("name", required=False)
+def schema(file: Path, name: str | None) -> None:
+    """Tables, views and macros of an atlas; with NAME, the columns of one."""
+    from atlas.queries import Atlas
+    from atlas.terminal import out, table
+
+    with Atlas(file) as atlas:
+        if name is None:
+            found = atlas.sql("SELECT name, kind, description FROM help")
+            out().print(table(found.columns, found.fetchall()))
+            return
+        columns = atlas.sql(
+            "SELECT column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal AND table_name = $name ORDER BY column_index",
+            {"name": name},
+        ).fetchall()
+        if not columns:
+            raise UsageError(f"{file} has no table or view {name}; list them with: atlas schema {file}")
+        out().print(table(("column", "type", "meaning"), columns))
+
+
+@main.command()
+@_atlas_option
+@click.argument("neuron")
+@click.option("--limit", default=10, show_default=True, help="Neighbours, tokens and graphs to show of each.")
+@click.option(
+    "--min-graphs", default=1, show_default=True, help="Only neighbours whose edge is in at least this many graphs."
+)
+def neuron(file: Path, neuron: str, limit: int, min_graphs: int) -> None:
+    """The page of one NEURON (L24/N5326): labels, cluster, neighbours, tokens, graphs."""
+    from atlas.ids import NeuronId
+    from atlas.page import neuron_page
+    from atlas.queries import Atlas
+    from atlas.terminal import out
+
+    with Atlas(file) as atlas:
+        out().print(neuron_page(atlas, NeuronId.parse(neuron), limit=limit, min_graphs=min_graphs))
+
+
+@main.command()
+@_atlas_option
+@click.argument("text")
+@_format_options
+def search(file: Path, text: str, fmt: str, rows: int, output: Path | None) -> None:
+    """Find neurons by label TEXT, best match first."""
+    from atlas.queries import Atlas
+    from atlas.terminal import print_relation, say
+
+    with Atlas(file) as atlas:
+        if not print_relation(atlas.search(text), fmt, output, rows or None):
+            say(f"no label of {file} contains {text!r}")
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@_atlas_option
+@click.argument("name", required=False)
+@_format_options
+@click.option("--show-sql", is_flag=True, help="Print the SQL of the query instead of running it.")
+@click.pass_context
+def query(
+    ctx: click.Context, file: Path, name: str | None, fmt: str, rows: int, output: Path | None, show_sql: bool
+) -> None:
+    """Run a query by NAME with its parameters as options (--layer 24); without NAME, list them all."""
+    from atlas.queries import Atlas, catalogue, find_query
+    from atlas.terminal import out, print_relation, table
+
+    if name is None:
+        listed = [(item.name, " ".join(_option(p) for p in item.parameters), item.doc) for item in catalogue().values()]
+        out().print(table(("query", "options", "answers"), listed))
+        return
+    if show_sql:
+        click.echo(find_query(name).sql, nl=False)
+        return
+    parameters = _parameters(name, ctx.args)
+    with Atlas(file) as atlas:
+        print_relation(atlas.query(name, **parameters), fmt, output, rows or None)
+
+
+def _option(parameter: Any) -> str:
+    text = f"--{parameter.name.replace('_', '-')} {parameter.type}"
+    return text if parameter.required else f"[{text}]"
+
+
+def _parameters(name: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """`--layer 24 --min-graphs=3` -> {"layer": 24, "min_graphs": 3}; raises `UsageError` naming the wrong one."""
+    from atlas.queries import find_query
+
+    known = {parameter.name: parameter for parameter in find_query(name).parameters}
+    values: dict[str, Any] = {}
+    rest = list(arguments)
+    while rest:
+        option, separator, value = rest.pop(0).partition("=")
+        key = option.removeprefix("--").replace("-", "_")
+        if not option.startswith("--") or key not in known:
+            raise UsageError(
+                f"query {name} has no option {option}; it has {' '.join(map(_option, known.values())) or 'none'}"
+            )
+        if not separator:
+            if not rest:
+                raise UsageError(f"option {option} needs a value ({known[key].type})")
+            value = rest.pop(0)
+        values[key] = _typed(value, known[key].type, option)
+    return values
+
+
+def _typed(value: str, kind: str, option: str) -> Any:
+    try:
+        if kind in ("INTEGER", "BIGINT"):
+            return int(value)
+        if kind == "BOOLEAN":
+            return {"true": True, "false": False, "yes": True, "no": False}[value.lower()]
+    except (ValueError, KeyError):
+        raise UsageError(f"option {option}: {value!r} is no {kind}") from None
+    return value
+
+
+@main.command()
+@_atlas_option
+@click.argument("text")
+@_format_options
+def sql(file: Path, text: str, fmt: str, rows: int, output: Path | None) -> None:
+    """Run SQL TEXT on an atlas, read-only, with no access to other files."""
+    from atlas.queries import Atlas
+    from atlas.terminal import print_relation
+
+    with Atlas(file) as atlas:
+        print_relation(atlas.sql(text), fmt, output, rows or None)

@@ -1,0 +1,287 @@
+"""Runs a recipe: each stage that is out of date, in order, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atlas import __version__
+from atlas.database import BuildResult, Inputs, build_database
+from atlas.errors import InputError, MissingExtra, StageError
+from atlas.recipe import Recipe
+from atlas.schema import VERSION
+from atlas.storage import only_writer, read_manifest, replaced_folder, sha256_of, translated_os_errors, write_json
+
+if TYPE_CHECKING:
+    from atlas.aggregate import Summary
+
+Progress = Callable[[str, int, int], None]  # what, done, of
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+def peak_memory_mb() -> float:
+    """Peak resident memory of this process so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e3 if sys.platform != "darwin" else peak / 1e6
+
+
+def aggregate_graphs(
+    paths: Sequence[str | Path],
+    out: Path,
+    *,
+    device: str = "auto",
+    model: str | None = None,
+    transcoder_set: str | None = None,
+    strict: bool = False,
+    progress: Progress = _silent,
+) -> Summary:
+    """Read graph files and write their statistics to the folder `out`.
+
+    `model` replaces what the files say (RelP files name the wrong model), `transcoder_set` is used
+    where they say none. Raises `InputError` (also, with `strict`, for any file that cannot be read),
+    `SpaceMismatch`, `OutputError`, `UsageError`, `MissingExtra`.
+    """
+    try:
+        from atlas.aggregate import Aggregator
+        from atlas.graphs import Reject, find_sources, read_graphs
+    except ImportError as error:
+        raise MissingExtra(error.name or "torch", "aggregate") from error
+
+    sources = find_sources(paths)
+    aggregator = Aggregator(device=device)
+    with replaced_folder(out, "stats") as folder:
+        for done, source in enumerate(sources):
+            progress("graphs", done, len(sources))
+            for item in read_graphs(source):
+                if isinstance(item, Reject):
+                    if strict and item.reason != "companion_file":
+                        raise InputError(
+                            f"{item.path} is no readable graph ({item.reason}: {item.message}); leave out --strict to go on past it"
+                        )
+                    aggregator.reject(*item)
+                    continue
+                space = item.info.space
+                known = space._replace(
+                    model=model or space.model, transcoder_set=space.transcoder_set or transcoder_set
+                )
+                aggregator.add(dataclasses.replace(item, info=dataclasses.replace(item.info, space=known)))
+        progress("graphs", len(sources), len(sources))
+        return aggregator.write(folder, [str(path) for path in paths])
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One stage of a build: whether it ran, and how long its last run took."""
+
+    name: str
+    ran: bool
+    seconds: float
+    result: Any = None
+
+
+@dataclass(frozen=True)
+class PipelineResult:
+    """All stages of a build, and the atlas."""
+
+    path: Path
+    stages: list[StageRun]
+    build: BuildResult | None  # None where the atlas was up to date
+
+
+class _Stamps:
+    """What each stage was last run with; a stage whose inputs and parameters hash the same is up to date."""
+
+    def __init__(self, work: Path) -> None:
+        self._folder = work / ".stamps"
+        self._hashes_path = self._folder / "hashes.json"
+        self._hashes: dict[str, list[Any]] = self._read(self._hashes_path)
+
+    @staticmethod
+    def _read(path: Path) -> dict[str, Any]:
+        with contextlib.suppress(OSError, ValueError):
+            value = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(value, dict):
+                return value
+        return {}
+
+    def content_hash(self, path: Path) -> str:
+        """SHA-256 of a file; read again only where size or time of change differ."""
+        try:
+            stat = path.stat()
+            key = str(path.resolve())
+            known = self._hashes.get(key)
+            if known is None or known[:2] != [stat.st_size, stat.st_mtime_ns]:
+                self._hashes[key] = known = [stat.st_size, stat.st_mtime_ns, sha256_of(path)]
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        return str(known[2])
+
+    def fingerprint(self, stage: str, parameters: Any, inputs: Sequence[tuple[str, Path]]) -> str:
+        """One hash over all that the result of a stage depends on."""
+        facts = {
+            "stage": stage,
+            "tool": __version__,
+            "schema": VERSION,
+            "parameters": parameters,
+            "inputs": [[name, self.content_hash(path)] for name, path in inputs],
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def last(self, stage: str) -> dict[str, Any]:
+        """What is known of the last run of a stage."""
+        return self._read(self._folder / f"{stage}.json")
+
+    def save(self, stage: str, fingerprint: str, seconds: float) -> None:
+        """Note a finished run."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_json({"fingerprint": fingerprint, "seconds": seconds}, self._folder / f"{stage}.json")
+        write_json(self._hashes, self._hashes_path)
+
+
+def run_recipe(recipe: Recipe, *, recipe_path: Path | None = None, progress: Progress = _silent) -> PipelineResult:
+    """Run the stages of a recipe that are out of date, and build its atlas.
+
+    Raises `AtlasError` of the stage that fails; finished stages stay, so the same call goes on there.
+    """
+    with only_writer(recipe.work_path):
+        with translated_os_errors(recipe.work_path):
+            recipe.work_path.mkdir(parents=True, exist_ok=True)
+        return _Run(recipe, recipe_path, progress).all()
+
+
+class _Run:
+    def __init__(self, recipe: Recipe, recipe_path: Path | None, progress: Progress) -> None:
+        self.recipe = recipe
+        self.recipe_path = recipe_path
+        self.progress = progress
+        self.work = recipe.work_path
+        self.stamps = _Stamps(self.work)
+        self.stages: list[StageRun] = []
+
+    def all(self) -> PipelineResult:
+        stats = self._stats()
+        clusters = [self._clusters(stats, index) for index in range(len(self.recipe.cluster))]
+        labels = self._labels(stats)
+        build = self._atlas(stats, clusters, labels)
+        return PipelineResult(self.recipe.output_path, self.stages, build)
+
+    def _stage(self, name: str, fingerprint: str, is_there: bool, run: Callable[[], Any]) -> StageRun:
+        last = self.stamps.last(name)
+        if is_there and last.get("fingerprint") == fingerprint:
+            stage = StageRun(name, False, float(last["seconds"]))
+        else:
+            started = time.monotonic()
+            result = run()
+            stage = StageRun(name, True, round(time.monotonic() - started, 3), result)
+            self.stamps.save(name, fingerprint, stage.seconds)
+        self.stages.append(stage)
+        return stage
+
+    def _stats(self) -> Path:
+        try:
+            from atlas.graphs import find_sources
+        except ImportError as error:
+            raise MissingExtra(error.name or "msgspec", "aggregate") from error
+        section = self.recipe.graphs
+        folder = self.work / "stats"
+        inputs = [(source.name, source.path) for source in find_sources(section.paths)]
+        # The device changes no count and no byte that matters; a GPU appearing reruns nothing.
+        parameters: dict[str, Any] = {
+            "model": section.model,
+            "transcoder_set": section.transcoder_set,
+            "strict": section.strict,
+        }
+        fingerprint = self.stamps.fingerprint("stats", parameters, inputs)
+
+        def run() -> Any:
+            return aggregate_graphs(
+                section.paths, folder, device=self.recipe.aggregate.device, progress=self.progress, **parameters
+            )
+
+        self._stage("stats", fingerprint, _is_stage(folder, "stats"), run)
+        return folder
+
+    def _clusters(self, stats: Path, index: int) -> Path:
+        from atlas.cluster import ClusterOptions, cluster
+
+        section = self.recipe.cluster[index]
+        name = f"clusters-{section.name}"
+        folder = self.work / name
+        inputs = _files(stats / "edges", "edges")
+        fingerprint = self.stamps.fingerprint(name, asdict(section), inputs)
+
+        def run() -> Any:
+            self.progress(f"clustering {section.name}", 0, 0)
+            return cluster(stats, folder, ClusterOptions(**asdict(section)))
+
+        self._stage(name, fingerprint, _is_stage(folder, "clusters"), run)
+        return folder
+
+    def _labels(self, stats: Path) -> Path | None:
+        from atlas.labels import JUNK, KINDS, LabelFile, Precedence, import_labels
+
+        section = self.recipe.labels
+        files = [LabelFile(Path(item.path), item.source, item.kind, item.model) for item in section.files]
+        inputs = [(item.path.name, item.path) for item in files]
+        if section.from_graphs:
+            # After the files: a label file that somebody chose comes before what the graphs happen to carry.
+            files.append(LabelFile(stats))
+            inputs.append(("graph_labels", stats / "graph_labels.parquet"))
+        if not files:
+            return None
+        precedence = Precedence(
+            section.precedence, section.kinds or KINDS, JUNK if section.junk is None else section.junk
+        )
+        fingerprint = self.stamps.fingerprint("labels", asdict(section), inputs)
+        folder = self.work / "labels"
+        self._stage(
+            "labels", fingerprint, _is_stage(folder, "labels"), lambda: import_labels(files, folder, precedence)
+        )
+        return folder
+
+    def _atlas(self, stats: Path, clusters: list[Path], labels: Path | None) -> BuildResult | None:
+        recipe, out = self.recipe, self.recipe.output_path
+        inputs = _files(stats, "stats")
+        for folder in [*clusters, *([labels] if labels else [])]:
+            inputs += _files(folder, folder.name)
+        parameters = asdict(recipe)
+        fingerprint = self.stamps.fingerprint("atlas", parameters, inputs)
+        metadata = {"recipe": json.dumps(parameters, sort_keys=True), "recipe_name": recipe.name}
+        metadata |= {f"seconds_{stage.name}": str(stage.seconds) for stage in self.stages}
+        metadata["peak_memory_mb"] = f"{peak_memory_mb():.0f}"
+        sources = []
+        if self.recipe_path is not None:
+            path = self.recipe_path
+            sources.append((path.name, "recipe", path.stat().st_size, self.stamps.content_hash(path)))
+        given = Inputs(stats, clusters, labels, recipe.atlas.primary, recipe.atlas.min_count, metadata, sources)
+
+        def run() -> BuildResult:
+            return build_database(out, given, report=lambda step: self.progress(step, 0, 0))
+
+        result: BuildResult | None = self._stage("atlas", fingerprint, out.is_file(), run).result
+        return result
+
+
+def _is_stage(folder: Path, stage: str) -> bool:
+    try:
+        read_manifest(folder, stage)
+    except StageError:
+        return False
+    return True
+
+
+def _files(folder: Path, name: str) -> list[tuple[str, Path]]:
+    """Every file of a stage's folder, so that a stage replaced by a user's own script is noticed."""
+    return [(f"{name}/{path.relative_to(folder)}", path) for path in sorted(folder.rglob("*")) if path.is_file()]

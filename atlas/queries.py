@@ -1,0 +1,224 @@
+"""Asks an atlas: one typed method per file of queries/, each returning a DuckDB relation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import duckdb
+
+from atlas.database import Script, open_atlas, scripts
+from atlas.errors import QueryError, UsageError
+from atlas.ids import NeuronId
+
+Neuron = NeuronId | str | tuple[int, int]
+
+
+@cache
+def catalogue() -> Mapping[str, Script]:
+    """All queries by name: text, description, parameters."""
+    return {script.name: script for script in scripts("queries")}
+
+
+def find_query(name: str) -> Script:
+    """One query; raises `UsageError` naming those there are."""
+    if name not in catalogue():
+        raise UsageError(f"no query is called {name!r}; there are {', '.join(catalogue())}")
+    return catalogue()[name]
+
+
+def as_neuron(given: Neuron) -> NeuronId:
+    """A neuron from `L24/N5326` (or any other spelling) or (24, 5326); raises `IdError`."""
+    return NeuronId.parse(given) if isinstance(given, str) else NeuronId.checked(*given)
+
+
+class Atlas:
+    """An atlas file, opened read-only with external access disabled.
+
+    Every method returns a `duckdb.DuckDBPyRelation`: `.pl()`, `.arrow()`, `.df()`, `.fetchall()`, or
+    further SQL on it. Rows come in a stated order; a `limit` of None means all rows.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        """Raises `AtlasFileError` where `path` is missing or no atlas."""
+        self.path = Path(path)
+        self._con = open_atlas(path)
+
+    def __enter__(self) -> Atlas:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Atlas({str(self.path)!r})"
+
+    def close(self) -> None:
+        """Close the file; relations of this atlas cannot be read afterwards."""
+        self._con.close()
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The DuckDB connection, for what the methods do not cover."""
+        return self._con
+
+    def sql(self, text: str, parameters: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
+        """Any SQL that reads; values stand as `$name` in the text. Raises `QueryError`.
+
+        Columns: those of the SQL.
+        """
+        try:
+            relation = self._con.sql(text, params=dict(parameters) if parameters else None)
+        except duckdb.Error as error:
+            raise QueryError(" ".join(str(error).split("\n\n")[0].split())) from error
+        if relation is None:
+            raise QueryError("the SQL gives no rows; an atlas is read-only: SELECT, FROM, DESCRIBE, SUMMARIZE")
+        return relation
+
+    def query(self, name: str, **parameters: Any) -> duckdb.DuckDBPyRelation:
+        """A query of queries/ by name; a parameter that is left out is NULL.
+
+        Raises `UsageError` for a query or parameter that there is not, or a required one left out.
+        """
+        found = find_query(name)
+        known = {parameter.name: parameter for parameter in found.parameters}
+        for given in parameters:
+            if given not in known:
+                raise UsageError(f"query {name} has no parameter {given}; it has {', '.join(known) or 'none'}")
+        missing = [key for key, parameter in known.items() if parameter.required and parameters.get(key) is None]
+        if missing:
+            raise UsageError(f"query {name} needs {', '.join(missing)}")
+        return self.sql(found.sql, {key: parameters.get(key) for key in known})
+
+    def neurons(
+        self,
+        *,
+        layer: int | None = None,
+        top_cluster: int | None = None,
+        labelled: bool | None = None,
+        limit: int | None = None,
+    ) -> duckdb.DuckDBPyRelation:
+        """Neurons, optionally of one layer, one circuit or with a label, most frequent first.
+
+        Columns: layer, neuron, label, appearance_count, node_count, in_degree, out_degree,
+        max_activation, cluster_path, infomap_flow.
+        """
+        return self.query("neurons", layer=layer, top_cluster=top_cluster, labelled=labelled, limit=limit)
+
+    def neuron(self, neuron: Neuron) -> duckdb.DuckDBPyRelation:
+        """One neuron: one row, or none where it is in no graph.
+
+        Columns: layer, neuron, neuron_id, unit_type, label, description, input_label, output_label,
+        appearance_count, node_count, in_degree, out_degree, max_activation, mean_activation,
+        mean_influence, cluster_path, infomap_flow.
+        """
+        return self._of("neuron", neuron)
+
+    def upstream(
+        self, neuron: Neuron, *, min_graphs: int | None = None, limit: int | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """Neurons that drive a neuron, strongest mean absolute weight first.
+
+        Columns: layer, neuron, label, cluster_path, count, graph_count, frequency, positive_share,
+        mean_weight, mean_abs_weight, std_weight, weight_min, weight_max, method.
+        """
+        return self._of("upstream", neuron, min_graphs=min_graphs, limit=limit)
+
+    def downstream(
+        self, neuron: Neuron, *, min_graphs: int | None = None, limit: int | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """Neurons that a neuron drives, strongest mean absolute weight first; columns as of `upstream`."""
+        return self._of("downstream", neuron, min_graphs=min_graphs, limit=limit)
+
+    def between(self, source: Neuron, target: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """How `source` reaches `target`: the direct edge, and all paths over one neuron in between.
+
+        Columns: hop_count (1 or 2), via_layer, via_neuron, via_label, graph_count (of the rarer edge),
+        first_weight, second_weight (signed means), strength (mean absolute weight of the weaker edge).
+        """
+        first, second = as_neuron(source), as_neuron(target)
+        return self.query(
+            "between",
+            from_layer=first.layer,
+            from_neuron=first.neuron,
+            to_layer=second.layer,
+            to_neuron=second.neuron,
+            limit=limit,
+        )
+
+    def circuits(self, *, min_size: int | None = None, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Circuits (top clusters) by size.
+
+        Columns: top_cluster, size, layer_min, layer_max, median_layer, flow, labelled_count, sample_labels.
+        """
+        return self.query("circuits", min_size=min_size, limit=limit)
+
+    def circuit(self, cluster_path: str | int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Members of a cluster of the primary clustering (12, 12.3, ...), by flow.
+
+        Columns: layer, neuron, label, cluster_path, infomap_flow, appearance_count, max_activation,
+        in_degree, out_degree.
+        """
+        return self.query("circuit", cluster_path=str(cluster_path), limit=limit)
+
+    def circuit_edges(self, cluster_path: str | int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Edges inside a cluster of the primary clustering, strongest mean absolute weight first.
+
+        Columns: src_layer, src_neuron, src_label, tgt_layer, tgt_neuron, tgt_label, count,
+        graph_count, mean_weight, mean_abs_weight, weight_min, weight_max.
+        """
+        return self.query("circuit_edges", cluster_path=str(cluster_path), limit=limit)
+
+    def search(self, words: str, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Neurons by label text, over every label of every kind, best match first.
+
+        Columns: layer, neuron, text, kind, source, cluster_path, appearance_count, max_activation,
+        match_rank (1 equal, 2 begins with, 3 whole words, 4 contains, 5 in the description).
+        """
+        return self.query("search", words=words, limit=limit)
+
+    def labels(self, neuron: Neuron) -> duckdb.DuckDBPyRelation:
+        """Every label of one neuron, the one shown first, junk last.
+
+        Columns: rank, kind, text, description, source, model, confidence, score, is_junk, file.
+        """
+        return self._of("labels", neuron)
+
+    def tokens_in(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Input tokens that drive a neuron, strongest first.
+
+        Columns: token_id, token, count, graph_count, mean_weight, mean_abs_weight, weight_min, weight_max.
+        """
+        return self._of("tokens_in", neuron, limit=limit)
+
+    def logits_out(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Output tokens that a neuron pushes up or down, strongest first; columns as of `tokens_in`."""
+        return self._of("logits_out", neuron, limit=limit)
+
+    def graphs(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Graphs in which a neuron is a node, strongest activation first.
+
+        Columns: graph_id, path, prompt, positions, tokens, activation_max, influence_min, influence_max.
+        """
+        return self._of("graphs", neuron, limit=limit)
+
+    def metadata(self) -> duckdb.DuckDBPyRelation:
+        """What made this atlas. Columns: key, value."""
+        return self.query("metadata")
+
+    def link_accounting(self) -> duckdb.DuckDBPyRelation:
+        """What became of every link in the graph files.
+
+        Columns: kept, reason, link_count, graph_count, link_share.
+        """
+        return self.query("link_accounting")
+
+    def _of(self, name: str, neuron: Neuron, **options: Any) -> duckdb.DuckDBPyRelation:
+        found = as_neuron(neuron)
+        return self.query(name, layer=found.layer, neuron=found.neuron, **options)

@@ -1,0 +1,217 @@
+"""Recipes: TOML -> a frozen `Recipe`, every wrong key named with the keys there are."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from atlas.errors import RecipeError
+from atlas.resources import folder, names
+
+T = TypeVar("T")
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+
+
+@dataclass(frozen=True)
+class GraphsSection:
+    """[graphs]: which graph files, and what to take their feature space for."""
+
+    paths: tuple[str, ...]
+    model: str | None = None
+    transcoder_set: str | None = None
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class AggregateSection:
+    """[aggregate]: where the kernel runs."""
+
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class ClusterSection:
+    """[[cluster]]: one clustering; the first is the primary one unless [atlas] says otherwise."""
+
+    name: str = "infomap"
+    method: str = "infomap"
+    weight: str = "mean_abs_weight_sq"
+    min_count: int = 5
+    seed: int = 42
+    trials: int = 20
+    two_level: bool = False
+
+
+@dataclass(frozen=True)
+class LabelFileSection:
+    """[[labels.files]]: one label file and what its rows do not say."""
+
+    path: str
+    source: str | None = None
+    kind: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class LabelsSection:
+    """[labels]: label files, and which label of a neuron is shown."""
+
+    files: tuple[LabelFileSection, ...] = ()
+    from_graphs: bool = True
+    precedence: tuple[str, ...] = ()
+    kinds: tuple[str, ...] | None = None
+    junk: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class AtlasSection:
+    """[atlas]: what goes into the file."""
+
+    min_count: int = 1
+    primary: str | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One atlas: its inputs and every parameter of every stage."""
+
+    name: str
+    graphs: GraphsSection
+    output: str | None = None
+    work: str | None = None
+    aggregate: AggregateSection = field(default_factory=AggregateSection)
+    cluster: tuple[ClusterSection, ...] = (ClusterSection(),)
+    labels: LabelsSection = field(default_factory=LabelsSection)
+    atlas: AtlasSection = field(default_factory=AtlasSection)
+
+    @property
+    def output_path(self) -> Path:
+        """The atlas file: `output`, or out/NAME.duckdb."""
+        return Path(self.output or f"out/{self.name}.duckdb")
+
+    @property
+    def work_path(self) -> Path:
+        """The folder of the stages: `work`, or the atlas file's path with `.stages`."""
+        return Path(self.work) if self.work else self.output_path.with_suffix(".stages")
+
+
+def find_recipe(given: str) -> Path:
+    """A recipe by path, or by the name of one that ships with this package; raises `RecipeError`."""
+    path = Path(given)
+    if path.is_file():
+        return path
+    shipped = folder("build") / f"{given}.toml"
+    if _NAME.match(given) and shipped.is_file():
+        return shipped
+    raise RecipeError(
+        f"no recipe {given}: it is no file, and the recipes that ship are {', '.join(names('build', '.toml'))}"
+    )
+
+
+def load_recipe(path: Path, settings: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> Recipe:
+    """Read a recipe, with `key=value` settings over it and `${NAME}` replaced from the environment.
+
+    Raises `RecipeError` naming the wrong key or value and what is possible.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {path} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"recipe {path} is no valid TOML: {error}") from error
+    for setting in settings:
+        _apply(table, setting)
+    table.setdefault("name", path.stem)
+    recipe = _section(Recipe, _with_variables(table, environment or os.environ, str(path)), "", str(path))
+    if not _NAME.match(recipe.name):
+        raise RecipeError(f"{path}: name {recipe.name!r} must be letters, digits, '.', '_' and '-'")
+    taken = [section.name for section in recipe.cluster]
+    for name in taken:
+        if not _NAME.match(name) or taken.count(name) > 1:
+            raise RecipeError(
+                f"{path}: cluster.name {name!r} must be a file name, and each must be another; there are {', '.join(taken)}"
+            )
+    return recipe
+
+
+def _apply(table: dict[str, Any], setting: str) -> None:
+    """Set one `dotted.key=value`; on a list of tables it sets the key in each of them."""
+    key, separator, text = setting.partition("=")
+    if not separator or not key.strip():
+        raise RecipeError(f"--set {setting}: write it as key=value, such as cluster.min_count=3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = key.strip().split(".")
+    nodes: list[Any] = [table]
+    for parent in parents:
+        found = [node.setdefault(parent, [{}] if parent == "cluster" else {}) for node in nodes]
+        nodes = [item for node in found for item in (node if isinstance(node, list) else [node])]
+    for node in nodes:
+        if not isinstance(node, dict):
+            raise RecipeError(f"--set {setting}: {'.'.join(parents)} is a value, it has no keys")
+        node[last] = value
+
+
+def _with_variables(value: Any, environment: Mapping[str, str], where: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_variables(item, environment, where) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_variables(item, environment, where) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def replaced(found: re.Match[str]) -> str:
+        if not environment.get(found[1]):
+            raise RecipeError(
+                f"{where} needs the variable {found[1]} (in {value!r}): set it, as in {found[1]}=/path/to/it"
+            )
+        return environment[found[1]]
+
+    return _VARIABLE.sub(replaced, value)
+
+
+def _section(kind: type[T], table: Any, prefix: str, where: str) -> T:
+    if not isinstance(table, dict):
+        raise RecipeError(f"{where}: {prefix.rstrip('.') or 'the recipe'} must be a table, not {table!r}")
+    known = {item.name: item for item in fields(typing.cast(Any, kind))}
+    for key in table:
+        if key not in known:
+            raise RecipeError(
+                f"{where}: unknown key {prefix}{key}; there are {', '.join(prefix + name for name in known)}"
+            )
+    hints = typing.get_type_hints(kind)
+    values = {key: _value(hints[key], item, prefix + key, where) for key, item in table.items()}
+    for name, item in known.items():
+        if name not in values and item.default is MISSING and item.default_factory is MISSING:
+            raise RecipeError(
+                f"{where}: the key {prefix}{name} is missing; add it, or give it with --set {prefix}{name}=..."
+            )
+    return kind(**values)
+
+
+def _value(hint: Any, value: Any, key: str, where: str) -> Any:
+    """`value` as the type that the field declares."""
+    if isinstance(hint, types.UnionType):
+        hint = next(option for option in typing.get_args(hint) if option is not types.NoneType)
+    if typing.get_origin(hint) is tuple:
+        item_hint = typing.get_args(hint)[0]
+        items = value if isinstance(value, list) else [value]
+        return tuple(_value(item_hint, item, key, where) for item in items)
+    if is_dataclass(hint):
+        if hint is LabelFileSection and isinstance(value, str):
+            value = {"path": value}
+        return _section(typing.cast(type[Any], hint), value, f"{key}.", where)
+    words = {str: "text", int: "a whole number", bool: "true or false"}
+    if type(value) is not hint:
+        raise RecipeError(f"{where}: {key} must be {words[hint]}, not {value!r}")
+    return value

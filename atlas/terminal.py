@@ -1,0 +1,170 @@
+"""What people see: tables, signed bars, progress. Results go to stdout, words and progress to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import datetime
+import io
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import duckdb
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from atlas.errors import QueryError
+from atlas.storage import translated_os_errors
+
+FORMATS = ("table", "csv", "json", "parquet")
+# A table is for reading; beyond this many rows a file is the better place.
+SHOWN_ROWS = 40
+
+
+def _width() -> int | None:
+    """Terminal width, or a fixed one for a pipe, so that tables in files do not break at 80."""
+    return None if sys.stdout.isatty() else 160
+
+
+def out() -> Console:
+    """Console of results."""
+    return Console(width=_width(), highlight=False, soft_wrap=False)
+
+
+def say(text: str) -> None:
+    """A word to the user, on stderr."""
+    click.echo(text, err=True)
+
+
+def _safe(value: str) -> str:
+    """Text without control characters: a label or token must not move the cursor."""
+    return "".join(char if char.isprintable() else {"\n": "⏎", "\t": "⇥"}.get(char, "�") for char in value)
+
+
+def shown(value: Any) -> str:
+    """A value as a table shows it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return " | ".join(shown(item) for item in value)
+    return _safe(str(value))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None) -> Table:
+    """A plain table: numbers to the right, text to the left, nothing interpreted as markup."""
+    result = Table(box=None, pad_edge=False, title=title, title_justify="left", header_style="bold", title_style="bold")
+    for place, column in enumerate(columns):
+        numeric = any(isinstance(row[place], int | float) and not isinstance(row[place], bool) for row in rows)
+        result.add_column(Text(column), justify="right" if numeric else "left", overflow="ellipsis", no_wrap=numeric)
+    for row in rows:
+        result.add_row(*(Text(shown(value)) for value in row))
+    return result
+
+
+def bar(value: float | None, largest: float, width: int = 10) -> str:
+    """A signed bar around a middle line: negative to the left, positive to the right.
+
+    >>> bar(0.5, 1.0, 4)
+    '    │██  '
+    >>> bar(-1.0, 1.0, 4)
+    '████│    '
+    """
+    if value is None or not math.isfinite(value) or largest <= 0:
+        return " " * width + "│" + " " * width
+    filled = min(width, round(abs(value) / largest * width)) or 1
+    left, right = ("█" * filled, "") if value < 0 else ("", "█" * filled)
+    return f"{left:>{width}}│{right:<{width}}"
+
+
+def print_relation(
+    relation: duckdb.DuckDBPyRelation, fmt: str, path: Path | None, rows: int | None = SHOWN_ROWS
+) -> int:
+    """Print a relation, or write it to a file; the number of its rows.
+
+    Raises `QueryError` where DuckDB fails while running it.
+    """
+    try:
+        if fmt == "parquet":
+            if path is None:
+                raise QueryError("--format parquet needs -o FILE")
+            import pyarrow.parquet as pq
+
+            found = relation.to_arrow_table()
+            with translated_os_errors(path):
+                pq.write_table(found, path, compression="zstd")
+            return len(found)
+        columns, values = list(relation.columns), relation.fetchall()
+    except duckdb.Error as error:
+        raise QueryError(" ".join(str(error).split())[:400]) from error
+    text = _rendered(columns, values, fmt, rows if path is None else None)
+    if path is None:
+        click.echo(text, nl=False)
+    else:
+        with translated_os_errors(path):
+            path.write_text(text, encoding="utf-8")
+    return len(values)
+
+
+def _rendered(columns: list[str], rows: list[Any], fmt: str, limit: int | None) -> str:
+    if fmt == "json":
+        records = [dict(zip(columns, row, strict=True)) for row in rows]
+        return json.dumps(records, ensure_ascii=False, indent=1, default=_json_value) + "\n"
+    stream = io.StringIO()
+    if fmt == "csv":
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(
+            [json.dumps(v, ensure_ascii=False, default=_json_value) if isinstance(v, list | dict) else v for v in row]
+            for row in rows
+        )
+        return stream.getvalue()
+    console = Console(file=stream, width=out().width, highlight=False)
+    console.print(table(columns, rows[:limit]))
+    if limit is not None and len(rows) > limit:
+        say(f"{limit} of {len(rows):,} rows; all of them: --rows 0, or --format csv|json|parquet")
+    return stream.getvalue()
+
+
+def _json_value(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime.date | datetime.datetime) else str(value)
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar on stderr with rate and time left, only on a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda *_: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as display:
+        task = display.add_task("", total=None, rate="")
+        current = ""
+
+        def update(what: str, done: int, total: int) -> None:
+            nonlocal current
+            if what != current:
+                current = what
+                display.reset(task, description=what, total=total or None, rate="")
+            speed = display.tasks[0].speed
+            display.update(task, completed=done, total=total or None, rate=f"{speed:.0f}/s" if speed else "")
+
+        yield update
