@@ -25,13 +25,8 @@ RELP_RAW = Dialect("relp-raw", relp.KINDS, relp.space, relp.neuron_text)
 RELP_VIEWER = RELP_RAW._replace(name="relp-viewer")
 CIRCUIT_TRACER = Dialect("circuit-tracer", circuit_tracer.KINDS, circuit_tracer.space, circuit_tracer.neuron_text)
 
-_UNITS = {
-    name: kinds
-    for name, kinds in (
-        ("neurons", {key for key, kind in relp.KINDS.items() if kind is NodeKind.NEURON}),
-        ("features", {key for key, kind in circuit_tracer.KINDS.items() if kind is NodeKind.NEURON}),
-    )
-}
+_NEURON_TYPES = {key for key, kind in relp.KINDS.items() if kind is NodeKind.NEURON}
+_FEATURE_TYPES = {key for key, kind in circuit_tracer.KINDS.items() if kind is NodeKind.NEURON}
 _LOGIT_TEXT = re.compile(r"(.*?)\s*\(?p=([0-9.eE+-]+)\)?\s*\Z", re.DOTALL)
 _PREFIX = re.compile(r"(?:Logit|Answer|Token|Output|output|Emb):? ?")
 
@@ -42,7 +37,7 @@ def detect(raw: RawGraph) -> Dialect:
     Raises `GraphError` where neurons and transcoder features stand in one graph.
     """
     types = {node.feature_type for node in raw.nodes if node.feature_type}
-    has_neurons, has_features = bool(types & _UNITS["neurons"]), bool(types & _UNITS["features"])
+    has_neurons, has_features = bool(types & _NEURON_TYPES), bool(types & _FEATURE_TYPES)
     if has_neurons and has_features:
         raise GraphError("mixed_units", "neurons and transcoder features in one graph")
     slug = (raw.metadata.slug if raw.metadata else None) or ""

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from glob import glob, has_magic
 from pathlib import Path
-from typing import IO, BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from atlas.errors import GraphError, InputError
 
@@ -73,7 +73,7 @@ def _expand(given: Path) -> list[tuple[str, Path]]:
     if given.exists():
         return [(given.name, given)]
     if has_magic(str(given)):
-        found = [pair for match in sorted(glob(str(given), recursive=True)) for pair in _expand(Path(match))]
+        found = [pair for match in sorted(glob(str(given), recursive=True)) for pair in _expand(Path(match))]  # noqa: PTH207 (absolute patterns)
         if found:
             return found
         raise InputError(f"no file matches {given}")
@@ -107,15 +107,12 @@ def read_blobs(source: Source) -> Iterator[Blob | Reject]:
 
 
 def _opened(source: Source) -> BinaryIO:
-    raw = source.path.open("rb")
-    return _unzipped(raw) if source.name.endswith(".gz") else raw
+    if source.name.endswith(".gz"):
+        return cast(BinaryIO, gzip.open(source.path, "rb"))
+    return source.path.open("rb")
 
 
-def _unzipped(raw: IO[bytes]) -> BinaryIO:
-    return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
-
-
-def _bounded(stream: IO[bytes]) -> bytes:
+def _bounded(stream: BinaryIO) -> bytes:
     data = stream.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise GraphError("too_large", f"more than {MAX_BYTES // 2**20} MiB unpacked; no graph is that large")
@@ -144,7 +141,8 @@ def _zip_members(source: Source) -> Iterator[Blob | Reject]:
                 continue
             try:
                 with archive.open(member) as stream:
-                    yield Blob(name, _bounded(_unzipped(stream) if name.endswith(".gz") else stream))
+                    unpacked = gzip.GzipFile(fileobj=stream) if name.endswith(".gz") else stream
+                    yield Blob(name, _bounded(cast(BinaryIO, unpacked)))
             except GraphError as error:
                 yield Reject(name, error.reason, str(error), member.file_size)
             except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:

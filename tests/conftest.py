@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import makers
+import pytest
+
+from atlas.aggregate import Summary
+from atlas.cluster import ClusterOptions, cluster
+from atlas.database import Inputs, build_database
+from atlas.labels import LabelFile, import_labels
+from atlas.pipeline import aggregate_graphs
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real data: $ATLAS_TEST_DATA, or shared/data beside the checkout."""
+    folder = Path(os.environ.get("ATLAS_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "graphs").is_dir():
+        pytest.skip(f"no real data: set ATLAS_TEST_DATA to a folder with graphs/ and labels/ (looked in {folder})")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_graphs(data: Path) -> list[Path]:
+    return sorted((data / "graphs" / "gemma-2-2b_clt-hp").glob("*.json.gz"))
+
+
+def stats_of(folder: Path, graphs: list[dict], name: str = "graphs", **options: object) -> Summary:
+    """Write graphs as files below `folder` and aggregate them into folder/stats."""
+    for number, graph in enumerate(graphs):
+        makers.write(folder / name / f"graph_{number:05d}.json", graph)
+    return aggregate_graphs([folder / name], folder / "stats", **options)
+
+
+@pytest.fixture
+def aggregate_made(tmp_path: Path) -> Callable[..., Path]:
+    """Aggregates graphs given as dictionaries and returns the stats folder."""
+
+    def run(graphs: list[dict], **options: object) -> Path:
+        stats_of(tmp_path, graphs, **options)
+        return tmp_path / "stats"
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def small_atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An atlas of random graphs with clusters and labels; read only, copy it to change it."""
+    folder = tmp_path_factory.mktemp("small")
+    graphs = [makers.random_graph(seed, neurons=20, links=120) for seed in range(30)]
+    stats_of(folder, graphs)
+    cluster(folder / "stats", folder / "clusters", ClusterOptions(min_count=2, trials=3))
+    labels = folder / "labels.csv"
+    labels.write_text(
+        "layer,neuron,label,kind,description,confidence\n"
+        "1,2,100% sure_thing,output,It is sure,high\n"
+        "1,2,digits,input,,low\n"
+        "2,3,uninterpretable,output,,\n"
+        "99,5,nowhere,output,,\n"
+    )
+    import_labels([LabelFile(labels, source="made"), LabelFile(folder / "stats")], folder / "labels")
+    inputs = Inputs(folder / "stats", [folder / "clusters"], folder / "labels")
+    return build_database(folder / "small.duckdb", inputs).path
+
+
+@pytest.fixture(scope="session")
+def atlas_command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `atlas ...` in a process of its own."""
+
+    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from atlas.cli import main; main()", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+    return run

@@ -1,0 +1,225 @@
+"""Attribution graphs made by hand, in each dialect, as plain dictionaries."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+
+def write(path: Path, graph: object, **options: Any) -> Path:
+    """Write one graph file; `.gz` is compressed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = json.dumps(graph, **options).encode()
+    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+    return path
+
+
+def relp_node(layer: int, neuron: int, position: int = 0, **more: Any) -> dict[str, Any]:
+    node_id = f"{layer}_{neuron}_{position}"
+    return {
+        "node_id": node_id,
+        "feature": neuron,
+        "layer": layer,
+        "ctx_idx": position,
+        "feature_type": "mlp_neuron",
+        "jsNodeId": node_id,
+        "clerp": f"L{layer}/N{neuron}",
+        "influence": 0.5,
+        "activation": 1.5,
+        **more,
+    }
+
+
+def relp_token(token: int, position: int, **more: Any) -> dict[str, Any]:
+    node_id = f"E_{token}_{position}"
+    return {
+        "node_id": node_id,
+        "feature": token,
+        "layer": "embedding",
+        "ctx_idx": position,
+        "feature_type": "embedding",
+        "jsNodeId": node_id,
+        "clerp": f"Token: tok{token}",
+        "influence": None,
+        "activation": 1.0,
+        **more,
+    }
+
+
+def relp_logit(token: int, position: int, **more: Any) -> dict[str, Any]:
+    node_id = f"L_{token}_{position}"
+    return {
+        "node_id": node_id,
+        "feature": token,
+        "layer": "logit",
+        "ctx_idx": position,
+        "feature_type": "logit",
+        "jsNodeId": node_id,
+        "clerp": f"Logit: out{token} (p=0.9492)",
+        "influence": None,
+        "activation": None,
+        **more,
+    }
+
+
+def link(source: str, target: str, weight: Any) -> dict[str, Any]:
+    return {"source": source, "target": target, "weight": weight}
+
+
+def relp_graph(nodes: list[dict[str, Any]], links: list[dict[str, Any]], **metadata: Any) -> dict[str, Any]:
+    """The raw dialect."""
+    return {
+        "metadata": {
+            "slug": "relp-test",
+            "scan": "llama-3.1-8b-instruct",
+            "prompt_tokens": ["a", "b", "c"],
+            "prompt": "abc",
+            "node_threshold": 0.005,
+            **metadata,
+        },
+        "qParams": {},
+        "nodes": nodes,
+        "links": links,
+        "nodes_exceeded": False,
+    }
+
+
+def to_viewer(graph: dict[str, Any]) -> dict[str, Any]:
+    """The same graph after the format-for-viewer step of the earlier tool."""
+    top = max((node["layer"] for node in graph["nodes"] if node["feature_type"] == "mlp_neuron"), default=0)
+    nodes = []
+    for node in graph["nodes"]:
+        kind = node["feature_type"]
+        layer = {"embedding": "E", "logit": str(top + 1)}.get(kind, str(node["layer"]))
+        clerp = node["clerp"].removeprefix("Logit: ")
+        nodes.append({**node, "layer": layer, "isLogit": kind == "logit", "clerp": clerp})
+    metadata = {**graph["metadata"], "scan": "llama-3.1-8b"}
+    return {**graph, "metadata": metadata, "nodes": nodes, "features": [], "qParams": {"pinnedIds": []}}
+
+
+def ct_feature(layer: int, feature: int, position: int = 0, *, encoding: str = "cantor", **more: Any) -> dict[str, Any]:
+    total = layer + feature
+    encoded = {"cantor": total * (total + 1) // 2 + feature, "decimal": layer * 100_000 + feature, "raw": feature}
+    return {
+        "node_id": f"{layer}_{feature}_{position}",
+        "feature": encoded[encoding],
+        "layer": str(layer),
+        "ctx_idx": position,
+        "feature_type": "cross layer transcoder",
+        "token_prob": 0.0,
+        "is_target_logit": False,
+        "jsNodeId": f"{layer}_{feature}-0",
+        "clerp": "",
+        "influence": 0.7,
+        "activation": 2.5,
+        **more,
+    }
+
+
+def ct_error(layer: int, position: int, *, new: bool, **more: Any) -> dict[str, Any]:
+    return {
+        "node_id": f"{layer}_-1_{position}" if new else f"0_{layer}_{position}",
+        "feature": -1,
+        "layer": str(layer),
+        "ctx_idx": position,
+        "feature_type": "mlp reconstruction error",
+        "clerp": "",
+        "influence": 0.4,
+        "activation": None,
+        **more,
+    }
+
+
+def ct_token(token: int, position: int, **more: Any) -> dict[str, Any]:
+    return {
+        "node_id": f"E_{token}_{position}",
+        "feature": position,
+        "layer": "E",
+        "ctx_idx": position,
+        "feature_type": "embedding",
+        "clerp": "",
+        "influence": 0.05,
+        "activation": None,
+        **more,
+    }
+
+
+def ct_logit(layer: int, token: int, position: int, **more: Any) -> dict[str, Any]:
+    return {
+        "node_id": f"{layer}_{token}_{position}",
+        "feature": token,
+        "layer": str(layer),
+        "ctx_idx": position,
+        "feature_type": "logit",
+        "token_prob": 0.281,
+        "is_target_logit": True,
+        "clerp": 'Output " rain" (p=0.281)',
+        "influence": None,
+        "activation": None,
+        **more,
+    }
+
+
+def ct_graph(nodes: list[dict[str, Any]], links: list[dict[str, Any]], **metadata: Any) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "slug": "test",
+            "scan": "gemma-2-2b",
+            "transcoder_list": [],
+            "prompt_tokens": ["<bos>", " a", " b"],
+            "prompt": "<bos> a b",
+            "node_threshold": 0.8,
+            "schema_version": 1,
+            "info": {"transcoder_set": "clt-hp"},
+            **metadata,
+        },
+        "qParams": {"linkType": "both"},
+        "nodes": nodes,
+        "links": links,
+    }
+
+
+def random_graph(seed: int, *, neurons: int = 12, links: int = 60) -> dict[str, Any]:
+    """A circuit-tracer graph of every kind of node and link, with duplicates, loops and both signs."""
+    rng = random.Random(seed)
+    features = {(rng.randrange(5), rng.randrange(6), rng.randrange(3)) for _ in range(neurons)}
+    nodes = [
+        ct_feature(*key, activation=rng.uniform(-1, 3), influence=rng.choice([None, rng.random()]), clerp=rng.choice(["", f"label {key[1]}"]))
+        for key in sorted(features)
+    ]
+    nodes += [ct_error(layer, position, new=True) for layer in range(3) for position in range(2)]
+    nodes += [ct_token(token, position) for position, token in enumerate(rng.sample(range(50), 3))]
+    nodes += [ct_logit(6, token, 2) for token in rng.sample(range(50), 2)]
+    ids = [node["node_id"] for node in nodes]
+    sources = [node["node_id"] for node in nodes if node["feature_type"] != "logit"]
+    made = [
+        link(rng.choice(sources if rng.random() < 0.9 else ids), rng.choice(ids), rng.choice([-1, 1]) * rng.random() * 10 ** rng.randint(-3, 3))
+        for _ in range(links)
+    ]
+    return ct_graph(nodes, made, slug=f"random-{seed}")
+
+
+def zoo() -> dict[str, list[dict[str, Any]]]:
+    """Small corpora that have broken aggregations before."""
+    a, b, c = ct_feature(1, 100), ct_feature(2, 200), ct_feature(3, 300)
+    ab = link("1_100_0", "2_200_0", 2.0)
+    hub = [ct_feature(9, 1), *(ct_feature(1, i) for i in range(40))]
+    return {
+        "empty": [ct_graph([], [])],
+        "nodes only": [ct_graph([a, b], [])],
+        "one link": [ct_graph([a, b], [ab])],
+        "self-loop": [ct_graph([a], [link("1_100_0", "1_100_0", -3.0)])],
+        "duplicate links": [ct_graph([a, b], [ab, ab, link("1_100_0", "2_200_0", -1.0)])],
+        "positions": [ct_graph([a, ct_feature(1, 100, 1), b], [ab, link("1_100_1", "2_200_0", 0.5)])],
+        "two graphs": [ct_graph([a, b, c], [ab]), ct_graph([a, b], [link("1_100_0", "2_200_0", 4.0)], slug="other")],
+        "backward": [ct_graph([a, b], [link("2_200_0", "1_100_0", 1.0)])],
+        "hub": [ct_graph(hub, [link(f"1_{i}_0", "9_1_0", (-1) ** i * (i + 1)) for i in range(40)])],
+        "zero weights": [ct_graph([a, b], [link("1_100_0", "2_200_0", 0.0), link("1_100_0", "2_200_0", -0.0)])],
+        "cancelling": [ct_graph([a, b], [link("1_100_0", "2_200_0", w) for w in (1e16, 1.0, -1e16)])],
+        "huge ids": [ct_graph([ct_feature(127, 2**24 - 1), ct_feature(0, 0)], [link("0_0_0", "127_16777215_0", 1.0)])],
+        "random": [random_graph(seed) for seed in range(8)],
+        "many small": [random_graph(100 + seed, neurons=3, links=4) for seed in range(30)],
+    }
