@@ -187,7 +187,7 @@ def random_graph(seed: int, *, neurons: int = 12, links: int = 60) -> dict[str, 
     rng = random.Random(seed)
     features = {(rng.randrange(5), rng.randrange(6), rng.randrange(3)) for _ in range(neurons)}
     nodes = [
-        ct_feature(*key, activation=rng.uniform(-1, 3), influence=rng.choice([None, rng.random()]), clerp=rng.choice(["", f"label {key[1]}"]))
+        ct_feature(*key, activation=rng.uniform(-1, 3), influence=rng.choice([None, rng.random()]), clerp=rng.choice(["", f"label {key[1]}"]) if key[1] != 5 else "")
         for key in sorted(features)
     ]
     nodes += [ct_error(layer, position, new=True) for layer in range(3) for position in range(2)]

@@ -85,7 +85,9 @@ def loop(graphs: list[dict[str, Any]]) -> dict[str, dict[tuple[int, ...], dict[s
 def polars(graphs: list[dict[str, Any]], table: str) -> pl.DataFrame:
     """The statistics of one table by a Polars group-by; the key's parts are k0, k1, ..."""
     rows = [(*key, number, weight) for name, key, number, weight in observations(graphs) if name == table]
-    width = max((len(row) - 2 for row in rows), default=0)
+    if not rows:
+        return pl.DataFrame()
+    width = len(rows[0]) - 2
     keys = [f"k{i}" for i in range(width)]
     frame = pl.DataFrame(rows, schema=[*((key, pl.Int64) for key in keys), ("graph", pl.Int64), ("w", pl.Float64)], orient="row")
     return (

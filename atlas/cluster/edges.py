@@ -77,7 +77,7 @@ def _atlas_batches(path: Path, min_count: int) -> Iterator[pa.RecordBatch]:
     try:
         with duckdb.connect(str(path), read_only=True) as con:
             sql = f"SELECT {', '.join(_COLUMNS)} FROM edges WHERE count >= $min_count"
-            reader: Any = con.execute(sql, {"min_count": min_count}).to_arrow_reader(1_000_000)
+            reader: Any = con.sql(sql, params={"min_count": min_count}).to_arrow_reader(1_000_000)
             yield from reader
     except duckdb.Error as error:
         raise AtlasFileError(f"{path} is no atlas: {' '.join(str(error).split())[:200]}") from error

@@ -105,8 +105,8 @@ def _label(row: Row | None, file: LabelFile) -> tuple[dict[str, Any] | None, str
     try:
         neuron = _neuron(row)
     except IdError:
-        return None, "out_of_range"
-    except (KeyError, TypeError, ValueError):
+        return None, "bad_neuron"
+    except (StopIteration, TypeError, ValueError, OverflowError):
         return None, "no_neuron"
     label: dict[str, Any] = {"layer": neuron.layer, "neuron": neuron.neuron, "text": _text(_first(row, _TEXT_KEYS))}
     defaults = {"kind": file.kind, "source": file.source or file.path.name.split(".")[0], "model": file.model}
@@ -126,14 +126,12 @@ def _neuron(row: Row) -> NeuronId:
         if isinstance(layer, str):
             layer = layer.removeprefix("L")
         return NeuronId.checked(_whole(layer), _whole(index))
-    return NeuronId.parse(
-        str(row[next(key for key in _ID_KEYS if key in row)]) if any(k in row for k in _ID_KEYS) else ""
-    )
+    return NeuronId.parse(str(next(row[key] for key in _ID_KEYS if key in row)))
 
 
 def _whole(value: Any) -> int:
     number = float(value)
-    if not number.is_integer():
+    if isinstance(value, bool) or not number.is_integer():
         raise ValueError(value)
     return int(number)
 

@@ -1,0 +1,179 @@
+"""Clusters: real modules only, the same for a seed, and as good as Infomap says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import makers
+import polars as pl
+import pytest
+
+from atlas.cluster import ClusterOptions, cluster
+from atlas.cluster.edges import load_network
+from atlas.errors import AtlasFileError, InputError, OutputError, StageError, UsageError
+
+FAST = ClusterOptions(min_count=1, trials=3)
+
+
+def planted(groups: int, size: int) -> dict:
+    """Cliques of features, strongly linked inside, weakly linked in a ring."""
+    nodes = [makers.ct_feature(group % 3, 100 * group + i) for group in range(groups) for i in range(size)]
+    ids = [node["node_id"] for node in nodes]
+    links = []
+    for group in range(groups):
+        mine = ids[group * size : (group + 1) * size]
+        links += [makers.link(a, b, 5.0) for a in mine for b in mine if a != b]
+        links.append(makers.link(mine[0], ids[(group + 1) * size % len(ids)], 0.3))
+    return makers.ct_graph(nodes, links)
+
+
+@pytest.fixture
+def stats(aggregate_made) -> Path:
+    return aggregate_made([planted(4, 6)])
+
+
+def members(folder: Path) -> pl.DataFrame:
+    return pl.read_parquet(folder / "members.parquet")
+
+
+def test_planted_groups_are_found(stats: Path, tmp_path: Path) -> None:
+    found = cluster(stats, tmp_path / "c", FAST)
+    groups = members(tmp_path / "c").with_columns(group=pl.col("neuron") // 100)
+    by_cluster = groups.group_by("top_cluster").agg(pl.col("group").n_unique(), pl.len())
+    assert (found.top_cluster_count, found.neuron_count) == (4, 24)
+    assert by_cluster["group"].to_list() == [1] * 4
+    assert by_cluster["len"].to_list() == [6] * 4
+
+
+def test_a_leafs_rank_is_no_module(stats: Path, tmp_path: Path) -> None:
+    """WRONG once: Infomap's path ends in the rank of the node, so the clusters table had a row per neuron."""
+    found = cluster(stats, tmp_path / "c", FAST)
+    table = members(tmp_path / "c")
+    assert found.max_level == 1
+    assert found.cluster_count == 4
+    assert set(table["cluster_path"]) == {"1", "2", "3", "4"}
+    assert table["hierarchy_depth"].unique().to_list() == [1]
+    assert table["sub_module"].null_count() == len(table)
+
+
+def test_every_prefix_of_a_path_is_a_cluster_with_its_members(aggregate_made, tmp_path: Path) -> None:
+    stats = aggregate_made([planted(30, 5)])
+    cluster(stats, tmp_path / "c", FAST)
+    expected: dict[str, list[int]] = {}
+    flow: dict[str, float] = {}
+    for row in members(tmp_path / "c").to_dicts():
+        parts = row["cluster_path"].split(".")
+        assert row["hierarchy_depth"] == len(parts)
+        assert [row["top_cluster"], row["sub_module"], row["subsub_module"]] == [int(parts[i]) if i < len(parts) else None for i in range(3)]
+        for length in range(1, len(parts) + 1):
+            path = ".".join(parts[:length])
+            expected.setdefault(path, []).append(row["layer"])
+            flow[path] = flow.get(path, 0.0) + row["flow"]
+    found = {row["cluster_path"]: row for row in pl.read_parquet(tmp_path / "c" / "clusters.parquet").to_dicts()}
+    assert found.keys() == expected.keys()
+    for path, layers in expected.items():
+        row = found[path]
+        assert (row["size"], row["layer_min"], row["layer_max"]) == (len(layers), min(layers), max(layers))
+        assert row["median_layer"] == pl.Series(layers).median()
+        assert row["flow"] == pytest.approx(flow[path])
+        assert row["parent_path"] == (path.rpartition(".")[0] or None)
+    assert sum(row["flow"] for row in found.values() if row["level"] == 1) == pytest.approx(1)
+
+
+def test_the_same_seed_gives_the_same_bytes(real_graphs: list[Path], tmp_path: Path) -> None:
+    from atlas.pipeline import aggregate_graphs
+
+    aggregate_graphs(real_graphs, tmp_path / "stats")
+    found = [cluster(tmp_path / "stats", tmp_path / name, ClusterOptions(seed=seed, trials=2)) for name, seed in (("a", 7), ("b", 7), ("c", 8))]
+    for name in ("members.parquet", "clusters.parquet", "clusterings.parquet", "manifest.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert found[0] == found[1]
+    assert found[0].codelength < found[0].one_level_codelength
+    assert (tmp_path / "a" / "members.parquet").read_bytes() != (tmp_path / "c" / "members.parquet").read_bytes()
+
+
+def test_the_stored_codelength_is_that_of_the_stored_partition(stats: Path, tmp_path: Path) -> None:
+    """Two independent evaluations: the map equation of the two-level partition, computed here.
+
+    L = H of module exits and, per module, H of its visits and its exit (Rosvall & Bergstrom 2008).
+    In `planted` every node has two-way links, so the visit rates are the stored flows.
+    """
+    import math
+
+    found = cluster(stats, tmp_path / "c", ClusterOptions(min_count=1, trials=3, two_level=True))
+    network = load_network(stats, weight="mean_abs_weight_sq", min_count=1)
+    table = members(tmp_path / "c")
+    flow, module = table["flow"].to_list(), table["cluster_path"].to_list()
+    out = [0.0] * len(flow)
+    for source, weight in zip(network.source, network.weight, strict=True):
+        out[source] += weight
+    exits: dict[str, float] = dict.fromkeys(module, 0.0)
+    for source, target, weight in zip(network.source, network.target, network.weight, strict=True):
+        if module[source] != module[target]:
+            exits[module[source]] += flow[source] * weight / out[source]
+    plogp = lambda value: value * math.log2(value) if value > 0 else 0.0  # noqa: E731
+    total = sum(exits.values())
+    length = plogp(total) - 2 * sum(map(plogp, exits.values())) - sum(map(plogp, flow))
+    length += sum(plogp(exits[name] + sum(f for f, m in zip(flow, module, strict=True) if m == name)) for name in exits)
+    # Infomap's directed flow teleports with 15 % to nodes by their links; recorded flow differs by less than this.
+    assert found.codelength == pytest.approx(length, rel=2e-3)
+
+
+@pytest.mark.parametrize("weight", ["mean_abs_weight_sq", "mean_abs_weight", "abs_weight_sum"])
+def test_weights(weight: str, aggregate_made) -> None:
+    nodes = [makers.ct_feature(0, 1), makers.ct_feature(1, 2)]
+    stats = aggregate_made([makers.ct_graph(nodes, [makers.link("0_1_0", "1_2_0", w) for w in (3.0, -1.0)])])
+    network = load_network(stats, weight=weight, min_count=1)
+    assert network.weight.tolist() == [{"mean_abs_weight_sq": 4.0, "mean_abs_weight": 2.0, "abs_weight_sum": 4.0}[weight]]
+
+
+def test_the_count_threshold(aggregate_made, tmp_path: Path) -> None:
+    nodes = [makers.ct_feature(0, 1), makers.ct_feature(1, 2), makers.ct_feature(2, 3)]
+    links = [makers.link("0_1_0", "1_2_0", 1.0)] * 5 + [makers.link("1_2_0", "2_3_0", 1.0)] * 4
+    stats = aggregate_made([makers.ct_graph(nodes, links)])
+    assert cluster(stats, tmp_path / "c", ClusterOptions(min_count=5)).neuron_count == 2
+    with pytest.raises(InputError, match="no edge of .* has at least 6 links; lower --min-count"):
+        cluster(stats, tmp_path / "c", ClusterOptions(min_count=6))
+
+
+def test_edges_of_weight_zero_are_no_links(aggregate_made, tmp_path: Path) -> None:
+    nodes = [makers.ct_feature(0, 1), makers.ct_feature(1, 2)]
+    stats = aggregate_made([makers.ct_graph(nodes, [makers.link("0_1_0", "1_2_0", 0.0)])])
+    with pytest.raises(InputError):
+        cluster(stats, tmp_path / "c", FAST)
+
+
+def test_an_atlas_can_be_clustered_again(small_atlas: Path, tmp_path: Path) -> None:
+    found = cluster(small_atlas, tmp_path / "c", ClusterOptions(min_count=2, trials=3, name="again"))
+    assert found.name == "again"
+    assert found.neuron_count == len(members(tmp_path / "c"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (ClusterOptions(method="kmeans"), "unknown clustering method 'kmeans'"),
+        (ClusterOptions(weight="w"), "unknown weight 'w'; choose mean_abs_weight_sq"),
+        (ClusterOptions(min_count=0), "min_count must be at least 1"),
+        (ClusterOptions(trials=0), "trials must be at least 1"),
+    ],
+)
+def test_wrong_options(stats: Path, tmp_path: Path, options: ClusterOptions, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        cluster(stats, tmp_path / "c", options)
+
+
+def test_wrong_inputs(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        cluster(tmp_path / "no", tmp_path / "c")
+    (tmp_path / "text").write_text("no database")
+    with pytest.raises(AtlasFileError, match="is no atlas"):
+        cluster(tmp_path / "text", tmp_path / "c")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StageError):
+        cluster(tmp_path / "empty", tmp_path / "c")
+
+
+def test_stats_are_not_overwritten_by_clusters(stats: Path) -> None:
+    with pytest.raises(OutputError, match="holds no clusters"):
+        cluster(stats, stats, FAST)

@@ -1,0 +1,318 @@
+"""The DuckDB file: schema, comments, help, examples, generated columns, checks, atomic replacement."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import duckdb
+import makers
+import polars as pl
+import pytest
+from conftest import ROOT
+
+from atlas.database import Inputs, build_database, open_atlas, run_checks, scripts
+from atlas.errors import AtlasFileError, CheckError, StageError, UsageError
+
+CONTRACT = {
+    "neurons": "layer neuron feature_id label description input_label output_label max_activation num_exemplars appearance_count "
+    "output_norm cluster_path top_cluster sub_module subsub_module hierarchy_depth infomap_flow unit_type",
+    "edges": "src_layer src_neuron tgt_layer tgt_neuron count weight_sum weight_abs_sum weight_sq_sum weight_min weight_max "
+    "mean_weight mean_abs_weight graph_count positive_count std_weight method",
+    "clusters": "cluster_path level top_cluster sub_module subsub_module size layer_min layer_max median_layer",
+    "metadata": "key value",
+}
+TABLES = (
+    "neurons edges edges_by_target clusters metadata clusterings cluster_members clustering_clusters labels graphs neuron_graphs "
+    "token_edges logit_edges token_logit_edges error_mass logit_error_mass projections tokens sources rejects link_counts help"
+)
+
+
+@pytest.fixture
+def con(small_atlas: Path) -> duckdb.DuckDBPyConnection:
+    with open_atlas(small_atlas) as con:
+        yield con
+
+
+def test_the_tables_and_columns_that_users_rely_on(con) -> None:
+    found = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    assert found == set(TABLES.split())
+    for table, columns in CONTRACT.items():
+        names = [row[0] for row in con.execute(f"DESCRIBE {table}").fetchall()]
+        assert set(columns.split()) <= set(names), table
+
+
+def test_everything_carries_a_comment(con) -> None:
+    gaps = con.execute("SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND coalesce(comment, '') = ''").fetchall()
+    assert gaps == []
+    for kind in ("tables", "views"):
+        assert con.execute(f"SELECT {kind[:-1]}_name FROM duckdb_{kind}() WHERE NOT internal AND coalesce(comment, '') = ''").fetchall() == []
+    macros = con.execute("SELECT function_name, comment FROM duckdb_functions() WHERE NOT internal AND function_type LIKE '%macro%'").fetchall()
+    assert {name for name, _ in macros} == {script.name for script in scripts("macros")}
+    assert all(comment for _, comment in macros)
+
+
+def test_help_lists_everything_and_its_examples_run(con) -> None:
+    rows = con.execute("SELECT name, kind, description, example FROM help").fetchall()
+    listed = {(name, kind) for name, kind, *_ in rows}
+    assert listed == (
+        {(name, "table") for name in TABLES.split()}
+        | {(script.name, "view") for script in scripts("views")}
+        | {(script.name, "macro") for script in scripts("macros")}
+    )
+    empty = {name for name, _, _, example in rows if not con.sql(example).fetchall()}
+    # Nothing fills projections yet but a model's weights; the small atlas rejects no file.
+    assert empty <= {"projections", "rejects"}
+    assert rows[0][0] == "help"
+
+
+# DESIGN section 6 writes the third with LIMIT inside list(), which no version of DuckDB parses
+# ("syntax error at or near LIMIT"); a slice says the same.
+USER_SQL = [
+    "SELECT layer, neuron, label FROM neurons WHERE top_cluster = 1 AND sub_module = 2;",
+    "SELECT layer, neuron, label, top_cluster FROM neurons WHERE label ILIKE '%sure%';",
+    "SELECT top_cluster, count(*) AS n, list(label ORDER BY max_activation DESC NULLS LAST)[1:3] FROM neurons "
+    "WHERE top_cluster IS NOT NULL GROUP BY top_cluster ORDER BY n DESC LIMIT 20;",
+    "SELECT e.src_layer, e.src_neuron, e.tgt_layer, e.tgt_neuron, e.mean_weight, n1.label AS src_label, n2.label AS tgt_label "
+    "FROM edges e JOIN neurons n1 ON e.src_layer = n1.layer AND e.src_neuron = n1.neuron "
+    "JOIN neurons n2 ON e.tgt_layer = n2.layer AND e.tgt_neuron = n2.neuron "
+    "WHERE n1.top_cluster = 1 AND n2.top_cluster = 1 ORDER BY e.mean_abs_weight DESC;",
+]
+
+
+@pytest.mark.parametrize("sql", USER_SQL)
+def test_the_sql_that_users_have_runs_without_this_package(small_atlas: Path, sql: str) -> None:
+    with duckdb.connect(str(small_atlas), read_only=True) as plain:
+        plain.sql(sql).fetchall()
+
+
+def test_limit_inside_list_is_still_no_duckdb_sql(con) -> None:
+    """When this fails, DuckDB has learned it, and the third query of DESIGN section 6 runs as written."""
+    with pytest.raises(duckdb.ParserException):
+        con.sql("SELECT list(label ORDER BY layer LIMIT 3) FROM neurons")
+
+
+def test_views_work_under_any_alias_and_macros_after_use(small_atlas: Path) -> None:
+    with duckdb.connect() as plain:
+        plain.execute(f"ATTACH '{small_atlas}' AS other (READ_ONLY)")
+        for view in scripts("views"):
+            plain.sql(f"FROM other.{view.name}").fetchall()
+        with pytest.raises(duckdb.Error):
+            plain.sql("FROM other.downstream(1, 2)").fetchall()
+        plain.execute("USE other")
+        assert plain.sql("FROM downstream(1, 2)").fetchall()
+
+
+def test_the_file_is_of_the_storage_version_that_older_duckdb_opens(con) -> None:
+    tags = con.execute("SELECT tags['storage_version'] FROM duckdb_databases() WHERE NOT internal").fetchall()
+    assert tags == [("v1.2.0+",)], tags
+
+
+def test_edges_equal_the_statistics_they_come_from(small_atlas: Path, con) -> None:
+    exact = pl.read_parquet(small_atlas.parent / "stats" / "edges" / "*.parquet")
+    found = con.sql("FROM edges ORDER BY src_layer, src_neuron, tgt_layer, tgt_neuron").pl()
+    twin = con.sql("FROM edges_by_target ORDER BY src_layer, src_neuron, tgt_layer, tgt_neuron").pl()
+    assert found.equals(twin)
+    assert len(found) == len(exact)
+    for name in ("src_layer", "src_neuron", "tgt_layer", "tgt_neuron", "count", "graph_count", "positive_count"):
+        assert found[name].to_list() == exact[name].to_list()
+    count, mean = exact["count"], exact["weight_sum"] / exact["count"]
+    variance = (exact["weight_sq_sum"] / count - mean**2).clip(0)
+    expected = {
+        "mean_weight": mean,
+        "mean_abs_weight": exact["weight_abs_sum"] / count,
+        "std_weight": variance.sqrt(),
+        "weight_min": exact["weight_min"],
+        "weight_max": exact["weight_max"],
+        "weight_sum": exact["weight_sum"],
+        "weight_abs_sum": exact["weight_abs_sum"],
+        "weight_sq_sum": exact["weight_sq_sum"],
+    }
+    scale = exact["weight_abs_sum"] + exact["weight_sq_sum"]
+    for name, values in expected.items():
+        assert ((found[name].cast(pl.Float64) - values).abs() <= 1e-6 * scale).all(), name
+    single = found.filter(pl.col("count") == 1)
+    assert len(single)
+    assert single["std_weight"].to_list() == [0.0] * len(single)
+
+
+def test_edges_are_sorted_for_their_direction(con) -> None:
+    by_source = con.sql("SELECT src_layer, src_neuron FROM edges").fetchall()
+    by_target = con.sql("SELECT tgt_layer, tgt_neuron FROM edges_by_target").fetchall()
+    assert by_source == sorted(by_source)
+    assert by_target == sorted(by_target)
+
+
+def test_labels_join_and_the_others_are_kept(con) -> None:
+    row = con.execute("SELECT label, output_label, input_label, label_kind, label_confidence, description FROM neurons WHERE layer = 1 AND neuron = 2").fetchall()
+    assert row == [("100% sure_thing", "100% sure_thing", "digits", "output", "high", "It is sure")]
+    assert con.execute("SELECT text, in_atlas FROM labels WHERE layer = 99").fetchall() == [("nowhere", False)]
+    assert con.execute("SELECT text FROM unmatched_labels").fetchall() == [("nowhere",)]
+    facts = dict(con.execute("SELECT key, value FROM metadata").fetchall())
+    assert int(facts["labels_in_atlas"]) + int(facts["labels_not_in_atlas"]) == int(facts["total_labels"])
+    junk = con.execute("SELECT label FROM neurons WHERE layer = 2 AND neuron = 3").fetchall()
+    assert junk == [("label 3",)]  # the graphs' own label is shown instead of `uninterpretable`
+
+
+def test_unknown_values_are_null(con) -> None:
+    assert con.execute("SELECT count(feature_id), count(output_norm), count(num_exemplars) FROM neurons").fetchall() == [(0, 0, 0)]
+
+
+def test_sources_name_every_input_with_its_hash(con, small_atlas: Path) -> None:
+    import hashlib
+
+    rows = con.execute("SELECT path, role, size_bytes, content_hash FROM sources").fetchall()
+    graph = small_atlas.parent / "graphs" / "graph_00003.json"
+    assert ("graphs/graph_00003.json", "graph", graph.stat().st_size, hashlib.sha256(graph.read_bytes()).hexdigest()) in rows
+    assert {role for _, role, *_ in rows} == {"graph", "labels"}
+
+
+def test_all_checks_pass_on_a_fresh_atlas(con) -> None:
+    results = list(run_checks(con))
+    assert [result.name for result in results] == [script.name for script in scripts("checks")]
+    assert all(result.passed for result in results), [result.describe() for result in results]
+
+
+DAMAGE = {
+    "DELETE FROM neurons WHERE layer = (SELECT max(src_layer) FROM edges) AND neuron = (SELECT max(src_neuron) FROM edges WHERE src_layer = (SELECT max(src_layer) FROM edges))": "edges_have_neurons",
+    "UPDATE edges SET weight_min = weight_max + 1 WHERE src_layer = 1 AND src_neuron = 2": "edges_weights_ordered",
+    "UPDATE edges SET mean_weight = weight_max * 2 + 1 WHERE src_layer = 1 AND src_neuron = 2": "edges_weights_ordered",
+    "UPDATE edges SET graph_count = count + 1 WHERE src_layer = 1 AND src_neuron = 2": "edges_counts_possible",
+    "UPDATE edges SET count = 0 WHERE src_layer = 1 AND src_neuron = 2": "edges_counts_possible",
+    "UPDATE edges SET positive_count = -1 WHERE src_layer = 1 AND src_neuron = 2": "edges_counts_possible",
+    "DELETE FROM edges_by_target WHERE src_layer = 1 AND src_neuron = 2": "edges_twins_equal",
+    "INSERT INTO edges BY NAME SELECT src_layer, src_neuron, tgt_layer, tgt_neuron, count, graph_count, positive_count, mean_weight, mean_abs_weight, std_weight, weight_min, weight_max, method FROM edges WHERE src_layer = 1 LIMIT 1": "edges_distinct",
+    "UPDATE neurons SET in_degree = in_degree + 1 WHERE layer = 1 AND neuron = 2": "degrees_true",
+    "UPDATE clusters SET size = size + 1 WHERE cluster_path = '1'": "clusters_sizes_true",
+    "DELETE FROM clusters WHERE cluster_path = '1'": "clusters_sizes_true",
+    "UPDATE clusters SET parent_path = '77' WHERE level = 1": "clusters_nested",
+    "UPDATE neurons SET cluster_path = '77' WHERE layer = 1 AND neuron = 2": "neurons_in_their_cluster",
+    "UPDATE neurons SET label = 'other' WHERE layer = 1 AND neuron = 2": "neurons_labelled_truly",
+    "UPDATE neurons SET appearance_count = 1000 WHERE layer = 1 AND neuron = 2": "neurons_in_their_graphs",
+    "DELETE FROM neuron_graphs WHERE layer = 1 AND neuron = 2": "neurons_in_their_graphs",
+    "UPDATE graphs SET kept_count = kept_count - 1 WHERE graph_id = 3": "links_accounted",
+    "DELETE FROM link_counts WHERE graph_id = 3": "links_accounted",
+    "UPDATE metadata SET value = '7' WHERE key = 'total_edges'": "metadata_counts_true",
+    "DELETE FROM metadata WHERE key = 'total_graphs'": "metadata_counts_true",
+    "DELETE FROM tokens WHERE token_id = (SELECT max(token_id) FROM token_edges)": "tokens_known",
+}
+
+
+@pytest.mark.parametrize(("damage", "check"), DAMAGE.items(), ids=[f"{check}-{place}" for place, check in enumerate(DAMAGE.values())])
+def test_damage_is_found_and_the_rows_are_named(small_atlas: Path, tmp_path: Path, damage: str, check: str) -> None:
+    shutil.copy(small_atlas, tmp_path / "a.duckdb")
+    with duckdb.connect(str(tmp_path / "a.duckdb")) as plain:
+        assert plain.execute(damage).fetchall()[0][0] > 0, "the damage hit no row"
+    with open_atlas(tmp_path / "a.duckdb") as con:
+        failed = {result.name: result for result in run_checks(con) if not result.passed}
+    assert check in failed
+    assert failed[check].rows
+    text = failed[check].describe()
+    assert all(column in text for column in failed[check].columns)
+
+
+def test_every_check_is_seen_to_fail() -> None:
+    assert set(DAMAGE.values()) == {script.name for script in scripts("checks")}
+
+
+def test_a_check_that_cannot_run_is_a_failure(small_atlas: Path, tmp_path: Path) -> None:
+    shutil.copy(small_atlas, tmp_path / "a.duckdb")
+    with duckdb.connect(str(tmp_path / "a.duckdb")) as plain:
+        plain.execute("DROP TABLE link_counts CASCADE")
+    with open_atlas(tmp_path / "a.duckdb") as con:
+        failed = [result.describe() for result in run_checks(con) if not result.passed]
+    assert any("links_accounted: could not run" in text for text in failed)
+
+
+def test_only_frequent_edges(small_atlas: Path, tmp_path: Path) -> None:
+    built = build_database(tmp_path / "a.duckdb", Inputs(small_atlas.parent / "stats", min_count=3))
+    with open_atlas(built.path) as con:
+        assert con.execute("SELECT min(count) FROM edges").fetchall() == [(3,)]
+        assert con.execute("SELECT sum(in_degree) = (SELECT count(*) FROM edges) FROM neurons").fetchall() == [(True,)]
+
+
+def test_an_atlas_without_clusters_labels_or_edges(aggregate_made, tmp_path: Path) -> None:
+    stats = aggregate_made([makers.ct_graph([], [])])
+    with open_atlas(build_database(tmp_path / "a.duckdb", Inputs(stats)).path) as con:
+        for (example,) in con.execute("SELECT example FROM help").fetchall():
+            con.sql(example).fetchall()
+
+
+def test_two_clusterings_side_by_side(small_atlas: Path, tmp_path: Path) -> None:
+    from atlas.cluster import ClusterOptions, cluster
+
+    stats = small_atlas.parent / "stats"
+    first = tmp_path / "one"
+    cluster(stats, first, ClusterOptions(name="flat", two_level=True, min_count=2, trials=2))
+    both = [small_atlas.parent / "clusters", first]
+    built = build_database(tmp_path / "a.duckdb", Inputs(stats, both, primary="flat"))
+    with open_atlas(built.path) as con:
+        assert con.execute("SELECT clustering, is_primary FROM clusterings").fetchall() == [("flat", True), ("infomap", False)]
+        assert con.execute("SELECT max(level) FROM clusters").fetchall() == [(1,)]
+        assert con.execute("SELECT count(DISTINCT clustering) FROM clustering_clusters").fetchall() == [(2,)]
+    with pytest.raises(UsageError, match="no clustering is called 'x'; there are infomap, flat"):
+        build_database(tmp_path / "b.duckdb", Inputs(stats, both, primary="x"))
+    with pytest.raises(UsageError, match="two clusterings are called 'flat'"):
+        build_database(tmp_path / "b.duckdb", Inputs(stats, [first, first]))
+
+
+def test_inputs_that_contradict_each_other_write_nothing(small_atlas: Path, tmp_path: Path) -> None:
+    stats = tmp_path / "stats"
+    shutil.copytree(small_atlas.parent / "stats", stats)
+    neurons = pl.read_parquet(stats / "neurons.parquet")
+    neurons.slice(0, len(neurons) - 3).to_arrow()
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(stats / "neurons.parquet")
+    pq.write_table(table.slice(2), stats / "neurons.parquet")
+    (tmp_path / "a.duckdb").write_text("the old atlas")
+    with pytest.raises(CheckError, match="edges_have_neurons"):
+        build_database(tmp_path / "a.duckdb", Inputs(stats))
+    assert (tmp_path / "a.duckdb").read_text() == "the old atlas"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.duckdb.lock", "a.duckdb", "stats"]
+
+
+@pytest.mark.parametrize("hurt", ["remove", "truncate", "columns", "manifest"])
+def test_a_damaged_stage_is_named(small_atlas: Path, tmp_path: Path, hurt: str) -> None:
+    stats = tmp_path / "stats"
+    shutil.copytree(small_atlas.parent / "stats", stats)
+    path = stats / "tokens.parquet"
+    if hurt == "remove":
+        path.unlink()
+    elif hurt == "truncate":
+        path.write_bytes(path.read_bytes()[:50])
+    elif hurt == "columns":
+        pl.DataFrame({"token_id": [1]}).write_parquet(path)
+    else:
+        (stats / "manifest.json").write_text("{")
+    with pytest.raises(StageError) as caught:
+        build_database(tmp_path / "a.duckdb", Inputs(stats))
+    assert ("manifest.json" if hurt == "manifest" else "tokens.parquet") in str(caught.value)
+    assert not (tmp_path / "a.duckdb").exists()
+
+
+def test_files_that_are_no_atlas(tmp_path: Path) -> None:
+    with pytest.raises(AtlasFileError, match="does not exist; build it with"):
+        open_atlas(tmp_path / "no.duckdb")
+    (tmp_path / "text.duckdb").write_text("no database " * 1000)
+    with pytest.raises(AtlasFileError, match="cannot be opened"):
+        open_atlas(tmp_path / "text.duckdb")
+    duckdb.connect(str(tmp_path / "empty.duckdb")).close()
+    with pytest.raises(AtlasFileError, match="no atlas: it has no table neurons, edges, clusters, metadata"):
+        open_atlas(tmp_path / "empty.duckdb")
+
+
+def test_an_atlas_path_with_a_quote(small_atlas: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "it's"
+    shutil.copytree(small_atlas.parent / "stats", folder / "stats")
+    built = build_database(folder / "a'b.duckdb", Inputs(folder / "stats"))
+    with open_atlas(built.path) as con:
+        assert con.execute("SELECT count(*) > 0 FROM edges").fetchall() == [(True,)]
+
+
+def test_every_sql_file_has_a_header() -> None:
+    for kind in ("views", "macros", "checks", "queries"):
+        for script in scripts(kind):
+            assert script.doc.endswith((".", "name.")), script.name
+            assert script.example or kind in ("checks", "queries"), script.name
+    assert {path.parent.name for path in (ROOT / "sql").rglob("*.sql")} == {"sql", "views", "macros", "checks"}

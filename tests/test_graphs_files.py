@@ -1,0 +1,201 @@
+"""Files, folders, archives, and everything that may be wrong with them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import makers
+import pytest
+
+from atlas.errors import InputError
+from atlas.graph import Graph
+from atlas.graphs import Reject, find_sources, read_graphs
+
+GRAPH = makers.ct_graph([makers.ct_feature(0, 1), makers.ct_feature(1, 2)], [makers.link("0_1_0", "1_2_0", 0.5)])
+TEXT = json.dumps(GRAPH).encode()
+
+
+def read(*paths: Path | str) -> list[Graph | Reject]:
+    return [item for source in find_sources(paths) for item in read_graphs(source)]
+
+
+def only_reject(path: Path) -> Reject:
+    (item,) = read(path)
+    assert isinstance(item, Reject)
+    assert "\n" not in item.message
+    return item
+
+
+def test_every_container_gives_the_same_graph(tmp_path: Path) -> None:
+    makers.write(tmp_path / "a.json", GRAPH)
+    makers.write(tmp_path / "b.json.gz", GRAPH)
+    (tmp_path / "c.jsonl").write_bytes(TEXT + b"\n\n" + TEXT + b"\n")
+    (tmp_path / "d.jsonl.gz").write_bytes(gzip.compress(TEXT + b"\r\n" + TEXT))
+    with zipfile.ZipFile(tmp_path / "e.zip", "w") as archive:
+        archive.writestr("z/2.json", TEXT)
+        archive.writestr("z/1.json.gz", gzip.compress(TEXT))
+        archive.writestr("readme.txt", "no graph")
+        archive.mkdir("empty")
+    (tmp_path / "f.json").write_bytes(b"\xef\xbb\xbf" + TEXT)
+    items = read(tmp_path)
+    assert all(isinstance(item, Graph) for item in items), items
+    name = tmp_path.name
+    assert [item.info.path for item in items] == [
+        f"{name}/a.json",
+        f"{name}/b.json.gz",
+        f"{name}/c.jsonl#1",
+        f"{name}/c.jsonl#3",
+        f"{name}/d.jsonl.gz#1",
+        f"{name}/d.jsonl.gz#2",
+        f"{name}/e.zip!z/1.json.gz",
+        f"{name}/e.zip!z/2.json",
+        f"{name}/f.json",
+    ]
+    assert {item.links.weight.tolist()[0] for item in items} == {0.5}
+
+
+def test_order_and_names_do_not_depend_on_where_the_folder_lies_or_how_it_is_given(tmp_path: Path) -> None:
+    for place in ("here", "there/deep"):
+        for name in ("b", "a", "sub/c"):
+            makers.write(tmp_path / place / "graphs" / f"{name}.json", GRAPH)
+    first = [source.name for source in find_sources([tmp_path / "here" / "graphs"])]
+    assert first == ["graphs/a.json", "graphs/b.json", "graphs/sub/c.json"]
+    assert [source.name for source in find_sources([tmp_path / "there" / "deep" / "graphs"])] == first
+
+
+def test_a_file_given_twice_is_read_once_and_globs_work(tmp_path: Path) -> None:
+    makers.write(tmp_path / "a.json", GRAPH)
+    makers.write(tmp_path / "b.json", GRAPH)
+    assert len(find_sources([tmp_path, tmp_path / "a.json", str(tmp_path / "*.json")])) == 2
+
+
+def test_two_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for place in ("x", "y"):
+        makers.write(tmp_path / place / "g" / "a.json", GRAPH)
+    names = [source.name for source in find_sources([tmp_path / "x" / "g", tmp_path / "y" / "g"])]
+    assert len(set(names)) == 2
+
+
+@pytest.mark.parametrize("given", ["missing", "*.json", ""])
+def test_a_path_that_names_nothing_is_an_error(tmp_path: Path, given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError):
+        find_sources([given])
+
+
+def test_files_that_lie_beside_graphs_are_not_read(tmp_path: Path) -> None:
+    for name in ("metadata.json", "neuron_index.json", "x-clusters.json", "x-analysis.json"):
+        (tmp_path / name).write_text("{ this is never parsed")
+    makers.write(tmp_path / "graph_00001.json", GRAPH)
+    reasons = [item.reason for item in read(tmp_path) if isinstance(item, Reject)]
+    assert reasons == ["companion_file"] * 4
+
+
+HOSTILE = {
+    "truncated": (TEXT[:-20], "bad_json"),
+    "empty": (b"", "empty_file"),
+    "blank": (b" \n ", "empty_file"),
+    "text": (b"hello", "bad_json"),
+    "binary": (bytes(range(256)), "bad_json"),
+    "utf16": (TEXT.decode().encode("utf-16"), None),
+    "list": (b"[]", "not_a_graph"),
+    "number": (b"3", "not_a_graph"),
+    "other object": (b'{"a": 1}', "not_a_graph"),
+    "nodes of another type": (b'{"nodes": {}, "links": []}', "not_a_graph"),
+    "nodes null": (b'{"nodes": null, "links": []}', "not_a_graph"),
+    "deep": (b'{"nodes": [], "links": [], "x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "too_deep"),
+    "deep objects": (b'{"x":' * 100_000 + b"1" + b"}" * 100_000, "too_deep"),
+    "two objects": (TEXT + TEXT, "bad_json"),
+    "huge integer": (b'{"nodes": [], "links": [], "x": ' + b"9" * 10_000 + b"}", None),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_a_counted_reject(tmp_path: Path, name: str) -> None:
+    data, reason = HOSTILE[name]
+    (tmp_path / "bad.json").write_bytes(data)
+    makers.write(tmp_path / "good.json", GRAPH)
+    bad, good = read(tmp_path)
+    assert isinstance(good, Graph)
+    if reason is not None:
+        assert isinstance(bad, Reject)
+        assert bad.reason == reason
+        assert bad.size_bytes == len(data)
+
+
+def test_a_text_of_100_mb_is_a_reject(tmp_path: Path) -> None:
+    graph = json.dumps(makers.ct_graph([makers.ct_feature(0, 1, clerp="@")], [])).replace("@", "x" * 100_000_000)
+    (tmp_path / "long.json").write_text(graph)
+    assert only_reject(tmp_path / "long.json").reason == "text_too_long"
+
+
+def test_a_text_too_long_in_metadata_or_id_is_a_reject(tmp_path: Path) -> None:
+    makers.write(tmp_path / "a.json", makers.ct_graph([], [], prompt="x" * 2**21))
+    assert only_reject(tmp_path / "a.json").reason == "text_too_long"
+    makers.write(tmp_path / "b.json", makers.ct_graph([{"node_id": "x" * 300}], []))
+    assert only_reject(tmp_path / "b.json").reason == "text_too_long"
+
+
+def test_a_file_that_unpacks_to_too_much_is_a_reject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atlas.graphs.files.MAX_BYTES", 10_000)
+    bomb = gzip.compress(b" " * 50_000)
+    (tmp_path / "a.json.gz").write_bytes(bomb)
+    (tmp_path / "b.jsonl").write_bytes(b" " * 50_000)
+    with zipfile.ZipFile(tmp_path / "c.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.json", b" " * 50_000)
+        archive.writestr("y.json", TEXT)
+    items = read(tmp_path)
+    assert [item.reason for item in items if isinstance(item, Reject)] == ["too_large"] * 3
+    assert isinstance(items[-1], Graph)  # the next member of the archive still counts
+
+
+@pytest.mark.parametrize("name", ["a.json.gz", "a.jsonl.gz", "a.zip"])
+@pytest.mark.parametrize("data", [b"", b"nothing packed", gzip.compress(TEXT)[:-30]])
+def test_a_damaged_archive_is_a_reject(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
+    items = read(tmp_path / name)
+    if name == "a.jsonl.gz" and not data:
+        assert items == []  # an empty gzip stream is no lines
+        return
+    assert items
+    assert all(isinstance(item, Reject) for item in items)
+
+
+def test_one_bad_line_costs_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(TEXT + b"\n{broken\n" + TEXT + b"\n")
+    first, bad, last = read(tmp_path / "a.jsonl")
+    assert isinstance(first, Graph)
+    assert isinstance(last, Graph)
+    assert isinstance(bad, Reject)
+    assert (bad.path, bad.reason) == ("a.jsonl#2", "bad_json")
+
+
+def test_lone_surrogates_and_nul_characters_survive_to_parquet(tmp_path: Path, aggregate_made) -> None:
+    graph = makers.ct_graph([makers.ct_feature(0, 1, clerp="bad \ud800 half")], [], prompt="nul \0 here", prompt_tokens=["\udfff", "b"])
+    stats = aggregate_made([graph])
+    import polars as pl
+
+    assert pl.read_parquet(stats / "graphs.parquet")["prompt"].to_list() == ["nul \0 here"]
+    assert pl.read_parquet(stats / "graph_labels.parquet")["text"].to_list() == ["bad ? half"]
+
+
+def test_a_folder_called_like_a_graph_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "g" / "x.json").mkdir(parents=True)
+    makers.write(tmp_path / "g" / "x.json" / "a.json", GRAPH)
+    assert [source.name for source in find_sources([tmp_path / "g"])] == ["g/x.json/a.json"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_an_unreadable_file_is_a_reject(tmp_path: Path) -> None:
+    makers.write(tmp_path / "a.json", GRAPH).chmod(0)
+    assert only_reject(tmp_path / "a.json").reason == "unreadable"
+
+
+def test_a_dangling_link_is_not_found(tmp_path: Path) -> None:
+    makers.write(tmp_path / "a.json", GRAPH)
+    (tmp_path / "b.json").symlink_to(tmp_path / "gone.json")
+    assert [source.name.split("/")[-1] for source in find_sources([tmp_path])] == ["a.json"]

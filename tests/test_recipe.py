@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from atlas.errors import RecipeError
+from atlas.recipe import Recipe, find_recipe, load_recipe
+
+SMALL = 'name = "small"\n[graphs]\npaths = ["graphs"]\n'
+
+
+def load(tmp_path: Path, text: str, *settings: str, **environment: str) -> Recipe:
+    path = tmp_path / "given.toml"
+    path.write_text(text)
+    return load_recipe(path, settings, environment)
+
+
+def test_defaults(tmp_path: Path) -> None:
+    recipe = load(tmp_path, SMALL)
+    assert recipe.graphs.paths == ("graphs",)
+    assert recipe.output_path == Path("out/small.duckdb")
+    assert recipe.work_path == Path("out/small.stages")
+    assert [(c.name, c.min_count, c.seed) for c in recipe.cluster] == [("infomap", 5, 42)]
+    assert recipe.labels.from_graphs
+
+
+def test_the_name_is_the_file_where_it_is_left_out(tmp_path: Path) -> None:
+    assert load(tmp_path, '[graphs]\npaths = "graphs"').name == "given"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (SMALL + "wrong = 1", "unknown key graphs.wrong; there are graphs.paths, graphs.model"),
+        (SMALL + "[nothing]", "unknown key nothing; there are name, graphs, output"),
+        (SMALL + "[[cluster]]\nmincount = 3", "unknown key cluster.mincount; there are cluster.name"),
+        (SMALL + '[[cluster]]\nmin_count = "five"', "cluster.min_count must be a whole number, not 'five'"),
+        (SMALL + "[[cluster]]\nmin_count = true", "cluster.min_count must be a whole number, not True"),
+        (SMALL + "[[cluster]]\nseed = 4.5", "cluster.seed must be a whole number, not 4.5"),
+        (SMALL + '[[cluster]]\nname = "a"\n[[cluster]]\nname = "a"', "each must be another"),
+        (SMALL + '[[cluster]]\nname = "../a"', "must be a file name"),
+        (SMALL + "[labels]\nfrom_graphs = 1", "labels.from_graphs must be true or false, not 1"),
+        (SMALL + "[[labels.files]]\nsource = 'x'", "the key labels.files.path is missing"),
+        (SMALL + "[labels]\nfiles = [3]", "labels.files must be a table, not 3"),
+        ('name = "x"', "the key graphs is missing"),
+        ("[graphs]", "the key graphs.paths is missing"),
+        ("graphs = 3", "graphs must be a table, not 3"),
+        ('name = "a/b"\n[graphs]\npaths = []', "must be letters, digits"),
+        ("= 3", "no valid TOML"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_what_there_is(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load(tmp_path, text)
+    assert said in str(caught.value)
+    assert "given.toml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_change_single_keys(tmp_path: Path) -> None:
+    recipe = load(
+        tmp_path,
+        SMALL + "[[cluster]]\nname='a'\n[[cluster]]\nname='b'\n",
+        "cluster.min_count=3",
+        "graphs.paths=elsewhere",
+        "labels.files=labels.csv",
+        "graphs.strict=true",
+        'graphs.model="my model"',
+        "output=x.duckdb",
+    )
+    assert [c.min_count for c in recipe.cluster] == [3, 3]
+    assert recipe.graphs.paths == ("elsewhere",)
+    assert recipe.labels.files[0].path == "labels.csv"
+    assert recipe.graphs.strict
+    assert recipe.graphs.model == "my model"
+    assert recipe.output_path == Path("x.duckdb")
+
+
+def test_a_setting_for_clusters_that_the_recipe_does_not_mention(tmp_path: Path) -> None:
+    assert load(tmp_path, SMALL, "cluster.seed=7").cluster[0].seed == 7
+
+
+@pytest.mark.parametrize("setting", ["nonsense", "=3", "name.x=3", "graphs.paths.x=3"])
+def test_a_setting_that_cannot_be_is_an_error(tmp_path: Path, setting: str) -> None:
+    with pytest.raises(RecipeError, match="--set"):
+        load(tmp_path, SMALL, setting)
+
+
+def test_variables_come_from_the_environment(tmp_path: Path) -> None:
+    text = '[graphs]\npaths = ["${DATA}/graphs"]'
+    assert load(tmp_path, text, DATA="/some").graphs.paths == ("/some/graphs",)
+    with pytest.raises(RecipeError, match=r"needs the variable DATA.*DATA=/path/to/it"):
+        load(tmp_path, text)
+
+
+def test_a_setting_makes_the_variable_unnecessary(tmp_path: Path) -> None:
+    assert load(tmp_path, '[graphs]\npaths = ["${DATA}/graphs"]', "graphs.paths=here").graphs.paths == ("here",)
+
+
+def test_recipes_that_ship_are_found_by_name_and_load() -> None:
+    for path in (ROOT / "build").glob("*.toml"):
+        assert find_recipe(path.stem) == path
+        recipe = load_recipe(path, (), {"DATA": "/data", "GRAPHS": "/graphs"})
+        assert recipe.name == path.stem
+
+
+def test_an_unknown_recipe_names_those_that_ship() -> None:
+    with pytest.raises(RecipeError, match="gemma-2-2b-clt-hp"):
+        find_recipe("nothing")
+
+
+def test_build_readme_explains_every_key() -> None:
+    import dataclasses
+
+    from atlas import recipe
+
+    text = (ROOT / "build" / "README.md").read_text()
+    for section in (recipe.Recipe, recipe.GraphsSection, recipe.AggregateSection, recipe.ClusterSection, recipe.LabelFileSection, recipe.LabelsSection, recipe.AtlasSection):
+        for field in dataclasses.fields(section):
+            assert f"`{field.name}`" in text, f"build/README.md does not explain {section.__name__}.{field.name}"
