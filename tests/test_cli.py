@@ -1,0 +1,195 @@
+"""The command line: results on stdout, words on stderr, one line and exit 1 for an error."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import makers
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from atlas.cli import main
+
+
+@pytest.fixture
+def run():
+    """Runs a command in this process; stdout and stderr stay apart."""
+
+    def invoke(*arguments: object, code: int = 0):
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def graphs(tmp_path: Path) -> Path:
+    for seed in range(6):
+        makers.write(tmp_path / "graphs" / f"{seed}.json", makers.random_graph(seed, neurons=20, links=100))
+    return tmp_path / "graphs"
+
+
+def test_the_whole_path_by_hand(run, graphs: Path, tmp_path: Path) -> None:
+    (graphs / "bad.json").write_text("{")
+    told = run("aggregate", graphs, "-o", tmp_path / "stats")
+    assert told.stdout == ""
+    assert "6 graphs" in told.stderr
+    found = re.search(r"links ([\d,]+) = kept ([\d,]+) .* \+ dropped ([\d,]+)", told.stderr)
+    links, kept, dropped = (int(part.replace(",", "")) for part in found.groups())
+    assert links == kept + dropped == 600
+    assert "files not read: bad_json 1" in told.stderr
+    told = run("cluster", tmp_path / "stats", "-o", tmp_path / "clusters", "--min-count", 2, "--trials", 2)
+    assert re.search(r"infomap: \d+ neurons and \d+ edges in \d+ top clusters", told.stderr)
+    assert "codelength" in told.stderr
+    (tmp_path / "l.csv").write_text("layer,neuron,label\n1,2,x\n1,,y\n")
+    told = run("import", "labels", tmp_path / "l.csv", "-o", tmp_path / "labels", "--source", "me")
+    assert "l.csv: 2 rows, 1 labels, junk 0, malformed 1 (no_neuron 1)" in told.stderr
+
+
+def test_build_info_and_every_question(run, graphs: Path, tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("layer,neuron,label\n1,2,[red]hot[/red]\n")
+    (tmp_path / "r.toml").write_text(f'[graphs]\npaths = "{graphs}"\n[[cluster]]\nmin_count = 1\ntrials = 1\n')
+    out = tmp_path / "a.duckdb"
+    told = run("build", tmp_path / "r.toml", "-o", out, "--set", f"labels.files={tmp_path}/l.csv")
+    assert "stats" in told.stderr
+    assert f"next: atlas info {out}" in told.stderr
+    assert "up to date" in run("build", tmp_path / "r.toml", "-o", out, "--set", f"labels.files={tmp_path}/l.csv").stderr
+    info = run("info", out).stdout
+    for said in ("total graphs", "total neurons", "total edges", "kept in", "dropped:", "links in the files", "Largest circuits", "gemma-2-2b"):
+        assert said in info
+    assert run("check", out).stdout.count("ok    ") == 14
+    page = run("neuron", out, "L1/N2").stdout
+    for said in ("[red]hot[/red]", "Upstream", "Downstream", "Tokens in", "Logits out", "Graphs", "█", "cluster"):
+        assert said in page
+    assert "feature_id" in run("schema", out, "neurons").stdout
+    assert "edges_by_target" in run("schema", out).stdout
+    assert "[red]hot[/red]" in run("search", out, "HOT").stdout
+    assert "no label of" in run("search", out, "zzz").stderr
+
+
+def test_formats_agree(run, small_atlas: Path, tmp_path: Path) -> None:
+    query = ("query", small_atlas, "upstream", "--layer", 1, "--neuron=2", "--limit", 5)
+    records = json.loads(run(*query, "--format", "json").stdout)
+    assert len(records) == 5
+    rows = list(csv.DictReader(io.StringIO(run(*query, "--format", "csv").stdout)))
+    assert [int(row["neuron"]) for row in rows] == [record["neuron"] for record in records]
+    run(*query, "--format", "parquet", "-o", tmp_path / "x.parquet")
+    assert pl.read_parquet(tmp_path / "x.parquet")["neuron"].to_list() == [record["neuron"] for record in records]
+    run(*query, "--format", "json", "-o", tmp_path / "x.json")
+    assert json.loads((tmp_path / "x.json").read_text()) == records
+    assert "mean_abs_weight" in run(*query).stdout
+
+
+def test_a_cut_table_says_so(run, small_atlas: Path) -> None:
+    told = run("sql", small_atlas, "FROM range(100)")
+    assert "40 of 100 rows" in told.stderr
+    assert len(run("sql", small_atlas, "FROM range(100)", "--rows", 0).stdout.splitlines()) == 101
+    assert len(run("sql", small_atlas, "FROM range(100)", "--format", "csv").stdout.splitlines()) == 101
+
+
+def test_list_columns_and_nulls_in_every_format(run, small_atlas: Path) -> None:
+    sql = "SELECT [1, NULL] AS a, NULL AS b, true AS c, TIMESTAMP '2020-01-01' AS d, 'x\ny' AS e"
+    assert json.loads(run("sql", small_atlas, sql, "--format", "json").stdout)[0]["a"] == [1, None]
+    assert next(csv.DictReader(io.StringIO(run("sql", small_atlas, sql, "--format", "csv").stdout)))["a"] == "[1, null]"
+    assert "x⏎y" in run("sql", small_atlas, sql).stdout
+
+
+def test_control_characters_do_not_reach_the_terminal(run, small_atlas: Path) -> None:
+    assert "\x1b" not in run("sql", small_atlas, "SELECT chr(27) || '[2J' AS a").stdout
+
+
+def test_queries_are_listed_and_shown(run, small_atlas: Path) -> None:
+    listed = run("query", small_atlas).stdout
+    assert "upstream" in listed
+    assert "--layer INTEGER" in listed
+    assert run("query", small_atlas, "upstream", "--show-sql").stdout.startswith("-- Neurons that drive")
+
+
+ERRORS = [
+    (("info", "none.duckdb"), "does not exist"),
+    (("neuron", "ATLAS", "xyz"), "'xyz' is no neuron id"),
+    (("neuron", "ATLAS", "L99/N5"), "is a node of no graph .* it has 'nowhere' as a label"),
+    (("neuron", "ATLAS", "L99/N6"), "is a node of no graph"),
+    (("schema", "ATLAS", "nothing"), "has no table or view nothing"),
+    (("query", "ATLAS", "nothing"), "no query is called 'nothing'"),
+    (("query", "ATLAS", "upstream", "--layr", "1"), "query upstream has no option --layr; it has --layer INTEGER"),
+    (("query", "ATLAS", "upstream", "--layer"), "option --layer needs a value"),
+    (("query", "ATLAS", "upstream", "--layer", "x"), "option --layer: 'x' is no INTEGER"),
+    (("query", "ATLAS", "upstream"), "query upstream needs layer, neuron"),
+    (("query", "ATLAS", "neurons", "--labelled", "maybe"), "'maybe' is no BOOLEAN"),
+    (("sql", "ATLAS", "SELECT nothing FROM neurons"), "nothing"),
+    (("sql", "ATLAS", "DROP TABLE edges"), "read-only"),
+    (("sql", "ATLAS", "SELECT error('late') FROM neurons"), "late"),
+    (("sql", "ATLAS", "SELECT 1", "--format", "parquet"), "needs -o FILE"),
+    (("sql", "ATLAS", "SELECT 1", "-o", "/proc/none/x"), "cannot be written"),
+    (("aggregate", "none", "-o", "OUT"), "none does not exist"),
+    (("aggregate", "BAD", "-o", "OUT"), "none of the files is a readable graph"),
+    (("aggregate", "BAD", "-o", "OUT", "--strict"), "is no readable graph"),
+    (("aggregate", "BAD", "-o", "OUT", "--device", "tpu"), "choose auto, cpu or cuda"),
+    (("cluster", "none", "-o", "OUT"), "none does not exist"),
+    (("import", "labels", "BAD", "-o", "OUT"), "is no label file"),
+    (("import", "labels", "CSV", "-o", "OUT"), "needed are layer and neuron"),
+    (("build", "nothing"), "no recipe nothing"),
+    (("build", "atlas", "--set", "graphs.paths=x", "--set", "nonsense"), "write it as key=value"),
+    (("build", "atlas", "--set", "graphs.paths=BAD", "--set", "wrong=1"), "unknown key wrong"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), ERRORS, ids=[" ".join(arguments[:4]) for arguments, _ in ERRORS])
+def test_an_error_is_one_line_and_exit_code_1(run, small_atlas: Path, tmp_path: Path, arguments: tuple, said: str, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.json").write_text("{")
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    names = {"ATLAS": small_atlas, "OUT": tmp_path / "out", "BAD": tmp_path / "bad.json", "CSV": tmp_path / "x.csv"}
+    told = run(*(names.get(argument, argument) for argument in arguments), code=1)
+    assert told.stdout == ""
+    assert told.stderr.startswith("atlas: ")
+    assert told.stderr.count("\n") == 1
+    assert re.search(said, told.stderr), told.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("arguments", [("nothing",), ("info",), ("aggregate",), ("build", "x", "--nothing"), ("sql", "x", "y", "--format", "xml")])
+def test_wrong_usage_is_exit_code_2(run, arguments: tuple) -> None:
+    run(*arguments, code=2)
+
+
+def test_a_failing_check_names_the_rows_and_exits_1(run, small_atlas: Path, tmp_path: Path) -> None:
+    import shutil
+
+    import duckdb
+
+    shutil.copy(small_atlas, tmp_path / "a.duckdb")
+    with duckdb.connect(str(tmp_path / "a.duckdb")) as con:
+        con.execute("UPDATE clusters SET size = size + 1 WHERE cluster_path = '1'")
+    told = run("check", tmp_path / "a.duckdb", code=1)
+    assert re.search(r"FAIL  clusters_sizes_true: 1 row: cluster_path 1, size \d+, member_count \d+", told.stdout)
+    assert "1 of 14 checks failed: clusters_sizes_true" in told.stderr
+
+
+def test_a_reader_that_has_seen_enough_ends_the_command_quietly(small_atlas: Path) -> None:
+    import subprocess
+    import sys
+
+    code = "from atlas.cli import main; main()"
+    command = f"{sys.executable} -c '{code}' sql {small_atlas} 'FROM range(200000)' --format csv | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("range\n", "")
+
+
+def test_ctrl_c_is_no_traceback(graphs: Path, tmp_path: Path, monkeypatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("atlas.pipeline.aggregate_graphs", interrupted)
+    result = CliRunner().invoke(main, ["aggregate", str(graphs), "-o", str(tmp_path / "x")])
+    assert result.exit_code == 130
+    assert "stopped" in result.output

@@ -1,0 +1,229 @@
+"""Questions to an atlas: the right rows, in order, against hand-made SQL on the statistics."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+import atlas
+from atlas import Atlas, NeuronId
+from atlas.database import scripts
+from atlas.errors import AtlasFileError, IdError, QueryError, UsageError
+from atlas.queries import catalogue
+
+
+@pytest.fixture
+def small(small_atlas: Path):
+    with atlas.open(small_atlas) as opened:
+        yield opened
+
+
+@pytest.fixture
+def edges(small_atlas: Path) -> pl.DataFrame:
+    return pl.read_parquet(small_atlas.parent / "stats" / "edges" / "*.parquet").with_columns(strength=pl.col("weight_abs_sum") / pl.col("count"))
+
+
+NEURON = (1, 2)
+
+
+@pytest.mark.parametrize("direction", ["upstream", "downstream"])
+def test_neighbours_equal_the_statistics(small: Atlas, edges: pl.DataFrame, direction: str) -> None:
+    me, other = ("tgt", "src") if direction == "upstream" else ("src", "tgt")
+    mine = edges.filter(pl.col(f"{me}_layer") == NEURON[0], pl.col(f"{me}_neuron") == NEURON[1])
+    expected = mine.sort("strength", descending=True)
+    found = getattr(small, direction)(NEURON).pl()
+    assert set(found.select("layer", "neuron", "count", "graph_count").rows()) == set(
+        expected.select(f"{other}_layer", f"{other}_neuron", "count", "graph_count").rows()
+    )
+    assert found["mean_abs_weight"].to_list() == sorted(found["mean_abs_weight"].to_list(), reverse=True)
+    assert ((found["frequency"] > 0) & (found["frequency"] <= 1)).all()
+    assert getattr(small, direction)(NEURON, limit=2).pl().rows() == found.rows()[:2]
+    few = getattr(small, direction)(NEURON, min_graphs=3).pl()
+    assert few.rows() == found.filter(pl.col("graph_count") >= 3).rows()
+
+
+def test_frequency_is_the_share_of_the_sources_graphs(small: Atlas) -> None:
+    graphs = dict(small.sql("SELECT (layer, neuron), appearance_count FROM neurons").fetchall())
+    for row in small.upstream(NEURON).pl().to_dicts():
+        assert row["frequency"] == pytest.approx(row["graph_count"] / graphs[row["layer"], row["neuron"]])
+    for row in small.downstream(NEURON).pl().to_dicts():
+        assert row["frequency"] == pytest.approx(row["graph_count"] / graphs[NEURON])
+
+
+def test_between_is_the_direct_edge_and_all_two_step_paths(small: Atlas, edges: pl.DataFrame) -> None:
+    rows = edges.select("src_layer", "src_neuron", "tgt_layer", "tgt_neuron").rows()
+    pairs = {((a, b), (c, d)) for a, b, c, d in rows}
+    start, end = next((s, t) for s, t in sorted(pairs) if s != t)
+    found = small.between(start, end).pl()
+    via = {(row["via_layer"], row["via_neuron"]) for row in found.to_dicts() if row["hop_count"] == 2}
+    assert via == {middle for source, middle in pairs if source == start and (middle, end) in pairs}
+    assert found.filter(pl.col("hop_count") == 1).height == 1
+
+
+def test_circuits_members_and_edges(small: Atlas) -> None:
+    circuits = small.circuits().pl()
+    assert circuits["size"].to_list() == sorted(circuits["size"].to_list(), reverse=True)
+    for top, size in circuits.select("top_cluster", "size").rows():
+        members = {tuple(row) for row in small.circuit(top).pl().select("layer", "neuron").rows()}
+        assert len(members) == size
+        inside = small.circuit_edges(str(top)).pl()
+        expected = small.sql("SELECT src_layer, src_neuron, tgt_layer, tgt_neuron FROM edges").fetchall()
+        assert len(inside) == sum((a, b) in members and (c, d) in members for a, b, c, d in expected)
+    assert small.circuit("12345").fetchall() == []
+
+
+def test_a_cluster_path_is_no_prefix_of_its_neighbour(small_atlas: Path, tmp_path: Path) -> None:
+    """Circuit 1 must not take in circuit 12."""
+    import shutil
+
+    shutil.copy(small_atlas, tmp_path / "a.duckdb")
+    with duckdb.connect(str(tmp_path / "a.duckdb")) as con:
+        con.execute("UPDATE neurons SET cluster_path = CASE WHEN neuron < 3 THEN '1.2' ELSE '12' END")
+    with atlas.open(tmp_path / "a.duckdb") as changed:
+        assert set(changed.circuit(1).pl()["cluster_path"]) == {"1.2"}
+        assert set(changed.circuit("1.2").pl()["neuron"]) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("words", ["100% sure_thing", "100%", "e_th", "SURE", "sure_thing"])
+def test_search_finds_labels_literally(small: Atlas, words: str) -> None:
+    assert small.search(words).pl().select("layer", "neuron", "text").rows() == [(1, 2, "100% sure_thing")]
+
+
+@pytest.mark.parametrize("words", ["100_", "%sure%", "nothing like it", "uninterpretable", "nowhere"])
+def test_wildcards_mean_nothing_and_junk_is_not_found(small: Atlas, words: str) -> None:
+    assert small.search(words).fetchall() == []
+
+
+def test_search_ranks_equal_before_prefix_before_word_before_part(small_atlas: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copy(small_atlas, tmp_path / "a.duckdb")
+    texts = ["hotel", "very hot day", "shot", "hot", "HOT", "a thing"]
+    with duckdb.connect(str(tmp_path / "a.duckdb")) as con:
+        con.execute("DELETE FROM labels")
+        for number, text in enumerate(texts):
+            con.execute(
+                "INSERT INTO labels (layer, neuron, rank, text, description, is_junk, in_atlas, file) SELECT layer, neuron, 1, ?, ?, false, true, 'x' FROM neurons ORDER BY layer, neuron LIMIT 1 OFFSET ?",
+                [text, "about hot things" if text == "a thing" else None, number],
+            )
+    with atlas.open(tmp_path / "a.duckdb") as changed:
+        found = changed.search("hot").pl().select("text", "match_rank").rows()
+    assert {(text, rank) for text, rank in found} == {("hot", 1), ("HOT", 1), ("hotel", 2), ("very hot day", 3), ("shot", 4), ("a thing", 5)}
+    assert [rank for _, rank in found] == [1, 1, 2, 3, 4, 5]
+
+
+def test_neurons_filters(small: Atlas) -> None:
+    everything = small.neurons().pl()
+    assert set(small.neurons(layer=1).pl()["neuron"]) == set(everything.filter(pl.col("layer") == 1)["neuron"])
+    assert small.neurons(labelled=False).pl()["label"].null_count() == len(small.neurons(labelled=False).pl()) > 0
+    assert len(small.neurons(labelled=True).pl()) + len(small.neurons(labelled=False).pl()) == len(everything)
+    assert everything["appearance_count"].to_list() == sorted(everything["appearance_count"].to_list(), reverse=True)
+
+
+def test_one_neuron_in_every_spelling(small: Atlas) -> None:
+    rows = [small.neuron(given).fetchall() for given in ("L1/N2", "1_2_7", (1, 2), NeuronId(1, 2))]
+    assert rows[0]
+    assert all(row == rows[0] for row in rows)
+    with pytest.raises(IdError):
+        small.neuron("one")
+    with pytest.raises(IdError):
+        small.upstream((200, 1))
+
+
+def test_graphs_of_a_neuron_show_its_tokens(small: Atlas) -> None:
+    rows = small.graphs(NEURON).pl().to_dicts()
+    assert len(rows) == small.neuron(NEURON).pl()["appearance_count"][0]
+    for row in rows:
+        assert row["tokens"] == [["<bos>", " a", " b"][position] for position in row["positions"]]
+
+
+def test_relations_go_on_in_every_library(small: Atlas) -> None:
+    relation = small.upstream(NEURON)
+    assert relation.pl().height == relation.to_arrow_table().num_rows == len(relation.fetchall())
+    assert relation.filter("count > 1").order("count").fetchall() is not None
+
+
+def test_sql_is_read_only_and_reaches_no_other_file(small: Atlas, tmp_path: Path) -> None:
+    assert small.sql("SELECT $a + 1 AS b", {"a": 1}).fetchall() == [(2,)]
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a\n1\n")
+    for text in (
+        f"FROM read_csv('{secret}')",
+        f"FROM '{secret}'",
+        f"COPY neurons TO '{tmp_path}/out.csv'",
+        f"ATTACH '{tmp_path}/other.duckdb'",
+        f"EXPORT DATABASE '{tmp_path}/x'",
+        "DELETE FROM edges",
+        "DROP TABLE edges",
+        "CREATE TABLE x (a INTEGER)",
+        "SET enable_external_access = true",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "nonsense",
+        "SELECT * FROM neurons WHERE layer = $missing",
+    ):
+        with pytest.raises(QueryError) as caught:
+            small.sql(text).fetchall()
+        assert "\n" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["secret.csv"]
+
+
+def test_queries_by_name(small: Atlas) -> None:
+    assert small.query("circuit", cluster_path="1").fetchall() == small.circuit(1).fetchall()
+    with pytest.raises(UsageError, match="no query is called 'x'; there are between, circuit"):
+        small.query("x")
+    with pytest.raises(UsageError, match="query circuit has no parameter path; it has cluster_path, limit"):
+        small.query("circuit", path="1")
+    with pytest.raises(UsageError, match="query upstream needs layer, neuron"):
+        small.query("upstream")
+
+
+def test_parameters_cannot_inject(small: Atlas) -> None:
+    assert small.query("search", words="'; DROP TABLE edges; --").fetchall() == []
+    assert small.circuit("1' OR '1'='1").fetchall() == []
+
+
+@pytest.mark.parametrize("name", sorted(catalogue()))
+def test_a_query_declares_its_parameters_orders_its_rows_and_has_a_method(name: str, small: Atlas) -> None:
+    script = catalogue()[name]
+    statement = duckdb.extract_statements(script.sql)[0]
+    assert {parameter.name for parameter in script.parameters} == set(statement.named_parameters)
+    assert re.search(r"^ORDER BY ", script.sql, re.MULTILINE)
+    assert "SELECT *" not in script.sql
+    method = getattr(Atlas, name)
+    assert method.__doc__
+    arguments = set(inspect.signature(method).parameters) - {"self", "neuron", "source", "target"}
+    parameters = {parameter.name for parameter in script.parameters} - {"layer", "neuron"}
+    assert {a for a in arguments if a != "layer"} == {p for p in parameters if not p.startswith(("from_", "to_"))}
+
+
+@pytest.mark.parametrize("name", sorted(catalogue()))
+def test_the_columns_of_a_query_are_in_its_docstring(name: str, small: Atlas) -> None:
+    script = catalogue()[name]
+    values = {"INTEGER": 1, "BIGINT": 1, "VARCHAR": "1", "BOOLEAN": True}
+    relation = small.query(name, **{parameter.name: values[parameter.type] for parameter in script.parameters})
+    doc = inspect.getdoc(getattr(Atlas, name))
+    if like := re.search(r"columns as of `(\w+)`", doc):
+        doc = inspect.getdoc(getattr(Atlas, like[1]))
+    listed = re.sub(r"\([^)]*\)", "", " ".join(doc.split()).partition("Columns: ")[2])
+    assert re.findall(r"\w+", listed.rstrip(".")) == relation.columns
+
+
+def test_closing_and_repr(small_atlas: Path) -> None:
+    opened = Atlas(small_atlas)
+    assert str(small_atlas) in repr(opened)
+    opened.close()
+    with pytest.raises(QueryError):
+        opened.sql("SELECT 1")
+    with pytest.raises(AtlasFileError):
+        atlas.open(small_atlas.parent / "none.duckdb")
+
+
+def test_methods_and_queries_are_the_same_list() -> None:
+    public = {name for name, item in vars(Atlas).items() if not name.startswith("_") and callable(item)}
+    assert public - {"close", "sql", "query"} == set(catalogue()) == {script.name for script in scripts("queries")}

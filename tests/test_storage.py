@@ -1,0 +1,91 @@
+"""Atomic folders: a reader finds the old one or the new one, and nobody's files are lost."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from atlas.errors import OutputError, StageError
+from atlas.storage import MANIFEST, only_writer, read_manifest, replaced_folder, write_error, write_json
+
+
+def write(target: Path, text: str) -> None:
+    with replaced_folder(target, "stats") as folder:
+        (folder / "data").write_text(text)
+        write_json({"stage": "stats"}, folder / MANIFEST)
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    write(tmp_path / "out", "one")
+    (tmp_path / "out" / "extra").write_text("from an earlier version")
+    write(tmp_path / "out", "two")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["data", MANIFEST]
+    assert (tmp_path / "out" / "data").read_text() == "two"
+
+
+def test_a_failure_leaves_the_old_folder_and_no_rest(tmp_path: Path) -> None:
+    write(tmp_path / "out", "one")
+    with pytest.raises(ZeroDivisionError), replaced_folder(tmp_path / "out", "stats") as folder:
+        (folder / "data").write_text("two")
+        raise ZeroDivisionError
+    assert (tmp_path / "out" / "data").read_text() == "one"
+    assert {path.name for path in tmp_path.iterdir()} == {"out", ".out.lock"}
+
+
+def test_a_kill_between_the_two_renames_is_repaired(tmp_path: Path) -> None:
+    write(tmp_path / "out", "one")
+    (tmp_path / "out").rename(tmp_path / ".out.old")
+    (tmp_path / ".out.new").mkdir()
+    with pytest.raises(ZeroDivisionError), replaced_folder(tmp_path / "out", "stats"):
+        raise ZeroDivisionError
+    assert (tmp_path / "out" / "data").read_text() == "one"
+
+
+def test_other_peoples_folders_and_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "x").write_text("x")
+    (tmp_path / "file").write_text("x")
+    write(tmp_path / "out", "one")
+    for name, stage in (("dir", "stats"), ("file", "stats"), ("out", "clusters")):
+        with pytest.raises(OutputError, match="holds no|is a file"), replaced_folder(tmp_path / name, stage):
+            pass
+    assert (tmp_path / "dir" / "x").read_text() == "x"
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    write(tmp_path / "out", "one")
+    assert (tmp_path / "out" / "data").read_text() == "one"
+
+
+def test_the_lock_is_exclusive_and_ends_with_the_block(tmp_path: Path) -> None:
+    with only_writer(tmp_path / "x"), pytest.raises(OutputError, match="another process"), only_writer(tmp_path / "x"):
+        pass
+    with only_writer(tmp_path / "x"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "disk full while writing"),
+        (OSError("write failed: No space left on device"), "disk full"),
+        (OSError(errno.EROFS, "Read-only file system"), "cannot be written .*choose another -o"),
+        (OSError(errno.EACCES, "Permission denied"), "cannot be written .*choose another -o"),
+        (OSError("two\nlines"), "cannot be written: two lines"),
+    ],
+)
+def test_refusals_of_the_system_say_what_to_do(error: OSError, said: str) -> None:
+    import re
+
+    assert re.search(said, str(write_error(Path("out"), error)))
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"stage": "labels"}'])
+def test_a_folder_of_another_stage_or_none(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / MANIFEST).write_text(content)
+    with pytest.raises(StageError):
+        read_manifest(tmp_path, "stats")
