@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlas import __version__
-from atlas.errors import AtlasError, CheckError, UsageError
+from atlas.errors import AtlasError, CheckError, UsageError, needs_extra
 
 if TYPE_CHECKING:
     from atlas.aggregate import Summary
@@ -111,9 +111,11 @@ def _counted(counts: Counter[str]) -> str:
 @click.option("--name", help="Name of the clustering in the atlas; the method where left out.")
 def cluster(source: Path, output: Path, **options: Any) -> None:
     """Cluster the edges of a stats folder or an atlas into circuits."""
-    from atlas.cluster import ClusterOptions
-    from atlas.cluster import cluster as run
     from atlas.terminal import say
+
+    with needs_extra("cluster"):
+        from atlas.cluster import ClusterOptions
+        from atlas.cluster import cluster as run
 
     started = time.monotonic()
     found = run(source, output, ClusterOptions(**options))
@@ -224,18 +226,17 @@ def _format_options(function: Any) -> Any:
 def info(file: Path) -> None:
     """What is in an atlas: model, counts, links kept and dropped, circuits."""
     from atlas.queries import Atlas
-    from atlas.terminal import out, table
+    from atlas.terminal import show, table
 
     with Atlas(file) as atlas:
         facts = dict(atlas.metadata().fetchall())
-        console = out()
         hidden = {"recipe", "tool", "atlas_schema"}
         rows = [
             (key.replace("_", " "), f"{int(value):,}" if value.isdigit() else value)
             for key, value in facts.items()
             if key not in hidden
         ]
-        console.print(table(("fact", "value"), rows, title=f"{file}, {file.stat().st_size / 1e6:.1f} MB"))
+        show(table(("fact", "value"), rows, title=f"{file}, {file.stat().st_size / 1e6:.1f} MB"))
         links = atlas.link_accounting()
         counted = [
             ("kept in" if kept else "dropped:", reason, f"{count:,}", f"{graphs:,}", f"{share:.2%}")
@@ -244,9 +245,9 @@ def info(file: Path) -> None:
         counted.append(
             ("together", "links in the files", f"{int(facts['links_in_files']):,}", facts["total_graphs"], "100.00%")
         )
-        console.print(table(("links", "table or reason", "count", "graphs", "share"), counted, title="\nLinks"))
+        show(table(("links", "table or reason", "count", "graphs", "share"), counted, title="\nLinks"))
         circuits = atlas.circuits(limit=5)
-        console.print(table(circuits.columns, circuits.fetchall(), title="\nLargest circuits"))
+        show(table(circuits.columns, circuits.fetchall(), title="\nLargest circuits"))
 
 
 @main.command()
@@ -273,12 +274,12 @@ def check(file: Path) -> None:
 def schema(file: Path, name: str | None) -> None:
     """Tables, views and macros of an atlas; with NAME, the columns of one."""
     from atlas.queries import Atlas
-    from atlas.terminal import out, table
+    from atlas.terminal import show, table
 
     with Atlas(file) as atlas:
         if name is None:
             found = atlas.sql("SELECT name, kind, description FROM help")
-            out().print(table(found.columns, found.fetchall()))
+            show(table(found.columns, found.fetchall()))
             return
         columns = atlas.sql(
             "SELECT column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal AND table_name = $name ORDER BY column_index",
@@ -286,7 +287,7 @@ def schema(file: Path, name: str | None) -> None:
         ).fetchall()
         if not columns:
             raise UsageError(f"{file} has no table or view {name}; list them with: atlas schema {file}")
-        out().print(table(("column", "type", "meaning"), columns))
+        show(table(("column", "type", "meaning"), columns))
 
 
 @main.command()
@@ -301,10 +302,10 @@ def neuron(file: Path, neuron: str, limit: int, min_graphs: int) -> None:
     from atlas.ids import NeuronId
     from atlas.page import neuron_page
     from atlas.queries import Atlas
-    from atlas.terminal import out
+    from atlas.terminal import show
 
     with Atlas(file) as atlas:
-        out().print(neuron_page(atlas, NeuronId.parse(neuron), limit=limit, min_graphs=min_graphs))
+        show(neuron_page(atlas, NeuronId.parse(neuron), limit=limit, min_graphs=min_graphs))
 
 
 @main.command()
@@ -332,11 +333,11 @@ def query(
 ) -> None:
     """Run a query by NAME with its parameters as options (--layer 24); without NAME, list them all."""
     from atlas.queries import Atlas, catalogue, find_query
-    from atlas.terminal import out, print_relation, table
+    from atlas.terminal import print_relation, show, table
 
     if name is None:
         listed = [(item.name, " ".join(_option(p) for p in item.parameters), item.doc) for item in catalogue().values()]
-        out().print(table(("query", "options", "answers"), listed))
+        show(table(("query", "options", "answers"), listed))
         return
     if show_sql:
         click.echo(find_query(name).sql, nl=False)

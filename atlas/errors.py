@@ -20,6 +20,9 @@ A message is one line: what is wrong, what was given, what to do.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 
 class AtlasError(Exception):
     """Base of all errors raised on purpose; the message is fit for a user."""
@@ -85,3 +88,14 @@ class MissingExtra(AtlasError):
 
     def __init__(self, module: str, extra: str) -> None:
         super().__init__(f"{module} is not installed: pip install 'circuit-atlas[{extra}]'")
+
+
+@contextlib.contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Turn the missing module of an import inside the block into a `MissingExtra` of `extra`."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "atlas":
+            raise
+        raise MissingExtra(error.name, extra) from error

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from atlas import __version__
 from atlas.database import BuildResult, Inputs, build_database
-from atlas.errors import InputError, MissingExtra, StageError
+from atlas.errors import InputError, StageError, needs_extra
 from atlas.recipe import Recipe
 from atlas.schema import VERSION
 from atlas.storage import only_writer, read_manifest, replaced_folder, sha256_of, translated_os_errors, write_json
@@ -53,11 +53,9 @@ def aggregate_graphs(
     where they say none. Raises `InputError` (also, with `strict`, for any file that cannot be read),
     `SpaceMismatch`, `OutputError`, `UsageError`, `MissingExtra`.
     """
-    try:
+    with needs_extra("aggregate"):
         from atlas.aggregate import Aggregator
         from atlas.graphs import Reject, find_sources, read_graphs
-    except ImportError as error:
-        raise MissingExtra(error.name or "torch", "aggregate") from error
 
     sources = find_sources(paths)
     aggregator = Aggregator(device=device)
@@ -190,10 +188,8 @@ class _Run:
         return stage
 
     def _stats(self) -> Path:
-        try:
+        with needs_extra("aggregate"):
             from atlas.graphs import find_sources
-        except ImportError as error:
-            raise MissingExtra(error.name or "msgspec", "aggregate") from error
         section = self.recipe.graphs
         folder = self.work / "stats"
         inputs = [(source.name, source.path) for source in find_sources(section.paths)]
@@ -214,7 +210,8 @@ class _Run:
         return folder
 
     def _clusters(self, stats: Path, index: int) -> Path:
-        from atlas.cluster import ClusterOptions, cluster
+        with needs_extra("cluster"):
+            from atlas.cluster import ClusterOptions, cluster
 
         section = self.recipe.cluster[index]
         name = f"clusters-{section.name}"

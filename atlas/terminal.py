@@ -26,16 +26,22 @@ from atlas.storage import translated_os_errors
 FORMATS = ("table", "csv", "json", "parquet")
 # A table is for reading; beyond this many rows a file is the better place.
 SHOWN_ROWS = 40
+# Tables in a pipe or a file do not break at the 80 columns that no terminal is guessed to have.
+PIPE_WIDTH = 160
 
 
-def _width() -> int | None:
-    """Terminal width, or a fixed one for a pipe, so that tables in files do not break at 80."""
-    return None if sys.stdout.isatty() else 160
+def show(*items: Any) -> None:
+    """Print results on stdout; in a pipe at a fixed width, without colours or trailing blanks."""
+    if sys.stdout.isatty():
+        Console(highlight=False).print(*items, sep="\n")
+        return
+    click.echo(_plain(*items), nl=False)
 
 
-def out() -> Console:
-    """Console of results."""
-    return Console(width=_width(), highlight=False, soft_wrap=False)
+def _plain(*items: Any) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=PIPE_WIDTH, highlight=False).print(*items, sep="\n")
+    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
 
 
 def say(text: str) -> None:
@@ -107,7 +113,12 @@ def print_relation(
         columns, values = list(relation.columns), relation.fetchall()
     except duckdb.Error as error:
         raise QueryError(" ".join(str(error).split())[:400]) from error
-    text = _rendered(columns, values, fmt, rows if path is None else None)
+    if fmt == "table" and path is None:
+        show(table(columns, values[:rows]))
+        if rows is not None and len(values) > rows:
+            say(f"{rows} of {len(values):,} rows; all of them: --rows 0, or --format csv|json|parquet")
+        return len(values)
+    text = _plain(table(columns, values)) if fmt == "table" else _rendered(columns, values, fmt)
     if path is None:
         click.echo(text, nl=False)
     else:
@@ -116,24 +127,19 @@ def print_relation(
     return len(values)
 
 
-def _rendered(columns: list[str], rows: list[Any], fmt: str, limit: int | None) -> str:
+def _rendered(columns: list[str], rows: list[Any], fmt: str) -> str:
     if fmt == "json":
         records = [dict(zip(columns, row, strict=True)) for row in rows]
         return json.dumps(records, ensure_ascii=False, indent=1, default=_json_value) + "\n"
     stream = io.StringIO()
-    if fmt == "csv":
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(
-            [json.dumps(v, ensure_ascii=False, default=_json_value) if isinstance(v, list | dict) else v for v in row]
-            for row in rows
-        )
-        return stream.getvalue()
-    console = Console(file=stream, width=out().width, highlight=False)
-    console.print(table(columns, rows[:limit]))
-    if limit is not None and len(rows) > limit:
-        say(f"{limit} of {len(rows):,} rows; all of them: --rows 0, or --format csv|json|parquet")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_csv_value(value) for value in row] for row in rows)
     return stream.getvalue()
+
+
+def _csv_value(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False, default=_json_value) if isinstance(value, list | dict) else value
 
 
 def _json_value(value: Any) -> Any:

@@ -187,7 +187,12 @@ def random_graph(seed: int, *, neurons: int = 12, links: int = 60) -> dict[str, 
     rng = random.Random(seed)
     features = {(rng.randrange(5), rng.randrange(6), rng.randrange(3)) for _ in range(neurons)}
     nodes = [
-        ct_feature(*key, activation=rng.uniform(-1, 3), influence=rng.choice([None, rng.random()]), clerp=rng.choice(["", f"label {key[1]}"]) if key[1] != 5 else "")
+        ct_feature(
+            *key,
+            activation=rng.uniform(-1, 3),
+            influence=rng.choice([None, rng.random()]),
+            clerp=rng.choice(["", f"label {key[1]}"]) if key[1] != 5 else "",
+        )
         for key in sorted(features)
     ]
     nodes += [ct_error(layer, position, new=True) for layer in range(3) for position in range(2)]
@@ -196,7 +201,11 @@ def random_graph(seed: int, *, neurons: int = 12, links: int = 60) -> dict[str, 
     ids = [node["node_id"] for node in nodes]
     sources = [node["node_id"] for node in nodes if node["feature_type"] != "logit"]
     made = [
-        link(rng.choice(sources if rng.random() < 0.9 else ids), rng.choice(ids), rng.choice([-1, 1]) * rng.random() * 10 ** rng.randint(-3, 3))
+        link(
+            rng.choice(sources if rng.random() < 0.9 else ids),
+            rng.choice(ids),
+            rng.choice([-1, 1]) * rng.random() * 10 ** rng.randint(-3, 3),
+        )
         for _ in range(links)
     ]
     return ct_graph(nodes, made, slug=f"random-{seed}")

@@ -31,7 +31,11 @@ def keys_of(table: str) -> list[str]:
 
 
 def rows(stats: Path, table: str) -> list[dict]:
-    return pl.read_parquet(DATASETS[f"stats.{table}"].path(stats) / "*.parquet" if table == "edges" else DATASETS[f"stats.{table}"].path(stats)).to_dicts()
+    return pl.read_parquet(
+        DATASETS[f"stats.{table}"].path(stats) / "*.parquet"
+        if table == "edges"
+        else DATASETS[f"stats.{table}"].path(stats)
+    ).to_dicts()
 
 
 def assert_equals_loop(stats: Path, graphs: list[dict]) -> None:
@@ -117,12 +121,23 @@ def test_worked_fixture_of_the_earlier_tool(aggregate_made) -> None:
     """FORMATS section 10: 5/100 -> 10/200 in two graphs with 2.0 and 4.0, 10/200 -> 15/300 with -1.5."""
     a, b, c = makers.relp_node(5, 100), makers.relp_node(10, 200), makers.relp_node(15, 300)
     graphs = [
-        makers.relp_graph([a, b, makers.relp_token(1, 0)], [makers.link("5_100_0", "10_200_0", 2.0), makers.link("E_1_0", "5_100_0", 1.0)]),
-        makers.relp_graph([a, b, c], [makers.link("5_100_0", "10_200_0", 4.0), makers.link("10_200_0", "15_300_0", -1.5)]),
+        makers.relp_graph(
+            [a, b, makers.relp_token(1, 0)],
+            [makers.link("5_100_0", "10_200_0", 2.0), makers.link("E_1_0", "5_100_0", 1.0)],
+        ),
+        makers.relp_graph(
+            [a, b, c], [makers.link("5_100_0", "10_200_0", 4.0), makers.link("10_200_0", "15_300_0", -1.5)]
+        ),
     ]
     stats = aggregate_made(graphs)
     first, second = rows(stats, "edges")
-    assert (first["count"], first["weight_sum"], first["weight_abs_sum"], first["weight_min"], first["weight_max"]) == (2, 6.0, 6.0, 2.0, 4.0)
+    assert (first["count"], first["weight_sum"], first["weight_abs_sum"], first["weight_min"], first["weight_max"]) == (
+        2,
+        6.0,
+        6.0,
+        2.0,
+        4.0,
+    )
     assert (second["count"], second["weight_sum"], second["method"]) == (1, -1.5, "relp")
     counts = {(row["layer"], row["neuron"]): row["graph_count"] for row in rows(stats, "neurons")}
     assert counts == {(5, 100): 2, (10, 200): 2, (15, 300): 1}
@@ -168,7 +183,9 @@ def test_self_loops_and_backward_links_are_kept_and_counted(aggregate_made) -> N
 
 def test_two_feature_spaces_are_refused_by_name(data: Path, tmp_path: Path) -> None:
     with pytest.raises(SpaceMismatch) as caught:
-        aggregate_graphs([data / "graphs" / "gemma-2-2b_clt-hp", data / "graphs" / "gemma-2-2b_plt"], tmp_path / "stats")
+        aggregate_graphs(
+            [data / "graphs" / "gemma-2-2b_clt-hp", data / "graphs" / "gemma-2-2b_plt"], tmp_path / "stats"
+        )
     message = str(caught.value)
     assert "mntss/clt-gemma-2-2b-2.5M" in message
     assert "gemmascope-transcoder-16k" in message
@@ -176,14 +193,24 @@ def test_two_feature_spaces_are_refused_by_name(data: Path, tmp_path: Path) -> N
 
 
 def test_model_replaces_and_transcoder_set_fills_what_the_files_say(aggregate_made) -> None:
-    stats = aggregate_made([makers.ct_graph([makers.ct_feature(0, 1)], [], info=None)], model="mine", transcoder_set="set")
-    assert json.loads((stats / "manifest.json").read_text())["space"] == {"model": "mine", "transcoder_set": "set", "unit_type": "feature"}
+    stats = aggregate_made(
+        [makers.ct_graph([makers.ct_feature(0, 1)], [], info=None)], model="mine", transcoder_set="set"
+    )
+    assert json.loads((stats / "manifest.json").read_text())["space"] == {
+        "model": "mine",
+        "transcoder_set": "set",
+        "unit_type": "feature",
+    }
     named = aggregate_made([makers.ct_graph([makers.ct_feature(0, 1)], [])], transcoder_set="other")
     assert json.loads((named / "manifest.json").read_text())["space"]["transcoder_set"] == "clt-hp"
 
 
 def bytes_of(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
@@ -222,7 +249,10 @@ def test_a_bad_file_changes_no_total(tmp_path: Path) -> None:
     clean, dirty = bytes_of(tmp_path / "clean"), bytes_of(tmp_path / "dirty")
     differing = {name for name in clean if clean[name] != dirty[name]}
     assert differing == {"rejects.parquet", "manifest.json"}
-    assert [(row["path"], row["reason"]) for row in rows(tmp_path / "dirty", "rejects")] == [("g/1b.json", "bad_json"), ("g/1c.json", "empty_file")]
+    assert [(row["path"], row["reason"]) for row in rows(tmp_path / "dirty", "rejects")] == [
+        ("g/1b.json", "bad_json"),
+        ("g/1c.json", "empty_file"),
+    ]
 
 
 def test_a_copy_of_a_graph_counts_once_and_is_a_reject(tmp_path: Path) -> None:
@@ -260,14 +290,26 @@ def test_foreign_folders_are_never_replaced(tmp_path: Path) -> None:
 
 
 def test_tokens_and_labels_of_the_graphs(aggregate_made) -> None:
-    nodes = [makers.ct_feature(1, 1, clerp="plural nouns"), makers.ct_token(2, 0), makers.ct_logit(27, 9, 2), makers.ct_logit(27, 2, 2, clerp="")]
-    other = [makers.ct_feature(1, 1, clerp="plurals"), makers.ct_feature(1, 1, 1, clerp="plurals"), makers.ct_logit(27, 9, 2, token_prob=0.9)]
+    nodes = [
+        makers.ct_feature(1, 1, clerp="plural nouns"),
+        makers.ct_token(2, 0),
+        makers.ct_logit(27, 9, 2),
+        makers.ct_logit(27, 2, 2, clerp=""),
+    ]
+    other = [
+        makers.ct_feature(1, 1, clerp="plurals"),
+        makers.ct_feature(1, 1, 1, clerp="plurals"),
+        makers.ct_logit(27, 9, 2, token_prob=0.9),
+    ]
     stats = aggregate_made([makers.ct_graph(nodes, []), makers.ct_graph(other, []), makers.ct_graph(other[:1], [])])
     assert rows(stats, "tokens") == [
         {"token_id": 2, "token": "<bos>", "input_graph_count": 1, "output_graph_count": 1, "probability_max": 0.281},
         {"token_id": 9, "token": " rain", "input_graph_count": 0, "output_graph_count": 2, "probability_max": 0.9},
     ]
-    assert [(row["text"], row["graph_count"]) for row in rows(stats, "graph_labels")] == [("plurals", 2), ("plural nouns", 1)]
+    assert [(row["text"], row["graph_count"]) for row in rows(stats, "graph_labels")] == [
+        ("plurals", 2),
+        ("plural nouns", 1),
+    ]
 
 
 def test_every_dataset_has_the_declared_schema(aggregate_made) -> None:

@@ -61,9 +61,20 @@ def test_build_info_and_every_question(run, graphs: Path, tmp_path: Path) -> Non
     told = run("build", tmp_path / "r.toml", "-o", out, "--set", f"labels.files={tmp_path}/l.csv")
     assert "stats" in told.stderr
     assert f"next: atlas info {out}" in told.stderr
-    assert "up to date" in run("build", tmp_path / "r.toml", "-o", out, "--set", f"labels.files={tmp_path}/l.csv").stderr
+    assert (
+        "up to date" in run("build", tmp_path / "r.toml", "-o", out, "--set", f"labels.files={tmp_path}/l.csv").stderr
+    )
     info = run("info", out).stdout
-    for said in ("total graphs", "total neurons", "total edges", "kept in", "dropped:", "links in the files", "Largest circuits", "gemma-2-2b"):
+    for said in (
+        "total graphs",
+        "total neurons",
+        "total edges",
+        "kept in",
+        "dropped:",
+        "links in the files",
+        "Largest circuits",
+        "gemma-2-2b",
+    ):
         assert said in info
     assert run("check", out).stdout.count("ok    ") == 14
     page = run("neuron", out, "L1/N2").stdout
@@ -144,7 +155,9 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("arguments", "said"), ERRORS, ids=[" ".join(arguments[:4]) for arguments, _ in ERRORS])
-def test_an_error_is_one_line_and_exit_code_1(run, small_atlas: Path, tmp_path: Path, arguments: tuple, said: str, monkeypatch) -> None:
+def test_an_error_is_one_line_and_exit_code_1(
+    run, small_atlas: Path, tmp_path: Path, arguments: tuple, said: str, monkeypatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
@@ -157,7 +170,10 @@ def test_an_error_is_one_line_and_exit_code_1(run, small_atlas: Path, tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("arguments", [("nothing",), ("info",), ("aggregate",), ("build", "x", "--nothing"), ("sql", "x", "y", "--format", "xml")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("nothing",), ("info",), ("aggregate",), ("build", "x", "--nothing"), ("sql", "x", "y", "--format", "xml")],
+)
 def test_wrong_usage_is_exit_code_2(run, arguments: tuple) -> None:
     run(*arguments, code=2)
 

@@ -64,7 +64,9 @@ def test_every_prefix_of_a_path_is_a_cluster_with_its_members(aggregate_made, tm
     for row in members(tmp_path / "c").to_dicts():
         parts = row["cluster_path"].split(".")
         assert row["hierarchy_depth"] == len(parts)
-        assert [row["top_cluster"], row["sub_module"], row["subsub_module"]] == [int(parts[i]) if i < len(parts) else None for i in range(3)]
+        assert [row["top_cluster"], row["sub_module"], row["subsub_module"]] == [
+            int(parts[i]) if i < len(parts) else None for i in range(3)
+        ]
         for length in range(1, len(parts) + 1):
             path = ".".join(parts[:length])
             expected.setdefault(path, []).append(row["layer"])
@@ -84,7 +86,10 @@ def test_the_same_seed_gives_the_same_bytes(real_graphs: list[Path], tmp_path: P
     from atlas.pipeline import aggregate_graphs
 
     aggregate_graphs(real_graphs, tmp_path / "stats")
-    found = [cluster(tmp_path / "stats", tmp_path / name, ClusterOptions(seed=seed, trials=2)) for name, seed in (("a", 7), ("b", 7), ("c", 8))]
+    found = [
+        cluster(tmp_path / "stats", tmp_path / name, ClusterOptions(seed=seed, trials=2))
+        for name, seed in (("a", 7), ("b", 7), ("c", 8))
+    ]
     for name in ("members.parquet", "clusters.parquet", "clusterings.parquet", "manifest.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert found[0] == found[1]
@@ -111,7 +116,7 @@ def test_the_stored_codelength_is_that_of_the_stored_partition(stats: Path, tmp_
     for source, target, weight in zip(network.source, network.target, network.weight, strict=True):
         if module[source] != module[target]:
             exits[module[source]] += flow[source] * weight / out[source]
-    plogp = lambda value: value * math.log2(value) if value > 0 else 0.0  # noqa: E731
+    plogp = lambda value: value * math.log2(value) if value > 0 else 0.0
     total = sum(exits.values())
     length = plogp(total) - 2 * sum(map(plogp, exits.values())) - sum(map(plogp, flow))
     length += sum(plogp(exits[name] + sum(f for f, m in zip(flow, module, strict=True) if m == name)) for name in exits)
@@ -124,7 +129,9 @@ def test_weights(weight: str, aggregate_made) -> None:
     nodes = [makers.ct_feature(0, 1), makers.ct_feature(1, 2)]
     stats = aggregate_made([makers.ct_graph(nodes, [makers.link("0_1_0", "1_2_0", w) for w in (3.0, -1.0)])])
     network = load_network(stats, weight=weight, min_count=1)
-    assert network.weight.tolist() == [{"mean_abs_weight_sq": 4.0, "mean_abs_weight": 2.0, "abs_weight_sum": 4.0}[weight]]
+    assert network.weight.tolist() == [
+        {"mean_abs_weight_sq": 4.0, "mean_abs_weight": 2.0, "abs_weight_sum": 4.0}[weight]
+    ]
 
 
 def test_the_count_threshold(aggregate_made, tmp_path: Path) -> None:

@@ -43,11 +43,20 @@ def test_the_tables_and_columns_that_users_rely_on(con) -> None:
 
 
 def test_everything_carries_a_comment(con) -> None:
-    gaps = con.execute("SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND coalesce(comment, '') = ''").fetchall()
+    gaps = con.execute(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND coalesce(comment, '') = ''"
+    ).fetchall()
     assert gaps == []
     for kind in ("tables", "views"):
-        assert con.execute(f"SELECT {kind[:-1]}_name FROM duckdb_{kind}() WHERE NOT internal AND coalesce(comment, '') = ''").fetchall() == []
-    macros = con.execute("SELECT function_name, comment FROM duckdb_functions() WHERE NOT internal AND function_type LIKE '%macro%'").fetchall()
+        assert (
+            con.execute(
+                f"SELECT {kind[:-1]}_name FROM duckdb_{kind}() WHERE NOT internal AND coalesce(comment, '') = ''"
+            ).fetchall()
+            == []
+        )
+    macros = con.execute(
+        "SELECT function_name, comment FROM duckdb_functions() WHERE NOT internal AND function_type LIKE '%macro%'"
+    ).fetchall()
     assert {name for name, _ in macros} == {script.name for script in scripts("macros")}
     assert all(comment for _, comment in macros)
 
@@ -144,7 +153,9 @@ def test_edges_are_sorted_for_their_direction(con) -> None:
 
 
 def test_labels_join_and_the_others_are_kept(con) -> None:
-    row = con.execute("SELECT label, output_label, input_label, label_kind, label_confidence, description FROM neurons WHERE layer = 1 AND neuron = 2").fetchall()
+    row = con.execute(
+        "SELECT label, output_label, input_label, label_kind, label_confidence, description FROM neurons WHERE layer = 1 AND neuron = 2"
+    ).fetchall()
     assert row == [("100% sure_thing", "100% sure_thing", "digits", "output", "high", "It is sure")]
     assert con.execute("SELECT text, in_atlas FROM labels WHERE layer = 99").fetchall() == [("nowhere", False)]
     assert con.execute("SELECT text FROM unmatched_labels").fetchall() == [("nowhere",)]
@@ -155,7 +166,9 @@ def test_labels_join_and_the_others_are_kept(con) -> None:
 
 
 def test_unknown_values_are_null(con) -> None:
-    assert con.execute("SELECT count(feature_id), count(output_norm), count(num_exemplars) FROM neurons").fetchall() == [(0, 0, 0)]
+    assert con.execute(
+        "SELECT count(feature_id), count(output_norm), count(num_exemplars) FROM neurons"
+    ).fetchall() == [(0, 0, 0)]
 
 
 def test_sources_name_every_input_with_its_hash(con, small_atlas: Path) -> None:
@@ -163,7 +176,12 @@ def test_sources_name_every_input_with_its_hash(con, small_atlas: Path) -> None:
 
     rows = con.execute("SELECT path, role, size_bytes, content_hash FROM sources").fetchall()
     graph = small_atlas.parent / "graphs" / "graph_00003.json"
-    assert ("graphs/graph_00003.json", "graph", graph.stat().st_size, hashlib.sha256(graph.read_bytes()).hexdigest()) in rows
+    assert (
+        "graphs/graph_00003.json",
+        "graph",
+        graph.stat().st_size,
+        hashlib.sha256(graph.read_bytes()).hexdigest(),
+    ) in rows
     assert {role for _, role, *_ in rows} == {"graph", "labels"}
 
 
@@ -198,7 +216,9 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize(("damage", "check"), DAMAGE.items(), ids=[f"{check}-{place}" for place, check in enumerate(DAMAGE.values())])
+@pytest.mark.parametrize(
+    ("damage", "check"), DAMAGE.items(), ids=[f"{check}-{place}" for place, check in enumerate(DAMAGE.values())]
+)
 def test_damage_is_found_and_the_rows_are_named(small_atlas: Path, tmp_path: Path, damage: str, check: str) -> None:
     shutil.copy(small_atlas, tmp_path / "a.duckdb")
     with duckdb.connect(str(tmp_path / "a.duckdb")) as plain:
@@ -247,7 +267,10 @@ def test_two_clusterings_side_by_side(small_atlas: Path, tmp_path: Path) -> None
     both = [small_atlas.parent / "clusters", first]
     built = build_database(tmp_path / "a.duckdb", Inputs(stats, both, primary="flat"))
     with open_atlas(built.path) as con:
-        assert con.execute("SELECT clustering, is_primary FROM clusterings").fetchall() == [("flat", True), ("infomap", False)]
+        assert con.execute("SELECT clustering, is_primary FROM clusterings").fetchall() == [
+            ("flat", True),
+            ("infomap", False),
+        ]
         assert con.execute("SELECT max(level) FROM clusters").fetchall() == [(1,)]
         assert con.execute("SELECT count(DISTINCT clustering) FROM clustering_clusters").fetchall() == [(2,)]
     with pytest.raises(UsageError, match="no clustering is called 'x'; there are infomap, flat"):

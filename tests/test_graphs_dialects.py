@@ -165,7 +165,9 @@ def test_missing_metadata_and_values() -> None:
     assert np.isnan(graph.nodes.influence).all()
 
 
-@pytest.mark.parametrize(("layer", "feature", "kind"), [(127, 2**24 - 1, "NEURON"), (128, 0, "OUT_OF_RANGE"), (0, 2**24, "OUT_OF_RANGE")])
+@pytest.mark.parametrize(
+    ("layer", "feature", "kind"), [(127, 2**24 - 1, "NEURON"), (128, 0, "OUT_OF_RANGE"), (0, 2**24, "OUT_OF_RANGE")]
+)
 def test_the_bounds_of_the_key(layer: int, feature: int, kind: str) -> None:
     graph = parse(ct_graph([ct_feature(layer, feature), ct_feature(1, 1)], [link(f"{layer}_{feature}_0", "1_1_0", 1)]))
     assert kinds(graph) == [kind, "NEURON"]
@@ -213,7 +215,9 @@ BAD_NODES = [
 ]
 
 
-@pytest.mark.parametrize(("bad", "reason"), BAD_NODES, ids=[f"{reason}-{place}" for place, (_, reason) in enumerate(BAD_NODES)])
+@pytest.mark.parametrize(
+    ("bad", "reason"), BAD_NODES, ids=[f"{reason}-{place}" for place, (_, reason) in enumerate(BAD_NODES)]
+)
 def test_a_bad_node_is_counted_and_costs_only_itself(bad: Any, reason: str) -> None:
     graph = parse(ct_graph([ct_feature(0, 1), bad, ct_feature(1, 1)], [link("0_1_0", "1_1_0", 0.5)]))
     assert graph.node_oddities == {reason: 1}

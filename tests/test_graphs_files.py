@@ -175,7 +175,9 @@ def test_one_bad_line_costs_one_line(tmp_path: Path) -> None:
 
 
 def test_lone_surrogates_and_nul_characters_survive_to_parquet(tmp_path: Path, aggregate_made) -> None:
-    graph = makers.ct_graph([makers.ct_feature(0, 1, clerp="bad \ud800 half")], [], prompt="nul \0 here", prompt_tokens=["\udfff", "b"])
+    graph = makers.ct_graph(
+        [makers.ct_feature(0, 1, clerp="bad \ud800 half")], [], prompt="nul \0 here", prompt_tokens=["\udfff", "b"]
+    )
     stats = aggregate_made([graph])
     import polars as pl
 

@@ -32,7 +32,9 @@ def test_packing_is_reversible_and_pairs_fit_a_signed_int64(layer: int, neuron: 
     assert 0 <= packed << 31 | packed < 2**63
 
 
-@pytest.mark.parametrize("text", ["", "x", "24", "L24", "N5", "1_-1_3", "L24/N", "L24//N5", "٣_٤", "24_5_6_7", "L1/N2\n", " L1/N2"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "24", "L24", "N5", "1_-1_3", "L24/N", "L24//N5", "٣_٤", "24_5_6_7", "L1/N2\n", " L1/N2"]
+)
 def test_a_wrong_id_names_itself(text: str) -> None:
     with pytest.raises(IdError) as caught:
         NeuronId.parse(text)

@@ -35,7 +35,11 @@ def test_every_form_and_spelling(tmp_path: Path, suffix: str, index: str) -> Non
         pl.DataFrame(rows).write_parquet(path)
     else:
         separator = "\t" if suffix == "tsv" else ","
-        lines = [json.dumps(row) for row in rows] if "json" in suffix else [separator.join(rows[0]), *(separator.join(map(str, row.values())) for row in rows)]
+        lines = (
+            [json.dumps(row) for row in rows]
+            if "json" in suffix
+            else [separator.join(rows[0]), *(separator.join(map(str, row.values())) for row in rows)]
+        )
         data = ("\n".join(lines) + "\n").encode()
         path.write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
     frame = imported(tmp_path / "out", LabelFile(path))
@@ -52,12 +56,28 @@ def test_neurons_by_id(tmp_path: Path, spelled: str) -> None:
 
 def test_optional_columns_are_kept_and_defaults_fill_gaps(tmp_path: Path) -> None:
     rows = [
-        {"layer": 1, "neuron": 1, "label": " x ", "kind": "input", "description": "d", "source": "s", "model": "m", "confidence": "high", "interpretability": "low", "type": "lexical", "score": 0.5, "num_exemplars": 3, "max_activation": 7.5},
+        {
+            "layer": 1,
+            "neuron": 1,
+            "label": " x ",
+            "kind": "input",
+            "description": "d",
+            "source": "s",
+            "model": "m",
+            "confidence": "high",
+            "interpretability": "low",
+            "type": "lexical",
+            "score": 0.5,
+            "num_exemplars": 3,
+            "max_activation": 7.5,
+        },
         {"layer": 1, "neuron": 2, "label": "y", "score": "not a number", "num_exemplars": None},
     ]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     first, second = imported(tmp_path / "out", LabelFile(tmp_path / "a.jsonl", "mine", "output", "gpt")).to_dicts()
-    assert {key: first[key] for key in rows[0] if key not in ("label", "layer", "neuron")} == {key: value for key, value in rows[0].items() if key not in ("label", "layer", "neuron")}
+    assert {key: first[key] for key in rows[0] if key not in ("label", "layer", "neuron")} == {
+        key: value for key, value in rows[0].items() if key not in ("label", "layer", "neuron")
+    }
     assert first["text"] == "x"
     assert (second["source"], second["kind"], second["model"], second["score"]) == ("mine", "output", "gpt", None)
 
@@ -96,7 +116,9 @@ def test_scores_of_two_sources_are_not_compared(tmp_path: Path) -> None:
     assert [text for *_, text in texts(imported(tmp_path / "out", *files))] == ["chosen", "scored"]
 
 
-@pytest.mark.parametrize("text", ["", "unknown", "Uninterpretable", " uninterpretable-routing ", "uninterpretable-trigger", None])
+@pytest.mark.parametrize(
+    "text", ["", "unknown", "Uninterpretable", " uninterpretable-routing ", "uninterpretable-trigger", None]
+)
 def test_junk_is_kept_and_never_ranked(tmp_path: Path, text: str | None) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({"layer": 0, "neuron": 0, "label": text}))
     (row,) = imported(tmp_path / "out", LabelFile(tmp_path / "a.jsonl")).to_dicts()
@@ -142,7 +164,11 @@ def test_ragged_csv_rows_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.csv", b"component,feature,name\nresid,3,x\n", "holds no label .*component, feature, name; needed are layer and neuron"),
+        (
+            "a.csv",
+            b"component,feature,name\nresid,3,x\n",
+            "holds no label .*component, feature, name; needed are layer and neuron",
+        ),
         ("a.jsonl", b'{"layer": 1, "label": "x"}', r"1 no_neuron.*label, layer"),
         ("a.json", b"{}", "is no label file; give .jsonl, .csv"),
         ("a.parquet", b"not parquet", "cannot be read"),
@@ -151,7 +177,9 @@ def test_ragged_csv_rows_are_counted(tmp_path: Path) -> None:
         ("a.csv", b"layer,neuron,label\n0,0,\x00" + b"x" * 200_000, "cannot be read"),
     ],
 )
-def test_a_wrong_file_is_one_line_that_says_what_is_needed(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+def test_a_wrong_file_is_one_line_that_says_what_is_needed(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(LabelFileError, match=said) as caught:
         import_labels([LabelFile(tmp_path / name)], tmp_path / "out")

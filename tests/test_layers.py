@@ -24,7 +24,7 @@ WITHIN_TOP = {("cli", "page"), ("cli", "terminal"), ("page", "terminal")}
 HEAVY = {
     "torch": {"aggregate", "graphs"},  # graphs: reading .pt files, inside the function that does
     "numpy": {"aggregate", "graphs", "cluster", "graph"},
-    "msgspec": {"graphs", "labels"},
+    "msgspec": {"graphs"},
     "infomap": {"cluster"},
     "igraph": {"cluster"},
     "leidenalg": {"cluster"},
@@ -85,7 +85,11 @@ def test_files_and_functions_stay_small(path: Path) -> None:
 def test_no_sql_longer_than_a_line_in_python() -> None:
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(("SELECT ", "INSERT ", "CREATE ")):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and node.value.startswith(("SELECT ", "INSERT ", "CREATE "))
+            ):
                 assert "\n" not in node.value, f"{path}:{node.lineno}"
 
 
@@ -105,7 +109,9 @@ def test_import_atlas_loads_nothing_heavy() -> None:
 
 
 def test_help_loads_no_engine() -> None:
-    loaded = loaded_by("from click.testing import CliRunner\nfrom atlas.cli import main\nassert CliRunner().invoke(main, ['--help']).exit_code == 0")
+    loaded = loaded_by(
+        "from click.testing import CliRunner\nfrom atlas.cli import main\nassert CliRunner().invoke(main, ['--help']).exit_code == 0"
+    )
     assert not loaded & {"torch", "numpy", "duckdb", "polars", "pyarrow", "infomap", "msgspec"}
 
 

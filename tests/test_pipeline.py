@@ -130,10 +130,16 @@ def test_metadata_says_how_it_was_made(project: Path) -> None:
 
 
 def test_two_builds_of_one_atlas_at_the_same_time(project: Path) -> None:
-    with only_writer(project / "out" / "small.stages"), pytest.raises(OutputError, match="is being written by another process"):
+    with (
+        only_writer(project / "out" / "small.stages"),
+        pytest.raises(OutputError, match="is being written by another process"),
+    ):
         build(project)
     build(project)
-    with only_writer(project / "out" / "small.duckdb"), pytest.raises(OutputError, match="small.duckdb is being written"):
+    with (
+        only_writer(project / "out" / "small.duckdb"),
+        pytest.raises(OutputError, match="small.duckdb is being written"),
+    ):
         build(project, "atlas.min_count=2")
 
 
@@ -180,7 +186,9 @@ def test_a_missing_input_is_named(project: Path) -> None:
 def test_the_real_atlas(data: Path, tmp_path: Path) -> None:
     from conftest import ROOT
 
-    recipe = load_recipe(ROOT / "build" / "gemma-2-2b-clt-hp.toml", [f"output={tmp_path}/a.duckdb"], {"DATA": str(data)})
+    recipe = load_recipe(
+        ROOT / "build" / "gemma-2-2b-clt-hp.toml", [f"output={tmp_path}/a.duckdb"], {"DATA": str(data)}
+    )
     result = run_recipe(recipe)
     assert result.build is not None
     counts = result.build.counts

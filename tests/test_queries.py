@@ -25,7 +25,9 @@ def small(small_atlas: Path):
 
 @pytest.fixture
 def edges(small_atlas: Path) -> pl.DataFrame:
-    return pl.read_parquet(small_atlas.parent / "stats" / "edges" / "*.parquet").with_columns(strength=pl.col("weight_abs_sum") / pl.col("count"))
+    return pl.read_parquet(small_atlas.parent / "stats" / "edges" / "*.parquet").with_columns(
+        strength=pl.col("weight_abs_sum") / pl.col("count")
+    )
 
 
 NEURON = (1, 2)
@@ -113,7 +115,14 @@ def test_search_ranks_equal_before_prefix_before_word_before_part(small_atlas: P
             )
     with atlas.open(tmp_path / "a.duckdb") as changed:
         found = changed.search("hot").pl().select("text", "match_rank").rows()
-    assert {(text, rank) for text, rank in found} == {("hot", 1), ("HOT", 1), ("hotel", 2), ("very hot day", 3), ("shot", 4), ("a thing", 5)}
+    assert {(text, rank) for text, rank in found} == {
+        ("hot", 1),
+        ("HOT", 1),
+        ("hotel", 2),
+        ("very hot day", 3),
+        ("shot", 4),
+        ("a thing", 5),
+    }
     assert [rank for _, rank in found] == [1, 1, 2, 3, 4, 5]
 
 

@@ -115,6 +115,14 @@ def test_build_readme_explains_every_key() -> None:
     from atlas import recipe
 
     text = (ROOT / "build" / "README.md").read_text()
-    for section in (recipe.Recipe, recipe.GraphsSection, recipe.AggregateSection, recipe.ClusterSection, recipe.LabelFileSection, recipe.LabelsSection, recipe.AtlasSection):
+    for section in (
+        recipe.Recipe,
+        recipe.GraphsSection,
+        recipe.AggregateSection,
+        recipe.ClusterSection,
+        recipe.LabelFileSection,
+        recipe.LabelsSection,
+        recipe.AtlasSection,
+    ):
         for field in dataclasses.fields(section):
             assert f"`{field.name}`" in text, f"build/README.md does not explain {section.__name__}.{field.name}"

@@ -58,13 +58,17 @@ def read(value: Any) -> Graph:
 
 def test_nodes_and_links_in_source_to_target_direction() -> None:
     graph = read(content())
-    assert [NodeKind(kind).name for kind in graph.nodes.kind] == ["NEURON"] * 2 + ["ERROR"] * 4 + ["TOKEN"] * 2 + ["LOGIT"]
+    assert [NodeKind(kind).name for kind in graph.nodes.kind] == ["NEURON"] * 2 + ["ERROR"] * 4 + ["TOKEN"] * 2 + [
+        "LOGIT"
+    ]
     assert [NeuronId.unpack(int(key)) for key in graph.nodes.key[:2]] == [(1, 13), (0, 11)]
     assert graph.nodes.position.tolist() == [1, 0, 0, 1, 0, 1, 0, 1, 1]
     assert graph.nodes.activation[:2].tolist() == [3.0, 1.0]  # stored for active features, wanted for selected
     assert graph.nodes.key[2:].tolist() == [0, 0, 1, 1, 101, 102, 77]
     assert graph.nodes.probability[-1] == pytest.approx(0.9)
-    found = sorted(zip(graph.links.source.tolist(), graph.links.target.tolist(), graph.links.weight.tolist(), strict=True))
+    found = sorted(
+        zip(graph.links.source.tolist(), graph.links.target.tolist(), graph.links.weight.tolist(), strict=True)
+    )
     assert found == [(0, 8, 1.5), (1, 0, 0.5), (2, 0, -0.25), (6, 1, 2.0)]
     assert graph.info.space == ("gemma", None, "feature")
     assert graph.link_total == 4

@@ -89,7 +89,9 @@ def polars(graphs: list[dict[str, Any]], table: str) -> pl.DataFrame:
         return pl.DataFrame()
     width = len(rows[0]) - 2
     keys = [f"k{i}" for i in range(width)]
-    frame = pl.DataFrame(rows, schema=[*((key, pl.Int64) for key in keys), ("graph", pl.Int64), ("w", pl.Float64)], orient="row")
+    frame = pl.DataFrame(
+        rows, schema=[*((key, pl.Int64) for key in keys), ("graph", pl.Int64), ("w", pl.Float64)], orient="row"
+    )
     return (
         frame.group_by(keys)
         .agg(

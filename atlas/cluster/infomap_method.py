@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from atlas.cluster.edges import Network
-from atlas.errors import MissingExtra
+from atlas.errors import needs_extra
 
 
 class Partition(NamedTuple):
@@ -26,11 +28,8 @@ def partition(network: Network, *, seed: int, trials: int, two_level: bool = Fal
 
     Raises `MissingExtra` where infomap is not installed.
     """
-    try:
+    with needs_extra("cluster"):
         import infomap
-        import numpy as np
-    except ImportError:
-        raise MissingExtra("infomap", "cluster") from None
     net: Any = infomap.Network.from_edge_index(
         np.stack([network.source, network.target]),
         edge_weight=network.weight,

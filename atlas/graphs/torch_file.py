@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from atlas.errors import GraphError, MissingExtra
+from atlas.errors import GraphError, needs_extra
 from atlas.graph import Graph, GraphInfo, NodeKind, Nodes, Space
 from atlas.graphs.assemble import MAX_VALUE, keep_links
 from atlas.graphs.files import MAX_BYTES
@@ -63,10 +63,8 @@ def read(data: bytes, path: str, content_hash: str) -> Graph:
 
 
 def _load(data: bytes) -> dict[str, Any]:
-    try:
+    with needs_extra("aggregate"):
         import torch
-    except ImportError:
-        raise MissingExtra("torch", "aggregate") from None
     _refuse_bomb(data)
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data))

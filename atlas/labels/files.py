@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -65,8 +65,8 @@ def _jsonl_rows(path: Path) -> Iterator[Row | None]:
 
 def _json_row(line: bytes) -> Row | None:
     try:
-        value = msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        value = json.loads(line)
+    except (ValueError, RecursionError):
         return None
     return {str(key).lower(): item for key, item in value.items()} if isinstance(value, dict) else None
 
