@@ -5,32 +5,25 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from atlas import __version__
 from atlas.errors import AtlasError, CheckError, UsageError, needs_extra
 
-if TYPE_CHECKING:
-    from atlas.aggregate import Summary
-    from atlas.labels import LabelFileResult
-
 _FILE = click.Path(path_type=Path)
 
 
 class _Group(click.Group):
-    """Turns errors raised on purpose into one line and exit code 1."""
+    """Turns errors into one line and exit code 1; only a mistake of this package shows a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
         try:
             return super().invoke(ctx)
-        except AtlasError as error:
-            click.echo(f"atlas: {error}", err=True)
-            ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("atlas: stopped; the same command goes on with the stages that are finished", err=True)
             ctx.exit(130)
@@ -38,6 +31,17 @@ class _Group(click.Group):
             # The reader of the pipe (head, less) has seen enough.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
+        except Exception as error:
+            if not isinstance(error, (AtlasError, OSError, *_database_errors())):
+                raise
+            click.echo(f"atlas: {' '.join(str(error).split())[:600]}", err=True)
+            ctx.exit(1)
+
+
+def _database_errors() -> tuple[type[Exception], ...]:
+    """DuckDB's errors, where DuckDB was loaded: a file can turn out to be damaged at any row."""
+    duckdb = sys.modules.get("duckdb")
+    return (duckdb.Error,) if duckdb is not None else ()
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -60,38 +64,15 @@ def aggregate(
 ) -> None:
     """Aggregate attribution graphs (files, folders, globs) into edge statistics."""
     from atlas.pipeline import aggregate_graphs
-    from atlas.terminal import progress, say
+    from atlas.terminal import cost, progress, say, tell_summary
 
     started = time.monotonic()
     with progress() as update:
         summary = aggregate_graphs(
             paths, output, device=device, model=model, transcoder_set=transcoder_set, strict=strict, progress=update
         )
-    _tell_summary(summary)
-    say(f"  {_cost(started)}; statistics in {output}")
-
-
-def _cost(started: float) -> str:
-    from atlas.pipeline import peak_memory_mb
-
-    return f"{time.monotonic() - started:.1f} s, peak memory {peak_memory_mb():,.0f} MB"
-
-
-def _tell_summary(summary: Summary) -> None:
-    from atlas.terminal import say
-
-    say(f"{summary.graphs:,} graphs, {summary.neurons:,} neurons, {summary.edges:,} edges")
-    say(
-        f"  links {summary.links:,} = kept {summary.kept.total():,} ({_counted(summary.kept)}) + dropped {summary.dropped.total():,} ({_counted(summary.dropped)})"
-    )
-    if summary.node_oddities:
-        say(f"  nodes to look at: {_counted(summary.node_oddities)}")
-    if summary.rejects:
-        say(f"  files not read: {_counted(summary.rejects)}; see rejects.parquet for each")
-
-
-def _counted(counts: Counter[str]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common() if count) or "none"
+    tell_summary(summary)
+    say(f"  {cost(started)}; statistics in {output}")
 
 
 @main.command()
@@ -111,7 +92,7 @@ def _counted(counts: Counter[str]) -> str:
 @click.option("--name", help="Name of the clustering in the atlas; the method where left out.")
 def cluster(source: Path, output: Path, **options: Any) -> None:
     """Cluster the edges of a stats folder or an atlas into circuits."""
-    from atlas.terminal import say
+    from atlas.terminal import cost, say
 
     with needs_extra("cluster"):
         from atlas.cluster import ClusterOptions
@@ -124,7 +105,7 @@ def cluster(source: Path, output: Path, **options: Any) -> None:
         f"{found.cluster_count:,} clusters on {found.max_level} levels; largest {found.largest_top_cluster:,}"
     )
     say(f"  codelength {found.codelength:.4f} bits, {found.one_level_codelength:.4f} without clusters")
-    say(f"  {_cost(started)}; clusters in {output}")
+    say(f"  {cost(started)}; clusters in {output}")
 
 
 @main.group("import", cls=_Group)
@@ -149,25 +130,13 @@ def import_labels_command(
 ) -> None:
     """Import labels: .jsonl, .csv, .tsv, .parquet, or a stats folder for the labels that the graphs carry."""
     from atlas.labels import LabelFile, Precedence, import_labels
-    from atlas.terminal import say
+    from atlas.terminal import say, tell_labels
 
     results = import_labels(
         [LabelFile(path, source, kind, model) for path in files], output, Precedence(sources=precedence)
     )
-    _tell_labels(results)
+    tell_labels(results)
     say(f"  labels in {output}")
-
-
-def _tell_labels(results: Sequence[LabelFileResult]) -> None:
-    from atlas.terminal import say
-
-    for result in results:
-        malformed = (
-            f", malformed {result.malformed.total():,} ({_counted(result.malformed)})" if result.malformed else ""
-        )
-        say(
-            f"{result.path}: {result.row_count:,} rows, {result.kept_count:,} labels, junk {result.junk_count:,}{malformed}"
-        )
 
 
 @main.command()
@@ -184,26 +153,25 @@ def build(recipe: str, output: Path | None, settings: Sequence[str]) -> None:
     """Build an atlas from RECIPE (a .toml file, or the name of one that ships); only what is out of date runs."""
     from atlas.pipeline import run_recipe
     from atlas.recipe import find_recipe, load_recipe
-    from atlas.terminal import progress, say
+    from atlas.terminal import cost, progress, say, tell_labels, tell_summary
 
     started = time.monotonic()
     path = find_recipe(recipe)
-    given = [*settings, *([f"output={output}"] if output else [])]
-    loaded = load_recipe(path, given)
+    loaded = load_recipe(path, settings, output=output)
     with progress() as update:
         result = run_recipe(loaded, recipe_path=path, progress=update)
     for stage in result.stages:
         say(f"{stage.name:20} {f'{stage.seconds:.1f} s' if stage.ran else 'up to date'}")
         if stage.name == "stats" and stage.ran:
-            _tell_summary(stage.result)
+            tell_summary(stage.result)
         if stage.name == "labels" and stage.ran:
-            _tell_labels(stage.result)
+            tell_labels(stage.result)
     if result.build is not None:
         counts = result.build.counts
         say(
             f"labels: {counts['labels_in_atlas']:,} of {counts['total_labels']:,} belong to a neuron of the graphs, {counts['labels_not_in_atlas']:,} to none (kept in `labels`)"
         )
-        say(f"{_cost(started)}, {result.build.size_bytes / 1e6:.1f} MB")
+        say(f"{cost(started)}, {result.build.size_bytes / 1e6:.1f} MB")
     say(f"atlas: {result.path}    next: atlas info {result.path}")
 
 
@@ -232,7 +200,7 @@ def info(file: Path) -> None:
         facts = dict(atlas.metadata().fetchall())
         hidden = {"recipe", "tool", "atlas_schema"}
         rows = [
-            (key.replace("_", " "), f"{int(value):,}" if value.isdigit() else value)
+            (key.replace("_", " "), f"{int(value):,}" if value.isascii() and value.isdigit() else value)
             for key, value in facts.items()
             if key not in hidden
         ]

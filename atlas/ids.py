@@ -42,7 +42,7 @@ class NeuronId(NamedTuple):
         if found is None:
             hint = " (that is a token, not a neuron)" if _TOKEN.match(text) else ""
             raise IdError(f"{text[:80]!r} is no neuron id{hint}; write it like L24/N5326, L24/5326 or 24_5326_7")
-        layer, neuron = (int(group[:12]) for group in found.groups() if group is not None)
+        layer, neuron = (int(group.lstrip("0")[:12] or 0) for group in found.groups() if group is not None)
         return cls.checked(layer, neuron, text[:80])
 
     @classmethod
@@ -104,3 +104,12 @@ def parse_pair(text: str) -> tuple[NeuronId, NeuronId]:
     if len(parts) != 4:
         raise IdError(f"{text!r} is no edge key; write it like L24|5326|L25|99")
     return NeuronId.parse("|".join(parts[:2])), NeuronId.parse("|".join(parts[2:]))
+
+
+def well_formed(text: str) -> str:
+    """The text with lone surrogates replaced: JSON, pickles and file names can spell them, UTF-8 cannot.
+
+    >>> well_formed("a\\ud800b")
+    'a?b'
+    """
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

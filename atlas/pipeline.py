@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atlas import __version__
-from atlas.database import BuildResult, Inputs, build_database
-from atlas.errors import InputError, StageError, needs_extra
+from atlas.database import BuildResult, Inputs, build_database, open_atlas
+from atlas.errors import AtlasFileError, InputError, StageError, needs_extra
 from atlas.recipe import Recipe
-from atlas.schema import VERSION
+from atlas.schema import VERSION, datasets_of, require
 from atlas.storage import only_writer, read_manifest, replaced_folder, sha256_of, translated_os_errors, write_json
 
 if TYPE_CHECKING:
@@ -114,26 +114,33 @@ class _Stamps:
                 return value
         return {}
 
-    def content_hash(self, path: Path) -> str:
-        """SHA-256 of a file; read again only where size or time of change differ."""
+    def content_hash(self, path: Path, *, missing_ok: bool = False) -> str:
+        """SHA-256 of a file; read again only where size or time of change differ.
+
+        Raises `InputError` where it cannot be read; with `missing_ok` that is a hash of its own.
+        """
         try:
             stat = path.stat()
             key = str(path.resolve())
             known = self._hashes.get(key)
-            if known is None or known[:2] != [stat.st_size, stat.st_mtime_ns]:
+            if not isinstance(known, list) or len(known) != 3 or known[:2] != [stat.st_size, stat.st_mtime_ns]:
                 self._hashes[key] = known = [stat.st_size, stat.st_mtime_ns, sha256_of(path)]
         except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror}") from error
+            if not missing_ok:
+                raise InputError(f"{path} cannot be read: {error.strerror}") from error
+            return "unreadable"
         return str(known[2])
 
-    def fingerprint(self, stage: str, parameters: Any, inputs: Sequence[tuple[str, Path]]) -> str:
+    def fingerprint(
+        self, stage: str, parameters: Any, inputs: Sequence[tuple[str, Path]], *, missing_ok: bool = False
+    ) -> str:
         """One hash over all that the result of a stage depends on."""
         facts = {
             "stage": stage,
             "tool": __version__,
             "schema": VERSION,
             "parameters": parameters,
-            "inputs": [[name, self.content_hash(path)] for name, path in inputs],
+            "inputs": [[name, self.content_hash(path, missing_ok=missing_ok)] for name, path in inputs],
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -177,7 +184,7 @@ class _Run:
 
     def _stage(self, name: str, fingerprint: str, is_there: bool, run: Callable[[], Any]) -> StageRun:
         last = self.stamps.last(name)
-        if is_there and last.get("fingerprint") == fingerprint:
+        if is_there and last.get("fingerprint") == fingerprint and isinstance(last.get("seconds"), int | float):
             stage = StageRun(name, False, float(last["seconds"]))
         else:
             started = time.monotonic()
@@ -199,7 +206,8 @@ class _Run:
             "transcoder_set": section.transcoder_set,
             "strict": section.strict,
         }
-        fingerprint = self.stamps.fingerprint("stats", parameters, inputs)
+        # A graph that cannot be read is a reject of the stage, and no reason to stop before it.
+        fingerprint = self.stamps.fingerprint("stats", parameters, inputs, missing_ok=True)
 
         def run() -> Any:
             return aggregate_graphs(
@@ -267,14 +275,25 @@ class _Run:
         def run() -> BuildResult:
             return build_database(out, given, report=lambda step: self.progress(step, 0, 0))
 
-        result: BuildResult | None = self._stage("atlas", fingerprint, out.is_file(), run).result
+        result: BuildResult | None = self._stage("atlas", fingerprint, _is_atlas(out), run).result
         return result
 
 
 def _is_stage(folder: Path, stage: str) -> bool:
+    """Whether a stage is there and whole: its manifest, and every dataset with its columns."""
     try:
         read_manifest(folder, stage)
+        for dataset in datasets_of(stage):
+            require(folder, dataset)
     except StageError:
+        return False
+    return True
+
+
+def _is_atlas(path: Path) -> bool:
+    try:
+        open_atlas(path).close()
+    except AtlasFileError:
         return False
     return True
 

@@ -106,7 +106,7 @@ class Recipe:
 def find_recipe(given: str) -> Path:
     """A recipe by path, or by the name of one that ships with this package; raises `RecipeError`."""
     path = Path(given)
-    if path.is_file():
+    if os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises for a name that is too long)
         return path
     shipped = folder("build") / f"{given}.toml"
     if _NAME.match(given) and shipped.is_file():
@@ -116,21 +116,36 @@ def find_recipe(given: str) -> Path:
     )
 
 
-def load_recipe(path: Path, settings: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> Recipe:
+def load_recipe(
+    path: Path,
+    settings: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    *,
+    output: Path | None = None,
+) -> Recipe:
     """Read a recipe, with `key=value` settings over it and `${NAME}` replaced from the environment.
+
+    `output` replaces the recipe's key of that name.
 
     Raises `RecipeError` naming the wrong key or value and what is possible.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"recipe {path} cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"recipe {path} is no valid TOML: {error}") from error
     for setting in settings:
         _apply(table, setting)
     table.setdefault("name", path.stem)
+    if output is not None:
+        table["output"] = str(output)
     recipe = _section(Recipe, _with_variables(table, environment or os.environ, str(path)), "", str(path))
+    _check_numbers(recipe, str(path))
+    if not recipe.output_path.name or recipe.output_path.is_dir():
+        raise RecipeError(
+            f"{path}: output {str(recipe.output_path)!r} must name a file, such as out/{recipe.name}.duckdb"
+        )
     if not _NAME.match(recipe.name):
         raise RecipeError(f"{path}: name {recipe.name!r} must be letters, digits, '.', '_' and '-'")
     taken = [section.name for section in recipe.cluster]
@@ -142,6 +157,16 @@ def load_recipe(path: Path, settings: Sequence[str] = (), environment: Mapping[s
     return recipe
 
 
+def _check_numbers(recipe: Recipe, where: str) -> None:
+    """Whole numbers within what every stage can hold."""
+    bounds = [
+        (f"cluster.{key}", getattr(item, key)) for item in recipe.cluster for key in ("min_count", "seed", "trials")
+    ]
+    for key, value in [*bounds, ("atlas.min_count", recipe.atlas.min_count)]:
+        if not 1 <= value < 2**31:
+            raise RecipeError(f"{where}: {key} must be from 1 to {2**31 - 1}, not {value}")
+
+
 def _apply(table: dict[str, Any], setting: str) -> None:
     """Set one `dotted.key=value`; on a list of tables it sets the key in each of them."""
     key, separator, text = setting.partition("=")
@@ -149,17 +174,19 @@ def _apply(table: dict[str, Any], setting: str) -> None:
         raise RecipeError(f"--set {setting}: write it as key=value, such as cluster.min_count=3")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         value = text
     *parents, last = key.strip().split(".")
     nodes: list[Any] = [table]
-    for parent in parents:
-        found = [node.setdefault(parent, [{}] if parent == "cluster" else {}) for node in nodes]
-        nodes = [item for node in found for item in (node if isinstance(node, list) else [node])]
-    for node in nodes:
-        if not isinstance(node, dict):
-            raise RecipeError(f"--set {setting}: {'.'.join(parents)} is a value, it has no keys")
-        node[last] = value
+    for parent in [*parents, None]:
+        for node in nodes:
+            if not isinstance(node, dict):
+                raise RecipeError(f"--set {setting}: {'.'.join(parents)} goes through a value, which has no keys")
+            if parent is None:
+                node[last] = value
+        if parent is not None:
+            found = [node.setdefault(parent, [{}] if parent == "cluster" else {}) for node in nodes]
+            nodes = [item for node in found for item in (node if isinstance(node, list) else [node])]
 
 
 def _with_variables(value: Any, environment: Mapping[str, str], where: str) -> Any:
@@ -169,6 +196,8 @@ def _with_variables(value: Any, environment: Mapping[str, str], where: str) -> A
         return [_with_variables(item, environment, where) for item in value]
     if not isinstance(value, str):
         return value
+    if "\0" in value:
+        raise RecipeError(f"{where}: {value!r} holds a NUL character")
 
     def replaced(found: re.Match[str]) -> str:
         if not environment.get(found[1]):

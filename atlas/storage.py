@@ -19,6 +19,8 @@ import pyarrow.parquet as pq
 from atlas.errors import OutputError, StageError
 
 MANIFEST = "manifest.json"
+# What readers of a stage take from its manifest; a user's own script must write it too.
+REQUIRED = {"stats": ("space", "method", "inputs")}
 
 
 def sha256_of(path: Path) -> str:
@@ -40,7 +42,8 @@ def _repeating(schema: pa.Schema) -> list[str]:
 
 def write_json(value: object, path: Path) -> None:
     """Write one JSON file with sorted keys, so that equal values are equal bytes."""
-    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8", errors="replace")
 
 
 def read_manifest(folder: Path, stage: str) -> dict[str, Any]:
@@ -55,6 +58,9 @@ def read_manifest(folder: Path, stage: str) -> dict[str, Any]:
     found = manifest.get("stage") if isinstance(manifest, dict) else None
     if found != stage:
         raise StageError(f"{folder} holds stage {found!r}, not {stage!r}")
+    missing = [key for key in REQUIRED.get(stage, ()) if key not in manifest]
+    if missing:
+        raise StageError(f"{path} lacks {', '.join(missing)}; run the {stage} stage again")
     return dict(manifest)
 
 
@@ -101,6 +107,8 @@ def replaced_folder(target: Path, stage: str) -> Iterator[Path]:
     Raises `OutputError` where `target` holds something else than this stage, so that a mistyped -o
     never removes somebody's files.
     """
+    # A link stays a link: what it points to is replaced.
+    target = target.resolve()
     with only_writer(target):
         _refuse_foreign(target, stage)
         fresh = target.parent / f".{target.name}.new"
@@ -118,11 +126,26 @@ def replaced_folder(target: Path, stage: str) -> Iterator[Path]:
 def _refuse_foreign(target: Path, stage: str) -> None:
     if target.is_file():
         raise OutputError(f"{target} is a file; -o names a folder for {stage}")
-    if target.is_dir() and any(target.iterdir()):
-        try:
-            read_manifest(target, stage)
-        except StageError:
-            raise OutputError(f"{target} is not empty and holds no {stage}; choose another -o") from None
+    if target.is_dir() and any(target.iterdir()) and not _is_ours(target, stage):
+        raise OutputError(f"{target} is not empty and holds no {stage}; choose another -o")
+
+
+def _is_ours(target: Path, stage: str) -> bool:
+    """A folder of this stage, also one whose manifest a dying disk has cut: then nothing but Parquet lies beside it."""
+    try:
+        read_manifest(target, stage)
+    except StageError:
+        files = {path.suffix for path in target.rglob("*") if path.is_file() and path.name != MANIFEST}
+        return files == {".parquet"} and (target / MANIFEST).is_file() and not _other_stage(target, stage)
+    return True
+
+
+def _other_stage(target: Path, stage: str) -> bool:
+    try:
+        found = json.loads((target / MANIFEST).read_bytes())
+    except ValueError:
+        return False
+    return not isinstance(found, dict) or found.get("stage") != stage
 
 
 def _recover(target: Path) -> None:
@@ -131,11 +154,25 @@ def _recover(target: Path) -> None:
     if old.is_dir() and not target.exists():
         old.rename(target)
     for rest in (old, target.parent / f".{target.name}.new"):
-        if rest.exists():
+        if rest.is_dir() and not rest.is_symlink():
             shutil.rmtree(rest)
+        else:
+            rest.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file is on the disk, so that a rename never shows an empty one after a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _swap(fresh: Path, target: Path) -> None:
+    for path in fresh.rglob("*"):
+        if path.is_file():
+            sync(path)
     old = target.parent / f".{target.name}.old"
     if target.exists():
         target.rename(old)

@@ -9,12 +9,14 @@ import io
 import json
 import math
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import duckdb
+import pyarrow as pa
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -22,6 +24,12 @@ from rich.text import Text
 
 from atlas.errors import QueryError
 from atlas.storage import translated_os_errors
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from atlas.aggregate import Summary
+    from atlas.labels import LabelFileResult
 
 FORMATS = ("table", "csv", "json", "parquet")
 # A table is for reading; beyond this many rows a file is the better place.
@@ -109,9 +117,9 @@ def print_relation(
             found = relation.to_arrow_table()
             with translated_os_errors(path):
                 pq.write_table(found, path, compression="zstd")
-            return len(found)
+            return int(found.num_rows)
         columns, values = list(relation.columns), relation.fetchall()
-    except duckdb.Error as error:
+    except (duckdb.Error, pa.ArrowException) as error:
         raise QueryError(" ".join(str(error).split())[:400]) from error
     if fmt == "table" and path is None:
         show(table(columns, values[:rows]))
@@ -129,8 +137,9 @@ def print_relation(
 
 def _rendered(columns: list[str], rows: list[Any], fmt: str) -> str:
     if fmt == "json":
-        records = [dict(zip(columns, row, strict=True)) for row in rows]
-        return json.dumps(records, ensure_ascii=False, indent=1, default=_json_value) + "\n"
+        names = _distinct(columns)
+        records = [{name: _json_safe(value) for name, value in zip(names, row, strict=True)} for row in rows]
+        return json.dumps(records, ensure_ascii=False, indent=1, default=_json_value, allow_nan=False) + "\n"
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
@@ -138,8 +147,35 @@ def _rendered(columns: list[str], rows: list[Any], fmt: str) -> str:
     return stream.getvalue()
 
 
+def _distinct(columns: list[str]) -> list[str]:
+    """Column names with `_1`, `_2` behind those that come again: a JSON object holds a name once."""
+    names: list[str] = []
+    for column in columns:
+        name, number = column, 0
+        while name in names:
+            number += 1
+            name = f"{column}_{number}"
+        names.append(name)
+    return names
+
+
+def _json_safe(value: Any) -> Any:
+    """JSON has no NaN and no infinity; they become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [_json_safe(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _json_safe(item) for key, item in value.items()}
+    return value
+
+
 def _csv_value(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False, default=_json_value) if isinstance(value, list | dict) else value
+    return (
+        json.dumps(_json_safe(value), ensure_ascii=False, default=_json_value)
+        if isinstance(value, list | dict)
+        else value
+    )
 
 
 def _json_value(value: Any) -> Any:
@@ -174,3 +210,37 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
             display.update(task, completed=done, total=total or None, rate=f"{speed:.0f}/s" if speed else "")
 
         yield update
+
+
+def cost(started: float) -> str:
+    """Seconds since `started` and peak memory, in words."""
+    from atlas.pipeline import peak_memory_mb
+
+    return f"{time.monotonic() - started:.1f} s, peak memory {peak_memory_mb():,.0f} MB"
+
+
+def tell_summary(summary: Summary) -> None:
+    """What an aggregation read, kept and dropped."""
+    say(f"{summary.graphs:,} graphs, {summary.neurons:,} neurons, {summary.edges:,} edges")
+    say(
+        f"  links {summary.links:,} = kept {summary.kept.total():,} ({_counted(summary.kept)}) + dropped {summary.dropped.total():,} ({_counted(summary.dropped)})"
+    )
+    if summary.node_oddities:
+        say(f"  nodes to look at: {_counted(summary.node_oddities)}")
+    if summary.rejects:
+        say(f"  files not read: {_counted(summary.rejects)}; see rejects.parquet for each")
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common() if count) or "none"
+
+
+def tell_labels(results: Sequence[LabelFileResult]) -> None:
+    """What became of the rows of label files."""
+    for result in results:
+        malformed = (
+            f", malformed {result.malformed.total():,} ({_counted(result.malformed)})" if result.malformed else ""
+        )
+        say(
+            f"{result.path}: {result.row_count:,} rows, {result.kept_count:,} labels, junk {result.junk_count:,}{malformed}"
+        )

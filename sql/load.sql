@@ -456,5 +456,5 @@ UNION ALL SELECT 'links_in_files', coalesce(sum(link_count), 0)::VARCHAR FROM gr
 UNION ALL SELECT 'links_kept', coalesce(sum(kept_count), 0)::VARCHAR FROM graphs
 UNION ALL SELECT 'links_dropped', coalesce(sum(dropped_count), 0)::VARCHAR FROM graphs
 UNION ALL SELECT 'rejected_files', count(*)::VARCHAR FROM rejects
-UNION ALL SELECT 'num_layers', (max(layer) + 1)::VARCHAR FROM neurons
+UNION ALL SELECT 'num_layers', coalesce(max(layer) + 1, 0)::VARCHAR FROM neurons
 ORDER BY 1;

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 
 from atlas.database import Inputs, build_database, open_atlas, run_checks, scripts
-from atlas.errors import AtlasFileError, CheckError, StageError, UsageError
+from atlas.errors import AtlasFileError, CheckError, OutputError, StageError, UsageError
 
 CONTRACT = {
     "neurons": "layer neuron feature_id label description input_label output_label max_activation num_exemplars appearance_count "
@@ -282,16 +282,15 @@ def test_two_clusterings_side_by_side(small_atlas: Path, tmp_path: Path) -> None
 def test_inputs_that_contradict_each_other_write_nothing(small_atlas: Path, tmp_path: Path) -> None:
     stats = tmp_path / "stats"
     shutil.copytree(small_atlas.parent / "stats", stats)
-    neurons = pl.read_parquet(stats / "neurons.parquet")
-    neurons.slice(0, len(neurons) - 3).to_arrow()
     import pyarrow.parquet as pq
 
     table = pq.read_table(stats / "neurons.parquet")
     pq.write_table(table.slice(2), stats / "neurons.parquet")
-    (tmp_path / "a.duckdb").write_text("the old atlas")
+    shutil.copy(small_atlas, tmp_path / "a.duckdb")
+    old = small_atlas.read_bytes()
     with pytest.raises(CheckError, match="edges_have_neurons"):
         build_database(tmp_path / "a.duckdb", Inputs(stats))
-    assert (tmp_path / "a.duckdb").read_text() == "the old atlas"
+    assert (tmp_path / "a.duckdb").read_bytes() == old
     assert sorted(path.name for path in tmp_path.iterdir()) == [".a.duckdb.lock", "a.duckdb", "stats"]
 
 
@@ -339,3 +338,22 @@ def test_every_sql_file_has_a_header() -> None:
             assert script.doc.endswith((".", "name.")), script.name
             assert script.example or kind in ("checks", "queries"), script.name
     assert {path.parent.name for path in (ROOT / "sql").rglob("*.sql")} == {"sql", "views", "macros", "checks"}
+
+
+def test_a_file_that_is_no_atlas_is_never_overwritten(small_atlas: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("name = 'x'")
+    with duckdb.connect(str(tmp_path / "mine.duckdb")) as con:
+        con.execute("CREATE TABLE precious AS FROM range(3)")
+    (tmp_path / "folder").mkdir()
+    for name in ("recipe.toml", "mine.duckdb", "folder"):
+        with pytest.raises(OutputError, match="exists and is no atlas"):
+            build_database(tmp_path / name, Inputs(small_atlas.parent / "stats"))
+    assert (tmp_path / "recipe.toml").read_text() == "name = 'x'"
+    with duckdb.connect(str(tmp_path / "mine.duckdb")) as con:
+        assert con.execute("SELECT count(*) FROM precious").fetchall() == [(3,)]
+
+
+def test_a_damaged_atlas_is_rebuilt(small_atlas: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.duckdb").write_bytes(small_atlas.read_bytes()[:5_000])
+    build_database(tmp_path / "a.duckdb", Inputs(small_atlas.parent / "stats"))
+    open_atlas(tmp_path / "a.duckdb").close()

@@ -55,7 +55,7 @@ def test_a_full_disk_while_aggregating(graphs: Path, tmp_path: Path) -> None:
     assert done.stdout.split() == ["code", "1", ".stats.lock"]
 
 
-def test_a_full_disk_while_building_keeps_the_old_atlas(graphs: Path, tmp_path: Path) -> None:
+def test_a_full_disk_while_building_keeps_the_old_atlas(graphs: Path, tmp_path: Path, small_atlas: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     recipe = tmp_path / "r.toml"
@@ -63,9 +63,9 @@ def test_a_full_disk_while_building_keeps_the_old_atlas(graphs: Path, tmp_path: 
         f'work = "{tmp_path}/work"\noutput = "{disk}/a.duckdb"\n[graphs]\npaths = "{graphs}"\n[[cluster]]\nmin_count = 1\ntrials = 1\n'
     )
     done = in_namespace(
-        f"mount -t tmpfs -o size=1m none {disk}; echo old > {disk}/a.duckdb; {ATLAS} build {recipe}; echo code $?; cat {disk}/a.duckdb; ls -A {disk}"
+        f"mount -t tmpfs -o size=8m none {disk}; cp {small_atlas} {disk}/a.duckdb; {ATLAS} build {recipe}; echo code $?; cmp {small_atlas} {disk}/a.duckdb && echo same; ls -A {disk}"
     )
-    assert done.stdout.split() == ["code", "1", "old", ".a.duckdb.lock", "a.duckdb"]
+    assert done.stdout.split() == ["code", "1", "same", ".a.duckdb.lock", "a.duckdb"]
     assert "disk full while writing" in lines(done)[-1]
     assert "Traceback" not in done.stderr
     # The stages are on another disk and finished: with space, only the atlas is left to do.

@@ -276,3 +276,39 @@ def test_the_real_graphs_lose_nothing(data) -> None:
             dropped += graph.dropped_links
     assert total == 537_029
     assert dropped == {"out_of_range": 2_367, "ambiguous_id": 81}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"activation": "2.5"},
+        {"ctx_idx": "3"},
+        {"feature": []},
+        {"clerp": 5},
+        {"isLogit": 0},
+        {"layer": [1]},
+        {"influence": {}},
+    ],
+)
+def test_an_odd_optional_key_costs_that_key_and_not_the_node(odd: dict) -> None:
+    graph = parse(ct_graph([ct_feature(0, 1), ct_feature(1, 1) | odd], [link("0_1_0", "1_1_0", 0.5)]))
+    assert graph.node_oddities == {"odd_key": 1}
+    assert neurons(graph) == [(0, 1), (1, 1)]
+    assert graph.links.weight.tolist() == [0.5]
+
+
+def test_one_odd_key_of_info_does_not_hide_the_transcoder_set() -> None:
+    """Once, two transcoder sets mixed because `source_urls` was a text."""
+    for name in ("clt", "plt"):
+        info = {"transcoder_set": name, "source_urls": "https://example.org", "neuronpedia_source_set": 5}
+        assert parse(ct_graph([ct_feature(0, 1)], [], info=info)).info.space.transcoder_set == name
+
+
+def test_a_display_text_of_blanks_takes_no_time() -> None:
+    """Once, a million blanks took an hour."""
+    import time
+
+    started = time.monotonic()
+    for text in (" " * 1_000_000, "p=" * 500_000, "(" * 1_000_000 + "p=0.5)"):
+        token_text(text)
+    assert time.monotonic() - started < 10

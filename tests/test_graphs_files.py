@@ -88,11 +88,15 @@ def test_a_path_that_names_nothing_is_an_error(tmp_path: Path, given: str, monke
 
 
 def test_files_that_lie_beside_graphs_are_not_read(tmp_path: Path) -> None:
-    for name in ("metadata.json", "neuron_index.json", "x-clusters.json", "x-analysis.json"):
+    for name in ("metadata.json", "neuron_index.json"):
         (tmp_path / name).write_text("{ this is never parsed")
+    for name in ("x-clusters.json", "x-analysis.json"):
+        (tmp_path / name).write_text('{"clusters": []}')
     makers.write(tmp_path / "graph_00001.json", GRAPH)
-    reasons = [item.reason for item in read(tmp_path) if isinstance(item, Reject)]
-    assert reasons == ["companion_file"] * 4
+    makers.write(tmp_path / "sentiment-analysis.json", GRAPH)  # looks like a companion, is a graph
+    items = read(tmp_path)
+    assert [item.reason for item in items if isinstance(item, Reject)] == ["companion_file"] * 4
+    assert sum(isinstance(item, Graph) for item in items) == 2
 
 
 HOSTILE = {
@@ -201,3 +205,76 @@ def test_a_dangling_link_is_not_found(tmp_path: Path) -> None:
     makers.write(tmp_path / "a.json", GRAPH)
     (tmp_path / "b.json").symlink_to(tmp_path / "gone.json")
     assert [source.name.split("/")[-1] for source in find_sources([tmp_path])] == ["a.json"]
+
+
+def test_stages_and_hidden_folders_among_the_graphs_are_passed_over(tmp_path: Path) -> None:
+    """Once, an output folder below the graphs was read as graphs by the next run."""
+    from atlas.pipeline import aggregate_graphs
+
+    makers.write(tmp_path / "d" / "a.json", GRAPH)
+    makers.write(tmp_path / "d" / ".cache" / "b.json", GRAPH)
+    for _ in range(2):
+        assert aggregate_graphs([tmp_path / "d"], tmp_path / "d" / "stats").rejects == {}
+
+
+def test_suffixes_in_any_case_and_gzip_by_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "A.JSON").write_bytes(TEXT)
+    (tmp_path / "b.json").write_bytes(gzip.compress(TEXT))
+    (tmp_path / "c.json.gz").write_bytes(TEXT)
+    with zipfile.ZipFile(tmp_path / "D.ZIP", "w") as archive:
+        archive.writestr("X.JSON", TEXT)
+        archive.writestr("y.jsonl", TEXT + b"\n" + TEXT)
+    items = read(tmp_path)
+    assert [type(item) for item in items] == [Graph] * 6
+
+
+def test_members_that_are_not_read_are_named(tmp_path: Path) -> None:
+    import warnings
+
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("x.json", TEXT)
+        archive.writestr("x.json", TEXT + b" ")
+        archive.writestr("inner.zip", b"")
+    items = read(tmp_path / "a.zip")
+    assert [(item.path, item.reason) for item in items if isinstance(item, Reject)] == [
+        ("a.zip!inner.zip", "nested_archive"),
+        ("a.zip!x.json", "duplicate_member"),
+    ]
+    assert sum(isinstance(item, Graph) for item in items) == 1
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_archives_damaged_anywhere_never_end_the_run(tmp_path: Path, method: int) -> None:
+    import random
+
+    with zipfile.ZipFile(tmp_path / "good.zip", "w", method) as archive:
+        for name in ("a.json", "b.json"):
+            archive.writestr(name, TEXT)
+    whole = (tmp_path / "good.zip").read_bytes()
+    rng = random.Random(3)
+    for _ in range(150):
+        data = bytearray(whole)
+        for _ in range(rng.randint(1, 4)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        (tmp_path / "bad.zip").write_bytes(data)
+        for item in read(tmp_path / "bad.zip"):
+            assert isinstance(item, Graph | Reject)
+
+
+def test_names_and_keys_that_are_no_utf8(tmp_path: Path, aggregate_made) -> None:
+    name = os.fsdecode(b"\xff\xfe.json")
+    (tmp_path / "graphs").mkdir()
+    (tmp_path / "graphs" / name).write_bytes(TEXT)
+    (tmp_path / "graphs" / "surrogate.json").write_text('{"\\ud800": 1}')
+    stats = aggregate_made([makers.random_graph(1)])
+    import polars as pl
+
+    assert pl.read_parquet(stats / "graphs.parquet")["path"].to_list() == ["graphs/??.json", "graphs/graph_00000.json"]
+    assert pl.read_parquet(stats / "rejects.parquet")["reason"].to_list() == ["not_a_graph"]
+
+
+def test_the_tolerant_reading_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atlas.graphs.raw.MAX_TOLERANT_BYTES", 1000)
+    (tmp_path / "a.json").write_text('{"nodes": [], "links": [NaN], "x": "' + "y" * 1000 + '"}')
+    assert only_reject(tmp_path / "a.json").reason == "too_large"

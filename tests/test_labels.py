@@ -149,7 +149,7 @@ def test_bad_rows_are_counted_by_reason_and_cost_only_themselves(tmp_path: Path)
     ]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     (result,) = import_labels([LabelFile(tmp_path / "a.jsonl")], tmp_path / "out")
-    assert result.malformed == {"bad_row": 3, "no_label_column": 1, "no_neuron": 4, "bad_neuron": 3, "unknown_kind": 1}
+    assert result.malformed == {"bad_row": 2, "no_label_column": 1, "no_neuron": 5, "bad_neuron": 3, "unknown_kind": 1}
     assert (result.row_count, result.kept_count) == (13, 1)
     files = pl.read_parquet(tmp_path / "out" / "label_files.parquet").to_dicts()[0]
     assert files["row_count"] == files["kept_count"] + files["junk_count"] + files["malformed_count"]
@@ -218,3 +218,71 @@ def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("x", "y"):
         import_labels([LabelFile(tmp_path / "a.csv")], tmp_path / name)
     assert (tmp_path / "x" / "labels.parquet").read_bytes() == (tmp_path / "y" / "labels.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["l.csv", "l.tsv"])
+def test_a_quote_that_is_never_closed_swallows_no_label(tmp_path: Path, name: str) -> None:
+    separator = "," if name.endswith("csv") else "\t"
+    rows = [["layer", "neuron", "label"], ["1", "1", '"hello'], ["1", "2", "b"], ["1", "3", "c"]]
+    (tmp_path / name).write_text("".join(separator.join(row) + "\n" for row in rows))
+    if name == "l.csv":
+        with pytest.raises(LabelFileError, match="unexpected end of data"):
+            import_labels([LabelFile(tmp_path / name)], tmp_path / "out")
+    else:
+        assert [text for *_, text in texts(imported(tmp_path / "out", LabelFile(tmp_path / name)))] == [
+            '"hello',
+            "b",
+            "c",
+        ]
+
+
+def test_odd_but_readable_rows(tmp_path: Path) -> None:
+    rows = [
+        '\ufeff{"layer": 24, "neuron": 1, "label": "byte order mark"}',
+        '{"layer": null, "neuron_id": "L24/N2", "label": "null layer"}',
+        '{"layer": 24, "neuron_id": "L24/N3", "label": "layer and id"}',
+        '{"layer": "L24", "neuron": "4", "label": "texts"}',
+        '{"layer": 24.0, "neuron": 5.0, "label": "floats"}',
+        '{"neuron_id": "L24/N0000000000000006", "label": "zeros"}',
+        '{"layer": 24, "neuron": 7, "label": "huge score", "score": 1%s}' % ("0" * 400),
+        '{"layer": 24, "neuron": 8, "label": "half \\ud800"}',
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(rows))
+    frame = imported(tmp_path / "out", LabelFile(tmp_path / "a.jsonl"))
+    assert frame["neuron"].to_list() == list(range(1, 9))
+    assert frame["text"].to_list()[-1] == "half ?"
+
+
+@pytest.mark.parametrize("layer", ["1_0", "true", "", "²", "1e400", "9" * 400])
+def test_numbers_that_are_none(tmp_path: Path, layer: str) -> None:
+    (tmp_path / "a.csv").write_text(f"layer,neuron,label\n{layer},1,x\n2,2,y\n", encoding="utf-8")
+    assert texts(imported(tmp_path / "out", LabelFile(tmp_path / "a.csv"))) == [(2, 2, 1, "y")]
+
+
+def test_parquet_of_odd_types(tmp_path: Path) -> None:
+    import datetime
+
+    frame = pl.DataFrame(
+        {
+            "layer": [1, 1, 1],
+            "neuron": [1.0, 2.0, float("nan")],
+            "label": ["x", None, "y"],
+            "score": [float("nan"), 1.0, 2.0],
+            "when": [datetime.datetime(2020, 1, 1)] * 3,
+        },
+        schema_overrides={"when": pl.Datetime("ns")},
+    )
+    frame.write_parquet(tmp_path / "a.parquet")
+    found = imported(tmp_path / "out", LabelFile(tmp_path / "a.parquet"))
+    assert found.select("neuron", "text", "score").rows() == [(1, "x", None), (2, None, 1.0)]
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "b.parquet")
+    with pytest.raises(LabelFileError, match="it has the columns a; needed are layer"):
+        import_labels([LabelFile(tmp_path / "b.parquet")], tmp_path / "out2")
+
+
+def test_a_damaged_gzip(tmp_path: Path) -> None:
+    data = bytearray(gzip.compress(b'{"layer": 1, "neuron": 1, "label": "x"}\n' * 1000))
+    data[20:40] = b"\xff" * 20
+    (tmp_path / "a.jsonl.gz").write_bytes(data)
+    with pytest.raises(LabelFileError, match="cannot be read|holds no label"):
+        import_labels([LabelFile(tmp_path / "a.jsonl.gz")], tmp_path / "out")

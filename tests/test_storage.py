@@ -14,7 +14,7 @@ from atlas.storage import MANIFEST, only_writer, read_manifest, replaced_folder,
 def write(target: Path, text: str) -> None:
     with replaced_folder(target, "stats") as folder:
         (folder / "data").write_text(text)
-        write_json({"stage": "stats"}, folder / MANIFEST)
+        write_json({"stage": "stats", "space": {}, "method": "relp", "inputs": []}, folder / MANIFEST)
 
 
 def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:

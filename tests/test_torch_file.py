@@ -162,3 +162,44 @@ def test_features_out_of_range_and_nan_weights_are_counted() -> None:
     assert graph.node_oddities == {"out_of_range": 1}
     assert graph.dropped_links == collections.Counter(out_of_range=3, non_finite_weight=1)
     assert graph.link_total == 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"logit_targets": torch.tensor([77.5])},
+        {"logit_targets": [torch.tensor(float("nan"))]},
+        {"input_tokens": torch.tensor([1.0, 2.0])},
+        {"selected_features": torch.tensor([True, True])},
+        {"selected_features": torch.tensor([-1, 0])},
+        {"selected_features": torch.tensor([1, 1])},
+        {"adjacency_matrix": torch.zeros(9, 9, dtype=torch.complex64)},
+        {"logit_targets": [10**400, {}]},
+        {"logit_targets": [("x",)]},
+    ],
+    ids=str,
+)
+def test_ids_are_whole_and_indices_are_indices(change: dict[str, Any]) -> None:
+    with pytest.raises(GraphError) as caught:
+        read(content(**change))
+    assert caught.value.reason == "not_a_graph"
+
+
+@pytest.mark.parametrize("token", [2**40 + 9, -5])
+def test_a_token_outside_any_vocabulary_is_out_of_range_and_no_other_neurons_link(token: int) -> None:
+    """Once, its bits ran over into the neuron's half of the key."""
+    graph = read(content(logit_targets=torch.tensor([token]), input_tokens=torch.tensor([token, 5])))
+    assert [NodeKind(kind).name for kind in graph.nodes.kind[[6, 8]]] == ["OUT_OF_RANGE"] * 2
+    assert graph.dropped_links == {"out_of_range": 2}
+    assert graph.node_oddities == {"out_of_range": 2}
+
+
+def test_positions_that_cannot_be_are_unknown() -> None:
+    active = ACTIVE.clone()
+    active[2, 1], active[0, 1] = 2**33 + 1, -7
+    assert read(content(active_features=active)).nodes.position[:2].tolist() == [-1, -1]
+
+
+def test_texts_are_well_formed() -> None:
+    graph = read(content(input_string="a\ud800", scan="s\udfff"))
+    assert (graph.info.prompt, graph.info.space.model) == ("a?", "s?")

@@ -72,10 +72,11 @@ class Aggregator:
         """
         info = graph.info
         self._guard_space(info.space, info.path)
-        first = self._hashes.setdefault(info.content_hash, info.path)
-        if first != info.path:
+        first = self._hashes.get(info.content_hash)
+        if first is not None:
             self.reject(info.path, "duplicate_content", f"the same bytes as {first}", info.size_bytes)
             return
+        self._hashes[info.content_hash] = info.path
         graph_id = len(self._graph_rows)
         kept: Counter[str] = Counter()
         for name, (keys, weights) in split_links(graph).items():

@@ -50,8 +50,12 @@ def load_network(given: Path, *, weight: str, min_count: int) -> Network:
     chosen = values[weight]
     keep = chosen > 0
     source, target = _packed(table, "src")[keep], _packed(table, "tgt")[keep]
-    if not len(source):
+    if not len(table):
         raise InputError(f"no edge of {given} has at least {min_count} links; lower --min-count")
+    if not len(source):
+        raise InputError(
+            f"all {len(table)} edges of {given} with at least {min_count} links have {weight} 0; nothing flows"
+        )
     neurons, rows = np.unique(np.concatenate([source, target]), return_inverse=True)
     return Network(neurons, rows[: len(source)], rows[len(source) :], chosen[keep])
 

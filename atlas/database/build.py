@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import time
 from collections.abc import Callable
@@ -12,11 +13,11 @@ import duckdb
 
 from atlas import __version__
 from atlas.database.check import run_checks
-from atlas.database.connect import SCHEMA_VERSION
+from atlas.database.connect import SCHEMA_VERSION, open_atlas
 from atlas.database.inputs import Inputs, attach_inputs
 from atlas.database.scripts import Script, script, scripts
-from atlas.errors import AtlasError, CheckError, InputError
-from atlas.storage import only_writer, read_manifest, translated_os_errors, write_error
+from atlas.errors import AtlasError, AtlasFileError, CheckError, InputError, OutputError
+from atlas.storage import only_writer, read_manifest, sync, translated_os_errors, write_error
 
 # DuckDB 1.2 and later open the file.
 STORAGE_VERSION = "v1.2.0"
@@ -40,19 +41,40 @@ def build_database(out: Path, inputs: Inputs, *, report: Report | None = None) -
     `CheckError` where the rows contradict each other (no file is written then).
     """
     started = time.monotonic()
+    out = out.resolve()
     with only_writer(out):
+        _refuse_foreign(out)
         fresh = out.parent / f".{out.name}.new"
         _remove(fresh)
         try:
             counts = _write(fresh, inputs, report or (lambda _: None))
             with translated_os_errors(out):
                 size = fresh.stat().st_size
+                sync(fresh)
                 fresh.replace(out)
         except duckdb.Error as error:
             raise _translated(out, error) from error
         finally:
             _remove(fresh)
     return BuildResult(out, counts, time.monotonic() - started, size)
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Raise `OutputError` where `out` is a file that is no atlas; a mistyped -o never removes somebody's work."""
+    if not out.exists():
+        return
+    with translated_os_errors(out), out.open("rb") if out.is_file() else contextlib.nullcontext() as stream:
+        head = stream.read(12) if stream is not None else b""
+    if head[8:] == b"DUCK":
+        try:
+            open_atlas(out).close()
+        except AtlasFileError as error:
+            # A damaged atlas may be rebuilt; a sound database of somebody else's may not.
+            if "no atlas" not in str(error):
+                return
+        else:
+            return
+    raise OutputError(f"{out} exists and is no atlas; choose another -o, or remove it first")
 
 
 def _translated(out: Path, error: duckdb.Error) -> AtlasError:

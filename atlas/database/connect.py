@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from os import PathLike
 from pathlib import Path
 
@@ -17,7 +18,7 @@ TABLES = ("neurons", "edges", "clusters", "metadata")
 def open_atlas(path: str | PathLike[str]) -> duckdb.DuckDBPyConnection:
     """A read-only connection without external access; raises `AtlasFileError` where `path` is no atlas."""
     file = Path(path)
-    if not file.is_file():
+    if not os.path.isfile(file):  # noqa: PTH113 (Path.is_file raises for a name that is too long)
         raise AtlasFileError(f"{file} does not exist; build it with: atlas build RECIPE -o {file}")
     try:
         con = duckdb.connect(str(file), read_only=True, config={"enable_external_access": False})

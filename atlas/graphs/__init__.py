@@ -10,8 +10,9 @@ from atlas.graph import Graph, GraphInfo
 from atlas.graphs import torch_file
 from atlas.graphs.assemble import assemble
 from atlas.graphs.dialects import detect
-from atlas.graphs.files import Blob, Reject, Source, find_sources, read_blobs
+from atlas.graphs.files import Blob, Reject, Source, companion, find_sources, is_companion, read_blobs
 from atlas.graphs.raw import RawGraph, RawMetadata, decode
+from atlas.ids import well_formed
 
 __all__ = ["Blob", "Graph", "Reject", "Source", "find_sources", "parse_graph", "read_graphs"]
 
@@ -25,13 +26,16 @@ def read_graphs(source: Source) -> Iterator[Graph | Reject]:
         try:
             yield parse_graph(item)
         except GraphError as error:
-            yield Reject(item.path, error.reason, str(error), len(item.data))
+            if error.reason == "not_a_graph" and is_companion(item.path, holds_no_graph=True):
+                yield companion(item.path, len(item.data))
+            else:
+                yield Reject(item.path, error.reason, well_formed(str(error)), len(item.data))
 
 
 def parse_graph(blob: Blob) -> Graph:
     """Read one whole graph; raises `GraphError` with its reason."""
     content_hash = hashlib.sha256(blob.data).hexdigest()
-    if blob.path.endswith(".pt"):
+    if blob.path.lower().endswith(".pt"):
         return torch_file.read(blob.data, blob.path, content_hash)
     raw, malformed = decode(blob.data)
     dialect = detect(raw)

@@ -19,16 +19,16 @@ from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER
 _NEURON_ID = re.compile(r"(\d{1,9})_(\d{1,12})(?:_(\d{1,12}))?\Z", re.ASCII)
 _TOKEN_ID = re.compile(r"E_(\d{1,12})(?:_|\Z)", re.ASCII)
 _LOGIT_ID = re.compile(r"(?:L|\d{1,9})_(\d{1,12})(?:_|\Z)", re.ASCII)
-_MAX_TOKEN = 2**31 - 1
-_MAX_POSITION = 2**31 - 1
+MAX_TOKEN = 2**31 - 1
+MAX_POSITION = 2**31 - 1
 # Sums of squares of anything below stay finite, and FLOAT columns hold it.
 MAX_VALUE = 1e30
 _MISSING, _AMBIGUOUS = -1, -2
 
 
 def assemble(raw: RawGraph, malformed: Counter[str], dialect: Dialect, info: GraphInfo) -> Graph:
-    """The arrays of one graph; `malformed` counts the nodes and links that were none."""
-    oddities: Counter[str] = +Counter({"malformed": malformed["nodes"]})
+    """The arrays of one graph; `malformed` is what `decode` counted."""
+    oddities: Counter[str] = +Counter({"malformed": malformed["nodes"], "odd_key": malformed["odd_key"]})
     rows, index = _index_nodes(raw.nodes, dialect, oddities)
     nodes = _node_arrays(rows, dialect, info.prompt_tokens, oddities)
     links, dropped = link_arrays(raw.links, index, nodes.kind)
@@ -72,7 +72,7 @@ def _kind_and_key(node: RawNode, dialect: Dialect, oddities: Counter[str]) -> tu
     elif kind in (NodeKind.TOKEN, NodeKind.LOGIT):
         found = (_TOKEN_ID if kind is NodeKind.TOKEN else _LOGIT_ID).match(node.node_id)
         key = int(found[1]) if found else None
-        if key is not None and key > _MAX_TOKEN:
+        if key is not None and key > MAX_TOKEN:
             kind, key = NodeKind.OUT_OF_RANGE, 0
     if key is None:
         oddities["bad_id"] += 1
@@ -123,7 +123,7 @@ def _node_arrays(
 def _position(node: RawNode) -> int:
     for value in (node.ctx_idx, node.position):
         if value is not None:
-            return value if 0 <= value <= _MAX_POSITION else -1
+            return value if 0 <= value <= MAX_POSITION else -1
     return -1
 
 

@@ -30,7 +30,7 @@ def _transcoder_set(metadata: RawMetadata) -> str | None:
         if named:
             return named
         if info.source_urls:
-            return info.source_urls[0]
+            return info.source_urls if isinstance(info.source_urls, str) else info.source_urls[0]
     return "+".join(metadata.transcoder_list) if metadata.transcoder_list else None
 
 

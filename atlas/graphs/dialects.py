@@ -27,7 +27,7 @@ CIRCUIT_TRACER = Dialect("circuit-tracer", circuit_tracer.KINDS, circuit_tracer.
 
 _NEURON_TYPES = {key for key, kind in relp.KINDS.items() if kind is NodeKind.NEURON}
 _FEATURE_TYPES = {key for key, kind in circuit_tracer.KINDS.items() if kind is NodeKind.NEURON}
-_LOGIT_TEXT = re.compile(r"(.*?)\s*\(?p=([0-9.eE+-]+)\)?\s*\Z", re.DOTALL)
+_PROBABILITY = re.compile(r"\s?\(?p=([0-9.eE+-]{1,30})\)?\s?\Z")
 _PREFIX = re.compile(r"(?:Logit|Answer|Token|Output|output|Emb):? ?")
 
 
@@ -63,8 +63,9 @@ def token_text(clerp: str | None) -> tuple[str | None, float | None]:
     """
     if not clerp:
         return None, None
-    found = _LOGIT_TEXT.match(clerp)
-    text, number = (found[1], found[2]) if found else (clerp, None)
+    # Only the end is searched: a label of a million blanks must not take a million steps for each.
+    found = _PROBABILITY.search(clerp, max(0, len(clerp) - 40))
+    text, number = (clerp[: found.start()], found[1]) if found else (clerp, None)
     text = text[prefix.end() :] if (prefix := _PREFIX.match(text)) and prefix.end() < len(text) else text
     if len(text) > 2 and text[0] == text[-1] == '"':
         text = text[1:-1]

@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 import gzip
+import io
+import json
+import lzma
+import os
+import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from glob import glob, has_magic
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple, NoReturn, cast
 
 from atlas.errors import GraphError, InputError
+from atlas.ids import well_formed
 
 # The largest real graphs are a few MB; a file beyond this is a mistake or an attack.
 MAX_BYTES = 512 * 2**20
-SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz", ".zip", ".pt")
+_PLAIN = (".json", ".json.gz", ".jsonl", ".jsonl.gz", ".pt")
+SUFFIXES = (*_PLAIN, ".zip")
 # Written beside the graphs by corpus generation; they are no graphs and can be very large.
 COMPANIONS = ("metadata.json", "neuron_index.json", "graph-metadata.json")
+# Results of single-prompt analysis: companions where they turn out to hold no graph.
 COMPANION_SUFFIXES = ("-clusters.json", "-analysis.json")
+_NOT_HAD = (
+    OSError,
+    EOFError,
+    ValueError,
+    IndexError,
+    RuntimeError,  # zipfile: a password, or (NotImplementedError) an unknown compression
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+)
 
 
 class Source(NamedTuple):
@@ -46,70 +66,100 @@ class Reject(NamedTuple):
 def find_sources(paths: Sequence[Path | str]) -> list[Source]:
     """All graph files under `paths` (files, folders, globs), sorted by name.
 
-    Raises `InputError` where a path names nothing.
+    Folders that this package wrote (stages of an atlas) and hidden folders are passed over.
+    Raises `InputError` where a path names nothing or a folder cannot be listed.
     """
+    found = sorted((well_formed(name), path) for given in paths for name, path in _expand(Path(given)))
     sources: dict[Path, str] = {}
-    for given in paths:
-        for name, path in _expand(Path(given)):
-            sources.setdefault(path.resolve(), name)
+    for name, path in found:
+        sources.setdefault(path.resolve(), name)
     if not sources:
         raise InputError(f"no graph files under {', '.join(map(str, paths))}; looked for *{', *'.join(SUFFIXES)}")
-    counts: dict[str, int] = {}
-    for name in sources.values():
-        counts[name] = counts.get(name, 0) + 1
+    counts = Counter(sources.values())
     # Two folders of the same name: only then is the full path needed to tell their files apart.
-    named = [Source(name if counts[name] == 1 else path.as_posix(), path) for path, name in sources.items()]
-    return sorted(named)
+    named = [(name if counts[name] == 1 else well_formed(path.as_posix()), path) for path, name in sources.items()]
+    return sorted(Source(name, path) for name, path in named)
 
 
 def _expand(given: Path) -> list[tuple[str, Path]]:
-    if given.is_dir():
-        root = given.resolve()
-        return [
-            (f"{root.name}/{path.relative_to(root).as_posix()}", path)
-            for path in root.rglob("*")
-            if path.name.endswith(SUFFIXES) and path.is_file()
-        ]
-    if given.exists():
-        return [(given.name, given)]
+    try:
+        if given.is_dir():
+            root = given.resolve()
+            return [(f"{root.name}/{path.relative_to(root).as_posix()}", path) for path in _walk(root)]
+        if given.exists():
+            return [(given.name, given)]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{str(given)[:200]} cannot be read: {error}") from error
     if has_magic(str(given)):
-        found = [pair for match in sorted(glob(str(given), recursive=True)) for pair in _expand(Path(match))]  # noqa: PTH207 (absolute patterns)
+        found = [pair for match in glob(str(given), recursive=True) for pair in _expand(Path(match))]  # noqa: PTH207 (absolute patterns)
         if found:
             return found
         raise InputError(f"no file matches {given}")
     raise InputError(f"{given} does not exist; give graph files, folders or globs")
 
 
-def is_companion(name: str) -> bool:
+def _walk(root: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> NoReturn:
+        raise InputError(f"the folder {error.filename} cannot be listed: {error.strerror}")
+
+    for folder, folders, names in os.walk(root, onerror=refuse):
+        here = Path(folder)
+        folders[:] = [name for name in folders if not name.startswith(".") and not _is_stage(here / name)]
+        yield from (here / name for name in names if _is_graph_name(name) and (here / name).is_file())
+
+
+def _is_graph_name(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def _is_stage(folder: Path) -> bool:
+    """Whether this package wrote the folder: its outputs may lie among the graphs."""
+    manifest = folder / "manifest.json"
+    try:
+        if manifest.stat().st_size > 2**20:
+            return False
+        value = json.loads(manifest.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and {"stage", "tool_version"} <= value.keys()
+
+
+def is_companion(name: str, *, holds_no_graph: bool = False) -> bool:
     """Whether a file is known to lie beside graphs without being one."""
     last = name.rsplit("/", 1)[-1].removesuffix(".gz")
-    return last in COMPANIONS or last.endswith(COMPANION_SUFFIXES)
+    return last in COMPANIONS or (holds_no_graph and last.endswith(COMPANION_SUFFIXES))
+
+
+def companion(name: str, size: int | None) -> Reject:
+    """The note of a file that lies beside graphs."""
+    return Reject(name, "companion_file", "written beside graphs, holds none", size)
 
 
 def read_blobs(source: Source) -> Iterator[Blob | Reject]:
     """The graphs of one file, or one reject for each that cannot be had; never raises for a bad file."""
     if is_companion(source.name):
-        yield Reject(source.name, "companion_file", "written beside graphs, holds none", _size(source.path))
+        yield companion(source.name, _size(source.path))
         return
     try:
-        if source.name.endswith(".zip"):
-            yield from _zip_members(source)
-        elif source.name.endswith((".jsonl", ".jsonl.gz")):
-            yield from _lines(source)
-        else:
-            with _opened(source) as stream:
-                yield Blob(source.name, _bounded(stream))
+        with source.path.open("rb") as stream:
+            if source.name.lower().endswith(".zip"):
+                yield from _zip_members(source.name, stream)
+            else:
+                yield from _plain(source.name, stream)
     except GraphError as error:
         yield Reject(source.name, error.reason, str(error), _size(source.path))
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        # zipfile says NotImplementedError for an unknown compression, RuntimeError for a password.
+    except _NOT_HAD as error:
         yield Reject(source.name, "unreadable", _one_line(error), _size(source.path))
 
 
-def _opened(source: Source) -> BinaryIO:
-    if source.name.endswith(".gz"):
-        return cast(BinaryIO, gzip.open(source.path, "rb"))
-    return source.path.open("rb")
+def _plain(name: str, raw: BinaryIO) -> Iterator[Blob]:
+    """The graphs of one .json, .jsonl or .pt stream; gzip is known by its first bytes, not by the name."""
+    packed = cast(io.BufferedReader, raw).peek(2)[:2] == b"\x1f\x8b"
+    stream = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw
+    if ".jsonl" in name.lower()[-9:]:
+        yield from _lines(name, stream)
+    else:
+        yield Blob(name, _bounded(stream))
 
 
 def _bounded(stream: BinaryIO) -> bytes:
@@ -119,34 +169,43 @@ def _bounded(stream: BinaryIO) -> bytes:
     return data
 
 
-def _lines(source: Source) -> Iterator[Blob | Reject]:
-    with _opened(source) as stream:
-        number = 0
-        while line := stream.readline(MAX_BYTES + 1):
-            number += 1
-            if len(line) > MAX_BYTES:
-                raise GraphError("too_large", f"line {number} has more than {MAX_BYTES // 2**20} MiB")
-            if line.strip():
-                yield Blob(f"{source.name}#{number}", line)
+def _lines(name: str, stream: BinaryIO) -> Iterator[Blob]:
+    number = 0
+    while line := stream.readline(MAX_BYTES + 1):
+        number += 1
+        if len(line) > MAX_BYTES:
+            raise GraphError("too_large", f"line {number} has more than {MAX_BYTES // 2**20} MiB")
+        if line.strip():
+            # Without its line end, so that the same graph has the same hash on any line.
+            yield Blob(f"{name}#{number}", line.strip())
 
 
-def _zip_members(source: Source) -> Iterator[Blob | Reject]:
-    with zipfile.ZipFile(source.path) as archive:
-        for member in sorted(archive.infolist(), key=lambda info: info.filename):
-            name = f"{source.name}!{member.filename}"
-            if member.is_dir() or not member.filename.endswith((".json", ".json.gz", ".pt")):
-                continue
-            if is_companion(member.filename):
-                yield Reject(name, "companion_file", "written beside graphs, holds none", member.file_size)
-                continue
-            try:
-                with archive.open(member) as stream:
-                    unpacked = gzip.GzipFile(fileobj=stream) if name.endswith(".gz") else stream
-                    yield Blob(name, _bounded(cast(BinaryIO, unpacked)))
-            except GraphError as error:
-                yield Reject(name, error.reason, str(error), member.file_size)
-            except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-                yield Reject(name, "unreadable", _one_line(error), member.file_size)
+def _zip_members(name: str, stream: BinaryIO) -> Iterator[Blob | Reject]:
+    with zipfile.ZipFile(stream) as archive:
+        members = [member for member in archive.infolist() if not member.is_dir() and _is_graph_name(member.filename)]
+        last = {member.filename: member for member in members}
+        for member in sorted(members, key=lambda info: (info.filename, info.header_offset)):
+            path = well_formed(f"{name}!{member.filename}")
+            if last[member.filename] is not member:
+                yield Reject(
+                    path, "duplicate_member", "the archive holds a later member of this name", member.file_size
+                )
+            elif is_companion(member.filename):
+                yield companion(path, member.file_size)
+            elif not member.filename.lower().endswith(_PLAIN):
+                yield Reject(path, "nested_archive", "an archive inside an archive is not read", member.file_size)
+            else:
+                yield from _zip_member(archive, member, path)
+
+
+def _zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str) -> Iterator[Blob | Reject]:
+    try:
+        with archive.open(member) as unpacked:
+            yield from _plain(path, cast(BinaryIO, unpacked))
+    except GraphError as error:
+        yield Reject(path, error.reason, str(error), member.file_size)
+    except _NOT_HAD as error:
+        yield Reject(path, "unreadable", _one_line(error), member.file_size)
 
 
 def _size(path: Path) -> int | None:
@@ -157,4 +216,4 @@ def _size(path: Path) -> int | None:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return well_formed(" ".join(str(error).split()))[:300] or type(error).__name__

@@ -8,18 +8,23 @@ node and link by link, so that one bad link is one counted link and not a lost g
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from atlas.errors import GraphError
+from atlas.ids import well_formed
 
 MAX_TEXT = 2**20
+MAX_ID = 256
+# Reading piece by piece takes some thirty times the file's size in memory.
+MAX_TOLERANT_BYTES = 128 * 2**20
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
-Id = Annotated[str, msgspec.Meta(max_length=256)]
+Id = Annotated[str, msgspec.Meta(max_length=MAX_ID)]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]  # msgspec bounds stop short of the full range
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class RawNode(msgspec.Struct, gc=False):
@@ -51,7 +56,7 @@ class RawInfo(msgspec.Struct):
 
     transcoder_set: Text | None = None
     neuronpedia_source_set: Text | None = None
-    source_urls: list[Text] | None = None
+    source_urls: list[Text] | Text | None = None
 
 
 class RawMetadata(msgspec.Struct):
@@ -82,7 +87,7 @@ _decoder = msgspec.json.Decoder(RawGraph)
 
 
 def decode(data: bytes) -> tuple[RawGraph, Counter[str]]:
-    """Read one JSON graph, and count the `nodes` and `links` that are none.
+    """Read one JSON graph, and count the `nodes` and `links` that are none, and nodes with an `odd_key`.
 
     Raises `GraphError` with its reason where there is no graph.
     """
@@ -96,6 +101,11 @@ def decode(data: bytes) -> tuple[RawGraph, Counter[str]]:
 
 
 def _decode_tolerantly(data: bytes) -> tuple[RawGraph, Counter[str]]:
+    if len(data) > MAX_TOLERANT_BYTES:
+        size = MAX_TOLERANT_BYTES // 2**20
+        raise GraphError(
+            "too_large", f"no clean graph, and with more than {size} MiB too large to be read piece by piece"
+        )
     try:
         value = json.loads(data)
     except RecursionError:
@@ -110,51 +120,64 @@ def _decode_tolerantly(data: bytes) -> tuple[RawGraph, Counter[str]]:
         keys = f"keys {', '.join(map(str, list(value)[:8]))}" if isinstance(value, dict) else type(value).__name__
         raise GraphError("not_a_graph", f"no list of nodes and list of links; found {keys}"[:300])
     malformed: Counter[str] = Counter()
-    nodes = _convert_each(value["nodes"], RawNode, malformed, "nodes")
-    links = _convert_each(value["links"], RawLink, malformed, "links")
-    metadata = _convert_metadata(value.get("metadata"))
+    nodes = [node for item in value["nodes"] if (node := _node(item, malformed)) is not None]
+    links = [link for item in value["links"] if (link := _link(item, malformed)) is not None]
+    metadata = _each_key(value.get("metadata"), RawMetadata)
     exceeded = value.get("nodes_exceeded")
     return RawGraph(nodes, links, metadata, exceeded if isinstance(exceeded, bool) else None), malformed
 
 
-def _convert_each(items: list[Any], kind: type[T], malformed: Counter[str], name: str) -> list[T]:
-    converted = []
-    for item in items:
-        try:
-            converted.append(msgspec.convert(_clean(item), kind))
-        except msgspec.ValidationError as error:
-            _refuse_long_text(error)
-            malformed[name] += 1
-    return converted
+def _node(item: Any, counts: Counter[str]) -> RawNode | None:
+    """A node; where only an optional key is odd, the node without that key, and `odd_key` counted."""
+    try:
+        return msgspec.convert(_clean(item), RawNode)
+    except msgspec.ValidationError as error:
+        _refuse_long_text(error)
+    node = _each_key(item, RawNode)
+    counts["nodes" if node is None else "odd_key"] += 1
+    return node
 
 
-def _convert_metadata(value: Any) -> RawMetadata | None:
-    """The metadata, key by key: one key of an unexpected type does not cost the others."""
+def _link(item: Any, counts: Counter[str]) -> RawLink | None:
+    try:
+        return msgspec.convert(_clean(item), RawLink)
+    except msgspec.ValidationError as error:
+        _refuse_long_text(error)
+        counts["links"] += 1
+        return None
+
+
+def _each_key(value: Any, kind: type[T]) -> T | None:
+    """A structure key by key: one key of an unexpected type does not cost the others; None where a required one fails."""
     if not isinstance(value, dict):
         return None
     kept = {}
-    for key in RawMetadata.__struct_fields__:
-        if key in value:
-            try:
-                part = msgspec.convert({key: _clean(value[key])}, RawMetadata)
-            except msgspec.ValidationError as error:
-                _refuse_long_text(error)
-                continue
-            kept[key] = getattr(part, key)
-    return RawMetadata(**kept)
+    for field in msgspec.structs.fields(kind):
+        if field.name not in value:
+            continue
+        try:
+            kept[field.name] = msgspec.convert(_clean(value[field.name]), field.type)
+        except msgspec.ValidationError as error:
+            _refuse_long_text(error)
+            if kind is RawMetadata and field.name == "info":
+                kept[field.name] = _each_key(value[field.name], RawInfo)
+    try:
+        return kind(**kept)
+    except TypeError:
+        return None
 
 
 def _refuse_long_text(error: msgspec.ValidationError) -> None:
-    if "length <=" in str(error):
-        raise GraphError("text_too_long", f"a text of more than {MAX_TEXT} characters ({error})") from error
+    if found := re.search(r"length <= (\d+)", str(error)):
+        raise GraphError("text_too_long", f"a text or id of more than {found[1]} characters") from error
 
 
 def _clean(item: Any) -> Any:
-    """Replace lone surrogates, which JSON can spell and no UTF-8 file can hold."""
+    """Well-formed texts in a value and in the containers it holds directly."""
     if isinstance(item, str):
-        return item if item.isascii() else item.encode("utf-8", "replace").decode("utf-8")
+        return well_formed(item)
     if isinstance(item, dict):
-        return {key: _clean(value) if isinstance(value, str) else value for key, value in item.items()}
+        return {key: well_formed(value) if isinstance(value, str) else value for key, value in item.items()}
     if isinstance(item, list):
-        return [_clean(value) if isinstance(value, str) else value for value in item]
+        return [well_formed(value) if isinstance(value, str) else value for value in item]
     return item

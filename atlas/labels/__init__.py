@@ -13,20 +13,22 @@ import polars as pl
 
 from atlas import __version__
 from atlas.errors import IdError, LabelFileError
-from atlas.ids import NeuronId
-from atlas.labels.files import Row, read_rows
+from atlas.ids import NeuronId, well_formed
+from atlas.labels.files import (
+    ID_COLUMNS,
+    INDEX_COLUMNS,
+    LABEL_COLUMNS,
+    NEEDED,
+    NUMBER_COLUMNS,
+    TEXT_COLUMNS,
+    Row,
+    read_rows,
+)
 from atlas.labels.precedence import JUNK, KINDS, Precedence, ranked
 from atlas.schema import DATASETS, VERSION
 from atlas.storage import MANIFEST, replaced_folder, sha256_of, write_json, write_parquet
 
 __all__ = ["JUNK", "KINDS", "LabelFile", "LabelFileResult", "Precedence", "import_labels"]
-
-_INDEX_KEYS = ("neuron", "feature", "index", "neuron_idx", "feature_index")
-_ID_KEYS = ("neuron_id", "id")
-_TEXT_KEYS = ("label", "text")
-_TEXT_COLUMNS = ("kind", "description", "source", "model", "confidence", "interpretability", "type")
-_NUMBER_COLUMNS = ("score", "num_exemplars", "max_activation")
-_NEEDED = "layer and neuron (or feature, index) or neuron_id, and label (or text)"
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def import_labels(files: Sequence[LabelFile], out: Path, precedence: Precedence 
 
 
 def _read_file(file: LabelFile, columns: dict[str, list[Any]], order: Precedence) -> LabelFileResult:
-    result = LabelFileResult(file.path.name)
+    result = LabelFileResult(well_formed(file.path.name))
     keys: list[str] = []
     for row in read_rows(file.path):
         result.row_count += 1
@@ -91,7 +93,7 @@ def _read_file(file: LabelFile, columns: dict[str, list[Any]], order: Precedence
     if result.row_count and not result.kept_count + result.junk_count:
         reasons = ", ".join(f"{count} {reason}" for reason, count in result.malformed.items())
         raise LabelFileError(
-            f"{file.path} holds no label ({reasons}): it has the columns {', '.join(keys)[:200] or 'of no table'}; needed are {_NEEDED}"
+            f"{file.path} holds no label ({reasons}): it has the columns {', '.join(keys)[:200] or 'of no table'}; needed are {NEEDED}"
         )
     return result
 
@@ -100,7 +102,7 @@ def _label(row: Row | None, file: LabelFile) -> tuple[dict[str, Any] | None, str
     """The label that a row spells, or None and the reason why it spells none."""
     if row is None:
         return None, "bad_row"
-    if not any(key in row for key in _TEXT_KEYS):
+    if not any(key in row for key in LABEL_COLUMNS):
         return None, "no_label_column"
     try:
         neuron = _neuron(row)
@@ -108,32 +110,36 @@ def _label(row: Row | None, file: LabelFile) -> tuple[dict[str, Any] | None, str
         return None, "bad_neuron"
     except (StopIteration, TypeError, ValueError, OverflowError):
         return None, "no_neuron"
-    label: dict[str, Any] = {"layer": neuron.layer, "neuron": neuron.neuron, "text": _text(_first(row, _TEXT_KEYS))}
-    defaults = {"kind": file.kind, "source": file.source or file.path.name.split(".")[0], "model": file.model}
-    for name in _TEXT_COLUMNS:
+    label: dict[str, Any] = {"layer": neuron.layer, "neuron": neuron.neuron, "text": _text(_first(row, LABEL_COLUMNS))}
+    defaults = {
+        "kind": file.kind,
+        "source": file.source or well_formed(file.path.name.split(".")[0]),
+        "model": file.model,
+    }
+    for name in TEXT_COLUMNS:
         label[name] = _text(row.get(name)) or defaults.get(name)
     if label["kind"] is not None and label["kind"] not in KINDS:
         return None, "unknown_kind"
-    for name in _NUMBER_COLUMNS:
+    for name in NUMBER_COLUMNS:
         label[name] = _number(row.get(name))
     label["num_exemplars"] = None if label["num_exemplars"] is None else int(label["num_exemplars"])
     return label, ""
 
 
 def _neuron(row: Row) -> NeuronId:
-    if "layer" in row:
-        layer, index = row["layer"], _first(row, _INDEX_KEYS)
-        if isinstance(layer, str):
-            layer = layer.removeprefix("L")
-        return NeuronId.checked(_whole(layer), _whole(index))
-    return NeuronId.parse(str(next(row[key] for key in _ID_KEYS if key in row)))
+    layer, index = row.get("layer"), _first(row, INDEX_COLUMNS)
+    if layer is not None and index is not None:
+        return NeuronId.checked(_whole(layer.removeprefix("L") if isinstance(layer, str) else layer), _whole(index))
+    return NeuronId.parse(str(next(row[key] for key in ID_COLUMNS if row.get(key) is not None)))
 
 
 def _whole(value: Any) -> int:
-    number = float(value)
-    if isinstance(value, bool) or not number.is_integer():
+    """A whole number, also as 3.0 or "3"; raises ValueError for anything else, also for true and "1_0"."""
+    if isinstance(value, str):
+        return int(value) if value.isascii() and value.strip().isdigit() else _whole(float(value.replace("_", "x")))
+    if isinstance(value, bool) or value != int(value):
         raise ValueError(value)
-    return int(number)
+    return int(value)
 
 
 def _first(row: Row, keys: Sequence[str]) -> Any:
@@ -141,15 +147,16 @@ def _first(row: Row, keys: Sequence[str]) -> Any:
 
 
 def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, dict | list):
+    """Text of a scalar; NaN (how data frames spell nothing), bytes and containers are no text."""
+    if value is None or isinstance(value, dict | list | bytes) or value != value:
         return None
-    return str(value).strip() or None
+    return well_formed(str(value)).strip() or None
 
 
 def _number(value: Any) -> float | None:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) and abs(number) < 2**31 else None
 

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -18,6 +19,13 @@ from atlas.schema import DATASETS, require
 from atlas.storage import MANIFEST
 
 Row = dict[str, Any]
+INDEX_COLUMNS = ("neuron", "feature", "index", "neuron_idx", "feature_index")
+ID_COLUMNS = ("neuron_id", "id")
+LABEL_COLUMNS = ("label", "text")
+TEXT_COLUMNS = ("kind", "description", "source", "model", "confidence", "interpretability", "type")
+NUMBER_COLUMNS = ("score", "num_exemplars", "max_activation")
+COLUMNS = frozenset(("layer", *INDEX_COLUMNS, *ID_COLUMNS, *LABEL_COLUMNS, *TEXT_COLUMNS, *NUMBER_COLUMNS))
+NEEDED = "layer and neuron (or feature, index) or neuron_id, and label (or text)"
 _KINDS = ".jsonl, .csv, .tsv (each also .gz), .parquet or a stats folder"
 # csv refuses longer fields by itself; JSON lines are held to the same bound.
 _MAX_LINE = 2**24
@@ -46,7 +54,7 @@ def read_rows(path: Path) -> Iterator[Row | None]:
         raise LabelFileError(f"{path} is no label file; give {_KINDS}")
     try:
         yield from read(path)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, pa.ArrowInvalid) as error:
+    except (OSError, EOFError, ValueError, zlib.error, csv.Error, pa.ArrowException) as error:
         raise LabelFileError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
 
 
@@ -60,7 +68,7 @@ def _jsonl_rows(path: Path) -> Iterator[Row | None]:
             if len(line) > _MAX_LINE:
                 raise LabelFileError(f"{path} has a line of more than {_MAX_LINE // 2**20} MiB")
             if line.strip():
-                yield _json_row(line)
+                yield _json_row(line.removeprefix(b"\xef\xbb\xbf"))
 
 
 def _json_row(line: bytes) -> Row | None:
@@ -72,9 +80,11 @@ def _json_row(line: bytes) -> Row | None:
 
 
 def _csv_rows(path: Path) -> Iterator[Row | None]:
-    delimiter = "\t" if path.name.removesuffix(".gz").endswith(".tsv") else ","
+    # In a TSV a quote is a character; in a CSV one that is never closed must not swallow the rows behind it.
+    is_tsv = path.name.removesuffix(".gz").endswith(".tsv")
+    form: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if is_tsv else {"strict": True}
     with _opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream, delimiter=delimiter)
+        reader = csv.DictReader(stream, **form)
         for row in reader:
             # Too few or too many fields: the columns of this row are not to be trusted.
             if None in row or None in row.values():
@@ -85,7 +95,13 @@ def _csv_rows(path: Path) -> Iterator[Row | None]:
 
 def _parquet_rows(path: Path) -> Iterator[Row | None]:
     with pq.ParquetFile(path) as parquet:
-        for batch in parquet.iter_batches():
+        # Other columns may be of any type, even one that Python cannot hold.
+        known = [name for name in parquet.schema_arrow.names if name.lower() in COLUMNS]
+        if not known:
+            raise LabelFileError(
+                f"{path} holds no label: it has the columns {', '.join(parquet.schema_arrow.names)[:200]}; needed are {NEEDED}"
+            )
+        for batch in parquet.iter_batches(columns=known):
             for row in batch.to_pylist():
                 yield {key.lower(): value for key, value in row.items()}
 

@@ -26,4 +26,7 @@ FROM edges AS a
 JOIN edges_by_target AS b ON b.src_layer = a.tgt_layer AND b.src_neuron = a.tgt_neuron
 JOIN neurons AS n ON n.layer = a.tgt_layer AND n.neuron = a.tgt_neuron
 WHERE a.src_layer = from_layer AND a.src_neuron = from_neuron AND b.tgt_layer = to_layer AND b.tgt_neuron = to_neuron
+    -- A self-loop of either end is no neuron in between.
+    AND NOT (n.layer = from_layer AND n.neuron = from_neuron)
+    AND NOT (n.layer = to_layer AND n.neuron = to_neuron)
 ORDER BY hop_count, strength DESC, via_layer, via_neuron;
