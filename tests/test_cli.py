@@ -209,3 +209,50 @@ def test_ctrl_c_is_no_traceback(graphs: Path, tmp_path: Path, monkeypatch) -> No
     result = CliRunner().invoke(main, ["aggregate", str(graphs), "-o", str(tmp_path / "x")])
     assert result.exit_code == 130
     assert "stopped" in result.output
+
+
+def test_an_atlas_without_neurons_has_an_info_page(run, tmp_path: Path) -> None:
+    graph = makers.ct_graph(
+        [makers.ct_token(5, 0), makers.ct_logit(17, 8, 1)], [makers.link("E_5_0", "17_8_1", 1.25)], scan="²"
+    )
+    makers.write(tmp_path / "g" / "a.json", graph)
+    (tmp_path / "r.toml").write_text(f'cluster = []\n[graphs]\npaths = "{tmp_path}/g"\n')
+    run("build", tmp_path / "r.toml", "-o", tmp_path / "a.duckdb")
+    assert "²" in run("info", tmp_path / "a.duckdb").stdout
+    run("check", tmp_path / "a.duckdb")
+
+
+def test_a_damaged_atlas_is_one_line_wherever_the_damage_shows(run, small_atlas: Path, tmp_path: Path) -> None:
+    whole = small_atlas.read_bytes()
+    damaged = bytearray(whole)
+    damaged[100_000:-100_000] = b"\xff" * (len(whole) - 200_000)
+    for name, data in (("cut", whole[: len(whole) // 3]), ("holes", bytes(damaged))):
+        (tmp_path / name).write_bytes(data)
+        for command in (("info",), ("neuron", "L1/N2"), ("check",), ("search", "x"), ("sql", "FROM metadata")):
+            result = CliRunner().invoke(main, [command[0], str(tmp_path / name), *command[1:]])
+            assert result.exit_code == 1
+            assert isinstance(result.exception, SystemExit), result.exception
+            assert result.stderr.startswith("atlas: ")
+
+
+def test_paths_of_any_length(run, small_atlas: Path, tmp_path: Path) -> None:
+    long = "x" * 300
+    for command in (
+        ("info", long),
+        ("build", long),
+        ("aggregate", long, "-o", tmp_path / "o"),
+        ("aggregate", tmp_path, "-o", long),
+        ("import", "labels", long, "-o", "x"),
+        ("cluster", long, "-o", "x"),
+    ):
+        told = run(*command, code=1)
+        assert told.stderr.startswith("atlas: ")
+        assert told.stderr.count("\n") == 1
+
+
+def test_json_is_json(run, small_atlas: Path) -> None:
+    sql = "SELECT 'NaN'::FLOAT AS a, 1 AS a, ['inf'::DOUBLE] AS b, {'x': 'NaN'::FLOAT} AS c, INTERVAL 1 DAY AS d"
+    (record,) = json.loads(
+        run("sql", small_atlas, sql, "--format", "json").stdout, parse_constant=lambda name: pytest.fail(name)
+    )
+    assert (record["a"], record["a_1"], record["b"], record["c"]) == (None, 1, [None], {"x": None})

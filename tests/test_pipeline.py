@@ -200,3 +200,50 @@ def test_the_real_atlas(data: Path, tmp_path: Path) -> None:
         # 58 of 65 graphs share a template: its features are in nearly every graph, and show up first.
         top = con.execute("SELECT appearance_count FROM neurons ORDER BY appearance_count DESC LIMIT 5").fetchall()
         assert top[0] == (65,)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"fingerprint": 3}', "{}"])
+@pytest.mark.parametrize("name", ["stats.json", "atlas.json", "hashes.json"])
+def test_damaged_stamps_only_cost_time(project: Path, name: str, content: str) -> None:
+    build(project)
+    (project / "out" / "small.stages" / ".stamps" / name).write_text(content)
+    assert build(project).path.is_file()
+    assert ran(build(project)) == []
+
+
+def test_odd_values_in_the_hashes_only_cost_time(project: Path) -> None:
+    build(project)
+    path = project / "out" / "small.stages" / ".stamps" / "hashes.json"
+    odd = [None, 3, "x", [1], [], {}] * 9
+    path.write_text(json.dumps(dict(zip(json.loads(path.read_text()), odd, strict=False))))
+    build(project)
+    assert ran(build(project)) == []
+
+
+@pytest.mark.parametrize("name", ["neurons.parquet", "tokens.parquet", "manifest.json", "edges/part-00000.parquet"])
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_stage_is_made_again(project: Path, name: str, damage: str) -> None:
+    build(project)
+    path = project / "out" / "small.stages" / "stats" / name
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:20])
+    else:
+        path.unlink()
+    if (name, damage) == ("manifest.json", "gone"):
+        # Nothing says any more that the folder is ours, and a folder of Parquet files may be anybody's.
+        with pytest.raises(OutputError, match="holds no stats"):
+            build(project)
+        return
+    assert ran(build(project)) == ["stats"]
+
+
+def test_a_damaged_atlas_is_made_again(project: Path) -> None:
+    atlas = build(project).path
+    atlas.write_bytes(atlas.read_bytes()[:10_000])
+    assert ran(build(project)) == ["atlas"]
+
+
+def test_outputs_among_the_graphs_are_no_graphs(project: Path) -> None:
+    out = f"output={project}/graphs/out.duckdb"
+    build(project, out)
+    assert ran(build(project, out)) == []

@@ -126,3 +126,36 @@ def test_build_readme_explains_every_key() -> None:
     ):
         for field in dataclasses.fields(section):
             assert f"`{field.name}`" in text, f"build/README.md does not explain {section.__name__}.{field.name}"
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("name.a.b=1", "goes through a value"),
+        ("output=.", "must name a file"),
+        ("output=/", "must name a file"),
+        ('output="a\\u0000b"', "NUL character"),
+        ("cluster.min_count=100000000000000000000000", "cluster.min_count must be from 1 to"),
+        ("cluster.seed=0", "cluster.seed must be from 1 to"),
+        ("atlas.min_count=-1", "atlas.min_count must be from 1 to"),
+        ("graphs.paths=" + "[" * 5000, None),
+    ],
+)
+def test_settings_that_no_stage_could_hold(tmp_path: Path, setting: str, said: str | None) -> None:
+    if said is None:
+        assert load(tmp_path, SMALL, setting).graphs.paths[0].startswith("[[[")
+        return
+    with pytest.raises(RecipeError, match=said):
+        load(tmp_path, SMALL, setting)
+
+
+def test_a_recipe_nested_too_deeply_or_with_a_byte_order_mark(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no valid TOML"):
+        load(tmp_path, "x = " + "[" * 20_000)
+    assert load(tmp_path, "\ufeff" + SMALL).name == "small"
+
+
+@pytest.mark.parametrize("output", ["5", "2025-01-01", "true", "it's.duckdb"])
+def test_an_output_is_a_path_whatever_it_looks_like(tmp_path: Path, output: str) -> None:
+    (tmp_path / "r.toml").write_text(SMALL)
+    assert load_recipe(tmp_path / "r.toml", output=Path(output)).output_path == Path(output)

@@ -89,3 +89,42 @@ def test_a_folder_of_another_stage_or_none(tmp_path: Path, content: str | None) 
         (tmp_path / MANIFEST).write_text(content)
     with pytest.raises(StageError):
         read_manifest(tmp_path, "stats")
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    """Once, the link was replaced and every later run failed."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for text in ("one", "two"):
+        write(tmp_path / "link", text)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "data").read_text() == "two"
+
+
+def test_odd_leftovers_are_no_dead_end(tmp_path: Path) -> None:
+    (tmp_path / ".out.new").write_text("a file")
+    (tmp_path / ".out.old").symlink_to(tmp_path)
+    write(tmp_path / "out", "one")
+    assert (tmp_path / "out" / "data").read_text() == "one"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "taken"),
+    [
+        ("", True),
+        ('{"sta', True),
+        ('{"stage": "stats"}', True),
+        ('{"stage": "labels"}', False),
+        ('{"name": "npm"}', False),
+        ("[]", False),
+    ],
+)
+def test_a_manifest_that_a_power_cut_emptied_is_no_dead_end(tmp_path: Path, manifest: str, taken: bool) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / MANIFEST).write_text(manifest)
+    (tmp_path / "out" / "edges.parquet").write_text("x")
+    if taken:
+        write(tmp_path / "out", "one")
+    else:
+        with pytest.raises(OutputError):
+            write(tmp_path / "out", "one")
