@@ -219,17 +219,17 @@ class _Run:
 
     def _clusters(self, stats: Path, index: int) -> Path:
         with needs_extra("cluster"):
-            from atlas.cluster import ClusterOptions, cluster
+            from atlas.cluster import cluster
 
-        section = self.recipe.cluster[index]
-        name = f"clusters-{section.name}"
+        options = self.recipe.cluster[index]
+        name = f"clusters-{options.title}"
         folder = self.work / name
         inputs = _files(stats / "edges", "edges")
-        fingerprint = self.stamps.fingerprint(name, asdict(section), inputs)
+        fingerprint = self.stamps.fingerprint(name, asdict(options), inputs)
 
         def run() -> Any:
-            self.progress(f"clustering {section.name}", 0, 0)
-            return cluster(stats, folder, ClusterOptions(**asdict(section)))
+            self.progress(f"clustering {options.title}", 0, 0)
+            return cluster(stats, folder, options)
 
         self._stage(name, fingerprint, _is_stage(folder, "clusters"), run)
         return folder

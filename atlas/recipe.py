@@ -38,16 +38,24 @@ class AggregateSection:
 
 
 @dataclass(frozen=True)
-class ClusterSection:
-    """[[cluster]]: one clustering; the first is the primary one unless [atlas] says otherwise."""
+class ClusterOptions:
+    """[[cluster]]: one clustering; the first is the primary one unless [atlas] says otherwise.
 
-    name: str = "infomap"
+    `seed` and `trials` make the result repeatable; more trials find better partitions.
+    """
+
+    name: str | None = None
     method: str = "infomap"
     weight: str = "mean_abs_weight_sq"
     min_count: int = 5
     seed: int = 42
     trials: int = 20
     two_level: bool = False
+
+    @property
+    def title(self) -> str:
+        """Name of the clustering in the atlas: `name`, or the method."""
+        return self.name or self.method
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,7 @@ class Recipe:
     output: str | None = None
     work: str | None = None
     aggregate: AggregateSection = field(default_factory=AggregateSection)
-    cluster: tuple[ClusterSection, ...] = (ClusterSection(),)
+    cluster: tuple[ClusterOptions, ...] = (ClusterOptions(),)
     labels: LabelsSection = field(default_factory=LabelsSection)
     atlas: AtlasSection = field(default_factory=AtlasSection)
 
@@ -148,7 +156,7 @@ def load_recipe(
         )
     if not _NAME.match(recipe.name):
         raise RecipeError(f"{path}: name {recipe.name!r} must be letters, digits, '.', '_' and '-'")
-    taken = [section.name for section in recipe.cluster]
+    taken = [options.title for options in recipe.cluster]
     for name in taken:
         if not _NAME.match(name) or taken.count(name) > 1:
             raise RecipeError(

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from atlas.aggregate import Summary
     from atlas.labels import LabelFileResult
 
-FORMATS = ("table", "csv", "json", "parquet")
 # A table is for reading; beyond this many rows a file is the better place.
 SHOWN_ROWS = 40
 # Tables in a pipe or a file do not break at the 80 columns that no terminal is guessed to have.

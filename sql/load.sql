@@ -1,202 +1,42 @@
 -- Fills the tables from the Parquet datasets of the stages, which stand as views in the catalog `input`.
 -- Means and deviations are computed here, once, from the exact float64 sums of the stats.
 
-INSERT INTO edges (
-    src_layer,
-    src_neuron,
-    tgt_layer,
-    tgt_neuron,
-    count,
-    graph_count,
-    positive_count,
-    mean_weight,
-    mean_abs_weight,
-    std_weight,
-    weight_min,
-    weight_max,
-    method
-)
+CREATE MACRO input.measured(dataset) AS TABLE
 SELECT
-    src_layer,
-    src_neuron,
-    tgt_layer,
-    tgt_neuron,
-    count,
-    graph_count,
-    positive_count,
-    weight_sum / count,
-    weight_abs_sum / count,
-    CASE WHEN count < 2 THEN 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END,
-    weight_min,
-    weight_max,
-    method
-FROM input.edges
+    * EXCLUDE (weight_sum, weight_abs_sum, weight_sq_sum),
+    weight_sum / count AS mean_weight,
+    weight_abs_sum / count AS mean_abs_weight,
+    CASE WHEN count < 2 THEN 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END AS std_weight
+FROM query_table('input.' || dataset);
+
+INSERT INTO edges BY NAME
+FROM input.measured('edges')
 WHERE count >= (SELECT min_count FROM input.parameters)
 ORDER BY src_layer, src_neuron, tgt_layer, tgt_neuron, method;
 
-INSERT INTO edges_by_target (
-    src_layer,
-    src_neuron,
-    tgt_layer,
-    tgt_neuron,
-    count,
-    graph_count,
-    positive_count,
-    mean_weight,
-    mean_abs_weight,
-    std_weight,
-    weight_min,
-    weight_max,
-    method
-)
-SELECT
-    src_layer,
-    src_neuron,
-    tgt_layer,
-    tgt_neuron,
-    count,
-    graph_count,
-    positive_count,
-    weight_sum / count,
-    weight_abs_sum / count,
-    CASE WHEN count < 2 THEN 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END,
-    weight_min,
-    weight_max,
-    method
-FROM input.edges
+INSERT INTO edges_by_target BY NAME
+FROM input.measured('edges')
 WHERE count >= (SELECT min_count FROM input.parameters)
 ORDER BY tgt_layer, tgt_neuron, src_layer, src_neuron, method;
 
-INSERT INTO token_edges (
-    token_id,
-    layer,
-    neuron,
-    count,
-    graph_count,
-    positive_count,
-    mean_weight,
-    mean_abs_weight,
-    std_weight,
-    weight_min,
-    weight_max
-)
-SELECT
-    token_id,
-    layer,
-    neuron,
-    count,
-    graph_count,
-    positive_count,
-    weight_sum / count,
-    weight_abs_sum / count,
-    CASE WHEN count < 2 THEN 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END,
-    weight_min,
-    weight_max
-FROM input.token_edges
+INSERT INTO token_edges BY NAME
+FROM input.measured('token_edges')
 ORDER BY layer, neuron, token_id;
 
-INSERT INTO logit_edges (
-    layer,
-    neuron,
-    token_id,
-    count,
-    graph_count,
-    positive_count,
-    mean_weight,
-    mean_abs_weight,
-    std_weight,
-    weight_min,
-    weight_max
-)
-SELECT
-    layer,
-    neuron,
-    token_id,
-    count,
-    graph_count,
-    positive_count,
-    weight_sum / count,
-    weight_abs_sum / count,
-    CASE WHEN count < 2 THEN 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END,
-    weight_min,
-    weight_max
-FROM input.logit_edges
+INSERT INTO logit_edges BY NAME
+FROM input.measured('logit_edges')
 ORDER BY layer, neuron, token_id;
 
-INSERT INTO token_logit_edges (
-    src_token_id,
-    tgt_token_id,
-    count,
-    graph_count,
-    positive_count,
-    mean_weight,
-    mean_abs_weight,
-    std_weight,
-    weight_min,
-    weight_max
-)
-SELECT
-    src_token_id,
-    tgt_token_id,
-    count,
-    graph_count,
-    positive_count,
-    weight_sum / count,
-    weight_abs_sum / count,
-    CASE WHEN count < 2 THEN 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END,
-    weight_min,
-    weight_max
-FROM input.token_logit_edges
+INSERT INTO token_logit_edges BY NAME
+FROM input.measured('token_logit_edges')
 ORDER BY src_token_id, tgt_token_id;
 
-INSERT INTO error_mass (
-    layer,
-    neuron,
-    count,
-    graph_count,
-    positive_count,
-    mean_weight,
-    mean_abs_weight,
-    std_weight,
-    weight_min,
-    weight_max
-)
-SELECT
-    layer,
-    neuron,
-    count,
-    graph_count,
-    positive_count,
-    weight_sum / count,
-    weight_abs_sum / count,
-    CASE WHEN count < 2 THEN 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END,
-    weight_min,
-    weight_max
-FROM input.error_mass
+INSERT INTO error_mass BY NAME
+FROM input.measured('error_mass')
 ORDER BY layer, neuron;
 
-INSERT INTO logit_error_mass (
-    token_id,
-    count,
-    graph_count,
-    positive_count,
-    mean_weight,
-    mean_abs_weight,
-    std_weight,
-    weight_min,
-    weight_max
-)
-SELECT
-    token_id,
-    count,
-    graph_count,
-    positive_count,
-    weight_sum / count,
-    weight_abs_sum / count,
-    CASE WHEN count < 2 THEN 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END,
-    weight_min,
-    weight_max
-FROM input.logit_error_mass
+INSERT INTO logit_error_mass BY NAME
+FROM input.measured('logit_error_mass')
 ORDER BY token_id;
 
 INSERT INTO graphs

@@ -161,8 +161,8 @@ def test_an_atlas_can_be_clustered_again(small_atlas: Path, tmp_path: Path) -> N
     [
         (ClusterOptions(method="kmeans"), "unknown clustering method 'kmeans'"),
         (ClusterOptions(weight="w"), "unknown weight 'w'; choose mean_abs_weight_sq"),
-        (ClusterOptions(min_count=0), "min_count must be at least 1"),
-        (ClusterOptions(trials=0), "trials must be at least 1"),
+        (ClusterOptions(min_count=0), "min_count must be from 1"),
+        (ClusterOptions(trials=0), "trials must be from 1"),
     ],
 )
 def test_wrong_options(stats: Path, tmp_path: Path, options: ClusterOptions, said: str) -> None:

@@ -357,3 +357,11 @@ def test_a_damaged_atlas_is_rebuilt(small_atlas: Path, tmp_path: Path) -> None:
     (tmp_path / "a.duckdb").write_bytes(small_atlas.read_bytes()[:5_000])
     build_database(tmp_path / "a.duckdb", Inputs(small_atlas.parent / "stats"))
     open_atlas(tmp_path / "a.duckdb").close()
+
+
+def test_more_columns_than_declared_do_not_matter(small_atlas: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_atlas.parent / "stats", tmp_path / "stats")
+    for name in ("edges/part-00000", "neurons", "tokens"):
+        path = tmp_path / "stats" / f"{name}.parquet"
+        pl.read_parquet(path).with_columns(mine=pl.lit(1)).write_parquet(path)
+    build_database(tmp_path / "a.duckdb", Inputs(tmp_path / "stats"))

@@ -20,7 +20,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert recipe.graphs.paths == ("graphs",)
     assert recipe.output_path == Path("out/small.duckdb")
     assert recipe.work_path == Path("out/small.stages")
-    assert [(c.name, c.min_count, c.seed) for c in recipe.cluster] == [("infomap", 5, 42)]
+    assert [(c.title, c.min_count, c.seed) for c in recipe.cluster] == [("infomap", 5, 42)]
     assert recipe.labels.from_graphs
 
 
@@ -119,7 +119,7 @@ def test_build_readme_explains_every_key() -> None:
         recipe.Recipe,
         recipe.GraphsSection,
         recipe.AggregateSection,
-        recipe.ClusterSection,
+        recipe.ClusterOptions,
         recipe.LabelFileSection,
         recipe.LabelsSection,
         recipe.AtlasSection,

@@ -11,36 +11,13 @@ from atlas.cluster import tables
 from atlas.cluster.edges import WEIGHTS, load_network
 from atlas.cluster.infomap_method import partition
 from atlas.errors import UsageError
+from atlas.recipe import ClusterOptions
 from atlas.schema import DATASETS, VERSION
 from atlas.storage import MANIFEST, replaced_folder, write_json, write_parquet
 
 __all__ = ["METHODS", "WEIGHTS", "ClusterOptions", "Clustering", "cluster"]
 
 METHODS = ("infomap",)
-
-
-@dataclass(frozen=True)
-class ClusterOptions:
-    """How to cluster. `seed` and `trials` make the result repeatable; more trials find better partitions."""
-
-    method: str = "infomap"
-    weight: str = "mean_abs_weight_sq"
-    min_count: int = 5
-    seed: int = 42
-    trials: int = 20
-    two_level: bool = False
-    name: str | None = None
-
-    def checked(self) -> ClusterOptions:
-        """The options; raises `UsageError` naming the wrong one."""
-        if self.method not in METHODS:
-            raise UsageError(f"unknown clustering method {self.method!r}; there is {', '.join(METHODS)}")
-        if self.weight not in WEIGHTS:
-            raise UsageError(f"unknown weight {self.weight!r}; choose {', '.join(WEIGHTS)}")
-        for key, least in (("min_count", 1), ("trials", 1), ("seed", 1)):
-            if getattr(self, key) < least:
-                raise UsageError(f"{key} must be at least {least}, not {getattr(self, key)}")
-        return self
 
 
 @dataclass(frozen=True)
@@ -63,7 +40,7 @@ def cluster(given: Path, out: Path, options: ClusterOptions | None = None) -> Cl
 
     Raises `UsageError`, `InputError` (nothing to cluster), `OutputError`, `MissingExtra`.
     """
-    chosen = (options or ClusterOptions()).checked()
+    chosen = _checked(options or ClusterOptions())
     network = load_network(given, weight=chosen.weight, min_count=chosen.min_count)
     found = partition(network, seed=chosen.seed, trials=chosen.trials, two_level=chosen.two_level)
     members = tables.members(network.neurons, found.paths, found.flows)
@@ -74,7 +51,7 @@ def cluster(given: Path, out: Path, options: ClusterOptions | None = None) -> Cl
         if level == 1
     ]
     result = Clustering(
-        name=chosen.name or chosen.method,
+        name=chosen.title,
         neuron_count=len(network.neurons),
         edge_count=len(network.weight),
         cluster_count=len(clusters),
@@ -103,3 +80,15 @@ def cluster(given: Path, out: Path, options: ClusterOptions | None = None) -> Cl
         }
         write_json(manifest, folder / MANIFEST)
     return result
+
+
+def _checked(options: ClusterOptions) -> ClusterOptions:
+    """The options; raises `UsageError` naming the wrong one."""
+    if options.method not in METHODS:
+        raise UsageError(f"unknown clustering method {options.method!r}; there is {', '.join(METHODS)}")
+    if options.weight not in WEIGHTS:
+        raise UsageError(f"unknown weight {options.weight!r}; choose {', '.join(WEIGHTS)}")
+    for key in ("min_count", "trials", "seed"):
+        if not 1 <= getattr(options, key) < 2**31:
+            raise UsageError(f"{key} must be from 1 to {2**31 - 1}, not {getattr(options, key)}")
+    return options

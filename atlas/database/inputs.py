@@ -37,12 +37,12 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
     con.execute("ATTACH ':memory:' AS input")
     space = read_manifest(inputs.stats, "stats")["space"]
     for dataset in datasets_of("stats"):
-        _view(con, dataset.name, require(inputs.stats, dataset))
+        _view(con, dataset, require(inputs.stats, dataset))
     if inputs.labels is not None:
         read_manifest(inputs.labels, "labels")
     for dataset in datasets_of("labels"):
         if inputs.labels is not None:
-            _view(con, dataset.name, require(inputs.labels, dataset))
+            _view(con, dataset, require(inputs.labels, dataset))
         else:
             _table(con, dataset.name, dataset.empty())
     _clusterings(con, inputs)
@@ -83,10 +83,12 @@ def _named(dataset: Dataset) -> pa.Schema:
     return dataset.schema.append(pa.field("clustering", pa.string()))
 
 
-def _view(con: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
+def _view(con: duckdb.DuckDBPyConnection, dataset: Dataset, path: Path) -> None:
+    """The declared columns of a dataset; a user's own script may have written more."""
     pattern = str(path / "*.parquet") if path.is_dir() else str(path)
     # A view cannot have parameters, so the path is quoted here.
-    con.execute(f"CREATE VIEW input.{name} AS FROM read_parquet('{pattern.replace(chr(39), chr(39) * 2)}')")
+    source = f"read_parquet('{pattern.replace(chr(39), chr(39) * 2)}')"
+    con.execute(f"CREATE VIEW input.{dataset.name} AS SELECT {', '.join(dataset.schema.names)} FROM {source}")
 
 
 def _table(con: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:

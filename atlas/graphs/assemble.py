@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import repeat
 from operator import attrgetter
 
 import numpy as np
@@ -157,10 +158,9 @@ def _text(
 
 def link_arrays(raw: Sequence[RawLink], index: dict[str, int], kind: NDArray[np.int8]) -> tuple[Links, Counter[str]]:
     """Links between known nodes, and the others by reason; the first reason that applies counts."""
-    count = len(raw)
-    find = index.get
-    source: Ints = np.fromiter((find(name, _MISSING) for name in map(attrgetter("source"), raw)), np.int64, count)
-    target: Ints = np.fromiter((find(name, _MISSING) for name in map(attrgetter("target"), raw)), np.int64, count)
+    count, find = len(raw), index.get
+    source: Ints = np.fromiter(map(find, map(attrgetter("source"), raw), repeat(_MISSING)), np.int64, count)
+    target: Ints = np.fromiter(map(find, map(attrgetter("target"), raw), repeat(_MISSING)), np.int64, count)
     weight: Floats = np.fromiter(map(attrgetter("weight"), raw), np.float64, count)
     return keep_links(source, target, weight, kind)
 
