@@ -199,6 +199,7 @@ DAMAGE = {
     "UPDATE edges SET count = 0 WHERE src_layer = 1 AND src_neuron = 2": "edges_counts_possible",
     "UPDATE edges SET positive_count = -1 WHERE src_layer = 1 AND src_neuron = 2": "edges_counts_possible",
     "DELETE FROM edges_by_target WHERE src_layer = 1 AND src_neuron = 2": "edges_twins_equal",
+    "UPDATE edges_by_target SET std_weight = std_weight + 1 WHERE src_layer = 1 AND src_neuron = 2": "edges_twins_equal",
     "INSERT INTO edges BY NAME SELECT src_layer, src_neuron, tgt_layer, tgt_neuron, count, graph_count, positive_count, mean_weight, mean_abs_weight, std_weight, weight_min, weight_max, method FROM edges WHERE src_layer = 1 LIMIT 1": "edges_distinct",
     "UPDATE neurons SET in_degree = in_degree + 1 WHERE layer = 1 AND neuron = 2": "degrees_true",
     "UPDATE clusters SET size = size + 1 WHERE cluster_path = '1'": "clusters_sizes_true",

@@ -1,17 +1,35 @@
--- Rows that stand in only one of edges and edges_by_target.
-(
-    SELECT 'edges' AS only_in, src_layer, src_neuron, tgt_layer, tgt_neuron, count, mean_weight, weight_min, weight_max
+-- Neurons whose outgoing edges differ between edges and edges_by_target, by number or content.
+-- Compared by the sum of row hashes: a set comparison of tens of millions of rows would take minutes.
+WITH by_source AS (
+    SELECT
+        src_layer,
+        src_neuron,
+        count(*) AS edge_count,
+        sum(hash(
+            tgt_layer, tgt_neuron, count, graph_count, positive_count, mean_weight, mean_abs_weight, std_weight,
+            weight_min, weight_max, method
+        )::HUGEINT) AS content
     FROM edges
-    EXCEPT ALL
-    SELECT 'edges', src_layer, src_neuron, tgt_layer, tgt_neuron, count, mean_weight, weight_min, weight_max
+    GROUP BY ALL
+),
+by_target AS (
+    SELECT
+        src_layer,
+        src_neuron,
+        count(*) AS edge_count,
+        sum(hash(
+            tgt_layer, tgt_neuron, count, graph_count, positive_count, mean_weight, mean_abs_weight, std_weight,
+            weight_min, weight_max, method
+        )::HUGEINT) AS content
     FROM edges_by_target
+    GROUP BY ALL
 )
-UNION ALL
-(
-    SELECT 'edges_by_target', src_layer, src_neuron, tgt_layer, tgt_neuron, count, mean_weight, weight_min, weight_max
-    FROM edges_by_target
-    EXCEPT ALL
-    SELECT 'edges_by_target', src_layer, src_neuron, tgt_layer, tgt_neuron, count, mean_weight, weight_min, weight_max
-    FROM edges
-)
+SELECT
+    src_layer,
+    src_neuron,
+    s.edge_count AS in_edges,
+    t.edge_count AS in_edges_by_target
+FROM by_source AS s
+FULL JOIN by_target AS t USING (src_layer, src_neuron)
+WHERE s.content IS DISTINCT FROM t.content
 ORDER BY ALL;

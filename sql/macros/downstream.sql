@@ -18,6 +18,6 @@ SELECT
     e.method
 FROM edges AS e
 JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
-JOIN neurons AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
+CROSS JOIN (SELECT appearance_count FROM neurons WHERE layer = of_layer AND neuron = of_neuron) AS s
 WHERE e.src_layer = of_layer AND e.src_neuron = of_neuron
 ORDER BY e.mean_abs_weight DESC, layer, neuron;

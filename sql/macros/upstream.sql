@@ -8,7 +8,7 @@ SELECT
     n.cluster_path,
     e.count,
     e.graph_count,
-    (e.graph_count / s.appearance_count)::FLOAT AS frequency,
+    (e.graph_count / n.appearance_count)::FLOAT AS frequency,
     (e.positive_count / e.count)::FLOAT AS positive_share,
     e.mean_weight,
     e.mean_abs_weight,
@@ -18,6 +18,5 @@ SELECT
     e.method
 FROM edges_by_target AS e
 JOIN neurons AS n ON n.layer = e.src_layer AND n.neuron = e.src_neuron
-JOIN neurons AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
 WHERE e.tgt_layer = of_layer AND e.tgt_neuron = of_neuron
 ORDER BY e.mean_abs_weight DESC, layer, neuron;
