@@ -26,6 +26,7 @@ class NodeKind(IntEnum):
     ERROR = 3
     OTHER = 4  # another unit type (attention features, ...): not aggregated, counted
     OUT_OF_RANGE = 5  # layer or index does not fit the packed key: not aggregated, counted
+    BAD_ID = 6  # an id that cannot be read: not aggregated, counted
 
 
 # Table that a link between two kinds belongs to; every other pair of kinds is dropped and counted.

@@ -30,17 +30,17 @@ def neuron_page(atlas: Atlas, neuron: NeuronId, *, limit: int = 10, min_graphs: 
             f"{neuron} is a node of no graph in {atlas.path}{known}; look for others with: atlas search {atlas.path} TEXT"
         )
     parts: list[Any] = [_head(found[0], _rows(atlas.labels(neuron)))]
-    for title, relation in (
-        ("Upstream (what drives it)", atlas.upstream(neuron, min_graphs=min_graphs)),
-        ("Downstream (what it drives)", atlas.downstream(neuron, min_graphs=min_graphs)),
+    for title, ask in (
+        ("Upstream (what drives it)", atlas.upstream),
+        ("Downstream (what it drives)", atlas.downstream),
     ):
-        parts.append(_neighbours(title, _rows(relation), limit))
-    for title, relation in (
-        ("Tokens in", atlas.tokens_in(neuron)),
-        ("Logits out", atlas.logits_out(neuron)),
-    ):
-        parts.append(_tokens(title, _rows(relation), limit))
-    parts.append(_graphs(_rows(atlas.graphs(neuron)), limit))
+        total = _count(ask(neuron, min_graphs=min_graphs))
+        parts.append(_neighbours(_titled(title, total, limit), _rows(ask(neuron, min_graphs=min_graphs, limit=limit))))
+    for title, tokens in (("Tokens in", atlas.tokens_in), ("Logits out", atlas.logits_out)):
+        parts.append(_tokens(_titled(title, _count(tokens(neuron)), limit), _rows(tokens(neuron, limit=limit))))
+    parts.append(
+        _graphs(_titled("Graphs", _count(atlas.graphs(neuron)), limit), _rows(atlas.graphs(neuron, limit=limit)))
+    )
     return Group(*parts)
 
 
@@ -73,12 +73,17 @@ def _head(neuron: _Row, labels: Sequence[_Row]) -> Group:
     return Group(*lines)
 
 
-def _titled(title: str, rows: Sequence[Any], limit: int) -> str:
-    return f"\n{title}: {min(limit, len(rows))} of {len(rows):,}" if len(rows) > limit else f"\n{title}: {len(rows)}"
+def _count(relation: Any) -> int:
+    """Number of rows, without fetching them: a hub has very many neighbours."""
+    return int(relation.aggregate("count(*)").fetchall()[0][0])
 
 
-def _neighbours(title: str, rows: list[_Row], limit: int) -> Any:
-    largest = max((abs(row["mean_weight"]) for row in rows[:limit]), default=0.0)
+def _titled(title: str, total: int, limit: int) -> str:
+    return f"\n{title}: {limit} of {total:,}" if total > limit else f"\n{title}: {total}"
+
+
+def _neighbours(title: str, rows: list[_Row]) -> Any:
+    largest = max((abs(row["mean_weight"]) for row in rows), default=0.0)
     cells = [
         (
             str(NeuronId(row["layer"], row["neuron"])),
@@ -89,14 +94,14 @@ def _neighbours(title: str, rows: list[_Row], limit: int) -> Any:
             row["cluster_path"],
             row["label"],
         )
-        for row in rows[:limit]
+        for row in rows
     ]
     columns = ("neuron", "−        0        +", "mean weight", "graphs", "of source's", "cluster", "label")
-    return table(columns, cells, title=_titled(title, rows, limit))
+    return table(columns, cells, title=title)
 
 
-def _tokens(title: str, rows: list[_Row], limit: int) -> Any:
-    largest = max((abs(row["mean_weight"]) for row in rows[:limit]), default=0.0)
+def _tokens(title: str, rows: list[_Row]) -> Any:
+    largest = max((abs(row["mean_weight"]) for row in rows), default=0.0)
     cells = [
         (
             repr(row["token"])[1:-1] if row["token"] is not None else f"#{row['token_id']}",
@@ -104,14 +109,14 @@ def _tokens(title: str, rows: list[_Row], limit: int) -> Any:
             row["mean_weight"],
             row["graph_count"],
         )
-        for row in rows[:limit]
+        for row in rows
     ]
-    return table(("token", "−        0        +", "mean weight", "graphs"), cells, title=_titled(title, rows, limit))
+    return table(("token", "−        0        +", "mean weight", "graphs"), cells, title=title)
 
 
-def _graphs(rows: list[_Row], limit: int) -> Any:
+def _graphs(title: str, rows: list[_Row]) -> Any:
     cells = [
         (row["graph_id"], row["activation_max"], [token or "" for token in row["tokens"] or []], row["prompt"])
-        for row in rows[:limit]
+        for row in rows
     ]
-    return table(("graph", "activation", "on tokens", "prompt"), cells, title=_titled("Graphs", rows, limit))
+    return table(("graph", "activation", "on tokens", "prompt"), cells, title=title)

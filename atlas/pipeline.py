@@ -270,7 +270,8 @@ class _Run:
         if self.recipe_path is not None:
             path = self.recipe_path
             sources.append((path.name, "recipe", path.stat().st_size, self.stamps.content_hash(path)))
-        given = Inputs(stats, clusters, labels, recipe.atlas.primary, recipe.atlas.min_count, metadata, sources)
+        section = recipe.atlas
+        given = Inputs(stats, clusters, labels, section.primary, section.min_count, section.memory, metadata, sources)
 
         def run() -> BuildResult:
             return build_database(out, given, report=lambda step: self.progress(step, 0, 0))

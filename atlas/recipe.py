@@ -85,6 +85,7 @@ class AtlasSection:
 
     min_count: int = 1
     primary: str | None = None
+    memory: str = "4GB"
 
 
 @dataclass(frozen=True)

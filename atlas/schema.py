@@ -51,17 +51,20 @@ def _required(*pairs: tuple[str, pa.DataType]) -> list[pa.Field]:
     return [pa.field(name, kind, nullable=False) for name, kind in pairs]
 
 
-# Counts, sums and extrema over links: DESIGN section 5.
-STATISTICS = _required(
-    ("count", pa.int64()),
-    ("graph_count", pa.int64()),
-    ("positive_count", pa.int64()),
-    ("weight_sum", pa.float64()),
-    ("weight_abs_sum", pa.float64()),
-    ("weight_sq_sum", pa.float64()),
-    ("weight_min", pa.float64()),
-    ("weight_max", pa.float64()),
-)
+# Counts, sums and extrema over links: DESIGN section 5. Only the number of links is always known: files of
+# earlier tools state no distinct graphs, some only means; what is unknown is null.
+STATISTICS = [
+    *_required(("count", pa.int64())),
+    *_fields(
+        ("graph_count", pa.int64()),
+        ("positive_count", pa.int64()),
+        ("weight_sum", pa.float64()),
+        ("weight_abs_sum", pa.float64()),
+        ("weight_sq_sum", pa.float64()),
+        ("weight_min", pa.float64()),
+        ("weight_max", pa.float64()),
+    ),
+]
 _NEURON = _required(("layer", pa.int32()), ("neuron", pa.int32()))
 _PAIR = _required(
     ("src_layer", pa.int32()), ("src_neuron", pa.int32()), ("tgt_layer", pa.int32()), ("tgt_neuron", pa.int32())

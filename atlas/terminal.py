@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import datetime
 import io
 import json
 import math
@@ -12,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 import duckdb
@@ -103,47 +102,79 @@ def bar(value: float | None, largest: float, width: int = 10) -> str:
 def print_relation(
     relation: duckdb.DuckDBPyRelation, fmt: str, path: Path | None, rows: int | None = SHOWN_ROWS
 ) -> int:
-    """Print a relation, or write it to a file; the number of its rows.
+    """Print a relation, or write it to a file, piece by piece; the number of rows shown or written.
 
     Raises `QueryError` where DuckDB fails while running it.
     """
     try:
-        if fmt == "parquet":
-            if path is None:
-                raise QueryError("--format parquet needs -o FILE")
-            import pyarrow.parquet as pq
-
-            found = relation.to_arrow_table()
-            with translated_os_errors(path):
-                pq.write_table(found, path, compression="zstd")
-            return int(found.num_rows)
-        columns, values = list(relation.columns), relation.fetchall()
+        if fmt == "table" and path is None:
+            return _print_table(relation, rows)
+        if fmt == "parquet" and path is None:
+            raise QueryError("--format parquet needs -o FILE")
+        with contextlib.ExitStack() as stack:
+            if path is not None:
+                stack.enter_context(translated_os_errors(path))
+            if fmt == "parquet" and path is not None:
+                return _write_parquet(relation, path)
+            stream = stack.enter_context(path.open("w", encoding="utf-8")) if path is not None else sys.stdout
+            return _WRITERS[fmt](relation, stream)
     except (duckdb.Error, pa.ArrowException) as error:
         raise QueryError(" ".join(str(error).split())[:400]) from error
-    if fmt == "table" and path is None:
-        show(table(columns, values[:rows]))
-        if rows is not None and len(values) > rows:
-            say(f"{rows} of {len(values):,} rows; all of them: --rows 0, or --format csv|json|parquet")
-        return len(values)
-    text = _plain(table(columns, values)) if fmt == "table" else _rendered(columns, values, fmt)
-    if path is None:
-        click.echo(text, nl=False)
-    else:
-        with translated_os_errors(path):
-            path.write_text(text, encoding="utf-8")
-    return len(values)
 
 
-def _rendered(columns: list[str], rows: list[Any], fmt: str) -> str:
-    if fmt == "json":
-        names = _distinct(columns)
-        records = [{name: _json_safe(value) for name, value in zip(names, row, strict=True)} for row in rows]
-        return json.dumps(records, ensure_ascii=False, indent=1, default=_json_value, allow_nan=False) + "\n"
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_csv_value(value) for value in row] for row in rows)
-    return stream.getvalue()
+def _print_table(relation: duckdb.DuckDBPyRelation, rows: int | None) -> int:
+    values = (relation if rows is None else relation.limit(rows + 1)).fetchall()
+    show(table(list(relation.columns), values[:rows]))
+    if rows is not None and len(values) > rows:
+        say(f"the first {rows} rows; all of them: --rows 0, or --format csv|json|parquet")
+    return len(values[:rows])
+
+
+def _rows(relation: duckdb.DuckDBPyRelation) -> Iterator[tuple[Any, ...]]:
+    """All rows, some thousands in memory at a time."""
+    for batch in relation.to_arrow_reader(10_000):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _write_parquet(relation: duckdb.DuckDBPyRelation, path: Path) -> int:
+    import pyarrow.parquet as pq
+
+    count = 0
+    reader = relation.to_arrow_reader(100_000)
+    with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
+        for batch in reader:
+            writer.write_batch(batch)
+            count += batch.num_rows
+    return count
+
+
+def _write_json(relation: duckdb.DuckDBPyRelation, stream: TextIO) -> int:
+    names, count = _distinct(list(relation.columns)), 0
+    for row in _rows(relation):
+        record = {name: _json_safe(value) for name, value in zip(names, row, strict=True)}
+        text = json.dumps(record, ensure_ascii=False, default=str, allow_nan=False)
+        stream.write(("[\n" if count == 0 else ",\n") + text)
+        count += 1
+    stream.write("\n]\n" if count else "[]\n")
+    return count
+
+
+def _write_csv(relation: duckdb.DuckDBPyRelation, stream: TextIO) -> int:
+    writer, count = csv.writer(stream, lineterminator="\n"), 0
+    writer.writerow(relation.columns)
+    for row in _rows(relation):
+        writer.writerow([_csv_value(value) for value in row])
+        count += 1
+    return count
+
+
+def _write_table(relation: duckdb.DuckDBPyRelation, stream: TextIO) -> int:
+    rows = relation.fetchall()
+    stream.write(_plain(table(list(relation.columns), rows)))
+    return len(rows)
+
+
+_WRITERS = {"json": _write_json, "csv": _write_csv, "table": _write_table}
 
 
 def _distinct(columns: list[str]) -> list[str]:
@@ -170,15 +201,7 @@ def _json_safe(value: Any) -> Any:
 
 
 def _csv_value(value: Any) -> Any:
-    return (
-        json.dumps(_json_safe(value), ensure_ascii=False, default=_json_value)
-        if isinstance(value, list | dict)
-        else value
-    )
-
-
-def _json_value(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime.date | datetime.datetime) else str(value)
+    return json.dumps(_json_safe(value), ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
 
 
 @contextlib.contextmanager

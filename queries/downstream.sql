@@ -20,6 +20,6 @@ SELECT
     weight_max,
     method
 FROM downstream($layer, $neuron)
-WHERE graph_count >= coalesce($min_graphs, 1)
+WHERE $min_graphs IS NULL OR graph_count >= $min_graphs
 ORDER BY mean_abs_weight DESC, layer, neuron
 LIMIT $limit

@@ -1,6 +1,15 @@
 -- Fills the tables from the Parquet datasets of the stages, which stand as views in the catalog `input`.
 -- Means and deviations are computed here, once, from the exact float64 sums of the stats.
 
+CREATE VIEW input.columns_of_atlas AS
+SELECT
+    table_name,
+    column_name,
+    comment
+FROM duckdb_columns()
+WHERE database_name = 'atlas' AND NOT internal
+ORDER BY table_oid, column_index;
+
 CREATE MACRO input.measured(dataset) AS TABLE
 SELECT
     * EXCLUDE (weight_sum, weight_abs_sum, weight_sq_sum),
@@ -174,6 +183,8 @@ SELECT
     interpretability,
     type,
     score,
+    num_exemplars,
+    max_activation,
     is_junk,
     EXISTS (FROM input.neurons AS known WHERE known.layer = found.layer AND known.neuron = found.neuron),
     file
@@ -214,9 +225,7 @@ WITH by_neuron AS (
         layer,
         neuron,
         arg_min(text, rank) FILTER (kind = 'input') AS input_label,
-        arg_min(text, rank) FILTER (kind = 'output') AS output_label,
-        max(max_activation) AS max_activation,
-        max(num_exemplars) AS num_exemplars
+        arg_min(text, rank) FILTER (kind = 'output') AS output_label
     FROM input.labels
     WHERE rank IS NOT NULL
     GROUP BY layer, neuron
@@ -246,13 +255,13 @@ SELECT
     seen.node_count,
     coalesce(in_degree, 0),
     coalesce(out_degree, 0),
-    coalesce(by_neuron.max_activation, seen.activation_max),
+    coalesce(best.max_activation, seen.activation_max),
     seen.activation_sum / nullif(seen.activation_count, 0),
     sqrt(greatest(
         seen.activation_sq_sum / nullif(seen.activation_count, 0)
         - (seen.activation_sum / nullif(seen.activation_count, 0)) ** 2, 0
     )),
-    by_neuron.num_exemplars,
+    best.num_exemplars,
     seen.influence_sum / nullif(seen.influence_count, 0),
     seen.influence_min,
     seen.influence_max,

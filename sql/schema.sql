@@ -43,13 +43,13 @@ CREATE TABLE edges (
     tgt_layer INTEGER NOT NULL,
     tgt_neuron INTEGER NOT NULL,
     count INTEGER NOT NULL,
-    graph_count INTEGER NOT NULL,
-    positive_count INTEGER NOT NULL,
-    mean_weight FLOAT NOT NULL,
-    mean_abs_weight FLOAT NOT NULL,
-    std_weight FLOAT NOT NULL,
-    weight_min FLOAT NOT NULL,
-    weight_max FLOAT NOT NULL,
+    graph_count INTEGER,
+    positive_count INTEGER,
+    mean_weight FLOAT,
+    mean_abs_weight FLOAT,
+    std_weight FLOAT,
+    weight_min FLOAT,
+    weight_max FLOAT,
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
     weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,
@@ -63,13 +63,13 @@ CREATE TABLE edges_by_target (
     tgt_layer INTEGER NOT NULL,
     tgt_neuron INTEGER NOT NULL,
     count INTEGER NOT NULL,
-    graph_count INTEGER NOT NULL,
-    positive_count INTEGER NOT NULL,
-    mean_weight FLOAT NOT NULL,
-    mean_abs_weight FLOAT NOT NULL,
-    std_weight FLOAT NOT NULL,
-    weight_min FLOAT NOT NULL,
-    weight_max FLOAT NOT NULL,
+    graph_count INTEGER,
+    positive_count INTEGER,
+    mean_weight FLOAT,
+    mean_abs_weight FLOAT,
+    std_weight FLOAT,
+    weight_min FLOAT,
+    weight_max FLOAT,
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
     weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,
@@ -153,6 +153,8 @@ CREATE TABLE labels (
     interpretability VARCHAR,
     type VARCHAR,
     score DOUBLE,
+    num_exemplars INTEGER,
+    max_activation FLOAT,
     is_junk BOOLEAN NOT NULL,
     in_atlas BOOLEAN NOT NULL,
     file VARCHAR NOT NULL
@@ -209,13 +211,13 @@ CREATE TABLE token_edges (
     layer INTEGER NOT NULL,
     neuron INTEGER NOT NULL,
     count INTEGER NOT NULL,
-    graph_count INTEGER NOT NULL,
-    positive_count INTEGER NOT NULL,
-    mean_weight FLOAT NOT NULL,
-    mean_abs_weight FLOAT NOT NULL,
-    std_weight FLOAT NOT NULL,
-    weight_min FLOAT NOT NULL,
-    weight_max FLOAT NOT NULL,
+    graph_count INTEGER,
+    positive_count INTEGER,
+    mean_weight FLOAT,
+    mean_abs_weight FLOAT,
+    std_weight FLOAT,
+    weight_min FLOAT,
+    weight_max FLOAT,
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
     weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL
@@ -227,13 +229,13 @@ CREATE TABLE logit_edges (
     neuron INTEGER NOT NULL,
     token_id BIGINT NOT NULL,
     count INTEGER NOT NULL,
-    graph_count INTEGER NOT NULL,
-    positive_count INTEGER NOT NULL,
-    mean_weight FLOAT NOT NULL,
-    mean_abs_weight FLOAT NOT NULL,
-    std_weight FLOAT NOT NULL,
-    weight_min FLOAT NOT NULL,
-    weight_max FLOAT NOT NULL,
+    graph_count INTEGER,
+    positive_count INTEGER,
+    mean_weight FLOAT,
+    mean_abs_weight FLOAT,
+    std_weight FLOAT,
+    weight_min FLOAT,
+    weight_max FLOAT,
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
     weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL
@@ -244,13 +246,13 @@ CREATE TABLE token_logit_edges (
     src_token_id BIGINT NOT NULL,
     tgt_token_id BIGINT NOT NULL,
     count INTEGER NOT NULL,
-    graph_count INTEGER NOT NULL,
-    positive_count INTEGER NOT NULL,
-    mean_weight FLOAT NOT NULL,
-    mean_abs_weight FLOAT NOT NULL,
-    std_weight FLOAT NOT NULL,
-    weight_min FLOAT NOT NULL,
-    weight_max FLOAT NOT NULL,
+    graph_count INTEGER,
+    positive_count INTEGER,
+    mean_weight FLOAT,
+    mean_abs_weight FLOAT,
+    std_weight FLOAT,
+    weight_min FLOAT,
+    weight_max FLOAT,
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
     weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL
@@ -261,13 +263,13 @@ CREATE TABLE error_mass (
     layer INTEGER NOT NULL,
     neuron INTEGER NOT NULL,
     count INTEGER NOT NULL,
-    graph_count INTEGER NOT NULL,
-    positive_count INTEGER NOT NULL,
-    mean_weight FLOAT NOT NULL,
-    mean_abs_weight FLOAT NOT NULL,
-    std_weight FLOAT NOT NULL,
-    weight_min FLOAT NOT NULL,
-    weight_max FLOAT NOT NULL,
+    graph_count INTEGER,
+    positive_count INTEGER,
+    mean_weight FLOAT,
+    mean_abs_weight FLOAT,
+    std_weight FLOAT,
+    weight_min FLOAT,
+    weight_max FLOAT,
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
     weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL
@@ -277,13 +279,13 @@ COMMENT ON TABLE error_mass IS 'What error nodes (the part of the model that tra
 CREATE TABLE logit_error_mass (
     token_id BIGINT NOT NULL,
     count INTEGER NOT NULL,
-    graph_count INTEGER NOT NULL,
-    positive_count INTEGER NOT NULL,
-    mean_weight FLOAT NOT NULL,
-    mean_abs_weight FLOAT NOT NULL,
-    std_weight FLOAT NOT NULL,
-    weight_min FLOAT NOT NULL,
-    weight_max FLOAT NOT NULL,
+    graph_count INTEGER,
+    positive_count INTEGER,
+    mean_weight FLOAT,
+    mean_abs_weight FLOAT,
+    std_weight FLOAT,
+    weight_min FLOAT,
+    weight_max FLOAT,
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
     weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL
@@ -346,7 +348,7 @@ COMMENT ON COLUMN neurons.layer IS 'Layer of the model, from 0.';
 COMMENT ON COLUMN neurons.neuron IS 'Index of the neuron (or transcoder feature) within its layer, from 0.';
 COMMENT ON COLUMN neurons.neuron_id IS 'The same as text, L24/N5326.';
 COMMENT ON COLUMN neurons.unit_type IS 'neuron (an MLP neuron) or feature (a transcoder feature).';
-COMMENT ON COLUMN neurons.feature_id IS 'layer * neurons_per_layer + neuron where a label file numbers neurons like that; otherwise NULL.';
+COMMENT ON COLUMN neurons.feature_id IS 'layer * neurons_per_layer + neuron where an importer knows the numbering; otherwise NULL.';
 COMMENT ON COLUMN neurons.label IS 'The best label by the stated precedence (rank 1 in labels); NULL where there is none. Label text is somebody''s guess, not a measurement.';
 COMMENT ON COLUMN neurons.description IS 'Longer text that belongs to the label shown.';
 COMMENT ON COLUMN neurons.input_label IS 'Best label of kind input: what drives it.';
@@ -356,9 +358,9 @@ COMMENT ON COLUMN neurons.label_source IS 'Where the label shown comes from.';
 COMMENT ON COLUMN neurons.label_confidence IS 'Confidence of the label shown, as its source states it.';
 COMMENT ON COLUMN neurons.appearance_count IS 'Distinct graphs in which it is a node; the denominator of edge frequency.';
 COMMENT ON COLUMN neurons.node_count IS 'Nodes: each token position of each graph counts once.';
-COMMENT ON COLUMN neurons.in_degree IS 'Distinct edges of this atlas into it.';
-COMMENT ON COLUMN neurons.out_degree IS 'Distinct edges of this atlas out of it.';
-COMMENT ON COLUMN neurons.max_activation IS 'Largest activation: over exemplars where a label file states it, otherwise over the nodes of the graphs.';
+COMMENT ON COLUMN neurons.in_degree IS 'Edges of this atlas into it; a pair that two methods know counts twice.';
+COMMENT ON COLUMN neurons.out_degree IS 'Edges of this atlas out of it; a pair that two methods know counts twice.';
+COMMENT ON COLUMN neurons.max_activation IS 'Largest activation: over the exemplars of the label shown where its file states it, otherwise over the nodes of the graphs.';
 COMMENT ON COLUMN neurons.mean_activation IS 'Mean activation over its nodes; NULL where the graphs state none.';
 COMMENT ON COLUMN neurons.std_activation IS 'Population standard deviation of the activation over its nodes.';
 COMMENT ON COLUMN neurons.num_exemplars IS 'Exemplars behind the label, as its file states.';
@@ -426,6 +428,7 @@ COMMENT ON COLUMN labels.confidence IS 'Confidence as its source states it.';
 COMMENT ON COLUMN labels.interpretability IS 'Interpretability as its source states it.';
 COMMENT ON COLUMN labels.type IS 'Function type as its source states it: semantic, routing, ...';
 COMMENT ON COLUMN labels.score IS 'Score as its source states it; labels of the graphs themselves: graphs that carry this text.';
+COMMENT ON COLUMN labels.max_activation IS 'Largest activation over its exemplars, as its file states.';
 COMMENT ON COLUMN labels.is_junk IS 'Whether the text says nothing (unknown, uninterpretable, empty): kept, never shown.';
 COMMENT ON COLUMN labels.in_atlas IS 'Whether the neuron has a row in neurons.';
 COMMENT ON COLUMN labels.file IS 'File it was read from.';
@@ -475,9 +478,12 @@ COMMENT ON COLUMN link_counts.reason IS 'Table the links went to, or why they we
 COMMENT ON COLUMN link_counts.count IS 'Links (or nodes).';
 
 COMMENT ON COLUMN sources.path IS 'File.';
+COMMENT ON COLUMN sources.size_bytes IS 'Size; of a graph unpacked, of other files as stored.';
+COMMENT ON COLUMN sources.content_hash IS 'SHA-256; of a graph unpacked, of other files as stored.';
 COMMENT ON COLUMN sources.role IS 'graph, labels or recipe.';
 
 COMMENT ON COLUMN rejects.path IS 'File.';
+COMMENT ON COLUMN rejects.size_bytes IS 'Size as far as it was read: unpacked where unpacking worked, else as stored.';
 COMMENT ON COLUMN rejects.reason IS 'Why, in a word that can be counted.';
 COMMENT ON COLUMN rejects.message IS 'Why, in a sentence.';
 

@@ -312,6 +312,27 @@ def test_tokens_and_labels_of_the_graphs(aggregate_made) -> None:
     ]
 
 
+def test_a_token_at_two_positions_is_in_one_graph_and_the_largest_probability_stays(aggregate_made) -> None:
+    logits = [makers.ct_logit(27, 9, 2, token_prob=p) for p in (0.9,)]
+    first = makers.ct_graph([makers.ct_token(2, 0), makers.ct_token(2, 1), *logits], [])
+    second = makers.ct_graph([makers.ct_logit(27, 9, 2, token_prob=0.1)], [])
+    found = rows(aggregate_made([first, second]), "tokens")
+    assert [
+        (row["token_id"], row["input_graph_count"], row["output_graph_count"], row["probability_max"]) for row in found
+    ] == [(2, 1, 0, None), (9, 0, 2, 0.9)]
+
+
+def test_influence_sums_keep_sign_and_size_apart(aggregate_made) -> None:
+    nodes = [makers.ct_feature(1, 1, position, influence=value) for position, value in enumerate((0.5, -0.25))]
+    (row,) = rows(aggregate_made([makers.ct_graph(nodes, [])]), "neurons")
+    assert (row["influence_sum"], row["influence_abs_sum"], row["influence_min"], row["influence_max"]) == (
+        0.25,
+        0.75,
+        -0.25,
+        0.5,
+    )
+
+
 def test_every_dataset_has_the_declared_schema(aggregate_made) -> None:
     stats = aggregate_made([makers.random_graph(1)])
     for dataset in datasets_of("stats"):

@@ -150,6 +150,28 @@ def test_edges_of_weight_zero_are_no_links(aggregate_made, tmp_path: Path) -> No
         cluster(stats, tmp_path / "c", FAST)
 
 
+def test_options_reach_infomap(aggregate_made, tmp_path: Path) -> None:
+    stats = aggregate_made([planted(30, 5)])
+    assert cluster(stats, tmp_path / "many", FAST).max_level > 1
+    assert cluster(stats, tmp_path / "two", ClusterOptions(min_count=1, trials=3, two_level=True)).max_level == 1
+    lengths = [
+        cluster(stats, tmp_path / f"t{trials}", ClusterOptions(min_count=1, trials=trials, seed=3)).codelength
+        for trials in (1, 20)
+    ]
+    assert lengths[1] <= lengths[0] + 1e-9
+
+
+def test_an_atlas_gives_the_network_of_its_stats(small_atlas: Path) -> None:
+    for count in (1, 2, 3):
+        first = load_network(small_atlas.parent / "stats", weight="abs_weight_sum", min_count=count)
+        second = load_network(small_atlas, weight="abs_weight_sum", min_count=count)
+        assert first.neurons.tolist() == second.neurons.tolist()
+        assert sorted(zip(first.source, first.target, strict=True)) == sorted(
+            zip(second.source, second.target, strict=True)
+        )
+        assert sum(first.weight) == pytest.approx(sum(second.weight), rel=1e-5)
+
+
 def test_an_atlas_can_be_clustered_again(small_atlas: Path, tmp_path: Path) -> None:
     found = cluster(small_atlas, tmp_path / "c", ClusterOptions(min_count=2, trials=3, name="again"))
     assert found.name == "again"

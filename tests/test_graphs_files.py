@@ -109,6 +109,12 @@ HOSTILE = {
     "list": (b"[]", "not_a_graph"),
     "number": (b"3", "not_a_graph"),
     "other object": (b'{"a": 1}', "not_a_graph"),
+    "another program's empty graph": (b'{"nodes": [], "links": []}', "not_a_graph"),
+    "a D3 graph": (
+        b'{"nodes": [{"id": "a"}, {"id": "b"}], "links": [{"source": "a", "target": "b", "value": 1}]}',
+        "not_a_graph",
+    ),
+    "numbered nodes": (b'{"nodes": [{"node_id": "1_2"}], "links": []}', "not_a_graph"),
     "nodes of another type": (b'{"nodes": {}, "links": []}', "not_a_graph"),
     "nodes null": (b'{"nodes": null, "links": []}', "not_a_graph"),
     "deep": (b'{"nodes": [], "links": [], "x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "too_deep"),

@@ -286,3 +286,14 @@ def test_a_damaged_gzip(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl.gz").write_bytes(data)
     with pytest.raises(LabelFileError, match="cannot be read|holds no label"):
         import_labels([LabelFile(tmp_path / "a.jsonl.gz")], tmp_path / "out")
+
+
+def test_kinds_that_are_not_listed_come_last(tmp_path: Path) -> None:
+    kinds = ["output", "input", "activation+", "activation-", ""]
+    (tmp_path / "a.csv").write_text(
+        "layer,neuron,label,kind\n" + "".join(f"0,0,is {kind or 'none'},{kind}\n" for kind in kinds)
+    )
+    frame = imported(
+        tmp_path / "out", LabelFile(tmp_path / "a.csv"), precedence=Precedence(kinds=["input", "activation+"])
+    )
+    assert frame["text"].to_list() == ["is input", "is none", "is activation+", "is output", "is activation-"]

@@ -238,3 +238,32 @@ def test_closing_and_repr(small_atlas: Path) -> None:
 def test_methods_and_queries_are_the_same_list() -> None:
     public = {name for name, item in vars(Atlas).items() if not name.startswith("_") and callable(item)}
     assert public - {"close", "sql", "query"} == set(catalogue()) == {script.name for script in scripts("queries")}
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name, script in catalogue().items() if "limit" in {p.name for p in script.parameters})
+)
+def test_a_limit_keeps_the_first_rows(name: str, small: Atlas) -> None:
+    given = {
+        "layer": 1,
+        "neuron": 2,
+        "cluster_path": "1",
+        "words": "label",
+        "from_layer": 1,
+        "from_neuron": 2,
+        "to_layer": 0,
+        "to_neuron": 4,
+    }
+    wanted = {p.name: given[p.name] for p in catalogue()[name].parameters if p.required}
+    everything = small.query(name, **wanted).fetchall()
+    assert len(everything) > 1
+    assert small.query(name, **wanted, limit=1).fetchall() == everything[:1]
+    assert small.query(name, **wanted, limit=0).fetchall() == []
+
+
+def test_labels_of_a_neuron_come_best_first_and_junk_last(small: Atlas) -> None:
+    assert small.labels((1, 2)).pl()["rank"].to_list() == list(range(1, 1 + len(small.labels((1, 2)).fetchall())))
+    junk = small.labels((2, 3)).pl()
+    assert junk["is_junk"].to_list() == sorted(junk["is_junk"].to_list())
+    assert junk["is_junk"].to_list()[-1] is True
+    assert junk["rank"].to_list()[-1] is None

@@ -39,25 +39,34 @@ def load_network(given: Path, *, weight: str, min_count: int) -> Network:
     """
     if weight not in WEIGHTS:
         raise UsageError(f"unknown weight {weight!r}; choose {', '.join(WEIGHTS)}")
-    table = pa.Table.from_batches(_batches(given, min_count), _projected_schema())
-    count = table["count"].to_numpy().astype(np.float64)
-    abs_sum = table["weight_abs_sum"].to_numpy().astype(np.float64)
-    values = {
-        "abs_weight_sum": abs_sum,
-        "mean_abs_weight": abs_sum / count,
-        "mean_abs_weight_sq": (abs_sum / count) ** 2,
-    }
-    chosen = values[weight]
-    keep = chosen > 0
-    source, target = _packed(table, "src")[keep], _packed(table, "tgt")[keep]
-    if not len(table):
+    edge_count = 0
+    sources, targets, weights = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
+    for batch in _batches(given, min_count):
+        edge_count += batch.num_rows
+        chosen = _weights(batch, weight)
+        keep = chosen > 0
+        sources.append(_packed(batch, "src")[keep])
+        targets.append(_packed(batch, "tgt")[keep])
+        weights.append(chosen[keep])
+    if not edge_count:
         raise InputError(f"no edge of {given} has at least {min_count} links; lower --min-count")
+    source, target = np.concatenate(sources), np.concatenate(targets)
     if not len(source):
         raise InputError(
-            f"all {len(table)} edges of {given} with at least {min_count} links have {weight} 0; nothing flows"
+            f"all {edge_count} edges of {given} with at least {min_count} links have {weight} 0; nothing flows"
         )
-    neurons, rows = np.unique(np.concatenate([source, target]), return_inverse=True)
-    return Network(neurons, rows[: len(source)], rows[len(source) :], chosen[keep])
+    # Of each end apart: twice the edges at once would be the largest thing in memory.
+    neurons = np.union1d(np.unique(source), np.unique(target))
+    rows = np.searchsorted(neurons, source), np.searchsorted(neurons, target)
+    return Network(neurons, *rows, np.concatenate(weights))
+
+
+def _weights(batch: pa.RecordBatch, weight: str) -> NDArray[np.float64]:
+    abs_sum: NDArray[np.float64] = batch["weight_abs_sum"].to_numpy(zero_copy_only=False).astype(np.float64)
+    if weight == "abs_weight_sum":
+        return abs_sum
+    mean: NDArray[np.float64] = abs_sum / batch["count"].to_numpy(zero_copy_only=False)
+    return mean if weight == "mean_abs_weight" else mean**2
 
 
 def _projected_schema() -> pa.Schema:
@@ -72,14 +81,14 @@ def _batches(given: Path, min_count: int) -> Iterator[pa.RecordBatch]:
     else:
         scan = _atlas_batches(given, min_count)
     for batch in scan:
-        yield batch.cast(_projected_schema()) if batch.num_rows else batch.slice(0, 0).cast(_projected_schema())
+        yield batch.cast(_projected_schema())
 
 
 def _atlas_batches(path: Path, min_count: int) -> Iterator[pa.RecordBatch]:
     if not path.is_file():
         raise InputError(f"{path} does not exist; give a stats folder or an atlas file")
     try:
-        with duckdb.connect(str(path), read_only=True) as con:
+        with duckdb.connect(str(path), read_only=True, config={"enable_external_access": False}) as con:
             sql = f"SELECT {', '.join(_COLUMNS)} FROM edges WHERE count >= $min_count"
             reader: Any = con.sql(sql, params={"min_count": min_count}).to_arrow_reader(1_000_000)
             yield from reader
@@ -87,7 +96,9 @@ def _atlas_batches(path: Path, min_count: int) -> Iterator[pa.RecordBatch]:
         raise AtlasFileError(f"{path} is no atlas: {' '.join(str(error).split())[:200]}") from error
 
 
-def _packed(table: pa.Table, end: str) -> NDArray[np.int64]:
-    layer, neuron = (table[f"{end}_{name}"].to_numpy().astype(np.int64) for name in ("layer", "neuron"))
+def _packed(batch: pa.RecordBatch, end: str) -> NDArray[np.int64]:
+    layer, neuron = (
+        batch[f"{end}_{name}"].to_numpy(zero_copy_only=False).astype(np.int64) for name in ("layer", "neuron")
+    )
     packed: NDArray[np.int64] = layer << INDEX_BITS | neuron
     return packed

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,7 +72,7 @@ def _refuse_foreign(out: Path) -> None:
             open_atlas(out).close()
         except AtlasFileError as error:
             # A damaged atlas may be rebuilt; a sound database of somebody else's may not.
-            if "no atlas" not in str(error):
+            if "damaged" in str(error) or "cannot be opened" in str(error):
                 return
         else:
             return
@@ -85,13 +87,20 @@ def _translated(out: Path, error: duckdb.Error) -> AtlasError:
 
 
 def _remove(path: Path) -> None:
+    """Remove a file that was being built, with what DuckDB puts beside it, also after a kill."""
     for rest in (path, path.with_name(path.name + ".wal")):
         rest.unlink(missing_ok=True)
+    shutil.rmtree(_spill(path), ignore_errors=True)
+
+
+def _spill(path: Path) -> Path:
+    # Beside the target: that is where the disk space is known to be wanted.
+    return path.with_name(path.name + ".tmp")
 
 
 def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
-    # Spill beside the target: that is where the disk space is known to be wanted.
-    with duckdb.connect(config={"temp_directory": str(fresh.parent / f"{fresh.name}.tmp")}) as con:
+    started = time.monotonic()
+    with duckdb.connect(config={"temp_directory": str(_spill(fresh)), "memory_limit": inputs.memory}) as con:
         report("reading stages")
         attach_inputs(con, inputs, _facts(inputs))
         target = str(fresh).replace("'", "''")
@@ -108,6 +117,8 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
         _fill_help(con, views, macros)
         report("checking")
         _require_checks(con)
+        seconds = f"{time.monotonic() - started:.3f}"
+        con.execute("INSERT INTO metadata VALUES ('seconds_atlas', $seconds)", {"seconds": seconds})
         counts = {key: int(value) for key, value in _totals(con)}
         con.execute("USE memory")
         con.execute("DETACH atlas")
@@ -132,6 +143,8 @@ def _facts(inputs: Inputs) -> dict[str, str]:
         "min_edge_count": inputs.min_count,
         **inputs.metadata,
     }
+    if inputs.labels is not None:
+        facts["label_precedence"] = json.dumps(read_manifest(inputs.labels, "labels").get("precedence"))
     return {key: str(value) for key, value in facts.items() if value is not None}
 
 
@@ -144,10 +157,7 @@ def _comment(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list[S
         con.execute(f"COMMENT ON VIEW {item.name} IS {_quoted(item.doc)}")
     for item in macros:
         con.execute(f'COMMENT ON MACRO TABLE "{item.name}" IS {_quoted(item.doc)}')
-    columns = con.execute(
-        "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE database_name = 'atlas' AND NOT internal "
-        "ORDER BY table_oid, column_index"
-    ).fetchall()
+    columns = con.execute("FROM input.columns_of_atlas").fetchall()
     words: dict[str, str] = {}
     for _, column, comment in columns:
         if comment is not None:

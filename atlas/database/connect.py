@@ -29,6 +29,12 @@ def open_atlas(path: str | PathLike[str]) -> duckdb.DuckDBPyConnection:
         missing = [name for name in TABLES if name not in found]
         if missing:
             raise AtlasFileError(f"{file} is a DuckDB file but no atlas: it has no table {', '.join(missing)}")
+        version = con.execute("SELECT value FROM metadata WHERE key = 'atlas_schema'").fetchall()
+        if version != [(SCHEMA_VERSION,)]:
+            given = version[0][0] if version else "none, as earlier tools wrote"
+            raise AtlasFileError(
+                f"{file} has atlas schema {given}; this version reads schema {SCHEMA_VERSION}: build it again"
+            )
     except duckdb.Error as error:
         con.close()
         raise AtlasFileError(f"{file} is damaged: {_first_line(error)}") from error

@@ -77,7 +77,7 @@ def _kind_and_key(node: RawNode, dialect: Dialect, oddities: Counter[str]) -> tu
             kind, key = NodeKind.OUT_OF_RANGE, 0
     if key is None:
         oddities["bad_id"] += 1
-        return NodeKind.OTHER, 0
+        return NodeKind.BAD_ID, 0
     if kind is NodeKind.OUT_OF_RANGE:
         oddities["out_of_range"] += 1
     elif kind is NodeKind.OTHER:
@@ -183,8 +183,11 @@ def keep_links(source: Ints, target: Ints, weight: Floats, kind: NDArray[np.int8
     # Rows -1 and -2 are dropped by now; the padding only keeps their look-up inside the array.
     padded = np.append(kind, [NodeKind.OTHER, NodeKind.OTHER])
     source_kind, target_kind = padded[source], padded[target]
-    for reason, bad in (("out_of_range", NodeKind.OUT_OF_RANGE), ("other_unit_type", NodeKind.OTHER)):
-        drop(reason, (source_kind == bad) | (target_kind == bad))
+    for bad in (NodeKind.OUT_OF_RANGE, NodeKind.BAD_ID, NodeKind.OTHER):
+        drop(
+            "other_unit_type" if bad is NodeKind.OTHER else bad.name.lower(),
+            (source_kind == bad) | (target_kind == bad),
+        )
     drop("from_logit", source_kind == NodeKind.LOGIT)
     drop("into_token", target_kind == NodeKind.TOKEN)
     drop("into_error", target_kind == NodeKind.ERROR)

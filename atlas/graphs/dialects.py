@@ -34,16 +34,28 @@ _PREFIX = re.compile(r"(?:Logit|Answer|Token|Output|output|Emb):? ?")
 def detect(raw: RawGraph) -> Dialect:
     """The dialect of a graph, from its node types first and its ids last.
 
-    Raises `GraphError` where neurons and transcoder features stand in one graph.
+    Raises `GraphError` where neurons and transcoder features stand in one graph, or where nothing says
+    that it is a graph at all.
     """
     types = {node.feature_type for node in raw.nodes if node.feature_type}
     has_neurons, has_features = bool(types & _NEURON_TYPES), bool(types & _FEATURE_TYPES)
     if has_neurons and has_features:
         raise GraphError("mixed_units", "neurons and transcoder features in one graph")
     slug = (raw.metadata.slug if raw.metadata else None) or ""
+    if not (has_neurons or has_features) and not _says_so(raw):
+        # {"nodes": [], "links": []} of any other program: it must not stand for a feature space of its own.
+        raise GraphError("not_a_graph", "neither metadata nor any node says that this is an attribution graph")
     if has_neurons or (not has_features and (slug.startswith("relp-") or _relp_ids(raw))):
         return RELP_VIEWER if any(node.isLogit is not None for node in raw.nodes) else RELP_RAW
     return CIRCUIT_TRACER
+
+
+def _says_so(raw: RawGraph) -> bool:
+    """Whether the metadata name a graph, or a node is a token, logit or error of any dialect."""
+    if raw.metadata is not None and (raw.metadata.scan or raw.metadata.slug):
+        return True
+    known = {*relp.KINDS, *circuit_tracer.KINDS}
+    return any(node.feature_type in known or node.node_id.startswith(("E_", "L_")) for node in raw.nodes)
 
 
 def _relp_ids(raw: RawGraph) -> bool:

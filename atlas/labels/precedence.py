@@ -22,7 +22,7 @@ _CONFIDENCE = ("human", "verified", "high", "medium", "llm-auto", "low", "unknow
 
 @dataclass(frozen=True)
 class Precedence:
-    """How labels are ordered. A label without a kind stands after `output` and before the others."""
+    """How labels are ordered. A label without a kind stands behind the first of `kinds`, one of an unlisted kind last."""
 
     sources: Sequence[str] = ()
     kinds: Sequence[str] = KINDS
@@ -45,7 +45,7 @@ def ranked(labels: pl.DataFrame, precedence: Precedence) -> pl.DataFrame:
 
     `labels` has the columns of the labels dataset in order of import.
     """
-    kinds: dict[str | None, int] = {kind: 2 * place for place, kind in enumerate(precedence.kinds)}
+    kinds = {kind: 2 * place for place, kind in enumerate(precedence.kinds)}
     imported = labels["source"].unique(maintain_order=True).to_list()
     sources = {source: place for place, source in enumerate(dict.fromkeys([*precedence.sources, *imported]))}
     confidence = {word: place for place, word in enumerate(_CONFIDENCE)}
@@ -55,7 +55,7 @@ def ranked(labels: pl.DataFrame, precedence: Precedence) -> pl.DataFrame:
 
     ordered = labels.with_row_index("_order").with_columns(
         _source=place("source", sources, len(sources)),
-        _kind=place("kind", {kind: rank for kind, rank in kinds.items() if kind is not None}, 1),
+        _kind=pl.when(pl.col("kind").is_null()).then(1).otherwise(place("kind", kinds, 2 * len(kinds))),
         _confidence=place("confidence", confidence, len(confidence)),
         _score=-pl.col("score").fill_null(float("-inf")),
     )

@@ -12,5 +12,7 @@ FULL JOIN (
     FROM neuron_graphs
     GROUP BY ALL
 ) AS g USING (layer, neuron)
-WHERE n.appearance_count IS DISTINCT FROM g.graph_count OR n.node_count IS DISTINCT FROM g.node_count
+-- Files of earlier tools count graphs without naming them: then there is nothing to compare with.
+WHERE EXISTS (FROM neuron_graphs)
+    AND (n.appearance_count IS DISTINCT FROM g.graph_count OR n.node_count IS DISTINCT FROM g.node_count)
 ORDER BY ALL;

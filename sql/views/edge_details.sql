@@ -12,7 +12,7 @@ SELECT
     t.cluster_path AS tgt_cluster_path,
     e.count,
     e.graph_count,
-    (e.graph_count / s.appearance_count)::FLOAT AS frequency,
+    (e.graph_count / nullif(s.appearance_count, 0))::FLOAT AS frequency,
     (e.positive_count / e.count)::FLOAT AS positive_share,
     e.mean_weight,
     e.mean_abs_weight,

@@ -9,7 +9,7 @@ SELECT
     out_degree,
     in_degree + out_degree AS degree,
     appearance_count,
-    (appearance_count / (SELECT count(*) FROM graphs))::FLOAT AS graph_share,
+    (appearance_count / nullif((SELECT count(*) FROM graphs), 0))::FLOAT AS graph_share,
     top_cluster
 FROM neurons
 ORDER BY degree DESC, layer, neuron;

@@ -1,0 +1,263 @@
+"""Every view and macro against a slow, obvious twin in Python over the plain tables."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from atlas.database import open_atlas, scripts
+
+Row = dict[str, Any]
+
+
+@pytest.fixture
+def con(small_atlas: Path) -> duckdb.DuckDBPyConnection:
+    with open_atlas(small_atlas) as con:
+        yield con
+
+
+def rows(con: duckdb.DuckDBPyConnection, source: str) -> list[Row]:
+    return con.sql(f"FROM {source}").pl().to_dicts()
+
+
+@pytest.fixture
+def neurons(con) -> dict[tuple[int, int], Row]:
+    return {(row["layer"], row["neuron"]): row for row in rows(con, "neurons")}
+
+
+@pytest.fixture
+def edges(con) -> list[Row]:
+    return rows(con, "edges")
+
+
+def src(row: Row) -> tuple[int, int]:
+    return row["src_layer"], row["src_neuron"]
+
+
+def tgt(row: Row) -> tuple[int, int]:
+    return row["tgt_layer"], row["tgt_neuron"]
+
+
+def test_circuits(con, neurons) -> None:
+    found = rows(con, "circuits")
+    clusters = {row["top_cluster"]: row for row in rows(con, "clusters") if row["level"] == 1}
+    assert {row["top_cluster"] for row in found} == clusters.keys()
+    assert [(-row["size"], row["top_cluster"]) for row in found] == sorted(
+        (-row["size"], row["top_cluster"]) for row in found
+    )
+    for row in found:
+        members = [neuron for neuron in neurons.values() if neuron["top_cluster"] == row["top_cluster"]]
+        labelled = sorted(
+            (m for m in members if m["label"] is not None), key=lambda m: (-m["infomap_flow"], m["layer"], m["neuron"])
+        )
+        assert row["size"] == len(members) == clusters[row["top_cluster"]]["size"]
+        assert row["labelled_count"] == len(labelled)
+        assert (row["sample_labels"] or []) == [m["label"] for m in labelled[:3]]
+        assert (row["layer_min"], row["layer_max"]) == (
+            min(m["layer"] for m in members),
+            max(m["layer"] for m in members),
+        )
+
+
+def test_edge_details(con, neurons, edges) -> None:
+    found = {(src(row), tgt(row)): row for row in rows(con, "edge_details")}
+    assert len(found) == len(edges)
+    for edge in edges:
+        row = found[src(edge), tgt(edge)]
+        source, target = neurons[src(edge)], neurons[tgt(edge)]
+        assert row["frequency"] == pytest.approx(edge["graph_count"] / source["appearance_count"])
+        assert row["frequency"] <= 1
+        assert row["positive_share"] == pytest.approx(edge["positive_count"] / edge["count"])
+        assert (row["src_label"], row["tgt_label"]) == (source["label"], target["label"])
+        assert (row["src_cluster_path"], row["tgt_cluster_path"]) == (source["cluster_path"], target["cluster_path"])
+        assert all(row[name] == edge[name] for name in ("count", "mean_weight", "weight_min", "weight_max", "method"))
+
+
+def test_hubs(con, neurons) -> None:
+    graphs = len(rows(con, "graphs"))
+    found = rows(con, "hubs")
+    assert [(-row["degree"], row["layer"], row["neuron"]) for row in found] == sorted(
+        (-n["in_degree"] - n["out_degree"], *key) for key, n in neurons.items()
+    )
+    for row in found:
+        neuron = neurons[row["layer"], row["neuron"]]
+        assert row["graph_share"] == pytest.approx(neuron["appearance_count"] / graphs)
+        assert (row["in_degree"], row["out_degree"], row["top_cluster"]) == (
+            neuron["in_degree"],
+            neuron["out_degree"],
+            neuron["top_cluster"],
+        )
+
+
+@pytest.mark.parametrize("view", ["layer_flow", "circuit_flow"])
+def test_flows(con, neurons, edges, view: str) -> None:
+    expected: dict[tuple, list[float]] = defaultdict(lambda: [0, 0, 0.0, 0.0])
+    for edge in edges:
+        ends = (edge["src_layer"], edge["tgt_layer"])
+        if view == "circuit_flow":
+            ends = (neurons[src(edge)]["top_cluster"], neurons[tgt(edge)]["top_cluster"])
+        if None in ends:
+            continue
+        total = expected[ends]
+        total[0] += 1
+        total[1] += edge["count"]
+        total[2] += edge["weight_sum"]
+        total[3] += edge["weight_abs_sum"]
+    found = {tuple(row.values())[:2]: tuple(row.values())[2:] for row in rows(con, view)}
+    assert list(found) == sorted(expected)
+    for ends, total in expected.items():
+        assert found[ends] == pytest.approx(tuple(total))
+
+
+@pytest.mark.parametrize(("view", "table"), [("token_inputs", "token_edges"), ("logit_outputs", "logit_edges")])
+def test_tokens(con, neurons, view: str, table: str) -> None:
+    texts = {row["token_id"]: row["token"] for row in rows(con, "tokens")}
+    found = {(row["layer"], row["neuron"], row["token_id"]): row for row in rows(con, view)}
+    expected = rows(con, table)
+    assert len(found) == len(expected) > 0
+    for edge in expected:
+        row = found[edge["layer"], edge["neuron"], edge["token_id"]]
+        assert row["token"] == texts[edge["token_id"]]
+        assert row["label"] == neurons[edge["layer"], edge["neuron"]]["label"]
+        assert all(
+            row[name] == edge[name]
+            for name in (
+                "count",
+                "graph_count",
+                "mean_weight",
+                "mean_abs_weight",
+                "std_weight",
+                "weight_min",
+                "weight_max",
+            )
+        )
+
+
+def test_label_coverage(con, neurons) -> None:
+    for row in rows(con, "label_coverage"):
+        mine = [neuron for neuron in neurons.values() if neuron["layer"] == row["layer"]]
+        labelled = sum(neuron["label"] is not None for neuron in mine)
+        assert (row["neuron_count"], row["labelled_count"]) == (len(mine), labelled)
+        assert row["labelled_share"] == pytest.approx(labelled / len(mine))
+
+
+def test_unlabelled_neurons(con, neurons) -> None:
+    found = [(row["layer"], row["neuron"]) for row in rows(con, "unlabelled_neurons")]
+    bare = {key: n for key, n in neurons.items() if n["label"] is None}
+    assert found == sorted(
+        bare, key=lambda key: (-bare[key]["appearance_count"], -bare[key]["in_degree"] - bare[key]["out_degree"], *key)
+    )
+    assert found
+
+
+def test_unmatched_labels(con, neurons) -> None:
+    expected = [
+        (row["layer"], row["neuron"], row["text"])
+        for row in rows(con, "labels")
+        if (row["layer"], row["neuron"]) not in neurons
+    ]
+    assert [(row["layer"], row["neuron"], row["text"]) for row in rows(con, "unmatched_labels")] == expected != []
+
+
+def test_link_accounting(con) -> None:
+    counts: Counter[tuple[bool, str]] = Counter()
+    graphs: dict[tuple[bool, str], set[int]] = defaultdict(set)
+    for row in rows(con, "link_counts"):
+        if row["subject"] == "link":
+            counts[row["kept"], row["reason"]] += row["count"]
+            graphs[row["kept"], row["reason"]].add(row["graph_id"])
+    found = rows(con, "link_accounting")
+    assert {(row["kept"], row["reason"]): row["link_count"] for row in found} == counts
+    assert {(row["kept"], row["reason"]): row["graph_count"] for row in found} == {
+        key: len(value) for key, value in graphs.items()
+    }
+    assert sum(row["link_share"] for row in found) == pytest.approx(1, abs=1e-5)
+    assert sum(counts.values()) == sum(row["link_count"] for row in rows(con, "graphs"))
+
+
+def test_oddities_of_nodes_are_no_links(tmp_path: Path) -> None:
+    import makers
+    from conftest import stats_of
+
+    from atlas.database import Inputs, build_database
+
+    graph = makers.ct_graph(
+        [makers.ct_feature(0, 1), makers.ct_feature(0, 1), makers.ct_feature(1, 1)], [makers.link("0_1_0", "1_1_0", 1)]
+    )
+    stats_of(tmp_path, [graph])
+    with open_atlas(build_database(tmp_path / "a.duckdb", Inputs(tmp_path / "stats")).path) as con:
+        assert [(row["reason"], row["link_count"]) for row in rows(con, "link_accounting")] == [("edges", 1)]
+        assert ("node", "duplicate", 1) in [
+            (row["subject"], row["reason"], row["count"]) for row in rows(con, "link_counts")
+        ]
+
+
+def strength(row: Row) -> tuple:
+    return -row["mean_abs_weight"], row["layer"], row["neuron"]
+
+
+@pytest.mark.parametrize("macro", ["upstream", "downstream"])
+def test_neighbours_are_ordered_with_their_shares(con, neurons, edges, macro: str) -> None:
+    for key in list(neurons)[:12]:
+        mine, other = (tgt, src) if macro == "upstream" else (src, tgt)
+        expected = [edge for edge in edges if mine(edge) == key]
+        found = rows(con, f"{macro}({key[0]}, {key[1]})")
+        assert len(found) == len(expected)
+        assert [strength(row) for row in found] == sorted(strength(row) for row in found)
+        by_key = {other(edge): edge for edge in expected}
+        for row in found:
+            edge = by_key[row["layer"], row["neuron"]]
+            assert row["positive_share"] == pytest.approx(edge["positive_count"] / edge["count"])
+            assert row["frequency"] == pytest.approx(edge["graph_count"] / neurons[src(edge)]["appearance_count"])
+            assert row["label"] == neurons[row["layer"], row["neuron"]]["label"]
+
+
+def test_paths_between_are_as_strong_as_their_weaker_edge(con, edges) -> None:
+    by_pair = {(src(edge), tgt(edge)): edge for edge in edges}
+    (start, end) = next(pair for pair in sorted(by_pair) if pair[0] != pair[1])
+    found = rows(con, f'"between"({start[0]}, {start[1]}, {end[0]}, {end[1]})')
+    assert found[0]["hop_count"] == 1
+    assert len(found) > 2
+    for row in found[1:]:
+        via = (row["via_layer"], row["via_neuron"])
+        first, second = by_pair[start, via], by_pair[via, end]
+        assert row["strength"] == min(first["mean_abs_weight"], second["mean_abs_weight"])
+        assert row["graph_count"] == min(first["graph_count"], second["graph_count"])
+        assert (row["first_weight"], row["second_weight"]) == (first["mean_weight"], second["mean_weight"])
+    order = [(row["hop_count"], -row["strength"]) for row in found]
+    assert order == sorted(order)
+
+
+@pytest.mark.parametrize("macro", ["tokens_in", "logits_out"])
+def test_tokens_of_a_neuron(con, macro: str) -> None:
+    view = {"tokens_in": "token_inputs", "logits_out": "logit_outputs"}[macro]
+    expected = sorted(
+        (row for row in rows(con, view) if (row["layer"], row["neuron"]) == (1, 2)),
+        key=lambda row: (-row["mean_abs_weight"], row["token_id"]),
+    )
+    found = rows(con, f"{macro}(1, 2)")
+    assert (
+        [(row["token_id"], row["token"], row["mean_weight"]) for row in found]
+        == [(row["token_id"], row["token"], row["mean_weight"]) for row in expected]
+        != []
+    )
+
+
+def test_graphs_of_a_neuron(con) -> None:
+    mine = [row for row in rows(con, "neuron_graphs") if (row["layer"], row["neuron"]) == (1, 2)]
+    found = rows(con, "graphs_of(1, 2)")
+    assert [row["graph_id"] for row in found] == [
+        row["graph_id"] for row in sorted(mine, key=lambda row: (-row["activation_max"], row["graph_id"]))
+    ]
+
+
+def test_every_view_and_macro_is_tested_here() -> None:
+    text = Path(__file__).read_text()
+    for kind in ("views", "macros"):
+        for script in scripts(kind):
+            # circuit, circuit_edges and search have their twins in test_queries.py.
+            assert script.name in text, script.name
