@@ -153,7 +153,7 @@ def build(recipe: str, output: Path | None, settings: Sequence[str]) -> None:
     """Build an atlas from RECIPE (a .toml file, or the name of one that ships); only what is out of date runs."""
     from atlas.pipeline import run_recipe
     from atlas.recipe import find_recipe, load_recipe
-    from atlas.terminal import cost, progress, say, tell_labels, tell_summary
+    from atlas.terminal import cost, progress, say, tell_atlas, tell_labels, tell_summary
 
     started = time.monotonic()
     path = find_recipe(recipe)
@@ -167,11 +167,8 @@ def build(recipe: str, output: Path | None, settings: Sequence[str]) -> None:
         if stage.name == "labels" and stage.ran:
             tell_labels(stage.result)
     if result.build is not None:
-        counts = result.build.counts
-        say(
-            f"labels: {counts['labels_in_atlas']:,} of {counts['total_labels']:,} belong to a neuron of the graphs, {counts['labels_not_in_atlas']:,} to none (kept in `labels`)"
-        )
-        say(f"{cost(started)}, {result.build.size_bytes / 1e6:.1f} MB")
+        tell_atlas(result.build.counts)
+        say(f"  {cost(started)}, {result.build.size_bytes / 1e6:.1f} MB")
     say(f"atlas: {result.path}    next: atlas info {result.path}")
 
 
@@ -184,8 +181,9 @@ def _format_options(function: Any) -> Any:
     function = click.option("--rows", default=40, show_default=True, help="Rows of a table to print; 0 for all.")(
         function
     )
+    formats = click.Choice(["table", "csv", "json", "parquet"])
     return click.option(
-        "--format", "fmt", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True
+        "--format", "fmt", type=formats, help="Form of the result; by default that of the ending of -o."
     )(function)
 
 
@@ -198,12 +196,19 @@ def info(file: Path) -> None:
 
     with Atlas(file) as atlas:
         facts = dict(atlas.metadata().fetchall())
-        hidden = {"recipe", "tool", "atlas_schema"}
-        rows = [
-            (key.replace("_", " "), f"{int(value):,}" if value.isascii() and value.isdigit() else value)
-            for key, value in facts.items()
-            if key not in hidden
-        ]
+        first = (
+            "model",
+            "transcoder_set",
+            "unit_type",
+            "method",
+            "total_graphs",
+            "total_neurons",
+            "total_edges",
+            "num_layers",
+        )
+        hidden = {"recipe", "tool", "atlas_schema", "label_precedence"}
+        ordered = [key for key in first if key in facts] + [key for key in facts if key not in {*first, *hidden}]
+        rows = [(key.replace("_", " "), _grouped(facts[key])) for key in ordered]
         show(table(("fact", "value"), rows, title=f"{file}, {file.stat().st_size / 1e6:.1f} MB"))
         links = atlas.link_accounting()
         counted = [
@@ -214,8 +219,18 @@ def info(file: Path) -> None:
             ("together", "links in the files", f"{int(facts['links_in_files']):,}", facts["total_graphs"], "100.00%")
         )
         show(table(("links", "table or reason", "count", "graphs", "share"), counted, title="\nLinks"))
-        circuits = atlas.circuits(limit=5)
-        show(table(circuits.columns, circuits.fetchall(), title="\nLargest circuits"))
+        circuits = atlas.circuits(level=1, limit=5)
+        show(
+            table(
+                circuits.columns,
+                circuits.fetchall(),
+                title="\nLargest circuits (more: atlas query FILE circuits --min-size 3 --max-size 60)",
+            )
+        )
+
+
+def _grouped(value: str) -> str:
+    return f"{int(value):,}" if value.isascii() and value.isdigit() else value
 
 
 @main.command()
@@ -226,8 +241,9 @@ def check(file: Path) -> None:
 
     with open_atlas(file) as con:
         results = list(run_checks(con))
+    click.echo("Looked for rows that must not exist:")
     for result in results:
-        click.echo(f"ok    {result.name}" if result.passed else f"FAIL  {result.describe()}")
+        click.echo(f"ok    {result.name}: {result.doc}" if result.passed else f"FAIL  {result.describe()}")
     failed = [result.name for result in results if not result.passed]
     if failed:
         raise CheckError(
@@ -240,7 +256,8 @@ def check(file: Path) -> None:
 @_atlas_option
 @click.argument("name", required=False)
 def schema(file: Path, name: str | None) -> None:
-    """Tables, views and macros of an atlas; with NAME, the columns of one."""
+    """Tables, views and macros of an atlas; with NAME, the columns of one, or the SQL of a macro."""
+    from atlas.database import scripts
     from atlas.queries import Atlas
     from atlas.terminal import show, table
 
@@ -248,6 +265,10 @@ def schema(file: Path, name: str | None) -> None:
         if name is None:
             found = atlas.sql("SELECT name, kind, description FROM help")
             show(table(found.columns, found.fetchall()))
+            return
+        macros = {script.name: script for script in scripts("macros")}
+        if name in macros:
+            click.echo(f"{macros[name].doc}\n\n{macros[name].sql.partition('AS TABLE')[2].strip()}")
             return
         columns = atlas.sql(
             "SELECT column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal AND table_name = $name ORDER BY column_index",
@@ -280,14 +301,15 @@ def neuron(file: Path, neuron: str, limit: int, min_graphs: int) -> None:
 @_atlas_option
 @click.argument("text")
 @_format_options
-def search(file: Path, text: str, fmt: str, rows: int, output: Path | None) -> None:
+def search(file: Path, text: str, fmt: str | None, rows: int, output: Path | None) -> None:
     """Find neurons by label TEXT, best match first."""
     from atlas.queries import Atlas
-    from atlas.terminal import print_relation, say
+    from atlas.terminal import print_relation
 
+    if not text.strip():
+        raise UsageError("search: say what to look for; all labels are in the table labels")
     with Atlas(file) as atlas:
-        if not print_relation(atlas.search(text), fmt, output, rows or None):
-            say(f"no label of {file} contains {text!r}")
+        print_relation(atlas.search(text), fmt, output, rows or None, empty=f"no label of {file} contains {text!r}")
 
 
 @main.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -297,9 +319,9 @@ def search(file: Path, text: str, fmt: str, rows: int, output: Path | None) -> N
 @click.option("--show-sql", is_flag=True, help="Print the SQL of the query instead of running it.")
 @click.pass_context
 def query(
-    ctx: click.Context, file: Path, name: str | None, fmt: str, rows: int, output: Path | None, show_sql: bool
+    ctx: click.Context, file: Path, name: str | None, fmt: str | None, rows: int, output: Path | None, show_sql: bool
 ) -> None:
-    """Run a query by NAME with its parameters as options (--layer 24); without NAME, list them all."""
+    """Run a query by NAME with its parameters (L24/N5326, or --layer 24); without NAME, list them all."""
     from atlas.queries import Atlas, catalogue, find_query
     from atlas.terminal import print_relation, show, table
 
@@ -310,9 +332,21 @@ def query(
     if show_sql:
         click.echo(find_query(name).sql, nl=False)
         return
-    parameters = _parameters(name, ctx.args)
+    parameters = _parameters(name, _with_neuron(name, ctx.args))
     with Atlas(file) as atlas:
         print_relation(atlas.query(name, **parameters), fmt, output, rows or None)
+
+
+def _with_neuron(name: str, arguments: list[str]) -> list[str]:
+    """`upstream L24/N5326` stands for `upstream --layer 24 --neuron 5326`."""
+    from atlas.ids import NeuronId
+    from atlas.queries import find_query
+
+    known = {parameter.name for parameter in find_query(name).parameters}
+    if not arguments or arguments[0].startswith("-") or not {"layer", "neuron"} <= known:
+        return arguments
+    neuron = NeuronId.parse(arguments[0])
+    return ["--layer", str(neuron.layer), "--neuron", str(neuron.neuron), *arguments[1:]]
 
 
 def _option(parameter: Any) -> str:
@@ -357,7 +391,7 @@ def _typed(value: str, kind: str, option: str) -> Any:
 @_atlas_option
 @click.argument("text")
 @_format_options
-def sql(file: Path, text: str, fmt: str, rows: int, output: Path | None) -> None:
+def sql(file: Path, text: str, fmt: str | None, rows: int, output: Path | None) -> None:
     """Run SQL TEXT on an atlas, read-only, with no access to other files."""
     from atlas.queries import Atlas
     from atlas.terminal import print_relation

@@ -11,7 +11,7 @@ from rich.text import Text
 from atlas.errors import InputError
 from atlas.ids import NeuronId
 from atlas.queries import Atlas
-from atlas.terminal import bar, shown, table
+from atlas.terminal import bar, shown, table, terminal_width
 
 _Row = dict[str, Any]
 
@@ -31,8 +31,8 @@ def neuron_page(atlas: Atlas, neuron: NeuronId, *, limit: int = 10, min_graphs: 
         )
     parts: list[Any] = [_head(found[0], _rows(atlas.labels(neuron)))]
     for title, ask in (
-        ("Upstream (what drives it)", atlas.upstream),
-        ("Downstream (what it drives)", atlas.downstream),
+        ("Upstream (share: of the source's graphs)", atlas.upstream),
+        ("Downstream (share: of its own graphs)", atlas.downstream),
     ):
         total = _count(ask(neuron, min_graphs=min_graphs))
         parts.append(_neighbours(_titled(title, total, limit), _rows(ask(neuron, min_graphs=min_graphs, limit=limit))))
@@ -73,6 +73,15 @@ def _head(neuron: _Row, labels: Sequence[_Row]) -> Group:
     return Group(*lines)
 
 
+def _bar_width() -> int:
+    return 10 if terminal_width() >= 100 else 4
+
+
+def _scale(width: int) -> str:
+    """Header of a column of bars."""
+    return f"{'−':{width}}0{'+':>{width}}"
+
+
 def _count(relation: Any) -> int:
     """Number of rows, without fetching them: a hub has very many neighbours."""
     return int(relation.aggregate("count(*)").fetchall()[0][0])
@@ -83,11 +92,11 @@ def _titled(title: str, total: int, limit: int) -> str:
 
 
 def _neighbours(title: str, rows: list[_Row]) -> Any:
-    largest = max((abs(row["mean_weight"]) for row in rows), default=0.0)
+    largest, width = max((abs(row["mean_weight"]) for row in rows), default=0.0), _bar_width()
     cells = [
         (
             str(NeuronId(row["layer"], row["neuron"])),
-            bar(row["mean_weight"], largest),
+            bar(row["mean_weight"], largest, width),
             row["mean_weight"],
             row["graph_count"],
             f"{row['frequency']:.0%}",
@@ -96,22 +105,22 @@ def _neighbours(title: str, rows: list[_Row]) -> Any:
         )
         for row in rows
     ]
-    columns = ("neuron", "−        0        +", "mean weight", "graphs", "of source's", "cluster", "label")
+    columns = ("neuron", _scale(width), "mean weight", "graphs", "share", "cluster", "label")
     return table(columns, cells, title=title)
 
 
 def _tokens(title: str, rows: list[_Row]) -> Any:
-    largest = max((abs(row["mean_weight"]) for row in rows), default=0.0)
+    largest, width = max((abs(row["mean_weight"]) for row in rows), default=0.0), _bar_width()
     cells = [
         (
             repr(row["token"])[1:-1] if row["token"] is not None else f"#{row['token_id']}",
-            bar(row["mean_weight"], largest),
+            bar(row["mean_weight"], largest, width),
             row["mean_weight"],
             row["graph_count"],
         )
         for row in rows
     ]
-    return table(("token", "−        0        +", "mean weight", "graphs"), cells, title=title)
+    return table(("token", _scale(width), "mean weight", "graphs"), cells, title=title)
 
 
 def _graphs(title: str, rows: list[_Row]) -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atlas import __version__
-from atlas.database import BuildResult, Inputs, build_database, open_atlas
+from atlas.database import BuildResult, Inputs, build_database, open_atlas, refuse_foreign
 from atlas.errors import AtlasFileError, InputError, StageError, needs_extra
 from atlas.recipe import Recipe
 from atlas.schema import VERSION, datasets_of, require
@@ -160,6 +160,8 @@ def run_recipe(recipe: Recipe, *, recipe_path: Path | None = None, progress: Pro
 
     Raises `AtlasError` of the stage that fails; finished stages stay, so the same call goes on there.
     """
+    # Before hours of work, not after them.
+    refuse_foreign(recipe.output_path)
     with only_writer(recipe.work_path):
         with translated_os_errors(recipe.work_path):
             recipe.work_path.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from os import PathLike
 from pathlib import Path
@@ -26,9 +27,12 @@ def catalogue() -> Mapping[str, Script]:
 
 def find_query(name: str) -> Script:
     """One query; raises `UsageError` naming those there are."""
-    if name not in catalogue():
-        raise UsageError(f"no query is called {name!r}; there are {', '.join(catalogue())}")
-    return catalogue()[name]
+    found = catalogue().get(name.replace("-", "_"))
+    if found is None:
+        near = get_close_matches(name, catalogue(), 1)
+        hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(catalogue())}"
+        raise UsageError(f"no query is called {name!r}{hint}")
+    return found
 
 
 def as_neuron(given: Neuron) -> NeuronId:
@@ -74,6 +78,8 @@ class Atlas:
         Columns: those of the SQL.
         """
         try:
+            if len(duckdb.extract_statements(text)) > 1:
+                raise QueryError("one statement at a time: the results of the others would not be seen")
             relation = self._con.sql(text, params=dict(parameters) if parameters else None)
         except duckdb.Error as error:
             raise QueryError(" ".join(str(error).split("\n\n")[0].split())) from error
@@ -152,12 +158,21 @@ class Atlas:
             limit=limit,
         )
 
-    def circuits(self, *, min_size: int | None = None, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Circuits (top clusters) by size.
+    def circuits(
+        self,
+        *,
+        level: int | None = None,
+        parent: str | int | None = None,
+        min_size: int | None = None,
+        max_size: int | None = None,
+        limit: int | None = None,
+    ) -> duckdb.DuckDBPyRelation:
+        """Circuits of the primary clustering at every level, largest first.
 
-        Columns: top_cluster, size, layer_min, layer_max, median_layer, flow, labelled_count, sample_labels.
+        Columns: cluster_path, level, size, layer_min, layer_max, median_layer, flow, labelled_count, sample_labels.
         """
-        return self.query("circuits", min_size=min_size, limit=limit)
+        inside = None if parent is None else str(parent)
+        return self.query("circuits", level=level, parent=inside, min_size=min_size, max_size=max_size, limit=limit)
 
     def circuit(self, cluster_path: str | int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Members of a cluster of the primary clustering (12, 12.3, ...), by flow.

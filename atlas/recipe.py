@@ -149,6 +149,8 @@ def load_recipe(
     table.setdefault("name", path.stem)
     if output is not None:
         table["output"] = str(output)
+    # Keys first: a misspelt --set must not be reported as a variable that is not set.
+    _section(Recipe, table, "", str(path))
     recipe = _section(Recipe, _with_variables(table, environment or os.environ, str(path)), "", str(path))
     _check_numbers(recipe, str(path))
     if not recipe.output_path.name or recipe.output_path.is_dir():

@@ -7,11 +7,12 @@ import csv
 import io
 import json
 import math
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import click
 import duckdb
@@ -21,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from atlas.errors import QueryError
+from atlas.errors import QueryError, UsageError
 from atlas.storage import translated_os_errors
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 
 # A table is for reading; beyond this many rows a file is the better place.
 SHOWN_ROWS = 40
-# Tables in a pipe or a file do not break at the 80 columns that no terminal is guessed to have.
-PIPE_WIDTH = 160
+# Text up to this length is never wrapped.
+SHORT = 12
+# Lines in a pipe or a file are as long as they are.
+PIPE_WIDTH = 100_000
 
 
 def show(*items: Any) -> None:
@@ -73,15 +76,48 @@ def shown(value: Any) -> str:
     return _safe(str(value))
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None) -> Table:
-    """A plain table: numbers to the right, text to the left, nothing interpreted as markup."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None) -> Table | Text:
+    """A plain table: numbers to the right, text to the left, nothing interpreted as markup.
+
+    Where the terminal is too narrow for all columns, one line per value instead: no column ever vanishes.
+    """
+    cells = [[shown(value) for value in row] for row in rows]
+    least = [_least_width(columns[place], [row[place] for row in rows]) for place in range(len(columns))]
+    if sum(least) + 2 * (len(least) - 1) > terminal_width() and rows:
+        return _vertical(columns, cells, title)
     result = Table(box=None, pad_edge=False, title=title, title_justify="left", header_style="bold", title_style="bold")
     for place, column in enumerate(columns):
-        numeric = any(isinstance(row[place], int | float) and not isinstance(row[place], bool) for row in rows)
-        result.add_column(Text(column), justify="right" if numeric else "left", overflow="ellipsis", no_wrap=numeric)
-    for row in rows:
-        result.add_row(*(Text(shown(value)) for value in row))
+        values = [row[place] for row in rows]
+        justify: Literal["right", "left"] = "right" if any(map(_is_number, values)) else "left"
+        fixed = least[place] >= max((len(row[place]) for row in cells), default=0)
+        result.add_column(Text(column), justify=justify, min_width=least[place], no_wrap=fixed, overflow="fold")
+    for row in cells:
+        result.add_row(*map(Text, row))
     return result
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _least_width(column: str, values: Sequence[Any]) -> int:
+    """Numbers, ids and other short words are never cut; longer text may wrap."""
+    widest = max((len(shown(value)) for value in values), default=0)
+    return max(len(column), widest if any(map(_is_number, values)) else min(widest, SHORT))
+
+
+def _vertical(columns: Sequence[str], cells: list[list[str]], title: str | None) -> Text:
+    width = max(map(len, columns))
+    lines = [title] if title else []
+    for number, row in enumerate(cells, 1):
+        lines.append(f"── row {number} ──")
+        lines += [f"{column:{width}}  {value}" for column, value in zip(columns, row, strict=True)]
+    return Text("\n".join(lines))
+
+
+def terminal_width() -> int:
+    """Columns of the terminal; as good as unlimited in a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
 
 
 def bar(value: float | None, largest: float, width: int = 10) -> str:
@@ -100,12 +136,35 @@ def bar(value: float | None, largest: float, width: int = 10) -> str:
 
 
 def print_relation(
-    relation: duckdb.DuckDBPyRelation, fmt: str, path: Path | None, rows: int | None = SHOWN_ROWS
+    relation: duckdb.DuckDBPyRelation,
+    given: str | None,
+    path: Path | None,
+    rows: int | None = SHOWN_ROWS,
+    *,
+    empty: str = "no rows",
 ) -> int:
     """Print a relation, or write it to a file, piece by piece; the number of rows shown or written.
 
-    Raises `QueryError` where DuckDB fails while running it.
+    The form is what was `given`, or follows from the ending of `path`. Raises `QueryError` where
+    DuckDB fails while running it, `UsageError` for an ending that names no form.
     """
+    fmt = given or _form_of(path)
+    count = _print(relation, fmt, path, rows)
+    if not count:
+        say(empty)
+    return count
+
+
+def _form_of(path: Path | None) -> str:
+    if path is None:
+        return "table"
+    forms = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".txt": "table"}
+    if path.suffix not in forms:
+        raise UsageError(f"-o {path}: the ending names no form; use {', '.join(forms)}, or say --format")
+    return forms[path.suffix]
+
+
+def _print(relation: duckdb.DuckDBPyRelation, fmt: str, path: Path | None, rows: int | None) -> int:
     try:
         if fmt == "table" and path is None:
             return _print_table(relation, rows)
@@ -220,16 +279,15 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as display:
-        task = display.add_task("", total=None, rate="")
-        current = ""
+        current, task = "starting", display.add_task("starting", total=None, rate="")
 
         def update(what: str, done: int, total: int) -> None:
-            nonlocal current
+            nonlocal current, task
             if what != current:
-                current = what
-                display.reset(task, description=what, total=total or None, rate="")
-            speed = display.tasks[0].speed
-            display.update(task, completed=done, total=total or None, rate=f"{speed:.0f}/s" if speed else "")
+                display.remove_task(task)
+                current, task = what, display.add_task(what, total=total or None, rate="")
+            speed = next((item.speed for item in display.tasks if item.id == task), None)
+            display.update(task, completed=done, rate=f"{speed:.0f}/s" if speed else "")
 
         yield update
 
@@ -243,14 +301,16 @@ def cost(started: float) -> str:
 
 def tell_summary(summary: Summary) -> None:
     """What an aggregation read, kept and dropped."""
-    say(f"{summary.graphs:,} graphs, {summary.neurons:,} neurons, {summary.edges:,} edges")
-    say(
-        f"  links {summary.links:,} = kept {summary.kept.total():,} ({_counted(summary.kept)}) + dropped {summary.dropped.total():,} ({_counted(summary.dropped)})"
-    )
-    if summary.node_oddities:
-        say(f"  nodes to look at: {_counted(summary.node_oddities)}")
-    if summary.rejects:
-        say(f"  files not read: {_counted(summary.rejects)}; see rejects.parquet for each")
+    say(f"  {summary.graphs:,} graphs, {summary.neurons:,} neurons, {summary.edges:,} edges")
+    say(f"  {summary.links:,} links = {summary.kept.total():,} kept + {summary.dropped.total():,} dropped")
+    say(f"    kept: {_counted(summary.kept)}")
+    for what, counts in (
+        ("  dropped", summary.dropped),
+        ("nodes to look at", summary.node_oddities),
+        ("files not read (see rejects.parquet)", summary.rejects),
+    ):
+        if counts:
+            say(f"  {what}: {_counted(counts)}")
 
 
 def _counted(counts: Counter[str]) -> str:
@@ -260,9 +320,21 @@ def _counted(counts: Counter[str]) -> str:
 def tell_labels(results: Sequence[LabelFileResult]) -> None:
     """What became of the rows of label files."""
     for result in results:
-        malformed = (
-            f", malformed {result.malformed.total():,} ({_counted(result.malformed)})" if result.malformed else ""
-        )
-        say(
-            f"{result.path}: {result.row_count:,} rows, {result.kept_count:,} labels, junk {result.junk_count:,}{malformed}"
-        )
+        parts = [f"{result.row_count:,} rows", f"{result.kept_count:,} labels", f"junk {result.junk_count:,}"]
+        if result.malformed:
+            parts.append(f"malformed {result.malformed.total():,} ({_counted(result.malformed)})")
+        name = "texts in the graphs" if result.from_graphs else result.path
+        say(f"  {name}: {', '.join(parts)}")
+
+
+def tell_atlas(counts: dict[str, int]) -> None:
+    """How labels and clusters fit the graphs, with a hint where they hardly do."""
+    labels, here = counts["total_labels"], counts["labels_in_atlas"]
+    if labels:
+        say(f"  {here:,} of {labels:,} labels belong to a neuron of the graphs; the others are kept in `labels`")
+    if here * 10 < labels:
+        say("  few labels fit: are they of the same model and transcoder set as the graphs?")
+    neurons, clustered = counts["total_neurons"], counts["clustered_neurons"]
+    say(f"  {clustered:,} of {neurons:,} neurons are in a circuit")
+    if clustered * 20 < neurons:
+        say("  few neurons are: for few graphs, lower the threshold with --set cluster.min_count=2")

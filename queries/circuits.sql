@@ -1,9 +1,13 @@
--- Circuits (top clusters) by size, with sample labels.
+-- Circuits of the primary clustering, largest first, with sample labels; by level, size and the circuit they are in.
 --
+-- $level INTEGER: only this level; 1 is the top
+-- $parent VARCHAR: only circuits directly inside this one
 -- $min_size INTEGER: only circuits of at least this many neurons
+-- $max_size INTEGER: only circuits of at most this many neurons
 -- $limit BIGINT: at most this many rows
 SELECT
-    top_cluster,
+    cluster_path,
+    level,
     size,
     layer_min,
     layer_max,
@@ -12,6 +16,9 @@ SELECT
     labelled_count,
     sample_labels
 FROM circuits
-WHERE size >= coalesce($min_size, 1)
-ORDER BY size DESC, top_cluster
+WHERE ($level IS NULL OR level = $level)
+    AND ($parent IS NULL OR parent_path = $parent)
+    AND ($min_size IS NULL OR size >= $min_size)
+    AND ($max_size IS NULL OR size <= $max_size)
+ORDER BY size DESC, level, cluster_path
 LIMIT $limit

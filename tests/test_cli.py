@@ -42,10 +42,10 @@ def test_the_whole_path_by_hand(run, graphs: Path, tmp_path: Path) -> None:
     told = run("aggregate", graphs, "-o", tmp_path / "stats")
     assert told.stdout == ""
     assert "6 graphs" in told.stderr
-    found = re.search(r"links ([\d,]+) = kept ([\d,]+) .* \+ dropped ([\d,]+)", told.stderr)
+    found = re.search(r"([\d,]+) links = ([\d,]+) kept \+ ([\d,]+) dropped", told.stderr)
     links, kept, dropped = (int(part.replace(",", "")) for part in found.groups())
     assert links == kept + dropped == 600
-    assert "files not read: bad_json 1" in told.stderr
+    assert "files not read (see rejects.parquet): bad_json 1" in told.stderr
     told = run("cluster", tmp_path / "stats", "-o", tmp_path / "clusters", "--min-count", 2, "--trials", 2)
     assert re.search(r"infomap: \d+ neurons and \d+ edges in \d+ top clusters", told.stderr)
     assert "codelength" in told.stderr
@@ -126,11 +126,18 @@ def test_queries_are_listed_and_shown(run, small_atlas: Path) -> None:
 
 ERRORS = [
     (("info", "none.duckdb"), "does not exist"),
+    (("info", "FOLDER"), "is a folder; give the atlas file"),
+    (("neuron", "L1/N2", "ATLAS"), "the atlas file comes first"),
     (("neuron", "ATLAS", "xyz"), "'xyz' is no neuron id"),
     (("neuron", "ATLAS", "L99/N5"), "is a node of no graph .* it has 'nowhere' as a label"),
     (("neuron", "ATLAS", "L99/N6"), "is a node of no graph"),
     (("schema", "ATLAS", "nothing"), "has no table or view nothing"),
-    (("query", "ATLAS", "nothing"), "no query is called 'nothing'"),
+    (("query", "ATLAS", "nothing"), "no query is called 'nothing'; there are"),
+    (("query", "ATLAS", "upstraem"), "did you mean upstream?"),
+    (("query", "ATLAS", "upstream", "xyz"), "'xyz' is no neuron id"),
+    (("search", "ATLAS", " "), "say what to look for"),
+    (("sql", "ATLAS", "SELECT 1; SELECT 2"), "one statement at a time"),
+    (("sql", "ATLAS", "SELECT 1", "-o", "x.xyz"), "the ending names no form; use .csv"),
     (("query", "ATLAS", "upstream", "--layr", "1"), "query upstream has no option --layr; it has --layer INTEGER"),
     (("query", "ATLAS", "upstream", "--layer"), "option --layer needs a value"),
     (("query", "ATLAS", "upstream", "--layer", "x"), "option --layer: 'x' is no INTEGER"),
@@ -140,7 +147,7 @@ ERRORS = [
     (("sql", "ATLAS", "DROP TABLE edges"), "read-only"),
     (("sql", "ATLAS", "SELECT error('late') FROM neurons"), "late"),
     (("sql", "ATLAS", "SELECT 1", "--format", "parquet"), "needs -o FILE"),
-    (("sql", "ATLAS", "SELECT 1", "-o", "/proc/none/x"), "cannot be written"),
+    (("sql", "ATLAS", "SELECT 1", "-o", "/proc/none/x.csv"), "cannot be written"),
     (("aggregate", "none", "-o", "OUT"), "none does not exist"),
     (("aggregate", "BAD", "-o", "OUT"), "none of the files is a readable graph"),
     (("aggregate", "BAD", "-o", "OUT", "--strict"), "is no readable graph"),
@@ -161,7 +168,13 @@ def test_an_error_is_one_line_and_exit_code_1(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
-    names = {"ATLAS": small_atlas, "OUT": tmp_path / "out", "BAD": tmp_path / "bad.json", "CSV": tmp_path / "x.csv"}
+    names = {
+        "ATLAS": small_atlas,
+        "OUT": tmp_path / "out",
+        "BAD": tmp_path / "bad.json",
+        "CSV": tmp_path / "x.csv",
+        "FOLDER": tmp_path,
+    }
     told = run(*(names.get(argument, argument) for argument in arguments), code=1)
     assert told.stdout == ""
     assert told.stderr.startswith("atlas: ")
@@ -256,3 +269,68 @@ def test_json_is_json(run, small_atlas: Path) -> None:
         run("sql", small_atlas, sql, "--format", "json").stdout, parse_constant=lambda name: pytest.fail(name)
     )
     assert (record["a"], record["a_1"], record["b"], record["c"]) == (None, 1, [None], {"x": None})
+
+
+def test_the_form_follows_from_the_ending(run, small_atlas: Path, tmp_path: Path) -> None:
+    for name in ("a.csv", "a.json", "a.parquet", "a.txt"):
+        run("sql", small_atlas, "SELECT 1 AS x, 'y' AS z", "-o", tmp_path / name)
+    assert (tmp_path / "a.csv").read_text() == "x,z\n1,y\n"
+    assert json.loads((tmp_path / "a.json").read_text()) == [{"x": 1, "z": "y"}]
+    assert pl.read_parquet(tmp_path / "a.parquet").rows() == [(1, "y")]
+    assert (tmp_path / "a.txt").read_text().split() == ["x", "z", "1", "y"]
+    run("sql", small_atlas, "SELECT 1 AS x", "-o", tmp_path / "b.txt", "--format", "csv")
+    assert (tmp_path / "b.txt").read_text() == "x\n1\n"
+
+
+def test_a_neuron_is_spelled_in_queries_as_elsewhere(run, small_atlas: Path) -> None:
+    first = run("query", small_atlas, "tokens-in", "L1/N2", "--limit", 3, "--format", "csv").stdout
+    assert (
+        first
+        == run("query", small_atlas, "tokens_in", "--layer", 1, "--neuron", 2, "--limit", 3, "--format", "csv").stdout
+    )
+    assert "no rows" in run("query", small_atlas, "upstream", "L90/N2").stderr
+
+
+def test_macros_show_their_sql(run, small_atlas: Path) -> None:
+    assert "FROM edges_by_target" in run("schema", small_atlas, "upstream").stdout
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_no_column_vanishes_on_a_terminal_of_any_width(small_atlas: Path, width: int) -> None:
+    """Once, an 80-column terminal cut ids to an ellipsis. A real terminal, of a given width."""
+    import os
+    import pty
+    import subprocess
+    import sys
+    import termios
+
+    def on_terminal(*arguments: object) -> str:
+        leader, follower = pty.openpty()
+        termios.tcsetwinsize(follower, (50, width))
+        command = [sys.executable, "-c", "from atlas.cli import main; main()", *map(str, arguments)]
+        environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")} | {
+            "TERM": "xterm"
+        }
+        with subprocess.Popen(command, stdout=follower, stderr=follower, env=environment) as run:
+            os.close(follower)
+            chunks = []
+            while True:
+                try:
+                    chunk = os.read(leader, 65536)
+                except OSError:
+                    break
+                if not chunk:
+                    break
+                chunks.append(chunk)
+            run.wait()
+        os.close(leader)
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", b"".join(chunks).decode())
+
+    wide = on_terminal("sql", small_atlas, "FROM neurons WHERE layer = 1 AND neuron = 2")
+    assert "infomap_flow" in wide
+    assert "L1/N2" in wide
+    assert "…" not in wide
+    page = on_terminal("neuron", small_atlas, "L1/N2", "--limit", 3)
+    assert "…" not in page
+    assert len(re.findall(r"L\d/N\d", page)) >= 7
+    assert "█" in page

@@ -109,7 +109,7 @@ def test_a_change_runs_exactly_what_depends_on_it(project: Path, change: str, ex
             path.unlink()
     elif change == "stats replaced by hand":
         path = stages / "stats" / "edges" / "part-00000.parquet"
-        pl.read_parquet(path).filter(pl.col("count") > 1).write_parquet(path)
+        pl.read_parquet(path).with_columns(pl.col("weight_abs_sum") * 2).write_parquet(path)
     assert ran(build(project, *settings)) == expected
     assert ran(build(project, *settings)) == []
 
@@ -247,3 +247,11 @@ def test_outputs_among_the_graphs_are_no_graphs(project: Path) -> None:
     out = f"output={project}/graphs/out.duckdb"
     build(project, out)
     assert ran(build(project, out)) == []
+
+
+def test_an_output_that_is_no_atlas_is_refused_before_the_work(project: Path) -> None:
+    (project / "out").mkdir()
+    (project / "out" / "small.duckdb").write_text("mine")
+    with pytest.raises(OutputError, match="exists and is no atlas"):
+        build(project)
+    assert [path.name for path in (project / "out").iterdir()] == ["small.duckdb"]

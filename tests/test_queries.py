@@ -72,13 +72,23 @@ def test_between_is_the_direct_edge_and_all_two_step_paths(small: Atlas, edges: 
 def test_circuits_members_and_edges(small: Atlas) -> None:
     circuits = small.circuits().pl()
     assert circuits["size"].to_list() == sorted(circuits["size"].to_list(), reverse=True)
-    for top, size in circuits.select("top_cluster", "size").rows():
-        members = {tuple(row) for row in small.circuit(top).pl().select("layer", "neuron").rows()}
+    expected = small.sql("SELECT src_layer, src_neuron, tgt_layer, tgt_neuron FROM edges").fetchall()
+    for path, size in circuits.select("cluster_path", "size").rows():
+        members = {tuple(row) for row in small.circuit(path).pl().select("layer", "neuron").rows()}
         assert len(members) == size
-        inside = small.circuit_edges(str(top)).pl()
-        expected = small.sql("SELECT src_layer, src_neuron, tgt_layer, tgt_neuron FROM edges").fetchall()
+        inside = small.circuit_edges(path).pl()
         assert len(inside) == sum((a, b) in members and (c, d) in members for a, b, c, d in expected)
     assert small.circuit("12345").fetchall() == []
+
+
+def test_circuits_by_level_parent_and_size(small: Atlas) -> None:
+    everything = small.circuits().pl()
+    assert small.circuits(level=1).pl().rows() == everything.filter(pl.col("level") == 1).rows()
+    assert (
+        small.circuits(min_size=2, max_size=5).pl().rows() == everything.filter(pl.col("size").is_between(2, 5)).rows()
+    )
+    inside = small.circuits(parent=1).pl()
+    assert inside.rows() == everything.filter(pl.col("cluster_path").str.starts_with("1."), pl.col("level") == 2).rows()
 
 
 def test_a_cluster_path_is_no_prefix_of_its_neighbour(small_atlas: Path, tmp_path: Path) -> None:

@@ -159,3 +159,8 @@ def test_a_recipe_nested_too_deeply_or_with_a_byte_order_mark(tmp_path: Path) ->
 def test_an_output_is_a_path_whatever_it_looks_like(tmp_path: Path, output: str) -> None:
     (tmp_path / "r.toml").write_text(SMALL)
     assert load_recipe(tmp_path / "r.toml", output=Path(output)).output_path == Path(output)
+
+
+def test_a_misspelt_key_is_reported_before_a_variable_that_is_not_set(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="unknown key graphs.path;"):
+        load(tmp_path, '[graphs]\npaths = ["${NONE}"]', "graphs.path=x")

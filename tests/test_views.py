@@ -44,17 +44,20 @@ def tgt(row: Row) -> tuple[int, int]:
 
 def test_circuits(con, neurons) -> None:
     found = rows(con, "circuits")
-    clusters = {row["top_cluster"]: row for row in rows(con, "clusters") if row["level"] == 1}
-    assert {row["top_cluster"] for row in found} == clusters.keys()
-    assert [(-row["size"], row["top_cluster"]) for row in found] == sorted(
-        (-row["size"], row["top_cluster"]) for row in found
-    )
+    clusters = {row["cluster_path"]: row for row in rows(con, "clusters")}
+    assert len(found) == len(clusters) > 1
+    order = [(-row["size"], row["level"], row["cluster_path"]) for row in found]
+    assert order == sorted(order)
     for row in found:
-        members = [neuron for neuron in neurons.values() if neuron["top_cluster"] == row["top_cluster"]]
+        parts = row["cluster_path"].split(".")
+        members = [
+            n for n in neurons.values() if n["cluster_path"] and n["cluster_path"].split(".")[: len(parts)] == parts
+        ]
         labelled = sorted(
             (m for m in members if m["label"] is not None), key=lambda m: (-m["infomap_flow"], m["layer"], m["neuron"])
         )
-        assert row["size"] == len(members) == clusters[row["top_cluster"]]["size"]
+        assert row["size"] == len(members) == clusters[row["cluster_path"]]["size"]
+        assert (row["level"], row["parent_path"]) == (len(parts), ".".join(parts[:-1]) or None)
         assert row["labelled_count"] == len(labelled)
         assert (row["sample_labels"] or []) == [m["label"] for m in labelled[:3]]
         assert (row["layer_min"], row["layer_max"]) == (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from atlas.database.build import BuildResult, build_database
+from atlas.database.build import BuildResult, build_database, refuse_foreign
 from atlas.database.check import CheckResult, run_checks
 from atlas.database.connect import open_atlas
 from atlas.database.inputs import Inputs
@@ -16,6 +16,7 @@ __all__ = [
     "Script",
     "build_database",
     "open_atlas",
+    "refuse_foreign",
     "run_checks",
     "scripts",
 ]

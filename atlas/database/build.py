@@ -45,7 +45,7 @@ def build_database(out: Path, inputs: Inputs, *, report: Report | None = None) -
     started = time.monotonic()
     out = out.resolve()
     with only_writer(out):
-        _refuse_foreign(out)
+        refuse_foreign(out)
         fresh = out.parent / f".{out.name}.new"
         _remove(fresh)
         try:
@@ -61,7 +61,7 @@ def build_database(out: Path, inputs: Inputs, *, report: Report | None = None) -
     return BuildResult(out, counts, time.monotonic() - started, size)
 
 
-def _refuse_foreign(out: Path) -> None:
+def refuse_foreign(out: Path) -> None:
     """Raise `OutputError` where `out` is a file that is no atlas; a mistyped -o never removes somebody's work."""
     if not out.exists():
         return

@@ -19,7 +19,11 @@ def open_atlas(path: str | PathLike[str]) -> duckdb.DuckDBPyConnection:
     """A read-only connection without external access; raises `AtlasFileError` where `path` is no atlas."""
     file = Path(path)
     if not os.path.isfile(file):  # noqa: PTH113 (Path.is_file raises for a name that is too long)
-        raise AtlasFileError(f"{file} does not exist; build it with: atlas build RECIPE -o {file}")
+        if os.path.isdir(file):  # noqa: PTH112
+            raise AtlasFileError(f"{file} is a folder; give the atlas file, which ends in .duckdb")
+        raise AtlasFileError(
+            f"{file} does not exist; build it with: atlas build RECIPE -o {file} (the atlas file comes first, then what is asked)"
+        )
     try:
         con = duckdb.connect(str(file), read_only=True, config={"enable_external_access": False})
     except duckdb.Error as error:

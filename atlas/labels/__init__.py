@@ -46,6 +46,7 @@ class LabelFileResult:
     """What became of the rows of one label file; kept = labels with a rank, all others are counted."""
 
     path: str
+    from_graphs: bool = False
     row_count: int = 0
     kept_count: int = 0
     junk_count: int = 0
@@ -74,7 +75,7 @@ def import_labels(files: Sequence[LabelFile], out: Path, precedence: Precedence 
 
 
 def _read_file(file: LabelFile, columns: dict[str, list[Any]], order: Precedence) -> LabelFileResult:
-    result = LabelFileResult(well_formed(file.path.name))
+    result = LabelFileResult(well_formed(file.path.name), file.path.is_dir())
     keys: list[str] = []
     for row in read_rows(file.path):
         result.row_count += 1
