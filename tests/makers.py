@@ -189,7 +189,7 @@ def random_graph(seed: int, *, neurons: int = 12, links: int = 60) -> dict[str, 
     nodes = [
         ct_feature(
             *key,
-            activation=rng.uniform(-1, 3),
+            activation=rng.uniform(-1, 3) if rng.random() < 0.8 else None,
             influence=rng.choice([None, rng.random()]),
             clerp=rng.choice(["", f"label {key[1]}"]) if key[1] != 5 else "",
         )

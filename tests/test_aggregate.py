@@ -192,6 +192,14 @@ def test_two_feature_spaces_are_refused_by_name(data: Path, tmp_path: Path) -> N
     assert not (tmp_path / "stats").exists()
 
 
+@pytest.mark.parametrize("other", [{"scan": "gemma-2-9b"}, {"info": {"transcoder_set": "plt"}}, {"info": None}])
+def test_a_graph_of_another_space_is_refused(tmp_path: Path, other: dict) -> None:
+    makers.write(tmp_path / "g" / "a.json", makers.ct_graph([makers.ct_feature(0, 1)], []))
+    makers.write(tmp_path / "g" / "b.json", makers.ct_graph([makers.ct_feature(0, 2)], [], **other))
+    with pytest.raises(SpaceMismatch, match=r"gemma-2-2b / clt-hp / feature \(in g/a.json\) and .* \(in g/b.json\)"):
+        aggregate_graphs([tmp_path / "g"], tmp_path / "stats")
+
+
 def test_model_replaces_and_transcoder_set_fills_what_the_files_say(aggregate_made) -> None:
     stats = aggregate_made(
         [makers.ct_graph([makers.ct_feature(0, 1)], [], info=None)], model="mine", transcoder_set="set"
@@ -262,6 +270,13 @@ def test_a_copy_of_a_graph_counts_once_and_is_a_reject(tmp_path: Path) -> None:
     summary = aggregate_graphs([tmp_path / "g"], tmp_path / "stats")
     assert (summary.graphs, summary.rejects) == (1, {"duplicate_content": 1})
     assert "g/a.json" in rows(tmp_path / "stats", "rejects")[0]["message"]
+
+
+def test_a_copy_on_another_line_counts_once(tmp_path: Path) -> None:
+    text = json.dumps(makers.random_graph(1))
+    (tmp_path / "a.jsonl").write_text(f"{text}\n  {text}\r\n{text}")
+    summary = aggregate_graphs([tmp_path / "a.jsonl"], tmp_path / "stats")
+    assert (summary.graphs, summary.rejects) == (1, {"duplicate_content": 2})
 
 
 def test_strict_stops_at_the_first_unreadable_file_but_not_at_companions(tmp_path: Path) -> None:

@@ -305,6 +305,7 @@ DAMAGE = {
     "UPDATE neurons SET node_count = node_count + 1 WHERE layer = 1 AND neuron = 2": "neurons_in_their_graphs",
     "UPDATE graphs SET dropped_count = dropped_count + 1 WHERE graph_id = 3": "links_accounted",
     "UPDATE graphs SET link_count = link_count + 1, kept_count = kept_count + 1 WHERE graph_id = 3": "links_accounted",
+    "UPDATE graphs SET link_count = link_count + 1, dropped_count = dropped_count + 1 WHERE graph_id = 3": "links_accounted",
     "UPDATE token_edges SET count = count + 1 WHERE layer = 1 AND neuron = 2": "links_in_tables",
     "DELETE FROM logit_error_mass": "links_in_tables",
     "UPDATE edges SET count = count + 1, graph_count = graph_count WHERE src_layer = 1 AND src_neuron = 2": "links_in_tables",

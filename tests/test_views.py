@@ -254,7 +254,11 @@ def test_graphs_of_a_neuron(con) -> None:
     mine = [row for row in rows(con, "neuron_graphs") if (row["layer"], row["neuron"]) == (1, 2)]
     found = rows(con, "graphs_of(1, 2)")
     assert [row["graph_id"] for row in found] == [
-        row["graph_id"] for row in sorted(mine, key=lambda row: (-row["activation_max"], row["graph_id"]))
+        row["graph_id"]
+        for row in sorted(
+            mine,
+            key=lambda row: (-(row["activation_max"] if row["activation_max"] is not None else -9e9), row["graph_id"]),
+        )
     ]
 
 
