@@ -68,7 +68,14 @@ class StageError(InputError):
 
 
 class AtlasFileError(InputError):
-    """A DuckDB file that is missing or is no atlas."""
+    """A DuckDB file that is missing or is no atlas.
+
+    `reason` is `missing`, `foreign`, `damaged` or `schema` (an atlas of another version of this tool).
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class OutputError(AtlasError):

@@ -17,6 +17,7 @@ from atlas.resources import folder, names
 
 T = TypeVar("T")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+_MEMORY = re.compile(r"\d+(\.\d+)? ?[KMGT]i?B\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
@@ -153,6 +154,8 @@ def load_recipe(
     _section(Recipe, table, "", str(path))
     recipe = _section(Recipe, _with_variables(table, environment or os.environ, str(path)), "", str(path))
     _check_numbers(recipe, str(path))
+    if not _MEMORY.match(recipe.atlas.memory):
+        raise RecipeError(f"{path}: atlas.memory must be a size such as 4GB, not {recipe.atlas.memory!r}")
     if not recipe.output_path.name or recipe.output_path.is_dir():
         raise RecipeError(
             f"{path}: output {str(recipe.output_path)!r} must name a file, such as out/{recipe.name}.duckdb"

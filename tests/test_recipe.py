@@ -131,6 +131,7 @@ def test_build_readme_explains_every_key() -> None:
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
+        ("atlas.memory=lots", "a size such as 4GB, not 'lots'"),
         ("name.a.b=1", "goes through a value"),
         ("output=.", "must name a file"),
         ("output=/", "must name a file"),

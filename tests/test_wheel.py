@@ -83,3 +83,15 @@ def test_a_missing_extra_is_one_line_that_says_what_to_install(
 
 def test_labels_are_imported_without_any_extra(installed: Path, small_atlas: Path, tmp_path: Path) -> None:
     run(installed / "atlas", "import", "labels", small_atlas.parent / "labels.csv", "-o", "x", cwd=tmp_path)
+
+
+def test_duckdb_1_2_opens_an_atlas_without_this_package(small_atlas: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "old", with_pip=True)
+    python = tmp_path / "old" / "bin" / "python"
+    run(python, "-m", "pip", "install", "-q", "duckdb==1.2.2", cwd=tmp_path)
+    code = (
+        "import duckdb, sys; con = duckdb.connect(sys.argv[1], read_only=True); print(duckdb.__version__)\n"
+        "for (example,) in con.sql('SELECT example FROM help').fetchall(): con.sql(example).fetchall()\n"
+        'print(con.sql("SELECT count(*) FILTER (comment IS NULL) FROM duckdb_columns() WHERE NOT internal").fetchall())'
+    )
+    assert run(python, "-c", code, small_atlas, cwd=tmp_path).stdout.split() == ["1.2.2", "[(0,)]"]

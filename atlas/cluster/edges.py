@@ -93,7 +93,7 @@ def _atlas_batches(path: Path, min_count: int) -> Iterator[pa.RecordBatch]:
             reader: Any = con.sql(sql, params={"min_count": min_count}).to_arrow_reader(1_000_000)
             yield from reader
     except duckdb.Error as error:
-        raise AtlasFileError(f"{path} is no atlas: {' '.join(str(error).split())[:200]}") from error
+        raise AtlasFileError("foreign", f"{path} is no atlas: {' '.join(str(error).split())[:200]}") from error
 
 
 def _packed(batch: pa.RecordBatch, end: str) -> NDArray[np.int64]:

@@ -71,8 +71,8 @@ def refuse_foreign(out: Path) -> None:
         try:
             open_atlas(out).close()
         except AtlasFileError as error:
-            # A damaged atlas may be rebuilt; a sound database of somebody else's may not.
-            if "damaged" in str(error) or "cannot be opened" in str(error):
+            # A damaged atlas, or one of another version of this tool, may be rebuilt; anybody else's database may not.
+            if error.reason in ("damaged", "schema"):
                 return
         else:
             return
