@@ -334,3 +334,26 @@ def test_no_column_vanishes_on_a_terminal_of_any_width(small_atlas: Path, width:
     assert "…" not in page
     assert len(re.findall(r"L\d/N\d", page)) >= 7
     assert "█" in page
+
+
+def test_ctrl_c_in_a_real_process_leaves_no_rest(graphs: Path, tmp_path: Path) -> None:
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    slow = (
+        "import time, atlas.graphs as g; real = g.read_graphs\n"
+        "def read(source):\n    time.sleep(0.5)\n    yield from real(source)\n"
+        "g.read_graphs = read\nfrom atlas.cli import main; main()"
+    )
+    command = [sys.executable, "-c", slow, "aggregate", str(graphs), "-o", str(tmp_path / "out" / "stats")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "out" / ".stats.new").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+        told = run.stderr.read()
+    assert run.returncode == 130
+    assert told.splitlines() == ["atlas: stopped; the same command goes on with the stages that are finished"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".stats.lock"]
