@@ -224,7 +224,7 @@ def info(file: Path) -> None:
             table(
                 circuits.columns,
                 circuits.fetchall(),
-                title="\nLargest circuits (more: atlas query FILE circuits --min-size 3 --max-size 60)",
+                title="\nLargest circuits (more: atlas query FILE circuits --min-size 3 --max-size 60; one: atlas circuit FILE 1)",
             )
         )
 
@@ -299,6 +299,20 @@ def neuron(file: Path, neuron: str, limit: int, min_graphs: int) -> None:
 
 @main.command()
 @_atlas_option
+@click.argument("cluster_path")
+@click.option("--limit", default=15, show_default=True, help="Members, edges and circuits inside to show of each.")
+def circuit(file: Path, cluster_path: str, limit: int) -> None:
+    """The page of one circuit (CLUSTER_PATH 12 or 12.3): members, wiring, circuits inside."""
+    from atlas.page import circuit_page
+    from atlas.queries import Atlas
+    from atlas.terminal import show
+
+    with Atlas(file) as atlas:
+        show(circuit_page(atlas, cluster_path, limit=limit))
+
+
+@main.command()
+@_atlas_option
 @click.argument("text")
 @_format_options
 def search(file: Path, text: str, fmt: str | None, rows: int, output: Path | None) -> None:
@@ -323,68 +337,19 @@ def query(
 ) -> None:
     """Run a query by NAME with its parameters (L24/N5326, or --layer 24); without NAME, list them all."""
     from atlas.queries import Atlas, catalogue, find_query
+    from atlas.query_options import read_options, spelled
     from atlas.terminal import print_relation, show, table
 
     if name is None:
-        listed = [(item.name, " ".join(_option(p) for p in item.parameters), item.doc) for item in catalogue().values()]
+        listed = [(item.name, " ".join(spelled(p) for p in item.parameters), item.doc) for item in catalogue().values()]
         show(table(("query", "options", "answers"), listed))
         return
     if show_sql:
         click.echo(find_query(name).sql, nl=False)
         return
-    parameters = _parameters(name, _with_neuron(name, ctx.args))
+    parameters = read_options(find_query(name), ctx.args)
     with Atlas(file) as atlas:
         print_relation(atlas.query(name, **parameters), fmt, output, rows or None)
-
-
-def _with_neuron(name: str, arguments: list[str]) -> list[str]:
-    """`upstream L24/N5326` stands for `upstream --layer 24 --neuron 5326`."""
-    from atlas.ids import NeuronId
-    from atlas.queries import find_query
-
-    known = {parameter.name for parameter in find_query(name).parameters}
-    if not arguments or arguments[0].startswith("-") or not {"layer", "neuron"} <= known:
-        return arguments
-    neuron = NeuronId.parse(arguments[0])
-    return ["--layer", str(neuron.layer), "--neuron", str(neuron.neuron), *arguments[1:]]
-
-
-def _option(parameter: Any) -> str:
-    text = f"--{parameter.name.replace('_', '-')} {parameter.type}"
-    return text if parameter.required else f"[{text}]"
-
-
-def _parameters(name: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """`--layer 24 --min-graphs=3` -> {"layer": 24, "min_graphs": 3}; raises `UsageError` naming the wrong one."""
-    from atlas.queries import find_query
-
-    known = {parameter.name: parameter for parameter in find_query(name).parameters}
-    values: dict[str, Any] = {}
-    rest = list(arguments)
-    while rest:
-        option, separator, value = rest.pop(0).partition("=")
-        key = option.removeprefix("--").replace("-", "_")
-        if not option.startswith("--") or key not in known:
-            raise UsageError(
-                f"query {name} has no option {option}; it has {' '.join(map(_option, known.values())) or 'none'}"
-            )
-        if not separator:
-            if not rest:
-                raise UsageError(f"option {option} needs a value ({known[key].type})")
-            value = rest.pop(0)
-        values[key] = _typed(value, known[key].type, option)
-    return values
-
-
-def _typed(value: str, kind: str, option: str) -> Any:
-    try:
-        if kind in ("INTEGER", "BIGINT"):
-            return int(value)
-        if kind == "BOOLEAN":
-            return {"true": True, "false": False, "yes": True, "no": False}[value.lower()]
-    except (ValueError, KeyError):
-        raise UsageError(f"option {option}: {value!r} is no {kind}") from None
-    return value
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""The page of one neuron: labels, cluster, strongest neighbours with bars, tokens, graphs."""
+"""The pages of one neuron (labels, cluster, neighbours, tokens, graphs) and of one circuit (members, wiring)."""
 
 from __future__ import annotations
 
@@ -129,3 +129,56 @@ def _graphs(title: str, rows: list[_Row]) -> Any:
         for row in rows
     ]
     return table(("graph", "activation", "on tokens", "prompt"), cells, title=title)
+
+
+def circuit_page(atlas: Atlas, cluster_path: str, *, limit: int = 15) -> Group:
+    """Members, wiring and circuits inside of one circuit; raises `InputError` where there is none of that path."""
+    found = _rows(atlas.circuits(path=cluster_path))
+    if not found:
+        raise InputError(
+            f"{atlas.path} has no circuit {cluster_path}; list them with: atlas query {atlas.path} circuits"
+        )
+    row = found[0]
+    head = [
+        Text(f"circuit {cluster_path}  {shown(row['sample_labels'])}", style="bold"),
+        Text(f"  size       {row['size']:,} neurons, {row['labelled_count']:,} with a label, on level {row['level']}"),
+        Text(f"  layers     {row['layer_min']} to {row['layer_max']}, median {shown(row['median_layer'])}"),
+        Text(f"  flow       {shown(row['flow'])} of the random walk"),
+    ]
+    inside = atlas.circuits(parent=cluster_path)
+    parts: list[Any] = [*head, _members(atlas, cluster_path, row["size"], limit), _wiring(atlas, cluster_path, limit)]
+    if total := _count(inside):
+        columns = ("cluster_path", "size", "layer_min", "layer_max", "labelled_count", "sample_labels")
+        cells = [[item[name] for name in columns] for item in _rows(atlas.circuits(parent=cluster_path, limit=limit))]
+        parts.append(table(columns, cells, title=_titled("Circuits inside", total, limit)))
+    return Group(*parts)
+
+
+def _members(atlas: Atlas, cluster_path: str, size: int, limit: int) -> Any:
+    cells = [
+        (_name(row, ""), row["infomap_flow"], row["appearance_count"], row["cluster_path"], row["label"])
+        for row in _rows(atlas.circuit(cluster_path, limit=limit))
+    ]
+    return table(("neuron", "flow", "graphs", "cluster", "label"), cells, title=_titled("Members by flow", size, limit))
+
+
+def _wiring(atlas: Atlas, cluster_path: str, limit: int) -> Any:
+    rows, width = _rows(atlas.circuit_edges(cluster_path, limit=limit)), _bar_width()
+    largest = max((abs(row["mean_weight"]) for row in rows), default=0.0)
+    cells = [
+        (
+            _name(row, "src_"),
+            _name(row, "tgt_"),
+            bar(row["mean_weight"], largest, width),
+            row["mean_weight"],
+            row["graph_count"],
+            " → ".join(shown(row[name]) or "?" for name in ("src_label", "tgt_label")),
+        )
+        for row in rows
+    ]
+    columns = ("source", "target", _scale(width), "mean weight", "graphs", "labels")
+    return table(columns, cells, title=_titled("Wiring inside", _count(atlas.circuit_edges(cluster_path)), limit))
+
+
+def _name(row: _Row, end: str) -> str:
+    return str(NeuronId(row[f"{end}layer"], row[f"{end}neuron"]))

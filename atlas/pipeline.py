@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atlas import __version__
+from atlas import __version__, resources
 from atlas.database import BuildResult, Inputs, build_database, open_atlas, refuse_foreign
 from atlas.errors import AtlasFileError, InputError, StageError, needs_extra
 from atlas.recipe import Recipe
@@ -260,7 +260,8 @@ class _Run:
 
     def _atlas(self, stats: Path, clusters: list[Path], labels: Path | None) -> BuildResult | None:
         recipe, out = self.recipe, self.recipe.output_path
-        inputs = _files(stats, "stats")
+        # The SQL is part of the result: a changed view makes a new file.
+        inputs = _files(stats, "stats") + _files(resources.folder("sql"), "sql")
         for folder in [*clusters, *([labels] if labels else [])]:
             inputs += _files(folder, folder.name)
         parameters = asdict(recipe)

@@ -161,6 +161,7 @@ class Atlas:
     def circuits(
         self,
         *,
+        path: str | int | None = None,
         level: int | None = None,
         parent: str | int | None = None,
         min_size: int | None = None,
@@ -171,8 +172,9 @@ class Atlas:
 
         Columns: cluster_path, level, size, layer_min, layer_max, median_layer, flow, labelled_count, sample_labels.
         """
-        inside = None if parent is None else str(parent)
-        return self.query("circuits", level=level, parent=inside, min_size=min_size, max_size=max_size, limit=limit)
+        one, inside = (None if given is None else str(given) for given in (path, parent))
+        sizes = {"min_size": min_size, "max_size": max_size}
+        return self.query("circuits", path=one, level=level, parent=inside, **sizes, limit=limit)
 
     def circuit(self, cluster_path: str | int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Members of a cluster of the primary clustering (12, 12.3, ...), by flow.

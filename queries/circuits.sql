@@ -1,5 +1,6 @@
 -- Circuits of the primary clustering, largest first, with sample labels; by level, size and the circuit they are in.
 --
+-- $path VARCHAR: only this circuit, by its cluster_path
 -- $level INTEGER: only this level; 1 is the top
 -- $parent VARCHAR: only circuits directly inside this one
 -- $min_size INTEGER: only circuits of at least this many neurons
@@ -16,7 +17,8 @@ SELECT
     labelled_count,
     sample_labels
 FROM circuits
-WHERE ($level IS NULL OR level = $level)
+WHERE ($path IS NULL OR cluster_path = $path)
+    AND ($level IS NULL OR level = $level)
     AND ($parent IS NULL OR parent_path = $parent)
     AND ($min_size IS NULL OR size >= $min_size)
     AND ($max_size IS NULL OR size <= $max_size)

@@ -135,6 +135,7 @@ ERRORS = [
     (("query", "ATLAS", "nothing"), "no query is called 'nothing'; there are"),
     (("query", "ATLAS", "upstraem"), "did you mean upstream?"),
     (("query", "ATLAS", "upstream", "xyz"), "'xyz' is no neuron id"),
+    (("circuit", "ATLAS", "77.7"), "has no circuit 77.7; list them with: atlas query"),
     (("search", "ATLAS", " "), "say what to look for"),
     (("sql", "ATLAS", "SELECT 1; SELECT 2"), "one statement at a time"),
     (("sql", "ATLAS", "SELECT 1", "-o", "x.xyz"), "the ending names no form; use .csv"),
@@ -357,3 +358,21 @@ def test_ctrl_c_in_a_real_process_leaves_no_rest(graphs: Path, tmp_path: Path) -
     assert run.returncode == 130
     assert told.splitlines() == ["atlas: stopped; the same command goes on with the stages that are finished"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".stats.lock"]
+
+
+def test_the_page_of_a_circuit(run, small_atlas: Path) -> None:
+    import atlas
+
+    with atlas.open(small_atlas) as small:
+        path, _, size = small.circuits(limit=1).fetchall()[0][:3]
+        member = small.circuit(path, limit=1).fetchall()[0][:2]
+        edges = len(small.circuit_edges(path).fetchall())
+        inside = len(small.circuits(parent=path).fetchall())
+    page = run("circuit", small_atlas, path, "--limit", 2).stdout
+    assert f"circuit {path}  " in page
+    assert f"size       {size} neurons" in page
+    assert f"Members by flow: 2 of {size}" in page
+    assert f"L{member[0]}/N{member[1]}" in page
+    assert f"Wiring inside: 2 of {edges}" in page
+    assert ("Circuits inside" in page) == (inside > 0)
+    assert "█" in page

@@ -17,10 +17,10 @@ LAYERS = [
     {"graphs", "aggregate", "cluster", "labels"},
     {"database"},
     {"pipeline", "queries"},
-    {"cli", "page", "terminal"},
+    {"cli", "page", "terminal", "query_options"},
 ]
 # The terminal front: the command prints pages and tables.
-WITHIN_TOP = {("cli", "page"), ("cli", "terminal"), ("page", "terminal")}
+WITHIN_TOP = {("cli", "page"), ("cli", "terminal"), ("cli", "query_options"), ("page", "terminal")}
 HEAVY = {
     "torch": {"aggregate", "graphs"},  # graphs: reading .pt files, inside the function that does
     "numpy": {"aggregate", "graphs", "cluster", "graph"},

@@ -87,6 +87,7 @@ def test_circuits_by_level_parent_and_size(small: Atlas) -> None:
     assert (
         small.circuits(min_size=2, max_size=5).pl().rows() == everything.filter(pl.col("size").is_between(2, 5)).rows()
     )
+    assert small.circuits(path="1").pl().rows() == everything.filter(pl.col("cluster_path") == "1").rows() != []
     inside = small.circuits(parent=1).pl()
     assert inside.rows() == everything.filter(pl.col("cluster_path").str.starts_with("1."), pl.col("level") == 2).rows()
 
