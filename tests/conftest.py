@@ -8,12 +8,17 @@ from pathlib import Path
 
 import makers
 import pytest
+from hypothesis import settings
 
 from atlas.aggregate import Summary
 from atlas.cluster import ClusterOptions, cluster
 from atlas.database import Inputs, build_database
 from atlas.labels import LabelFile, import_labels
 from atlas.pipeline import aggregate_graphs
+
+# A loaded machine is no failure.
+settings.register_profile("atlas", deadline=None)
+settings.load_profile("atlas")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -304,11 +304,8 @@ def test_one_odd_key_of_info_does_not_hide_the_transcoder_set() -> None:
         assert parse(ct_graph([ct_feature(0, 1)], [], info=info)).info.space.transcoder_set == name
 
 
-def test_a_display_text_of_blanks_takes_no_time() -> None:
-    """Once, a million blanks took an hour."""
-    import time
-
-    started = time.monotonic()
-    for text in (" " * 1_000_000, "p=" * 500_000, "(" * 1_000_000 + "p=0.5)"):
-        token_text(text)
-    assert time.monotonic() - started < 10
+def test_a_display_text_of_a_million_blanks_is_read() -> None:
+    """Once, it took an hour: the expression tried every blank as a start. This test would hang."""
+    assert token_text(" " * 1_000_000) == (" " * 1_000_000, None)
+    assert token_text("(" * 1_000_000 + "p=0.5)")[1] == 0.5
+    assert token_text(" " * 1_000_000 + "(p=0.25)")[1] == 0.25
