@@ -292,7 +292,6 @@ _DATASETS = (
 )
 
 DATASETS: Mapping[str, Dataset] = {f"{dataset.stage}.{dataset.name}": dataset for dataset in _DATASETS}
-STAGES = tuple(dict.fromkeys(dataset.stage for dataset in _DATASETS))
 
 
 def datasets_of(stage: str) -> list[Dataset]:
