@@ -37,6 +37,7 @@ wheel: setup
 
 bench: setup
 	$(BIN)/python tests/bench/bench_graphs.py
+	$(BIN)/python tests/bench/bench_atlas.py
 
 OUT ?= out/atlas.duckdb
 export GRAPHS DATA

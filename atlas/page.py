@@ -23,13 +23,13 @@ def _rows(relation: Any) -> list[_Row]:
 
 def neuron_page(atlas: Atlas, neuron: NeuronId, *, limit: int = 10, min_graphs: int = 1) -> Group:
     """All that the atlas knows of a neuron; raises `InputError` where it is in no graph of the atlas."""
-    found = _rows(atlas.neuron(neuron))
+    found, labels = _rows(atlas.neuron(neuron)), _rows(atlas.labels(neuron))
     if not found:
-        known = f"; it has {_rows(atlas.labels(neuron))[0]['text']!r} as a label" if _rows(atlas.labels(neuron)) else ""
+        known = f"; it has {labels[0]['text']!r} as a label" if labels else ""
         raise InputError(
             f"{neuron} is a node of no graph in {atlas.path}{known}; look for others with: atlas search {atlas.path} TEXT"
         )
-    parts: list[Any] = [_head(found[0], _rows(atlas.labels(neuron)))]
+    parts: list[Any] = [_head(found[0], labels)]
     for title, ask in (
         ("Upstream (share: of the source's graphs)", atlas.upstream),
         ("Downstream (share: of its own graphs)", atlas.downstream),
@@ -73,13 +73,12 @@ def _head(neuron: _Row, labels: Sequence[_Row]) -> Group:
     return Group(*lines)
 
 
-def _bar_width() -> int:
-    return 10 if terminal_width() >= 100 else 4
-
-
-def _scale(width: int) -> str:
-    """Header of a column of bars."""
-    return f"{'−':{width}}0{'+':>{width}}"
+def _bars(rows: Sequence[_Row]) -> tuple[str, list[str]]:
+    """Header and cells of a column of signed bars, one per row, scaled to the strongest mean weight."""
+    width = 10 if terminal_width() >= 100 else 4
+    weights = [row["mean_weight"] for row in rows]
+    largest = max((abs(weight) for weight in weights if weight is not None), default=0.0)
+    return f"{'−':{width}}0{'+':>{width}}", [bar(weight, largest, width) for weight in weights]
 
 
 def _count(relation: Any) -> int:
@@ -92,35 +91,35 @@ def _titled(title: str, total: int, limit: int) -> str:
 
 
 def _neighbours(title: str, rows: list[_Row]) -> Any:
-    largest, width = max((abs(row["mean_weight"]) for row in rows), default=0.0), _bar_width()
+    scale, bars = _bars(rows)
     cells = [
         (
-            str(NeuronId(row["layer"], row["neuron"])),
-            bar(row["mean_weight"], largest, width),
+            _name(row),
+            signed,
             row["mean_weight"],
             row["graph_count"],
-            f"{row['frequency']:.0%}",
+            None if row["frequency"] is None else f"{row['frequency']:.0%}",
             row["cluster_path"],
             row["label"],
         )
-        for row in rows
+        for row, signed in zip(rows, bars, strict=True)
     ]
-    columns = ("neuron", _scale(width), "mean weight", "graphs", "share", "cluster", "label")
+    columns = ("neuron", scale, "mean weight", "graphs", "share", "cluster", "label")
     return table(columns, cells, title=title)
 
 
 def _tokens(title: str, rows: list[_Row]) -> Any:
-    largest, width = max((abs(row["mean_weight"]) for row in rows), default=0.0), _bar_width()
+    scale, bars = _bars(rows)
     cells = [
         (
             repr(row["token"])[1:-1] if row["token"] is not None else f"#{row['token_id']}",
-            bar(row["mean_weight"], largest, width),
+            signed,
             row["mean_weight"],
             row["graph_count"],
         )
-        for row in rows
+        for row, signed in zip(rows, bars, strict=True)
     ]
-    return table(("token", _scale(width), "mean weight", "graphs"), cells, title=title)
+    return table(("token", scale, "mean weight", "graphs"), cells, title=title)
 
 
 def _graphs(title: str, rows: list[_Row]) -> Any:
@@ -145,9 +144,8 @@ def circuit_page(atlas: Atlas, cluster_path: str, *, limit: int = 15) -> Group:
         Text(f"  layers     {row['layer_min']} to {row['layer_max']}, median {shown(row['median_layer'])}"),
         Text(f"  flow       {shown(row['flow'])} of the random walk"),
     ]
-    inside = atlas.circuits(parent=cluster_path)
     parts: list[Any] = [*head, _members(atlas, cluster_path, row["size"], limit), _wiring(atlas, cluster_path, limit)]
-    if total := _count(inside):
+    if total := _count(atlas.circuits(parent=cluster_path)):
         columns = ("cluster_path", "size", "layer_min", "layer_max", "labelled_count", "sample_labels")
         cells = [[item[name] for name in columns] for item in _rows(atlas.circuits(parent=cluster_path, limit=limit))]
         parts.append(table(columns, cells, title=_titled("Circuits inside", total, limit)))
@@ -156,29 +154,29 @@ def circuit_page(atlas: Atlas, cluster_path: str, *, limit: int = 15) -> Group:
 
 def _members(atlas: Atlas, cluster_path: str, size: int, limit: int) -> Any:
     cells = [
-        (_name(row, ""), row["infomap_flow"], row["appearance_count"], row["cluster_path"], row["label"])
+        (_name(row), row["infomap_flow"], row["appearance_count"], row["cluster_path"], row["label"])
         for row in _rows(atlas.circuit(cluster_path, limit=limit))
     ]
     return table(("neuron", "flow", "graphs", "cluster", "label"), cells, title=_titled("Members by flow", size, limit))
 
 
 def _wiring(atlas: Atlas, cluster_path: str, limit: int) -> Any:
-    rows, width = _rows(atlas.circuit_edges(cluster_path, limit=limit)), _bar_width()
-    largest = max((abs(row["mean_weight"]) for row in rows), default=0.0)
+    rows = _rows(atlas.circuit_edges(cluster_path, limit=limit))
+    scale, bars = _bars(rows)
     cells = [
         (
             _name(row, "src_"),
             _name(row, "tgt_"),
-            bar(row["mean_weight"], largest, width),
+            signed,
             row["mean_weight"],
             row["graph_count"],
             " → ".join(shown(row[name]) or "?" for name in ("src_label", "tgt_label")),
         )
-        for row in rows
+        for row, signed in zip(rows, bars, strict=True)
     ]
-    columns = ("source", "target", _scale(width), "mean weight", "graphs", "labels")
+    columns = ("source", "target", scale, "mean weight", "graphs", "labels")
     return table(columns, cells, title=_titled("Wiring inside", _count(atlas.circuit_edges(cluster_path)), limit))
 
 
-def _name(row: _Row, end: str) -> str:
+def _name(row: _Row, end: str = "") -> str:
     return str(NeuronId(row[f"{end}layer"], row[f"{end}neuron"]))

@@ -23,6 +23,7 @@ from atlas.storage import only_writer, read_manifest, replaced_folder, sha256_of
 
 if TYPE_CHECKING:
     from atlas.aggregate import Summary
+    from atlas.graphs import Source
 
 Progress = Callable[[str, int, int], None]  # what, done, of
 
@@ -46,18 +47,19 @@ def aggregate_graphs(
     transcoder_set: str | None = None,
     strict: bool = False,
     progress: Progress = _silent,
+    sources: Sequence[Source] | None = None,
 ) -> Summary:
     """Read graph files and write their statistics to the folder `out`.
 
     `model` replaces what the files say (RelP files name the wrong model), `transcoder_set` is used
-    where they say none. Raises `InputError` (also, with `strict`, for any file that cannot be read),
+    where they say none. `sources` are the files under `paths`, where they are listed already. Raises `InputError` (also, with `strict`, for any file that cannot be read),
     `SpaceMismatch`, `OutputError`, `UsageError`, `MissingExtra`.
     """
     with needs_extra("aggregate"):
         from atlas.aggregate import Aggregator
         from atlas.graphs import Reject, find_sources, read_graphs
 
-    sources = find_sources(paths)
+    sources = find_sources(paths) if sources is None else sources
     aggregator = Aggregator(device=device)
     with replaced_folder(out, "stats") as folder:
         for done, source in enumerate(sources):
@@ -201,7 +203,7 @@ class _Run:
             from atlas.graphs import find_sources
         section = self.recipe.graphs
         folder = self.work / "stats"
-        inputs = [(source.name, source.path) for source in find_sources(section.paths)]
+        sources = find_sources(section.paths)
         # The device changes no count and no byte that matters; a GPU appearing reruns nothing.
         parameters: dict[str, Any] = {
             "model": section.model,
@@ -209,11 +211,16 @@ class _Run:
             "strict": section.strict,
         }
         # A graph that cannot be read is a reject of the stage, and no reason to stop before it.
-        fingerprint = self.stamps.fingerprint("stats", parameters, inputs, missing_ok=True)
+        fingerprint = self.stamps.fingerprint("stats", parameters, sources, missing_ok=True)
 
         def run() -> Any:
             return aggregate_graphs(
-                section.paths, folder, device=self.recipe.aggregate.device, progress=self.progress, **parameters
+                section.paths,
+                folder,
+                device=self.recipe.aggregate.device,
+                progress=self.progress,
+                sources=sources,
+                **parameters,
             )
 
         self._stage("stats", fingerprint, _is_stage(folder, "stats"), run)

@@ -171,14 +171,19 @@ def load_recipe(
     return recipe
 
 
+def out_of_bounds(key: str, value: int) -> str | None:
+    """What is wrong with a count or seed, or None: every stage holds whole numbers from 1 to 2^31 - 1."""
+    return None if 1 <= value < 2**31 else f"{key} must be from 1 to {2**31 - 1}, not {value}"
+
+
 def _check_numbers(recipe: Recipe, where: str) -> None:
     """Whole numbers within what every stage can hold."""
     bounds = [
         (f"cluster.{key}", getattr(item, key)) for item in recipe.cluster for key in ("min_count", "seed", "trials")
     ]
     for key, value in [*bounds, ("atlas.min_count", recipe.atlas.min_count)]:
-        if not 1 <= value < 2**31:
-            raise RecipeError(f"{where}: {key} must be from 1 to {2**31 - 1}, not {value}")
+        if problem := out_of_bounds(key, value):
+            raise RecipeError(f"{where}: {problem}")
 
 
 def _apply(table: dict[str, Any], setting: str) -> None:

@@ -40,7 +40,7 @@ PIPE_WIDTH = 100_000
 
 
 def show(*items: Any) -> None:
-    """Print results on stdout; in a pipe at a fixed width, without colours or trailing blanks."""
+    """Print results on stdout; in a pipe in full width, without colours or trailing blanks."""
     if sys.stdout.isatty():
         Console(highlight=False).print(*items, sep="\n")
         return
@@ -142,17 +142,14 @@ def print_relation(
     rows: int | None = SHOWN_ROWS,
     *,
     empty: str = "no rows",
-) -> int:
-    """Print a relation, or write it to a file, piece by piece; the number of rows shown or written.
+) -> None:
+    """Print a relation, or write it to a file, piece by piece; say `empty` where it has no rows.
 
     The form is what was `given`, or follows from the ending of `path`. Raises `QueryError` where
     DuckDB fails while running it, `UsageError` for an ending that names no form.
     """
-    fmt = given or _form_of(path)
-    count = _print(relation, fmt, path, rows)
-    if not count:
+    if not _print(relation, given or _form_of(path), path, rows):
         say(empty)
-    return count
 
 
 def _form_of(path: Path | None) -> str:
@@ -165,6 +162,7 @@ def _form_of(path: Path | None) -> str:
 
 
 def _print(relation: duckdb.DuckDBPyRelation, fmt: str, path: Path | None, rows: int | None) -> int:
+    """The number of rows printed or written."""
     try:
         if fmt == "table" and path is None:
             return _print_table(relation, rows)

@@ -60,11 +60,6 @@ class Aggregator:
         self._hashes: dict[str, str] = {}
         self.summary = Summary()
 
-    @property
-    def space(self) -> Space | None:
-        """The feature space of the graphs so far."""
-        return self._space
-
     def add(self, graph: Graph) -> None:
         """Take one graph; a byte-identical copy of an earlier one is a reject.
 

@@ -11,7 +11,7 @@ from atlas.cluster import tables
 from atlas.cluster.edges import WEIGHTS, load_network
 from atlas.cluster.infomap_method import partition
 from atlas.errors import UsageError
-from atlas.recipe import ClusterOptions
+from atlas.recipe import ClusterOptions, out_of_bounds
 from atlas.schema import DATASETS, VERSION
 from atlas.storage import MANIFEST, replaced_folder, write_json, write_parquet
 
@@ -86,9 +86,7 @@ def _checked(options: ClusterOptions) -> ClusterOptions:
     """The options; raises `UsageError` naming the wrong one."""
     if options.method not in METHODS:
         raise UsageError(f"unknown clustering method {options.method!r}; there is {', '.join(METHODS)}")
-    if options.weight not in WEIGHTS:
-        raise UsageError(f"unknown weight {options.weight!r}; choose {', '.join(WEIGHTS)}")
     for key in ("min_count", "trials", "seed"):
-        if not 1 <= getattr(options, key) < 2**31:
-            raise UsageError(f"{key} must be from 1 to {2**31 - 1}, not {getattr(options, key)}")
+        if problem := out_of_bounds(key, getattr(options, key)):
+            raise UsageError(problem)
     return options

@@ -17,7 +17,7 @@ from atlas import __version__
 from atlas.database.check import run_checks
 from atlas.database.connect import SCHEMA_VERSION, open_atlas
 from atlas.database.inputs import Inputs, attach_inputs
-from atlas.database.scripts import Script, script, scripts
+from atlas.database.scripts import Script, quoted, script, scripts
 from atlas.errors import AtlasError, AtlasFileError, CheckError, InputError, OutputError
 from atlas.storage import only_writer, read_manifest, sync, translated_os_errors, write_error
 
@@ -103,8 +103,7 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
     with duckdb.connect(config={"temp_directory": str(_spill(fresh)), "memory_limit": inputs.memory}) as con:
         report("reading stages")
         attach_inputs(con, inputs, _facts(inputs))
-        target = str(fresh).replace("'", "''")
-        con.execute(f"ATTACH '{target}' AS atlas (STORAGE_VERSION '{STORAGE_VERSION}')")
+        con.execute(f"ATTACH {quoted(str(fresh))} AS atlas (STORAGE_VERSION '{STORAGE_VERSION}')")
         con.execute("USE atlas")
         con.execute(script("schema"))
         report("writing tables")
@@ -154,9 +153,9 @@ def _comment(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list[S
     Such a column means what the first column of that name in schema.sql means.
     """
     for item in views:
-        con.execute(f"COMMENT ON VIEW {item.name} IS {_quoted(item.doc)}")
+        con.execute(f"COMMENT ON VIEW {item.name} IS {quoted(item.doc)}")
     for item in macros:
-        con.execute(f'COMMENT ON MACRO TABLE "{item.name}" IS {_quoted(item.doc)}')
+        con.execute(f'COMMENT ON MACRO TABLE "{item.name}" IS {quoted(item.doc)}')
     columns = con.execute("FROM input.columns_of_atlas").fetchall()
     words: dict[str, str] = {}
     for _, column, comment in columns:
@@ -164,11 +163,7 @@ def _comment(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list[S
             words.setdefault(column, comment)
     for table, column, comment in columns:
         if comment is None:
-            con.execute(f'COMMENT ON COLUMN "{table}"."{column}" IS {_quoted(words[column])}')
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+            con.execute(f'COMMENT ON COLUMN "{table}"."{column}" IS {quoted(words[column])}')
 
 
 def _fill_help(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list[Script]) -> None:

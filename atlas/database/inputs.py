@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from atlas.database.scripts import quoted
 from atlas.errors import UsageError
 from atlas.schema import DATASETS, Dataset, datasets_of, require
 from atlas.storage import read_manifest
@@ -88,7 +89,7 @@ def _view(con: duckdb.DuckDBPyConnection, dataset: Dataset, path: Path) -> None:
     """The declared columns of a dataset; a user's own script may have written more."""
     pattern = str(path / "*.parquet") if path.is_dir() else str(path)
     # A view cannot have parameters, so the path is quoted here.
-    source = f"read_parquet('{pattern.replace(chr(39), chr(39) * 2)}')"
+    source = f"read_parquet({quoted(pattern)})"
     con.execute(f"CREATE VIEW input.{dataset.name} AS SELECT {', '.join(dataset.schema.names)} FROM {source}")
 
 

@@ -61,6 +61,11 @@ def scripts(kind: str) -> list[Script]:
     return [read_script(path) for path in sorted(folder.glob("*.sql"))]
 
 
+def quoted(text: str) -> str:
+    """An SQL text literal, for the few statements that take no parameters."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def script(name: str) -> str:
     """The text of `sql/NAME.sql`."""
     return (resources.folder("sql") / f"{name}.sql").read_text(encoding="utf-8")

@@ -32,7 +32,7 @@ _NOT_HAD = (
     EOFError,
     ValueError,
     IndexError,
-    RuntimeError,  # zipfile: a password, or (NotImplementedError) an unknown compression
+    RuntimeError,  # zipfile: a password, or a compression that it does not know
     struct.error,
     zlib.error,
     lzma.LZMAError,
