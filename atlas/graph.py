@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import IntEnum
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,22 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+
+class Source(NamedTuple):
+    """One file to read; `name` is its path as stored, the same on every machine."""
+
+    name: str
+    path: Path
+
+
+class Reject(NamedTuple):
+    """One file or archive member that was not read: the row of `rejects`."""
+
+    path: str
+    reason: str
+    message: str
+    size_bytes: int | None = None
 
 
 class NodeKind(IntEnum):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import resource
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from atlas.aggregate import Summary
     from atlas.graphs import Source
 
+DEFAULT_MEMORY = 2_000_000_000  # bytes
+
 Progress = Callable[[str, int, int], None]  # what, done, of
 
 
@@ -43,42 +44,42 @@ def aggregate_graphs(
     out: Path,
     *,
     device: str = "auto",
+    memory: int = DEFAULT_MEMORY,
+    threads: int | None = None,
+    fresh: bool = False,
     model: str | None = None,
     transcoder_set: str | None = None,
     strict: bool = False,
     progress: Progress = _silent,
     sources: Sequence[Source] | None = None,
 ) -> Summary:
-    """Read graph files and write their statistics to the folder `out`.
+    """Read graph files and write their statistics to the folder `out`; files that it holds are not read again.
 
-    `model` replaces what the files say (RelP files name the wrong model), `transcoder_set` is used
-    where they say none. `sources` are the files under `paths`, where they are listed already. Raises `InputError` (also, with `strict`, for any file that cannot be read),
-    `SpaceMismatch`, `OutputError`, `UsageError`, `MissingExtra`.
+    `memory` (bytes) bounds all processes together, `threads` is the number of worker processes (one per
+    core where None); neither changes a count. A run that was stopped goes on where it was. `fresh` starts
+    over. `model` replaces what the files say (RelP files name the wrong model), `transcoder_set` is used
+    where they say none. `sources` are the files under `paths`, where they are listed already.
+
+    Raises `InputError` (also for a counted file that has changed or is gone, unless `fresh`, and with
+    `strict` for any file that cannot be read), `SpaceMismatch`, `OutputError`, `UsageError`, `MissingExtra`.
     """
     with needs_extra("aggregate"):
-        from atlas.aggregate import Aggregator
-        from atlas.graphs import Reject, find_sources, read_graphs
+        from atlas.aggregate import Options, aggregate_files
+        from atlas.graphs import find_sources, read_graphs
 
-    sources = find_sources(paths) if sources is None else sources
-    aggregator = Aggregator(device=device)
-    with replaced_folder(out, "stats") as folder:
-        for done, source in enumerate(sources):
-            progress("graphs", done, len(sources))
-            for item in read_graphs(source):
-                if isinstance(item, Reject):
-                    if strict and item.reason != "companion_file":
-                        raise InputError(
-                            f"{item.path} is no readable graph ({item.reason}: {item.message}); leave out --strict to go on past it"
-                        )
-                    aggregator.reject(*item)
-                    continue
-                space = item.info.space
-                known = space._replace(
-                    model=model or space.model, transcoder_set=space.transcoder_set or transcoder_set
-                )
-                aggregator.add(dataclasses.replace(item, info=dataclasses.replace(item.info, space=known)))
-        progress("graphs", len(sources), len(sources))
-        return aggregator.write(folder, [str(path) for path in paths])
+    return aggregate_files(
+        find_sources(paths) if sources is None else sources,
+        out,
+        read_graphs,
+        inputs=[str(path) for path in paths],
+        options=Options(memory=memory, device=device),
+        threads=threads,
+        fresh=fresh,
+        progress=progress,
+        model=model,
+        transcoder_set=transcoder_set,
+        strict=strict,
+    )
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,7 @@ class _Run:
                 section.paths,
                 folder,
                 device=self.recipe.aggregate.device,
+                fresh=True,
                 progress=self.progress,
                 sources=sources,
                 **parameters,

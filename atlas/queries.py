@@ -207,6 +207,15 @@ class Atlas:
         """
         return self._of("labels", neuron)
 
+    def company(
+        self, neuron: Neuron, *, min_graphs: int | None = None, limit: int | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """Neurons in the same graphs as a neuron, most telling (npmi) first.
+
+        Columns: layer, neuron, label, cluster_path, rank, both_graphs, share, lift, pmi, npmi.
+        """
+        return self._of("company", neuron, min_graphs=min_graphs, limit=limit)
+
     def tokens_in(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Input tokens that drive a neuron, strongest first.
 

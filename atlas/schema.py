@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from atlas.errors import StageError
 
-VERSION = 1
+VERSION = 2
 
 _NAME = pa.dictionary(pa.int32(), pa.string())
 
@@ -71,6 +71,9 @@ _PAIR = _required(
 )
 _TOKEN = _required(("token_id", pa.int64()))
 _METHOD = _required(("method", _NAME))
+# One hash-half of the graphs; the other half is the rest. And the graphs that hold both ends, linked or not.
+_HALVES = _fields(("half_count", pa.int64()), ("half_weight_sum", pa.float64()))
+_TOGETHER = _fields(("both_graphs", pa.int64()))
 # One row of how often a unit was seen active, and how strongly.
 _NODE_VALUES = _fields(
     ("activation_count", pa.int64()),
@@ -135,6 +138,7 @@ _DATASETS = (
         "stats",
         pa.schema([*_NEURON, *_required(("graph_count", pa.int64()), ("node_count", pa.int64())), *_NODE_VALUES]),
         "one neuron (or transcoder feature) over all graphs",
+        parted=True,
     ),
     Dataset(
         "neuron_graphs",
@@ -152,18 +156,69 @@ _DATASETS = (
             ]
         ),
         "one neuron in one graph, with the token positions where it is a node",
+        parted=True,
     ),
-    Dataset("edges", "stats", pa.schema([*_PAIR, *STATISTICS, *_METHOD]), "neuron -> neuron", parted=True),
-    Dataset("token_edges", "stats", pa.schema([*_TOKEN, *_NEURON, *STATISTICS]), "input token -> neuron"),
-    Dataset("logit_edges", "stats", pa.schema([*_NEURON, *_TOKEN, *STATISTICS]), "neuron -> output token"),
+    Dataset(
+        "edges",
+        "stats",
+        pa.schema([*_PAIR, *STATISTICS, *_HALVES, *_TOGETHER, *_METHOD]),
+        "neuron -> neuron",
+        parted=True,
+    ),
+    Dataset("token_edges", "stats", pa.schema([*_TOKEN, *_NEURON, *STATISTICS]), "input token -> neuron", parted=True),
+    Dataset("logit_edges", "stats", pa.schema([*_NEURON, *_TOKEN, *STATISTICS]), "neuron -> output token", parted=True),
     Dataset(
         "token_logit_edges",
         "stats",
         pa.schema([*_required(("src_token_id", pa.int64()), ("tgt_token_id", pa.int64())), *STATISTICS]),
         "input token -> output token",
+        parted=True,
     ),
-    Dataset("error_mass", "stats", pa.schema([*_NEURON, *STATISTICS]), "error nodes -> neuron"),
-    Dataset("logit_error_mass", "stats", pa.schema([*_TOKEN, *STATISTICS]), "error nodes -> output token"),
+    Dataset("error_mass", "stats", pa.schema([*_NEURON, *STATISTICS]), "error nodes -> neuron", parted=True),
+    Dataset("logit_error_mass", "stats", pa.schema([*_TOKEN, *STATISTICS]), "error nodes -> output token", parted=True),
+    Dataset(
+        "cooccurrence",
+        "stats",
+        pa.schema(
+            [
+                *_NEURON,
+                *_required(
+                    ("rank", pa.int32()),
+                    ("other_layer", pa.int32()),
+                    ("other_neuron", pa.int32()),
+                    ("both_graphs", pa.int64()),
+                    ("lift", pa.float64()),
+                    ("pmi", pa.float64()),
+                ),
+                *_fields(("npmi", pa.float64())),
+            ]
+        ),
+        "per neuron, the neurons that are in the same graphs most tellingly",
+        parted=True,
+    ),
+    Dataset(
+        "edge_samples",
+        "stats",
+        pa.schema(
+            [
+                *_PAIR,
+                *_required(("bucket", pa.int32()), ("count", pa.int64()), ("weight_sum", pa.float64())),
+            ]
+        ),
+        "a sample of the edges by hash-sixteenth of the graphs: how reliable edges are against the number of graphs",
+    ),
+    Dataset(
+        "files",
+        "stats",
+        pa.schema(
+            [
+                *_required(("path", pa.string()), ("size_bytes", pa.int64()), ("mtime_ns", pa.int64())),
+                *_fields(("content_hash", pa.string())),
+                *_required(("graph_count", pa.int64()), ("reject_count", pa.int64())),
+            ]
+        ),
+        "one input file as it was when its graphs were read: what an increment does not read again",
+    ),
     Dataset(
         "tokens",
         "stats",

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from atlas.errors import OutputError, StageError
 
 MANIFEST = "manifest.json"
+ROW_GROUP = 1 << 18  # rows; what a reader of one part of a dataset has to decode at once
 # What readers of a stage take from its manifest; a user's own script must write it too.
 REQUIRED = {"stats": ("space", "method", "inputs")}
 
@@ -30,14 +31,41 @@ def sha256_of(path: Path) -> str:
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write one Parquet file, zstd; the same table gives the same bytes."""
+    """Write one Parquet file; the same table gives the same bytes."""
+    with parquet_writer(path, table.schema) as writer:
+        writer.write_table(table, row_group_size=ROW_GROUP)
+
+
+@contextlib.contextmanager
+def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """A writer of one Parquet file, for tables that come piece by piece."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, compression="zstd", use_dictionary=_repeating(table.schema), write_page_index=True)
+    with pq.ParquetWriter(path, schema, write_page_index=True, **_encodings(schema)) as writer:
+        yield writer
 
 
-def _repeating(schema: pa.Schema) -> list[str]:
-    """Columns worth a dictionary: text repeats, numbers of an edge do not."""
-    return [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_dictionary(field.type)]
+def _encodings(schema: pa.Schema) -> dict[str, Any]:
+    """How each kind of column is stored, by measurement (tests/bench/RESULTS.md).
+
+    Whole numbers are sorted or small: as packed differences they are a tenth of their size, in half the
+    time that zstd takes for it. Weights do not compress. Text repeats.
+    """
+    kinds = {_leaf(field): _value_type(field.type) for field in schema}
+    text = [name for name, kind in kinds.items() if not pa.types.is_primitive(kind)]
+    whole = [name for name, kind in kinds.items() if pa.types.is_integer(kind)]
+    return {
+        "compression": {name: "zstd" if name in text else "none" for name in kinds},
+        "use_dictionary": text,
+        "column_encoding": dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
+    }
+
+
+def _leaf(field: pa.Field) -> str:
+    return f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_list(kind) else kind
 
 
 def write_json(value: object, path: Path) -> None:

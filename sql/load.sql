@@ -18,15 +18,38 @@ SELECT
     CASE WHEN count < 2 THEN 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END AS std_weight
 FROM query_table('input.' || dataset);
 
+-- Lift and npmi as aggregate/together.py states them; here because they need the graphs of both ends.
+CREATE MACRO input.measured_edges() AS TABLE
+WITH total AS (SELECT count(*)::DOUBLE AS n FROM input.graphs)
+SELECT
+    e.* EXCLUDE (half_weight_sum),
+    half_weight_sum / nullif(half_count, 0) AS half_mean_weight,
+    both_graphs * n / (s.graph_count::DOUBLE * t.graph_count) AS lift,
+    ln(both_graphs * n / (s.graph_count::DOUBLE * t.graph_count)) / nullif(-ln(both_graphs / n), 0) AS npmi
+FROM input.measured('edges') AS e
+CROSS JOIN total
+LEFT JOIN input.neurons AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
+LEFT JOIN input.neurons AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
+WHERE e.count >= (SELECT min_count FROM input.parameters);
+
 INSERT INTO edges BY NAME
-FROM input.measured('edges')
-WHERE count >= (SELECT min_count FROM input.parameters)
+FROM input.measured_edges()
 ORDER BY src_layer, src_neuron, tgt_layer, tgt_neuron, method;
 
 INSERT INTO edges_by_target BY NAME
-FROM input.measured('edges')
-WHERE count >= (SELECT min_count FROM input.parameters)
+FROM input.measured_edges()
 ORDER BY tgt_layer, tgt_neuron, src_layer, src_neuron, method;
+
+INSERT INTO cooccurrence BY NAME
+FROM input.cooccurrence
+ORDER BY layer, neuron, rank;
+
+INSERT INTO edge_samples BY NAME
+SELECT
+    * EXCLUDE (weight_sum),
+    weight_sum / count AS mean_weight
+FROM input.edge_samples
+ORDER BY src_layer, src_neuron, tgt_layer, tgt_neuron, bucket;
 
 INSERT INTO token_edges BY NAME
 FROM input.measured('token_edges')

@@ -50,6 +50,12 @@ CREATE TABLE edges (
     std_weight FLOAT,
     weight_min FLOAT,
     weight_max FLOAT,
+    half_count INTEGER,
+    half_mean_weight FLOAT,
+    both_graphs INTEGER,
+    lift FLOAT,
+    npmi FLOAT,
+    conditional_frequency FLOAT GENERATED ALWAYS AS (graph_count / nullif(both_graphs, 0)) VIRTUAL,
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
     weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,
@@ -70,12 +76,42 @@ CREATE TABLE edges_by_target (
     std_weight FLOAT,
     weight_min FLOAT,
     weight_max FLOAT,
+    half_count INTEGER,
+    half_mean_weight FLOAT,
+    both_graphs INTEGER,
+    lift FLOAT,
+    npmi FLOAT,
+    conditional_frequency FLOAT GENERATED ALWAYS AS (graph_count / nullif(both_graphs, 0)) VIRTUAL,
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
     weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,
     method VARCHAR NOT NULL
 );
 COMMENT ON TABLE edges_by_target IS 'The same rows as edges, sorted by target. Filter on tgt_layer and tgt_neuron here.';
+
+CREATE TABLE cooccurrence (
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    rank INTEGER NOT NULL,
+    other_layer INTEGER NOT NULL,
+    other_neuron INTEGER NOT NULL,
+    both_graphs INTEGER NOT NULL,
+    lift FLOAT NOT NULL,
+    pmi FLOAT NOT NULL,
+    npmi FLOAT
+);
+COMMENT ON TABLE cooccurrence IS 'Per neuron, the neurons that share most graphs with it, linked or not; sorted by neuron. Order by npmi to see what goes with this one rather than with every one.';
+
+CREATE TABLE edge_samples (
+    src_layer INTEGER NOT NULL,
+    src_neuron INTEGER NOT NULL,
+    tgt_layer INTEGER NOT NULL,
+    tgt_neuron INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    mean_weight FLOAT NOT NULL
+);
+COMMENT ON TABLE edge_samples IS 'A random sample of the edges (all, where there are few) in sixteen buckets of graphs by hash; behind the view reliability.';
 
 CREATE TABLE clusters (
     cluster_path VARCHAR NOT NULL,
@@ -387,10 +423,22 @@ COMMENT ON COLUMN edges.mean_abs_weight IS 'Mean of the absolute link weights.';
 COMMENT ON COLUMN edges.std_weight IS 'Population standard deviation of the link weights; 0 for a single link.';
 COMMENT ON COLUMN edges.weight_min IS 'Smallest link weight.';
 COMMENT ON COLUMN edges.weight_max IS 'Largest link weight.';
+COMMENT ON COLUMN edges.half_count IS 'Links in the graphs of the first hash-half; the second half has the others.';
+COMMENT ON COLUMN edges.half_mean_weight IS 'Signed mean of the link weights in the first hash-half; NULL where it has none.';
+COMMENT ON COLUMN edges.both_graphs IS 'Distinct graphs that hold both ends, linked or not; NULL where it was not counted.';
+COMMENT ON COLUMN edges.lift IS 'How much more often the two are in one graph than by chance: both_graphs * graphs / (graphs of one * graphs of the other); 1 is chance.';
+COMMENT ON COLUMN edges.npmi IS 'Normalised pointwise mutual information of being in one graph, -1 to 1, 0 is chance; NULL where both are in every graph.';
+COMMENT ON COLUMN edges.conditional_frequency IS 'graph_count / both_graphs: how often they are linked when both are there.';
 COMMENT ON COLUMN edges.weight_sum IS 'Sum of link weights, computed as mean_weight * count.';
 COMMENT ON COLUMN edges.weight_abs_sum IS 'Sum of absolute link weights, computed as mean_abs_weight * count.';
 COMMENT ON COLUMN edges.weight_sq_sum IS 'Sum of squared link weights, computed from std_weight, mean_weight and count.';
 COMMENT ON COLUMN edges.method IS 'How the weights were computed: relp, transcoder or weight_graph.';
+
+COMMENT ON COLUMN cooccurrence.rank IS '1 shares most graphs; ties by the rarer other neuron.';
+COMMENT ON COLUMN cooccurrence.other_layer IS 'Layer of the other neuron.';
+COMMENT ON COLUMN cooccurrence.other_neuron IS 'Index of the other neuron within its layer.';
+COMMENT ON COLUMN cooccurrence.pmi IS 'Pointwise mutual information of being in one graph, in nats: ln(lift).';
+COMMENT ON COLUMN edge_samples.bucket IS 'Hash-sixteenth of the graphs, 0 to 15, by the first digit of their content hash; even buckets are the first half.';
 
 COMMENT ON COLUMN clusters.level IS 'How many numbers cluster_path has; 1 is a top cluster.';
 COMMENT ON COLUMN clusters.parent_path IS 'The cluster one level up; NULL for a top cluster.';

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import math
+import random
 from collections import defaultdict
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atlas.aggregate.kernel import KeyStats, choose_device, merge, reduce_observations
+from atlas.aggregate import device as torch_kernel
+from atlas.aggregate import statistics
+from atlas.aggregate.kernels import CpuKernel, choose_device, choose_kernel
+from atlas.aggregate.statistics import KeyStats
 from atlas.errors import UsageError
 
-DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-EXACT = ("key", "count", "graph_count", "positive_count", "weight_min", "weight_max")
-SUMS = ("weight_sum", "weight_abs_sum", "weight_sq_sum")
+KERNELS = ["cpu", "torch:cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+EXACT = ("key", "count", "graph_count", "positive_count", "half_count", "weight_min", "weight_max")
+SUMS = ("weight_sum", "weight_abs_sum", "weight_sq_sum", "half_weight_sum")
 
 weights = st.floats(-1e6, 1e6, allow_nan=False)
 graphs = st.lists(st.lists(st.tuples(st.integers(0, 4) | st.integers(0, 2**62 - 1), weights), max_size=12), max_size=6)
 
 
-def reduce(observed: list[list[tuple[int, float]]], first: int = 0, device: str = "cpu") -> KeyStats:
-    rows = [(key, first + number, weight) for number, graph in enumerate(observed) for key, weight in graph]
+def reduce(observed: list[list[tuple[int, float]]], first: int = 0, kernel: str = "cpu", shuffle: int = 0) -> KeyStats:
+    """Statistics of graphs numbered from `first`; even graphs are the first half."""
+    rows = [(key, (first + number) << 1 | (first + number) % 2, weight) for number, graph in enumerate(observed) for key, weight in graph]
+    if shuffle:
+        random.Random(shuffle).shuffle(rows)
     key, graph, weight = zip(*rows, strict=True) if rows else ((), (), ())
-    return reduce_observations(
-        torch.tensor(key, dtype=torch.int64, device=device),
-        torch.tensor(graph, dtype=torch.int64, device=device),
-        torch.tensor(weight, dtype=torch.float64, device=device),
-    ).to("cpu")
+    return choose_kernel(kernel).reduce(np.array(key, np.int64), np.array(graph, np.uint32), np.array(weight, np.float64))
 
 
 def twin(observed: list[list[tuple[int, float]]]) -> dict[int, dict[str, float]]:
@@ -41,6 +45,8 @@ def twin(observed: list[list[tuple[int, float]]]) -> dict[int, dict[str, float]]
             "count": len(values),
             "graph_count": len({number for number, _ in values}),
             "positive_count": sum(weight > 0 for _, weight in values),
+            "half_count": sum(number % 2 == 0 for number, _ in values),
+            "half_weight_sum": math.fsum(weight for number, weight in values if number % 2 == 0),
             "weight_sum": math.fsum(weight for _, weight in values),
             "weight_abs_sum": math.fsum(abs(weight) for _, weight in values),
             "weight_sq_sum": math.fsum(weight**2 for _, weight in values),
@@ -63,35 +69,69 @@ def assert_same(found: KeyStats, expected: dict[int, dict[str, float]]) -> None:
                 assert mine == value, name
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@given(observed=graphs)
+@pytest.mark.parametrize("kernel", KERNELS)
+@given(observed=graphs, shuffle=st.integers(0, 3))
 @settings(deadline=None, max_examples=150)
-def test_reduce_is_the_dictionary(device: str, observed: list[list[tuple[int, float]]]) -> None:
-    assert_same(reduce(observed, device=device), twin(observed))
+def test_reduce_is_the_dictionary(kernel: str, shuffle: int, observed: list[list[tuple[int, float]]]) -> None:
+    """Also where the graphs of a key come mixed up, as in a shuffled table."""
+    assert_same(reduce(observed, kernel=kernel, shuffle=shuffle), twin(observed))
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 @given(observed=graphs, cut=st.integers(0, 6))
 @settings(deadline=None, max_examples=150)
-def test_two_halves_merged_are_one_run(observed: list[list[tuple[int, float]]], cut: int) -> None:
-    halves = [reduce(observed[:cut]), reduce(observed[cut:], first=min(cut, len(observed)))]
-    merged, whole = merge(halves), reduce(observed)
+def test_two_halves_merged_are_one_run(kernel: str, observed: list[list[tuple[int, float]]], cut: int) -> None:
+    cut = min(cut, len(observed))
+    halves = [reduce(observed[:cut], kernel=kernel), reduce(observed[cut:], first=cut, kernel=kernel)]
+    merged, whole = choose_kernel(kernel).merge(halves), reduce(observed, kernel=kernel)
     for name in EXACT:
-        assert torch.equal(getattr(merged, name), getattr(whole, name)), name
+        assert np.array_equal(getattr(merged, name), getattr(whole, name)), name
     assert_same(merged, twin(observed))
+
+
+@pytest.mark.parametrize("bits", [0, 5, 17, 31])
+def test_all_kernels_agree_on_many_observations(bits: int) -> None:
+    """With few and with many distinct keys, so that packed words and the plain argsort both run."""
+    rng = np.random.default_rng(bits)
+    n = 50_000
+    key = rng.integers(0, 1 << bits, n) << 31 | rng.integers(0, 1 << bits, n)
+    graph = (np.sort(rng.integers(0, 300, n)) << 1 | 1).astype(np.uint32)
+    weight = rng.standard_normal(n)
+    first, *others = (choose_kernel(name).reduce(key, graph, weight) for name in KERNELS)
+    for other in others:
+        for name in EXACT:
+            assert np.array_equal(getattr(first, name), getattr(other, name)), name
+        for name in SUMS:
+            assert np.allclose(getattr(first, name), getattr(other, name), rtol=1e-12, atol=1e-9), name
+
+
+@given(key=st.lists(st.integers(0, 3) | st.integers(0, 2**62 - 1), max_size=40))
+def test_the_order_is_that_of_a_stable_sort(key: list[int]) -> None:
+    rows, starts = statistics.order_by_key(np.array(key, np.int64))
+    expected = sorted(range(len(key)), key=lambda row: key[row])
+    assert rows.tolist() == expected
+    assert starts.tolist() == [i for i, row in enumerate(expected) if i == 0 or key[row] != key[expected[i - 1]]]
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_both_ways_to_sort_words_sort(slow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "_numpy_sorts_slowly", lambda: slow)
+    words = np.random.default_rng(0).integers(0, 2**62, 1 << 15)
+    assert np.array_equal(statistics.sort_words(words.copy()), np.array(sorted(words.tolist())))
 
 
 @given(observed=graphs)
 @settings(deadline=None, max_examples=50)
 def test_the_same_input_gives_the_same_bits(observed: list[list[tuple[int, float]]]) -> None:
     first, second = reduce(observed), reduce(observed)
-    assert all(torch.equal(getattr(first, name), getattr(second, name)) for name in (*EXACT, *SUMS))
+    assert all(np.array_equal(getattr(first, name), getattr(second, name)) for name in (*EXACT, *SUMS))
 
 
 def test_worked_fixture_of_the_earlier_tool() -> None:
     """FORMATS section 10: 3, -1, 5 gives count 3, sum 7, abs 9, sq 35, min -1, max 5."""
     stats = reduce([[(1, 3.0), (1, -1.0), (1, 5.0)]])
-    assert [getattr(stats, name).item() for name in EXACT[1:]] == [3, 1, 2, -1.0, 5.0]
-    assert [getattr(stats, name).item() for name in SUMS] == [7.0, 9.0, 35.0]
+    assert [getattr(stats, name).item() for name in EXACT[1:]] == [3, 1, 2, 3, -1.0, 5.0]
+    assert [getattr(stats, name).item() for name in SUMS] == [7.0, 9.0, 35.0, 7.0]
 
 
 def test_extrema_are_never_seeded_with_zero() -> None:
@@ -102,8 +142,10 @@ def test_extrema_are_never_seeded_with_zero() -> None:
 
 
 def test_devices() -> None:
-    assert choose_device("cpu").type == "cpu"
-    assert choose_device("auto").type in ("cpu", "cuda")
+    assert choose_device("cpu") == "cpu"
+    assert choose_device("auto") in ("cpu", "cuda")
+    assert isinstance(choose_kernel("cpu"), CpuKernel)
+    assert isinstance(choose_kernel("torch:cpu"), torch_kernel.TorchKernel)
     with pytest.raises(UsageError, match="choose auto, cpu or cuda"):
         choose_device("tpu")
 

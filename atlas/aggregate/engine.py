@@ -1,220 +1,276 @@
-"""The engine: graphs stream in, batches go through the kernel, partial results merge into `stats/`."""
+"""The engine: plan, read in worker processes, reduce range by range, and put a whole stats folder in place.
+
+    files -> tasks -> sorted runs + books      (one spill file and one Parquet file per task)
+    runs, earlier stats -> ranges -> parts     (one Parquet file per range and dataset)
+    books -> the small datasets, the manifest
+
+Everything that is finished stands in a work folder under its final name, so a run that was killed goes on
+with what is missing, and ends with the bytes of an undisturbed one.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
+import pyarrow.parquet as pq
 
 from atlas import __version__
-from atlas.aggregate.kernel import KeyStats, choose_device, merge, reduce_observations
-from atlas.aggregate.nodes import NodeCollector
-from atlas.aggregate.tables import TABLES, split_links
-from atlas.errors import InputError, SpaceMismatch
-from atlas.graph import LINK_TABLES, Floats, Graph, Ints, NodeKind, Space
-from atlas.ids import INDEX_BITS
+from atlas.aggregate import finish, reduce, together
+from atlas.aggregate.finish import BookMerger, Summary
+from atlas.aggregate.plan import Budget, Plan
+from atlas.aggregate.reduce import Job, Origin, Range, ReduceOptions
+from atlas.aggregate.runs import RunFile, RunWriter
+from atlas.aggregate.store import Store
+from atlas.aggregate.tables import TABLES
+from atlas.aggregate.tasks import Reader, Task, TaskDone, TaskOptions, book, books_name, read_done, run_task, runs_name
+from atlas.aggregate.tasks import refuse_other_space
+from atlas.aggregate.together import Together
+from atlas.aggregate.workers import Workers
+from atlas.errors import InputError
+from atlas.graph import LINK_TABLES, Ints, Space
 from atlas.schema import DATASETS, VERSION
-from atlas.storage import MANIFEST, write_json, write_parquet
+from atlas.storage import MANIFEST, read_manifest, write_json
 
-BATCH_LINKS = 4_000_000
+Progress = Callable[[str, int, int], None]  # what, done, of
+_RANGES = "ranges.json"
+_IDENTITY = ["path", "content_hash"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an aggregation runs, beside what it reads."""
+
+    memory: int = 2_000_000_000
+    device: str = "cpu"
+    together: Together | None = Together()
 
 
 @dataclass
-class Summary:
-    """What an aggregation read, kept and dropped."""
+class _Part:
+    """One origin with its graphs: a task of this run, or earlier stats."""
 
-    graphs: int = 0
-    links: int = 0
-    kept: Counter[str] = field(default_factory=Counter)
-    dropped: Counter[str] = field(default_factory=Counter)
-    node_oddities: Counter[str] = field(default_factory=Counter)
-    rejects: Counter[str] = field(default_factory=Counter)
-    neurons: int = 0
-    edges: int = 0
+    origin: Origin
+    graphs: pa.Table  # path and content_hash
+    space: Space | None
+    space_path: str
+    folder: Path | None = None
+    sample_below: int = 0
 
 
-class Aggregator:
-    """Takes graphs one by one, in a fixed order, and writes their statistics.
+class Aggregation:
+    """Tasks and earlier stats -> a stats folder."""
 
-    Every graph counts wholly or not at all. The same graphs in the same order give the same bytes.
-    """
+    def __init__(self, store: Store, workers: Workers, options: Options, progress: Progress) -> None:
+        self.store = store
+        self.workers = workers
+        self.options = options
+        self.progress = progress
 
-    def __init__(self, *, device: str = "auto", batch_links: int = BATCH_LINKS) -> None:
-        self._device = choose_device(device)
-        self._batch_links = batch_links
-        self._space: Space | None = None
-        self._space_path = ""
-        self._pending: dict[str, list[tuple[int, Ints, Floats]]] = {table.name: [] for table in TABLES}
-        self._pending_links = 0
-        self._partials: dict[str, list[KeyStats]] = {table.name: [] for table in TABLES}
-        self._nodes = NodeCollector()
-        self._graph_rows: list[dict[str, Any]] = []
-        self._count_rows: list[tuple[int, str, bool, str, int]] = []
-        self._reject_rows: list[dict[str, Any]] = []
-        self._hashes: dict[str, str] = {}
-        self.summary = Summary()
+    def read(self, plan: Plan, reader: Reader, earlier: Sequence[Path] = ()) -> None:
+        """Run the tasks of a plan that are not done yet; graphs that stand twice are read again without the later copy.
 
-    def add(self, graph: Graph) -> None:
-        """Take one graph; a byte-identical copy of an earlier one is a reject.
-
-        Raises `SpaceMismatch` where its feature space is not that of the graphs before.
+        Raises `SpaceMismatch` as soon as two tasks, or a task and earlier stats, are of different feature spaces.
         """
-        info = graph.info
-        self._guard_space(info.space, info.path)
-        first = self._hashes.get(info.content_hash)
-        if first is not None:
-            self.reject(info.path, "duplicate_content", f"the same bytes as {first}", info.size_bytes)
-            return
-        self._hashes[info.content_hash] = info.path
-        graph_id = len(self._graph_rows)
-        kept: Counter[str] = Counter()
-        for name, (keys, weights) in split_links(graph).items():
-            kept[name] = len(keys)
-            self._pending[name].append((graph_id, keys, weights))
-        self._nodes.add(graph_id, graph)
-        self._record(graph_id, graph, kept)
-        self._pending_links += len(graph.links.weight)
-        if self._pending_links >= self._batch_links:
-            self._flush()
-
-    def reject(self, path: str, reason: str, message: str, size_bytes: int | None) -> None:
-        """Note one file that does not count."""
-        self._reject_rows.append({"path": path, "reason": reason, "message": message, "size_bytes": size_bytes})
-        self.summary.rejects[reason] += 1
-
-    def _guard_space(self, space: Space, path: str) -> None:
-        if self._space is None:
-            self._space, self._space_path = space, path
-        elif space != self._space:
-            raise SpaceMismatch(
-                f"two feature spaces do not mix: {self._space} (in {self._space_path}) and {space} (in {path}); "
-                "aggregate them apart"
-            )
-
-    def _record(self, graph_id: int, graph: Graph, kept: Counter[str]) -> None:
-        info, nodes = graph.info, graph.nodes
-        neurons = nodes.kind == NodeKind.NEURON
-        mine = neurons[graph.links.source] & neurons[graph.links.target]
-        source, target = nodes.key[graph.links.source[mine]], nodes.key[graph.links.target[mine]]
-        self._graph_rows.append(
-            {
-                **{name: getattr(info, name) for name in _INFO_COLUMNS},
-                "graph_id": graph_id,
-                "node_count": len(nodes.kind),
-                "neuron_count": len(np.unique(nodes.key[neurons])),
-                "link_count": graph.link_total,
-                "kept_count": kept.total(),
-                "dropped_count": graph.dropped_links.total(),
-                "self_loop_count": int((source == target).sum()),
-                "backward_count": int(((source >> INDEX_BITS) >= (target >> INDEX_BITS)).sum()),
-            }
+        shared = TaskOptions(
+            self.store.url, reader, plan.model, plan.transcoder_set, plan.strict, plan.links, plan.sample_below, plan.combine
         )
-        for subject, is_kept, counts in (
-            ("link", True, kept),
-            ("link", False, graph.dropped_links),
-            ("node", False, graph.node_oddities),
-        ):
-            self._count_rows += [(graph_id, subject, is_kept, reason, n) for reason, n in sorted(counts.items()) if n]
-        summary = self.summary
-        summary.graphs += 1
-        summary.links += graph.link_total
-        summary.kept += kept
-        summary.dropped += graph.dropped_links
-        summary.node_oddities += graph.node_oddities
+        tasks = [Task(number, tuple(known.source for known in files), shared) for number, files in enumerate(plan.tasks)]
+        self._run(tasks, earlier)
+        while twice := _copies(self.store, tasks, earlier):
+            self._run([replace(tasks[number], skip=skip) for number, skip in twice.items()], earlier, again=True)
 
-    def _flush(self) -> None:
-        for name, chunks in self._pending.items():
-            keys = np.concatenate([np.zeros(0, np.int64), *(keys for _, keys, _ in chunks)])
-            weights = np.concatenate([np.zeros(0), *(weights for _, _, weights in chunks)])
-            lengths = np.array([len(keys) for _, keys, _ in chunks], dtype=np.int64)
-            graphs = np.repeat(np.array([graph for graph, _, _ in chunks], dtype=np.int64), lengths)
-            tensors = (torch.from_numpy(array).to(self._device) for array in (keys, graphs, weights))
-            self._partials[name].append(reduce_observations(*tensors).to("cpu"))
-            chunks.clear()
-        self._pending_links = 0
+    def _run(self, tasks: Sequence[Task], earlier: Sequence[Path], *, again: bool = False) -> None:
+        finished = set() if again else self.store.names()
+        missing = [task for task in tasks if books_name(task.number) not in finished]
+        total = sum(len(task.sources) for task in tasks)
+        done = total - sum(len(task.sources) for task in missing)
+        known = _first_space(earlier)
+        for task in tasks:
+            if task not in missing:
+                known = _same_space(known, read_done(self.store.url, task.number, [])[0])
+        self.progress("graph files", done, total)
+        for result in self.workers.run(run_task, missing):
+            known = _same_space(known, result)
+            done += result.files
+            self.progress("graph files", done, total)
 
-    def write(self, folder: Path, inputs: Sequence[str]) -> Summary:
+    def parts(self, tasks: int, earlier: Sequence[Path]) -> list[_Part]:
+        """The origins in their order: earlier stats first, then the tasks."""
+        found, first = [], 0
+        for folder in earlier:
+            manifest = read_manifest(folder, "stats")
+            graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=_IDENTITY)
+            origin = Origin(len(found), first, folder=str(folder.resolve()))
+            space = Space(**manifest["space"])
+            found.append(_Part(origin, graphs, space, str(folder), folder, int(manifest.get("sample_below", 0))))
+            first += len(graphs)
+        for number in range(tasks):
+            done, graphs = read_done(self.store.url, number, _IDENTITY)
+            origin = Origin(len(found), first, runs=runs_name(number))
+            found.append(_Part(origin, graphs, done.space, done.space_path))
+            first += len(graphs)
+        return found
+
+    def write(self, folder: Path, parts: Sequence[_Part], *, inputs: Sequence[str], sample_below: int, **books: Any) -> Summary:
         """Write all datasets and the manifest into an empty folder.
 
-        Raises `InputError` where no graph was taken at all.
+        Raises `InputError` where there is no graph at all, `SpaceMismatch` where the parts' spaces differ.
         """
-        if self._space is None:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.summary.rejects.items()))
-            raise InputError(
-                f"none of the files is a readable graph ({reasons or 'no files'}): {', '.join(inputs)[:300]}"
-            )
-        self._flush()
+        space = _space_of(parts)
+        ids = finish.final_ids([part.graphs["path"].to_pylist() for part in parts], [part.graphs["content_hash"].to_pylist() for part in parts])
+        if space is None:
+            raise InputError(f"none of the files is a readable graph ({self._reasons(parts) or 'no files'}): {', '.join(inputs)[:300]}")
+        self._write_origins(parts, ids)
+        self._reduce(folder, space, sum(map(len, ids)))
+        self._write_books(folder, parts, ids, sample_below=min([sample_below, *(part.sample_below for part in parts if part.folder)]), **books)
+        summary = finish.summarise(folder)
+        summary.new_graphs = sum(len(part.graphs) for part in parts if part.folder is None)
+        write_json(_manifest(space, inputs, summary, sample_below), folder / MANIFEST)
+        return summary
+
+    def _reasons(self, parts: Sequence[_Part]) -> str:
+        counts: dict[str, int] = {}
+        for part in parts:
+            if part.origin.runs:
+                for reason in book(RunFile(self.store, part.origin.runs), "rejects")["reason"].to_pylist():
+                    counts[reason] = counts.get(reason, 0) + 1
+        return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+
+    def _write_origins(self, parts: Sequence[_Part], ids: Sequence[Ints]) -> None:
+        runs = RunWriter()
+        for part, found in zip(parts, ids, strict=True):
+            runs.add(str(part.origin.number), {"id": found.astype(np.int32)})
+        runs.write(self.store, reduce.GRAPH_IDS, lasting=False)
+        text = json.dumps([asdict(part.origin) for part in parts])
+        self.store.put(reduce.ORIGINS, [text.encode()], lasting=False)
+        reduce.opened.cache_clear()
+        together.company.cache_clear()
+
+    def _reduce(self, folder: Path, space: Space, graph_total: int) -> None:
+        options = ReduceOptions(self.store.url, space.method, self.options.device, self.options.together, graph_total)
+        ranges = self._ranges(options)
+        self._jobs(reduce.reduce_nodes, "neurons", ranges["neurons"], options)
+        if options.together is not None:
+            blocks = together.block_jobs(self.store.url, len(ranges["neurons"]), graph_total)
+            for _ in self.workers.run(together.write_members, blocks):
+                pass
         for table in TABLES:
-            stats = merge(self._partials[table.name])
-            constants = {"method": self._space.method} if table.name == "edges" else {}
-            self._write(folder, table.name, table.arrow(stats, **constants))
-            if table.name == "edges":
-                self.summary.edges = len(stats)
-        for name, arrow in self._nodes.tables().items():
-            self._write(folder, name, arrow)
-            if name == "neurons":
-                self.summary.neurons = len(arrow)
-        self._write_books(folder)
-        write_json(self._manifest(inputs), folder / MANIFEST)
-        return self.summary
+            self._jobs(reduce.reduce_links, table.name, ranges[table.name], options)
+        shared = {"neuron_graphs": "neurons", "cooccurrence": "edges"}
+        for name in (*ranges, *shared):
+            target = DATASETS[f"stats.{name}"].path(folder)
+            for part in ranges[shared.get(name, name)]:
+                source = reduce.part_name(name, part.number)
+                self.store.fetch(source, target / Path(source).name)
 
-    def _write(self, folder: Path, name: str, arrow: pa.Table) -> None:
-        dataset = DATASETS[f"stats.{name}"]
-        path = dataset.path(folder)
-        write_parquet(arrow, path / "part-00000.parquet" if dataset.parted else path)
+    def _ranges(self, options: ReduceOptions) -> dict[str, list[Range]]:
+        """The ranges of every dataset; those of a run that was killed, with its parts, where they are of the same options."""
+        size = Budget.of(self.options.memory).links
+        found = reduce.all_ranges(reduce.opened(self.store.url), size)
+        text = json.dumps([asdict(options), {name: [asdict(part) for part in ranges] for name, ranges in found.items()}])
+        if _RANGES in self.store.names():
+            with self.store.local(_RANGES) as path:
+                if path.read_text() == text:
+                    return found
+            for name in self.store.names():
+                if name.startswith("parts/"):
+                    self.store.delete(name)
+        self.store.put(_RANGES, [text.encode()], lasting=False)
+        return found
 
-    def _write_books(self, folder: Path) -> None:
-        """Which graphs were read, what became of their links, and which files were not read."""
-        graphs = DATASETS["stats.graphs"]
-        rows = {field.name: [row[field.name] for row in self._graph_rows] for field in graphs.schema}
-        self._write(folder, "graphs", graphs.table(rows))
-        counts = DATASETS["stats.link_counts"]
-        columns = list(zip(*self._count_rows, strict=True)) or [()] * len(counts.schema)
-        self._write(folder, "link_counts", counts.table(dict(zip(counts.schema.names, columns, strict=True))))
-        rejects = DATASETS["stats.rejects"]
-        ordered = sorted(self._reject_rows, key=lambda row: (row["path"], row["reason"]))
-        self._write(
-            folder, "rejects", rejects.table({name: [row[name] for row in ordered] for name in rejects.schema.names})
-        )
+    def _jobs(self, function: Callable[[Job], Any], dataset: str, ranges: Sequence[Range], options: ReduceOptions) -> None:
+        finished = self.store.names()
+        jobs = [Job(dataset, part, options) for part in ranges]
+        missing = [job for job in jobs if job.name not in finished]
+        done = len(jobs) - len(missing)
+        self.progress(f"parts of {dataset}", done, len(jobs))
+        for _ in self.workers.run(function, missing):
+            done += 1
+            self.progress(f"parts of {dataset}", done, len(jobs))
 
-    def _manifest(self, inputs: Sequence[str]) -> dict[str, Any]:
-        assert self._space is not None
-        summary = self.summary
-        return {
-            "stage": "stats",
-            "version": VERSION,
-            "tool_version": __version__,
-            "space": self._space._asdict(),
-            "method": self._space.method,
-            "inputs": list(inputs),
-            "counts": {
-                "graphs": summary.graphs,
-                "neurons": summary.neurons,
-                "edges": summary.edges,
-                "links": summary.links,
-                "links_kept": {name: summary.kept[name] for name in LINK_TABLES.values()},
-                "links_dropped": dict(summary.dropped),
-                "node_oddities": dict(summary.node_oddities),
-                "rejects": dict(summary.rejects),
-            },
-        }
+    def _write_books(self, folder: Path, parts: Sequence[_Part], ids: Sequence[Ints], *, sample_below: int, forget: Mapping[str, set[str]] | None = None) -> None:
+        with contextlib.ExitStack() as stack:
+            scratch = folder / ".duckdb"
+            merger = stack.enter_context(BookMerger(folder, scratch, max(self.options.memory // 4_000_000, 100)))
+            for name in finish.BOOKS:
+                merger.write(name, self._book(name, parts, ids, forget or {}))
+        raw = [RunFile(self.store, part.origin.runs) for part in parts if part.origin.runs]
+        samples = [file.columns(run, ["key", "bucket", "weight"]) for file in raw for run in file.names("sample.")]
+        earlier = [(pq.read_table(DATASETS["stats.edge_samples"].path(part.folder)), part.sample_below) for part in parts if part.folder]
+        finish.write_samples(folder, samples, earlier, sample_below)
+
+    def _book(self, name: str, parts: Sequence[_Part], ids: Sequence[Ints], forget: Mapping[str, set[str]]) -> Iterator[pa.Table]:
+        for part, found in zip(parts, ids, strict=True):
+            if part.folder is not None:
+                table = pq.read_table(DATASETS[f"stats.{name}"].path(part.folder))
+            elif name == "graphs":
+                table = read_done(self.store.url, _task_number(part.origin))[1]
+            else:
+                assert part.origin.runs is not None
+                table = book(RunFile(self.store, part.origin.runs), name)
+            if name in ("graphs", "link_counts"):
+                table = finish.with_ids(table, found)
+            if part.folder is not None and name in forget:
+                table = table.filter(pa.array([path not in forget[name] for path in table["path"].to_pylist()], pa.bool_()))
+            yield table
 
 
-_INFO_COLUMNS = (
-    "path",
-    "content_hash",
-    "size_bytes",
-    "dialect",
-    "slug",
-    "prompt",
-    "prompt_tokens",
-    "corpus_source",
-    "corpus_index",
-    "nodes_exceeded",
-)
+def _manifest(space: Space, inputs: Sequence[str], summary: Summary, sample_below: int) -> dict[str, Any]:
+    return {
+        "stage": "stats",
+        "version": VERSION,
+        "tool_version": __version__,
+        "space": space._asdict(),
+        "method": space.method,
+        "inputs": list(inputs),
+        "sample_below": sample_below,
+        "counts": finish.counts_of(summary, list(LINK_TABLES.values())),
+    }
+
+
+def _first_space(earlier: Sequence[Path]) -> tuple[Space | None, str]:
+    for folder in earlier:
+        return Space(**read_manifest(folder, "stats")["space"]), str(folder)
+    return None, ""
+
+
+def _same_space(known: tuple[Space | None, str], done: TaskDone) -> tuple[Space | None, str]:
+    refuse_other_space(*known, done.space, done.space_path)
+    return known if known[0] is not None else (done.space, done.space_path)
+
+
+def _space_of(parts: Sequence[_Part]) -> Space | None:
+    known: tuple[Space | None, str] = (None, "")
+    for part in parts:
+        refuse_other_space(*known, part.space, part.space_path)
+        if known[0] is None:
+            known = (part.space, part.space_path)
+    return known[0]
+
+
+def _copies(store: Store, tasks: Sequence[Task], earlier: Sequence[Path]) -> dict[int, dict[str, str]]:
+    """Per task, the graphs whose bytes stand in an earlier task or in earlier stats already, and where."""
+    seen: dict[str, str] = {}
+    for folder in earlier:
+        graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=_IDENTITY)
+        seen |= dict(zip(graphs["content_hash"].to_pylist(), graphs["path"].to_pylist(), strict=True))
+    found: dict[int, dict[str, str]] = {}
+    for task in tasks:
+        graphs = read_done(store.url, task.number, _IDENTITY)[1]
+        for content_hash, path in zip(graphs["content_hash"].to_pylist(), graphs["path"].to_pylist(), strict=True):
+            first = seen.setdefault(content_hash, path)
+            if first != path:
+                found.setdefault(task.number, {})[path] = first
+    return found
+
+
+def _task_number(origin: Origin) -> int:
+    assert origin.runs is not None
+    return int(Path(origin.runs).stem)

@@ -1,167 +1,192 @@
-"""Node observations -> `neurons`, `neuron_graphs`, `tokens` and `graph_labels`."""
+"""Nodes of graphs -> `neurons` and `neuron_graphs`, one range of neurons at a time."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
+from numpy.typing import NDArray
 
-from atlas.aggregate.kernel import KeyStats, reduce_observations
-from atlas.graph import Floats, Graph, Ints, NodeKind
+from atlas.aggregate.statistics import order_by_key, run_starts, sums, take
+from atlas.graph import Floats, Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX
 from atlas.schema import DATASETS
 
+Array = NDArray[Any]
+_ADDED = ("graph_count", "node_count", "activation_count", "influence_count")
 
-class NodeCollector:
-    """Collects the nodes of graphs, added in the order of their graph_id."""
 
-    def __init__(self) -> None:
-        self._columns: dict[str, list[Any]] = {
-            name: [] for name in ("key", "graph", "position", "activation", "influence")
-        }
-        self._token_texts: dict[int, str] = {}
-        self._token_counts: dict[NodeKind, Counter[int]] = {NodeKind.TOKEN: Counter(), NodeKind.LOGIT: Counter()}
-        self._probability_max: dict[int, float] = {}
-        self._labels: Counter[tuple[int, str]] = Counter()
+@dataclass(frozen=True, slots=True)
+class NodeTables:
+    """The rows of `neurons` and of `neuron_graphs`, as arrays; unknown values are NaN."""
 
-    def add(self, graph_id: int, graph: Graph) -> None:
-        """Take the nodes of one graph."""
-        nodes = graph.nodes
-        rows = np.flatnonzero(nodes.kind == NodeKind.NEURON)
-        for name, values in (
-            ("key", nodes.key[rows]),
-            ("graph", np.full(len(rows), graph_id, dtype=np.int64)),
-            ("position", nodes.position[rows]),
-            ("activation", nodes.activation[rows]),
-            ("influence", nodes.influence[rows]),
-        ):
-            self._columns[name].append(values)
-        self._labels.update({(int(nodes.key[row]), text) for row in rows if (text := nodes.text[row]) is not None})
-        for kind, counts in self._token_counts.items():
-            self._add_tokens(graph, kind, counts)
+    neurons: dict[str, Array]  # key (n_neurons,) ascending, and the columns of the dataset
+    incidences: dict[str, Array]  # key (n_incidences,), graph, node_count, activation_max, influence_min, influence_max
+    positions: NDArray[np.int32]  # (n_nodes,), node_count of them per incidence
 
-    def _add_tokens(self, graph: Graph, kind: NodeKind, counts: Counter[int]) -> None:
-        nodes = graph.nodes
-        rows = np.flatnonzero(nodes.kind == kind)
-        counts.update({int(token) for token in nodes.key[rows]})
-        for row in rows:
-            token, text, probability = int(nodes.key[row]), nodes.text[row], float(nodes.probability[row])
-            if text is not None:
-                # The first graph that spells a token names it: prompts spell it the same everywhere.
-                self._token_texts.setdefault(token, text)
-            if probability == probability:
-                self._probability_max[token] = max(probability, self._probability_max.get(token, 0.0))
 
-    def tables(self) -> dict[str, pa.Table]:
-        """The node datasets, each sorted by its key."""
-        empty = {
-            "key": np.int64,
-            "graph": np.int64,
-            "position": np.int32,
-            "activation": np.float64,
-            "influence": np.float64,
-        }
-        columns = {name: np.concatenate([np.zeros(0, empty[name]), *chunks]) for name, chunks in self._columns.items()}
+def from_nodes(columns: Mapping[str, Array]) -> NodeTables:
+    """Tables of node rows: key (n,), graph (n,) final ids, position, activation and influence (n,).
+
+    Rows of one neuron come by graph, and rows of one (neuron, graph) by position.
+    """
+    order, starts = order_by_key(columns["key"].astype(np.int64))
+    key, graph = (take(columns[name], order) for name in ("key", "graph"))
+    if _falls(graph, starts):
+        # Sources whose graphs are interleaved: then the graph is part of the order.
         order = np.lexsort((columns["position"], columns["graph"], columns["key"]))
-        columns = {name: values[order] for name, values in columns.items()}
-        return {
-            "neurons": _neurons(columns),
-            "neuron_graphs": _neuron_graphs(columns),
-            "tokens": self._tokens(),
-            "graph_labels": self._graph_labels(),
-        }
-
-    def _tokens(self) -> pa.Table:
-        inputs, outputs = self._token_counts[NodeKind.TOKEN], self._token_counts[NodeKind.LOGIT]
-        ids = sorted(inputs.keys() | outputs.keys())
-        return DATASETS["stats.tokens"].table(
-            {
-                "token_id": ids,
-                "token": [self._token_texts.get(token) for token in ids],
-                "input_graph_count": [inputs[token] for token in ids],
-                "output_graph_count": [outputs[token] for token in ids],
-                "probability_max": [self._probability_max.get(token) for token in ids],
-            }
-        )
-
-    def _graph_labels(self) -> pa.Table:
-        rows = sorted(self._labels.items(), key=lambda item: (item[0][0], -item[1], item[0][1]))
-        return DATASETS["stats.graph_labels"].table(
-            {
-                "layer": [key >> INDEX_BITS for (key, _), _ in rows],
-                "neuron": [key & MAX_INDEX for (key, _), _ in rows],
-                "text": [text for (_, text), _ in rows],
-                "graph_count": [count for _, count in rows],
-            }
-        )
-
-
-def _reduce(key: Ints, graph: Ints, value: Floats) -> KeyStats:
-    return reduce_observations(torch.from_numpy(key), torch.from_numpy(graph), torch.from_numpy(value))
-
-
-def _known(columns: dict[str, Any], name: str) -> KeyStats:
-    """Statistics over the nodes whose value the files state."""
-    known = ~np.isnan(columns[name])
-    return _reduce(columns["key"][known], columns["graph"][known], columns[name][known])
-
-
-def _neurons(columns: dict[str, Any]) -> pa.Table:
-    every = _reduce(columns["key"], columns["graph"], np.zeros(len(columns["key"])))
-    keys = every.key.numpy()
-    table: dict[str, Any] = {
-        "layer": keys >> INDEX_BITS,
-        "neuron": keys & MAX_INDEX,
-        "graph_count": every.graph_count.numpy(),
-        "node_count": every.count.numpy(),
+        key, graph = columns["key"][order], columns["graph"][order]
+    position, activation, influence = (take(columns[name], order) for name in ("position", "activation", "influence"))
+    new = np.ones(len(key), bool)
+    new[1:] = (key[1:] != key[:-1]) | (graph[1:] != graph[:-1])
+    cells = np.flatnonzero(new)
+    incidences = {
+        "key": key[cells],
+        "graph": graph[cells],
+        "node_count": np.diff(cells, append=len(key)),
+        "activation_max": _reduce(np.fmax, activation, cells),
+        "influence_min": _reduce(np.fmin, influence, cells),
+        "influence_max": _reduce(np.fmax, influence, cells),
     }
-    activation, influence = _known(columns, "activation"), _known(columns, "influence")
-    for prefix, stats, names in (
-        ("activation", activation, {"sum": "weight_sum", "sq_sum": "weight_sq_sum"}),
-        ("influence", influence, {"sum": "weight_sum", "abs_sum": "weight_abs_sum"}),
-    ):
-        place = np.searchsorted(keys, stats.key.numpy())
-        table[f"{prefix}_count"] = _spread(stats.count.numpy(), place, len(keys), 0)
-        for name, attribute in {**names, "min": "weight_min", "max": "weight_max"}.items():
-            table[f"{prefix}_{name}"] = _spread(getattr(stats, attribute).numpy(), place, len(keys), None)
-    return DATASETS["stats.neurons"].table(table)
+    neurons = {
+        "key": key[starts],
+        "graph_count": np.diff(np.searchsorted(cells, starts), append=len(cells)),
+        "node_count": np.diff(starts, append=len(key)),
+    }
+    for name, values in (("activation", activation), ("influence", influence)):
+        neurons |= _moments(name, values.astype(np.float64), starts)
+    return NodeTables(neurons, incidences, position)
 
 
-def _spread(values: Any, place: Ints, length: int, default: int | None) -> pa.Array:
-    """Values at their places among `length` rows; the others are `default`, or null."""
-    spread = np.zeros(length, dtype=values.dtype)
-    spread[place] = values
-    unknown = np.ones(length, dtype=bool)
-    unknown[place] = False
-    return pa.array(spread, mask=None if default is not None else unknown)
+def _falls(graph: Array, starts: Ints) -> bool:
+    falls = graph[1:] < graph[:-1]
+    falls[starts[1:] - 1] = False
+    return bool(falls.any())
 
 
-def _neuron_graphs(columns: dict[str, Any]) -> pa.Table:
-    """One row per (neuron, graph); columns arrive sorted by neuron, graph, position."""
-    key, graph = columns["key"], columns["graph"]
-    first = np.ones(len(key), dtype=bool)
-    first[1:] = (key[1:] != key[:-1]) | (graph[1:] != graph[:-1])
-    starts = np.flatnonzero(first)
-    offsets = np.append(starts, len(key)).astype(np.int32)
-    return DATASETS["stats.neuron_graphs"].table(
-        {
-            "layer": key[starts] >> INDEX_BITS,
-            "neuron": key[starts] & MAX_INDEX,
-            "graph_id": graph[starts].astype(np.int32),
-            "node_count": np.diff(offsets),
-            "positions": pa.ListArray.from_arrays(pa.array(offsets), pa.array(columns["position"])),
-            "activation_max": _extreme(np.fmax, columns["activation"], starts),
-            "influence_min": _extreme(np.fmin, columns["influence"], starts),
-            "influence_max": _extreme(np.fmax, columns["influence"], starts),
-        }
-    )
+def _moments(name: str, values: Floats, starts: Ints) -> dict[str, Array]:
+    """Count, sums and extrema of the known values of each run."""
+    known = ~np.isnan(values)
+    zeroed = np.where(known, values, 0.0)
+    run = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(values)))
+    found: dict[str, Array] = {
+        f"{name}_count": _reduce(np.add, known.astype(np.int64), starts),
+        f"{name}_sum": sums(run, zeroed),
+        f"{name}_min": _reduce(np.fmin, values, starts),
+        f"{name}_max": _reduce(np.fmax, values, starts),
+    }
+    spread = {"activation": ("activation_sq_sum", zeroed * zeroed), "influence": ("influence_abs_sum", np.abs(zeroed))}
+    column, what = spread[name]
+    found[column] = sums(run, what)
+    for column in (f"{name}_sum", column):
+        found[column] = np.where(found[f"{name}_count"] > 0, found[column], np.nan)
+    return found
 
 
-def _extreme(how: np.ufunc, values: Floats, starts: Ints) -> pa.Array:
-    """Smallest or largest known value of each run; null where none is known."""
-    if not len(starts):
-        return pa.array([], pa.float64())
-    return pa.array(how.reduceat(values, starts), from_pandas=True)
+def _reduce(how: np.ufunc, values: Array, starts: Ints) -> Array:
+    return how.reduceat(values, starts) if len(starts) else values[:0]
+
+
+def merge(parts: Sequence[NodeTables]) -> NodeTables:
+    """The tables of the union of graphs; the parts must not share graphs, and carry final graph ids."""
+    parts = [part for part in parts if len(part.neurons["key"])]
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return from_nodes({"key": np.zeros(0, np.uint32), "graph": np.zeros(0, np.int32), "position": np.zeros(0, np.int32), "activation": np.zeros(0), "influence": np.zeros(0)})  # fmt: skip
+    return NodeTables(_merge_neurons(parts), *_merge_incidences(parts))
+
+
+def _merge_neurons(parts: Sequence[NodeTables]) -> dict[str, Array]:
+    columns = {name: np.concatenate([part.neurons[name] for part in parts]) for name in parts[0].neurons}
+    order = np.argsort(columns["key"], kind="stable")
+    starts = run_starts(columns["key"][order])
+    merged = {"key": columns["key"][order][starts]}
+    for name in columns.keys() - {"key"}:
+        values = columns[name][order]
+        if name in _ADDED:
+            merged[name] = _reduce(np.add, values, starts)
+        elif name.endswith("_sum"):
+            known = _reduce(np.add, (~np.isnan(values)).astype(np.int64), starts) > 0
+            merged[name] = np.where(known, _reduce(np.add, np.nan_to_num(values), starts), np.nan)
+        else:
+            merged[name] = _reduce(np.fmin if name.endswith("_min") else np.fmax, values, starts)
+    return merged
+
+
+def _merge_incidences(parts: Sequence[NodeTables]) -> tuple[dict[str, Array], NDArray[np.int32]]:
+    columns = {name: np.concatenate([part.incidences[name] for part in parts]) for name in parts[0].incidences}
+    positions = np.concatenate([part.positions for part in parts])
+    order = np.lexsort((columns["graph"], columns["key"]))
+    sizes = columns["node_count"]
+    starts = np.cumsum(sizes) - sizes
+    columns = {name: values[order] for name, values in columns.items()}
+    return columns, positions[ranges(starts[order], columns["node_count"])]
+
+
+def ranges(starts: Ints, sizes: Ints) -> Ints:
+    """The row numbers start, start + 1, ... of several ranges, one after the other."""
+    total = int(sizes.sum())
+    shift = starts - (np.cumsum(sizes) - sizes)
+    rows: Ints = np.repeat(shift, sizes) + np.arange(total)
+    return rows
+
+
+def neuron_table(tables: NodeTables) -> pa.Table:
+    """The dataset `neurons`."""
+    dataset = DATASETS["stats.neurons"]
+    return dataset.table(_with_layers(tables.neurons, dataset.schema))
+
+
+def neuron_graph_table(tables: NodeTables) -> pa.Table:
+    """The dataset `neuron_graphs`."""
+    dataset = DATASETS["stats.neuron_graphs"]
+    rows = tables.incidences
+    columns = _with_layers(rows, dataset.schema)
+    columns["graph_id"] = rows["graph"].astype(np.int32)
+    columns["node_count"] = rows["node_count"].astype(np.int32)
+    offsets = np.append(0, np.cumsum(rows["node_count"])).astype(np.int32)
+    columns["positions"] = pa.ListArray.from_arrays(pa.array(offsets), pa.array(tables.positions))
+    return dataset.table(columns)
+
+
+def _with_layers(columns: Mapping[str, Array], schema: pa.Schema) -> dict[str, Any]:
+    """Columns for Arrow: the key as layer and neuron, NaN as null."""
+    found: dict[str, Any] = {
+        "layer": (columns["key"] >> INDEX_BITS).astype(np.int32),
+        "neuron": (columns["key"] & MAX_INDEX).astype(np.int32),
+    }
+    for field in schema:
+        if field.name in columns:
+            values = columns[field.name]
+            is_float = pa.types.is_floating(field.type)
+            found[field.name] = pa.array(values.astype(np.float64), from_pandas=True) if is_float else values
+    return found
+
+
+def from_tables(neurons: pa.Table, incidences: pa.Table, graph_ids: Ints) -> NodeTables:
+    """The inverse of the two tables, for merging; `graph_ids` are the final ids of the old ones."""
+    lists = incidences["positions"].combine_chunks()
+    positions = lists.flatten().to_numpy(zero_copy_only=False).astype(np.int32)
+    rows = _arrays(incidences, ("node_count", "activation_max", "influence_min", "influence_max"))
+    rows = {"key": _packed(incidences), "graph": graph_ids[incidences["graph_id"].to_numpy()], **rows}
+    columns = [name for name in neurons.column_names if name not in ("layer", "neuron")]
+    return NodeTables({"key": _packed(neurons), **_arrays(neurons, columns)}, rows, positions)
+
+
+def _packed(table: pa.Table) -> Ints:
+    packed: Ints = table["layer"].to_numpy().astype(np.int64) << INDEX_BITS | table["neuron"].to_numpy()
+    return packed
+
+
+def _arrays(table: pa.Table, names: Sequence[str]) -> dict[str, Array]:
+    found = {}
+    for name in names:
+        values = table[name].to_numpy(zero_copy_only=False)
+        whole = name.endswith("_count")
+        # An unknown count of another script's stats is no count.
+        found[name] = np.nan_to_num(values).astype(np.int64) if whole else values.astype(np.float64)
+    return found

@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from atlas.aggregate.kernel import KeyStats
-from atlas.graph import LINK_TABLES, Graph, Ints, NodeKind
+from atlas.aggregate.statistics import LOW, KeyStats
+from atlas.graph import LINK_TABLES, Ints, NodeKind
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
 from atlas.schema import DATASETS
-
-_LOW = (1 << NEURON_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ class LinkTable:
         if self.keyed_by_target:
             parts = ((self.target, key, ""),)
         else:
-            parts = ((self.source, key >> NEURON_BITS, "src_"), (self.target, key & _LOW, "tgt_"))
+            parts = ((self.source, key >> NEURON_BITS, "src_"), (self.target, key & LOW, "tgt_"))
         both_alike = self.source is self.target or self.name == "token_logit_edges"
         columns: dict[str, Ints] = {}
         for kind, unit, prefix in parts:
@@ -55,27 +53,15 @@ class LinkTable:
                 columns[f"{prefix}token_id"] = unit
         return columns
 
-    def arrow(self, stats: KeyStats, **constants: str) -> pa.Table:
-        """The statistics as a table of the dataset's schema; `constants` are one value for all rows."""
+    def arrow(self, stats: KeyStats, **more: Any) -> pa.Table:
+        """The statistics as a table of the dataset's schema; `more` are columns, or one text for all rows."""
         dataset = DATASETS[f"stats.{self.name}"]
-        columns: dict[str, Any] = dict(self.key_columns(stats.key.numpy()))
-        columns |= {name: getattr(stats, name).numpy() for name in KeyStats.__slots__ if name != "key"}
-        for name, value in constants.items():
-            indices = pa.array(np.zeros(len(stats), dtype=np.int32))
-            columns[name] = pa.DictionaryArray.from_arrays(indices, pa.array([value]))
+        columns: dict[str, Any] = {**self.key_columns(stats.key), **stats.columns(), **more}
+        for name, value in more.items():
+            if isinstance(value, str):
+                indices = pa.array(np.zeros(len(stats), dtype=np.int32))
+                columns[name] = pa.DictionaryArray.from_arrays(indices, pa.array([value]))
         return dataset.table(columns)
 
 
 TABLES = tuple(LinkTable(name, source, target) for (source, target), name in LINK_TABLES.items())
-
-
-def split_links(graph: Graph) -> dict[str, tuple[Ints, Any]]:
-    """Keys and weights of a graph's links by table."""
-    nodes, links = graph.nodes, graph.links
-    source_kind, target_kind = nodes.kind[links.source], nodes.kind[links.target]
-    source_key, target_key = nodes.key[links.source], nodes.key[links.target]
-    split = {}
-    for table in TABLES:
-        mine = (source_kind == table.source) & (target_kind == table.target)
-        split[table.name] = (table.keys(source_key[mine], target_key[mine]), links.weight[mine])
-    return split

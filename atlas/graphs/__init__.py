@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Iterator
 
 from atlas.errors import GraphError
-from atlas.graph import Graph, GraphInfo
+from atlas.graph import Graph, GraphInfo, Reject, Source
 from atlas.graphs import torch_file
 from atlas.graphs.assemble import assemble
 from atlas.graphs.dialects import detect
-from atlas.graphs.files import Blob, Reject, Source, companion, find_sources, is_companion, read_blobs
+from atlas.graphs.files import Blob, companion, find_sources, is_companion, read_blobs
 from atlas.graphs.raw import RawGraph, RawMetadata, decode
 from atlas.ids import well_formed
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, NoReturn, cast
 
 from atlas.errors import GraphError, InputError
+from atlas.graph import Reject, Source
 from atlas.ids import well_formed
 
 # The largest real graphs are a few MB; a file beyond this is a mistake or an attack.
@@ -40,27 +41,11 @@ _NOT_HAD = (
 )
 
 
-class Source(NamedTuple):
-    """One file to read; `name` is its path as stored, the same on every machine."""
-
-    name: str
-    path: Path
-
-
 class Blob(NamedTuple):
     """The bytes of one graph; `path` names the member inside an archive or the line of a .jsonl."""
 
     path: str
     data: bytes
-
-
-class Reject(NamedTuple):
-    """One file or archive member that was not read: the row of `rejects`."""
-
-    path: str
-    reason: str
-    message: str
-    size_bytes: int | None = None
 
 
 def find_sources(paths: Sequence[Path | str]) -> list[Source]:

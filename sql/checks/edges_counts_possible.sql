@@ -1,4 +1,4 @@
--- Edges in more graphs than their source or their links allow, or with more positive links than links.
+-- Edges in more graphs than their ends or their links allow, or with more positive links, or links in one half, than links.
 SELECT
     e.src_layer,
     e.src_neuron,
@@ -7,11 +7,14 @@ SELECT
     e.count,
     e.graph_count,
     e.positive_count,
+    e.both_graphs,
     s.appearance_count AS src_graphs
 FROM edges AS e
 JOIN neurons AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
 WHERE e.count < 1
     OR e.graph_count NOT BETWEEN 1 AND e.count
     OR e.positive_count NOT BETWEEN 0 AND e.count
+    OR e.half_count NOT BETWEEN 0 AND e.count
     OR e.graph_count > s.appearance_count
+    OR e.both_graphs NOT BETWEEN e.graph_count AND s.appearance_count
 ORDER BY ALL;

@@ -13,6 +13,6 @@ FROM (
 GROUP BY src_layer, src_neuron
 HAVING sum(sign * hash(
     tgt_layer, tgt_neuron, count, graph_count, positive_count, mean_weight, mean_abs_weight, std_weight,
-    weight_min, weight_max, method
+    weight_min, weight_max, half_count, half_mean_weight, both_graphs, lift, npmi, method
 )::HUGEINT) <> 0
 ORDER BY ALL;

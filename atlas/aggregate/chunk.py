@@ -1,0 +1,190 @@
+"""Many graphs at once -> sorted runs: the links of each table, the nodes, and who is in which graph."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlas.aggregate.books import Books, GraphCounts
+from atlas.aggregate.runs import RunWriter
+from atlas.aggregate.sample import sampled
+from atlas.aggregate.statistics import KeyStats, order_by_key, reduce_sorted, take
+from atlas.aggregate.tables import TABLES, LinkTable
+from atlas.graph import Floats, Graph, Ints, NodeKind
+from atlas.ids import INDEX_BITS, NEURON_BITS
+
+# A key seen this often in one chunk is written as one row of statistics (88 bytes) instead of rows of
+# 18 bytes each, and is not sorted again; below, the combining costs more than it saves.
+COMBINE_FROM = 8
+_KINDS = len(NodeKind)
+_TABLE_OF = np.full(_KINDS * _KINDS, len(TABLES), np.int8)
+for _number, _table in enumerate(TABLES):
+    _TABLE_OF[_table.source * _KINDS + _table.target] = _number
+
+
+def bucket_of(content_hash: str) -> int:
+    """The hash-sixteenth of a graph; even buckets are the first half."""
+    return int(content_hash[:1], 16)
+
+
+def narrow(values: Floats) -> NDArray[Any]:
+    """The values as float32 where that changes none of them: models compute in float32, JSON spells float64."""
+    if len(values) and not _fits(values[:64]):
+        return values
+    return values.astype(np.float32) if _fits(values) else values
+
+
+def _fits(values: Floats) -> bool:
+    # Beyond float32's range a value becomes infinite; that is the answer, not an accident.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.array_equal(values.astype(np.float32), values, equal_nan=True))
+
+
+class Chunk:
+    """Collects the graphs of a task, and writes runs whenever enough links have come together."""
+
+    def __init__(self, *, max_links: int, sample_below: int, combine: bool) -> None:
+        self.runs = RunWriter()
+        self.books = Books()
+        self._max_links = max_links
+        self._sample_below = sample_below
+        self._combine = combine
+        self._graphs: list[Graph] = []
+        self._first = 0  # number of the first pending graph, within the task
+        self._links = 0
+        self._flushes = 0
+
+    def add(self, graph: Graph) -> None:
+        """Take one graph."""
+        self._graphs.append(graph)
+        # Nodes weigh as much as links do.
+        self._links += len(graph.links.weight) + len(graph.nodes.kind)
+        if self._links >= self._max_links:
+            self.flush()
+
+    def flush(self) -> None:
+        """Turn the pending graphs into runs."""
+        graphs, self._graphs, self._links = self._graphs, [], 0
+        if not graphs:
+            return
+        pending = _Pending(graphs, self._first)
+        self._write_links(pending)
+        self._write_nodes(pending)
+        self.books.add(graphs, pending.counts(), self._first)
+        self._first += len(graphs)
+        self._flushes += 1
+
+    def _write_links(self, pending: _Pending) -> None:
+        for number, table in enumerate(TABLES):
+            rows = np.flatnonzero(pending.table == number)
+            if not len(rows):
+                continue
+            source, target, graph = (take(values, rows) for values in (pending.source, pending.target, pending.graph))
+            key, weight = table.keys(source, target), take(pending.weight, rows)
+            bucket = take(pending.buckets, graph - self._first)
+            if table.name == "edges":
+                write_sample(self.runs, f"sample.{self._flushes}", key, bucket, weight, self._sample_below)
+            graph = graph << 1 | (bucket & 1)
+            write_observations(self.runs, table.name, self._flushes, key, graph, weight, combine=self._combine)
+
+    def _write_nodes(self, pending: _Pending) -> None:
+        rows = np.flatnonzero(pending.node_kind == NodeKind.NEURON)
+        key, graph = take(pending.node_key, rows), take(pending.node_graph, rows)
+        position = np.concatenate([graph_.nodes.position for graph_ in pending.graphs])[rows]
+        order = np.lexsort((position, graph, key))
+        columns: dict[str, NDArray[Any]] = {
+            "key": key[order].astype(np.uint32),
+            "graph": graph[order],
+            "position": position[order],
+        }
+        for name in ("activation", "influence"):
+            values = np.concatenate([getattr(graph_.nodes, name) for graph_ in pending.graphs])
+            columns[name] = narrow(values[rows][order])
+        self.runs.add(f"nodes.{self._flushes}", columns)
+        members = np.unique(graph.astype(np.int64) << NEURON_BITS | key)
+        pending.neuron_counts = np.bincount((members >> NEURON_BITS) - self._first, minlength=len(pending.graphs))
+
+
+def write_observations(
+    runs: RunWriter, table: str, number: int, key: Ints, graph: NDArray[Any], weight: Floats, *, combine: bool
+) -> None:
+    """Write the observations of one table as a sorted run, keys that are seen often as statistics.
+
+    key (n,), graph (n,) as `graph number << 1 | half`, weight (n,).
+    """
+    rows, starts = order_by_key(key)
+    key, graph, weight = take(key, rows), take(graph, rows), take(weight, rows)
+    lengths = np.diff(starts, append=len(key))
+    often = lengths >= COMBINE_FROM
+    if combine and int(lengths[often].sum()) * 10 >= len(key):
+        mine = np.repeat(often, lengths)
+        sizes = lengths[often]
+        stats = reduce_sorted(key[starts[often]], np.cumsum(sizes) - sizes, graph[mine], weight[mine])
+        runs.add(f"{table}.sum.{number}", stats.columns())
+        rest = ~mine
+        key, graph, weight = key[rest], graph[rest], weight[rest]
+    runs.add(f"{table}.raw.{number}", {"key": key, "graph": _short(graph), "weight": narrow(weight)})
+
+
+def write_statistics(runs: RunWriter, table: str, number: int, stats: KeyStats) -> None:
+    """Write statistics as a run."""
+    runs.add(f"{table}.sum.{number}", stats.columns())
+
+
+def write_sample(
+    runs: RunWriter, name: str, key: Ints, bucket: NDArray[Any], weight: Floats, below: int
+) -> None:
+    """Write the observations of the sampled keys."""
+    mine = np.flatnonzero(sampled(key, below))
+    runs.add(name, {"key": key[mine], "bucket": bucket[mine].astype(np.uint8), "weight": weight[mine]})
+
+
+def _short(graph: NDArray[Any]) -> NDArray[Any]:
+    return graph.astype(np.uint16) if not len(graph) or int(graph.max()) < 1 << 16 else graph.astype(np.uint32)
+
+
+class _Pending:
+    """The nodes and links of several graphs as long arrays; graphs are numbered from `first`."""
+
+    def __init__(self, graphs: list[Graph], first: int) -> None:
+        self.graphs = graphs
+        self.neuron_counts: Ints = np.zeros(len(graphs), np.int64)
+        self.buckets = np.array([bucket_of(graph.info.content_hash) for graph in graphs], np.uint32)
+        node_sizes = np.array([len(graph.nodes.kind) for graph in graphs])
+        link_sizes = np.array([len(graph.links.weight) for graph in graphs])
+        numbers = np.arange(first, first + len(graphs), dtype=np.uint32)
+        self._first = first
+        self.node_graph = np.repeat(numbers, node_sizes)
+        self.graph = np.repeat(numbers, link_sizes)
+        self.node_kind = np.concatenate([graph.nodes.kind for graph in graphs])
+        self.node_key = np.concatenate([graph.nodes.key for graph in graphs])
+        offsets = np.repeat(np.cumsum(node_sizes) - node_sizes, link_sizes)
+        source = np.concatenate([graph.links.source for graph in graphs]) + offsets
+        target = np.concatenate([graph.links.target for graph in graphs]) + offsets
+        self.weight = np.concatenate([graph.links.weight for graph in graphs])
+        # Padded, so that a corpus without any node can be looked up too.
+        kind, key = np.append(self.node_kind, np.int8(0)), np.append(self.node_key, 0)
+        self.table = _TABLE_OF[take(kind, source).astype(np.int64) * _KINDS + take(kind, target)]
+        self.source, self.target = take(key, source), take(key, target)
+
+    def counts(self) -> list[GraphCounts]:
+        """Per graph, what became of its nodes and links."""
+        n, width = len(self.graphs), len(TABLES) + 1
+        local = (self.graph - self._first).astype(np.int64)
+        kept = np.bincount(local * width + self.table, minlength=n * width).reshape(n, width)
+        edges = self.table == 0
+        loops = np.bincount(local[edges & (self.source == self.target)], minlength=n)
+        backward = edges & (self.source >> INDEX_BITS >= self.target >> INDEX_BITS)
+        backwards = np.bincount(local[backward], minlength=n)
+        return [
+            GraphCounts(
+                Counter({table.name: int(count) for table, count in zip(TABLES, kept[i], strict=False) if count}),
+                int(self.neuron_counts[i]),
+                int(loops[i]),
+                int(backwards[i]),
+            )
+            for i in range(n)
+        ]

@@ -1,0 +1,125 @@
+"""The kernel in torch: the same mathematics as `statistics`, on a CUDA device (or, for tests, on the CPU).
+
+Copies to the card go through pinned buffers in pieces, on a stream of their own, so that the copy of one
+column overlaps with the work on another. Sums are added one value after the other
+(`segment_reduce`), without atomics: the same bits every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from atlas.aggregate.statistics import COLUMNS, EMPTY, KeyStats
+
+_MINMAX = {"weight_min": "min", "weight_max": "max"}
+# Bytes that one observation needs on the card: key, graph and weight, their sorted copies, and the order.
+ROW_BYTES = 120
+
+
+class TorchKernel:
+    """Reduces and merges on one torch device."""
+
+    def __init__(self, device: str = "cuda") -> None:
+        self.device = torch.device(device)
+        self._copies = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+
+    def capacity(self) -> int:
+        """Observations that fit on the card at once."""
+        if self.device.type != "cuda":
+            return 1 << 22
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return max(int(free * 0.8) // ROW_BYTES, 1 << 16)
+
+    def put(self, values: Any) -> Tensor:
+        """An array on the device."""
+        tensor = values if isinstance(values, Tensor) else torch.from_numpy(_signed(values))
+        if self._copies is None or tensor.device.type == "cuda":
+            return tensor.to(self.device)
+        pinned = tensor.pin_memory()
+        with torch.cuda.stream(self._copies):
+            there = pinned.to(self.device, non_blocking=True)
+        # The work on the column waits for its copy, the next copy does not wait for the work.
+        torch.cuda.current_stream(self.device).wait_stream(self._copies)
+        there.record_stream(torch.cuda.current_stream(self.device))
+        return there
+
+    def reduce(self, key: Any, graph: Any, weight: Any) -> KeyStats:
+        """Statistics of observations; see `statistics.reduce_observations`."""
+        if not len(key):
+            return EMPTY
+        order = self.put(key)
+        order, rows = torch.sort(order, stable=True)
+        graph, weight = self.put(graph).to(torch.int64)[rows], self.put(weight)[rows]
+        starts, lengths = _runs(order)
+        in_half = (graph & 1) == 0
+        found = {
+            "key": order[starts],
+            "count": lengths,
+            "graph_count": _distinct(order, graph >> 1, starts, lengths),
+            "positive_count": _int_sums((weight > 0).to(torch.int64), starts, lengths),
+            "half_count": _int_sums(in_half.to(torch.int64), starts, lengths),
+            "weight_sum": _segments(weight, "sum", lengths),
+            "weight_abs_sum": _segments(weight.abs(), "sum", lengths),
+            "weight_sq_sum": _segments(weight * weight, "sum", lengths),
+            "half_weight_sum": _segments(weight * in_half, "sum", lengths),
+            "weight_min": _segments(weight, "min", lengths),
+            "weight_max": _segments(weight, "max", lengths),
+        }
+        return KeyStats(**{name: found[name].cpu().numpy() for name in COLUMNS})
+
+    def merge(self, parts: Sequence[KeyStats]) -> KeyStats:
+        """Statistics of the union of observations; see `statistics.merge`."""
+        parts = [part for part in parts if len(part)]
+        if len(parts) < 2:
+            return parts[0] if parts else EMPTY
+        columns = {name: self.put(np.concatenate([getattr(part, name) for part in parts])) for name in COLUMNS}
+        key, rows = torch.sort(columns.pop("key"), stable=True)
+        starts, lengths = _runs(key)
+        merged = {"key": key[starts]}
+        for name, values in columns.items():
+            if values.dtype == torch.int64:
+                merged[name] = _int_sums(values[rows], starts, lengths)
+            else:
+                merged[name] = _segments(values[rows], _MINMAX.get(name, "sum"), lengths)
+        return KeyStats(**{name: values.cpu().numpy() for name, values in merged.items()})
+
+
+def _signed(values: Any) -> Any:
+    """An array as torch knows it: it has no arithmetic for unsigned integers."""
+    kinds = {np.dtype(np.uint16): np.int32, np.dtype(np.uint32): np.int64}
+    return np.ascontiguousarray(values, kinds.get(values.dtype))
+
+
+def _runs(key: Tensor) -> tuple[Tensor, Tensor]:
+    """Start (n_keys,) and length (n_keys,) of every run of equal keys in a sorted tensor."""
+    lengths = torch.unique_consecutive(key, return_counts=True)[1]
+    return torch.cumsum(lengths, 0) - lengths, lengths
+
+
+def _distinct(key: Tensor, graph: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
+    """Distinct graphs of each run of keys; graphs mostly arrive one after the other."""
+    same_key = key[1:] == key[:-1]
+    if bool((same_key & (graph[1:] < graph[:-1])).any()):
+        # By graph first, then stably by key: graphs of one key stand together.
+        by_graph = torch.argsort(graph, stable=True)
+        rows = by_graph[torch.argsort(key[by_graph], stable=True)]
+        graph = graph[rows]
+    new = torch.ones_like(key)
+    new[1:] = ~same_key | (graph[1:] != graph[:-1])
+    return _int_sums(new, starts, lengths)
+
+
+def _int_sums(values: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
+    """Exact sums of int64 runs, as differences of one running total."""
+    total = torch.cat([values.new_zeros(1), torch.cumsum(values, 0)])
+    return total[starts + lengths] - total[starts]
+
+
+def _segments(values: Tensor, how: str, lengths: Tensor) -> Tensor:
+    """Reduce float64 runs one element after the other: deterministic on CPU and CUDA, without atomics."""
+    return torch.segment_reduce(values, how, lengths=lengths, unsafe=True)

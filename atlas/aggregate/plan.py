@@ -1,0 +1,181 @@
+"""What is to be read: which files are new, changed or gone, and how the new ones are cut into tasks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from atlas.aggregate.sample import threshold
+from atlas.aggregate.store import Store
+from atlas.errors import InputError
+from atlas.graph import Source
+from atlas.schema import DATASETS, require
+from atlas.storage import sha256_of
+
+PLAN = "plan.parquet"
+FORMAT = 1  # of the work folder
+# Below this, summing early saves nothing, and without it sums are added strictly one link after the other.
+COMBINE_LINKS = 8_000_000
+_LINK_BYTES = 110  # of JSON, from 5,000 links in 580 KB
+_PACKED = (".gz", ".zip")
+_PACKED_FACTOR = 6
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much is done at once; it follows from `--memory` alone, so that threads change no byte."""
+
+    links: int  # of one chunk, and rows of one range
+    base: int = 100_000_000  # of a process that has done nothing yet
+    row: int = 250  # bytes per link while it is sorted, reduced and written
+
+    @classmethod
+    def of(cls, memory: int) -> Budget:
+        """The budget for `memory` bytes in all processes together."""
+        return cls(min(max((memory - cls.base) // (8 * cls.row), 50_000), 4_000_000))
+
+    def workers(self, memory: int, threads: int) -> int:
+        """How many worker processes fit beside the coordinator; 0 where only it does."""
+        fitting = (memory - self.base) // (self.base + self.links * self.row)
+        return int(min(threads, fitting)) if min(threads, fitting) > 1 else 0
+
+
+@dataclass(frozen=True)
+class Known:
+    """A file as it is now."""
+
+    source: Source
+    size: int
+    mtime_ns: int
+
+    @property
+    def unpacked(self) -> int:
+        """Its size unpacked, roughly."""
+        return self.size * (_PACKED_FACTOR if self.source.name.lower().endswith(_PACKED) else 1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Files cut into tasks, and what all tasks share."""
+
+    tasks: tuple[tuple[Known, ...], ...]
+    model: str | None
+    transcoder_set: str | None
+    strict: bool
+    links: int  # of one chunk
+    sample_below: int
+    combine: bool
+
+
+def look(sources: Sequence[Source]) -> list[Known]:
+    """The sources with their size and time of change."""
+    found = []
+    for source in sources:
+        stat = source.path.stat()
+        found.append(Known(source, stat.st_size, stat.st_mtime_ns))
+    return found
+
+
+def make_plan(files: Sequence[Known], budget: Budget, **options: Any) -> Plan:
+    """Cut files, in their order, into tasks of about one chunk each, and into many where there are few."""
+    total = sum(known.unpacked for known in files)
+    size = min(max(total // 64, 8_000_000), budget.links * _LINK_BYTES)
+    tasks: list[list[Known]] = []
+    filled = size
+    for known in files:
+        if filled >= size:
+            tasks.append([])
+            filled = 0
+        tasks[-1].append(known)
+        filled += known.unpacked
+    expected = total // _LINK_BYTES
+    return Plan(
+        tuple(map(tuple, tasks)),
+        links=budget.links,
+        sample_below=threshold(expected),
+        combine=expected >= COMBINE_LINKS,
+        **options,
+    )
+
+
+def save_plan(plan: Plan, store: Store) -> None:
+    """Write the plan into the work folder."""
+    rows = [(known, number) for number, task in enumerate(plan.tasks) for known in task]
+    facts = {key: value for key, value in asdict(plan).items() if key != "tasks"} | {"format": FORMAT}
+    table = pa.table(
+        {
+            "name": pa.array([known.source.name for known, _ in rows], pa.string()),
+            "size": pa.array([known.size for known, _ in rows], pa.int64()),
+            "mtime_ns": pa.array([known.mtime_ns for known, _ in rows], pa.int64()),
+            "task": pa.array([number for _, number in rows], pa.int64()),
+        }
+    ).replace_schema_metadata({"plan": json.dumps(facts)})
+    store.put_with(PLAN, lambda path: pq.write_table(table, path))
+
+
+def load_plan(store: Store, files: Sequence[Known], done: Callable[[int], bool], **options: Any) -> Plan | None:
+    """The plan of an unfinished run, where it is of these options; files that came since are added as tasks.
+
+    Raises `InputError` where a file that it has read (its task is `done`) is gone or has changed.
+    """
+    if PLAN not in store.names():
+        return None
+    with store.local(PLAN) as path:
+        table = pq.read_table(path)
+    facts = json.loads(table.schema.metadata[b"plan"])
+    if facts.pop("format") != FORMAT or any(facts[key] != value for key, value in options.items()):
+        return None
+    now = {known.source.name: known for known in files}
+    tasks: dict[int, list[Known]] = {}
+    for row in table.to_pylist():
+        known = now.pop(row["name"], None)
+        tasks.setdefault(row["task"], [])
+        if done(row["task"]):
+            refuse_changed(row["name"], known, row["size"], row["mtime_ns"], None, "an unfinished run")
+        if known is not None:
+            tasks[row["task"]].append(known)
+    old = tuple(tuple(task) for _, task in sorted(tasks.items()))
+    later = make_plan(list(now.values()), Budget(facts["links"]), **options).tasks
+    return Plan(old + later, **facts)
+
+
+def refuse_changed(
+    name: str, known: Known | None, size: int, mtime_ns: int, content_hash: str | None, what: str
+) -> None:
+    """Raise `InputError` where a file is not as it was; the same bytes with another time are the same file."""
+    if known is None:
+        raise InputError(
+            f"{name} was counted in {what} and is not among the files given now; "
+            "give it too, or start over with --fresh"
+        )
+    if known.size == size and known.mtime_ns == mtime_ns:
+        return
+    if known.size == size and content_hash is not None and sha256_of(known.source.path) == content_hash:
+        return
+    raise InputError(f"{name} has changed since {what} counted it; start over with --fresh")
+
+
+def new_files(stats: Path, files: Sequence[Known]) -> tuple[list[Known], set[str]]:
+    """The files that finished stats do not hold yet, and the names of those that were rejected then and are tried again.
+
+    Raises `InputError` where a file that they hold is gone or has changed.
+    """
+    table = pq.read_table(require(stats, DATASETS["stats.files"]))
+    now: Mapping[str, Known] = {known.source.name: known for known in files}
+    held, retried = set(), set()
+    for row in table.to_pylist():
+        name = row["path"]
+        if not row["graph_count"]:
+            retried.add(name)
+            continue
+        refuse_changed(name, now.get(name), row["size_bytes"], row["mtime_ns"], row["content_hash"], str(stats))
+        held.add(name)
+    return [known for known in files if known.source.name not in held], retried
+
+

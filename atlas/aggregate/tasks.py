@@ -1,0 +1,171 @@
+"""One task: some graph files -> one spill file and one Parquet file of bookkeeping, whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from atlas.aggregate.books import Books
+from atlas.aggregate.chunk import Chunk
+from atlas.aggregate.runs import RunFile
+from atlas.aggregate.store import open_store
+from atlas.errors import InputError, SpaceMismatch
+from atlas.graph import Graph, Reject, Source, Space
+from atlas.storage import sha256_of
+
+Reader = Callable[[Source], Iterator[Graph | Reject]]
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """What all tasks of an aggregation share."""
+
+    store: str
+    read: Reader
+    model: str | None = None
+    transcoder_set: str | None = None
+    strict: bool = False
+    max_links: int = 1_000_000
+    sample_below: int = 1 << 32
+    combine: bool = True
+
+
+@dataclass(frozen=True)
+class Task:
+    """Some files, read together; `skip` are graphs that stand elsewhere already, by path."""
+
+    number: int
+    sources: tuple[Source, ...]
+    options: TaskOptions
+    skip: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TaskDone:
+    """What the coordinator learns of a finished task."""
+
+    number: int
+    files: int
+    space: Space | None
+    space_path: str
+
+
+def runs_name(number: int) -> str:
+    """The spill file of a task."""
+    return f"tasks/{number:06d}.runs"
+
+
+def books_name(number: int) -> str:
+    """The bookkeeping of a task; it is written last, so that it says that the task is done."""
+    return f"tasks/{number:06d}.parquet"
+
+
+def run_task(task: Task) -> TaskDone:
+    """Read the files of a task and write its runs and books.
+
+    Raises `SpaceMismatch` where two of its graphs are of different feature spaces, `InputError` with
+    `strict` for a file that is no graph, `OutputError` where the store cannot be written.
+    """
+    options = task.options
+    chunk = Chunk(max_links=options.max_links, sample_below=options.sample_below, combine=options.combine)
+    hashes: dict[str, str] = {}
+    for source in task.sources:
+        _read_file(source, task, chunk, hashes)
+    chunk.flush()
+    books = chunk.books.tables()
+    for name in ("link_counts", "rejects", "tokens", "graph_labels", "files"):
+        chunk.runs.add_blob(name, _to_bytes(books[name]))
+    store = open_store(options.store)
+    chunk.runs.write(store, runs_name(task.number))
+    done = TaskDone(task.number, len(task.sources), chunk.books.space, chunk.books.space_path)
+    facts = {"files": done.files, "space": done.space, "space_path": done.space_path}
+    graphs = books["graphs"].replace_schema_metadata({"atlas": json.dumps(facts)})
+    store.put_with(books_name(task.number), lambda path: pq.write_table(graphs, path, compression="zstd"))
+    return done
+
+
+def _read_file(source: Source, task: Task, chunk: Chunk, hashes: dict[str, str]) -> None:
+    options, books = task.options, chunk.books
+    stat = source.path.stat()
+    graph_count = reject_count = 0
+    file_hash = None
+    for item in options.read(source):
+        found = _checked(item, task, books, hashes)
+        if isinstance(found, Reject):
+            _refuse(found, options)
+            books.reject(found)
+            reject_count += 1
+            continue
+        chunk.add(found)
+        graph_count += 1
+        if found.info.path == source.name and found.info.size_bytes == stat.st_size:
+            file_hash = found.info.content_hash  # the file is the graph, unpacked and alone
+    books.file(
+        path=source.name,
+        size_bytes=stat.st_size,
+        mtime_ns=stat.st_mtime_ns,
+        content_hash=file_hash or (sha256_of(source.path) if graph_count else None),
+        graph_count=graph_count,
+        reject_count=reject_count,
+    )
+
+
+def _checked(item: Graph | Reject, task: Task, books: Books, hashes: dict[str, str]) -> Graph | Reject:
+    """The graph with its feature space settled, or a reject where its bytes stand elsewhere already."""
+    if isinstance(item, Reject):
+        return item
+    info, options = item.info, task.options
+    space = info.space._replace(
+        model=options.model or info.space.model,
+        transcoder_set=info.space.transcoder_set or options.transcoder_set,
+    )
+    refuse_other_space(books.space, books.space_path, space, info.path)
+    if books.space is None:
+        books.space, books.space_path = space, info.path
+    first = task.skip.get(info.path) or hashes.get(info.content_hash)
+    if first is not None:
+        return Reject(info.path, "duplicate_content", f"the same bytes as {first}", info.size_bytes)
+    hashes[info.content_hash] = info.path
+    return dataclasses.replace(item, info=dataclasses.replace(info, space=space))
+
+
+def refuse_other_space(known: Space | None, known_path: str, space: Space | None, path: str) -> None:
+    """Raise `SpaceMismatch` where both spaces are known and differ."""
+    if known is not None and space is not None and known != space:
+        raise SpaceMismatch(
+            f"two feature spaces do not mix: {known} (in {known_path}) and {space} (in {path}); aggregate them apart"
+        )
+
+
+def _refuse(reject: Reject, options: TaskOptions) -> None:
+    if options.strict and reject.reason not in ("companion_file", "duplicate_content"):
+        raise InputError(
+            f"{reject.path} is no readable graph ({reject.reason}: {reject.message}); leave out --strict to go on past it"
+        )
+
+
+def _to_bytes(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return sink.getvalue()
+
+
+def book(runs: RunFile, name: str) -> pa.Table:
+    """One of the books that lie in a task's spill file."""
+    return pa.ipc.open_stream(runs.blob(name)).read_all()
+
+
+def read_done(store_url: str, number: int, columns: list[str] | None = None) -> tuple[TaskDone, pa.Table]:
+    """A finished task and its rows of `graphs`, graph_id counted within the task."""
+    with open_store(store_url).local(books_name(number)) as path:
+        graphs = pq.read_table(path, columns=columns)
+    facts: dict[str, Any] = json.loads(graphs.schema.metadata[b"atlas"])
+    space = Space(*facts["space"]) if facts["space"] else None
+    return TaskDone(number, facts["files"], space, facts["space_path"]), graphs.replace_schema_metadata(None)
