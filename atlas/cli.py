@@ -25,7 +25,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("atlas: stopped; the same command goes on with the stages that are finished", err=True)
+            click.echo("atlas: stopped; the same command goes on where it was", err=True)
             ctx.exit(130)
         except BrokenPipeError:
             # The reader of the pipe (head, less) has seen enough.
@@ -50,27 +50,72 @@ def main() -> None:
     """Many attribution graphs of a language model in, one DuckDB circuit atlas out."""
 
 
+def _engine_options(function: Any) -> Any:
+    function = click.option(
+        "--together",
+        default=20,
+        show_default=True,
+        type=click.IntRange(0, 1023),
+        help="Co-occurring neurons to keep of each neuron; 0 leaves co-occurrence out.",
+    )(function)
+    function = click.option(
+        "--threads", type=click.IntRange(1, 1023), help="Worker processes; by default one per core, as memory allows."
+    )(function)
+    function = click.option(
+        "--memory", default="2GB", show_default=True, metavar="SIZE", help="Memory of all processes together."
+    )(function)
+    return click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")(function)
+
+
 @main.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option(
-    "-o", "--output", type=_FILE, required=True, help="Folder for the statistics (replaced if it holds some)."
+    "-o", "--output", type=_FILE, required=True, help="Folder for the statistics; new files are added to what it holds."
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@_engine_options
+@click.option("--fresh", is_flag=True, help="Start over, also where files that were counted have changed or are gone.")
 @click.option("--model", help="The model that made the graphs, where their own `scan` names another or none.")
 @click.option("--transcoder-set", help="The transcoder set, used where the graphs name none.")
+@click.option(
+    "--unit-type",
+    default="neuron",
+    show_default=True,
+    type=click.Choice(["neuron", "feature"]),
+    help="What observations in Parquet or Arrow files are of; graphs say it themselves.",
+)
 @click.option("--strict", is_flag=True, help="Stop at the first file that is no readable graph.")
-def aggregate(
-    paths: Sequence[str], output: Path, device: str, model: str | None, transcoder_set: str | None, strict: bool
-) -> None:
-    """Aggregate attribution graphs (files, folders, globs) into edge statistics."""
+@click.option("--scheduler", metavar="ADDRESS", help="Run on Dask: tcp://host:8786 of a scheduler, or local.")
+@click.option("--work", metavar="URL", help="Folder or URL (s3://...) that all Dask workers share.")
+def aggregate(paths: Sequence[str], output: Path, memory: str, **options: Any) -> None:
+    """Aggregate attribution graphs, or observations in Parquet or Arrow files, into edge statistics.
+
+    Files that STATS holds already are not read again; a run that was stopped goes on where it was.
+    """
     from atlas.pipeline import aggregate_graphs
+    from atlas.recipe import parse_bytes
     from atlas.terminal import cost, progress, say, tell_summary
 
     started = time.monotonic()
     with progress() as update:
-        summary = aggregate_graphs(
-            paths, output, device=device, model=model, transcoder_set=transcoder_set, strict=strict, progress=update
-        )
+        summary = aggregate_graphs(paths, output, memory=parse_bytes(memory), progress=update, **options)
+    tell_summary(summary)
+    say(f"  {cost(started)}; statistics in {output}")
+
+
+@main.command()
+@click.argument("folders", nargs=-1, required=True, type=_FILE, metavar="STATS...")
+@click.option("-o", "--output", type=_FILE, required=True, help="Folder for the statistics of all.")
+@_engine_options
+@click.option("--skip-duplicates", is_flag=True, help="Leave out a folder all of whose graphs stand in the others.")
+def merge(folders: Sequence[Path], output: Path, memory: str, **options: Any) -> None:
+    """Merge statistics: the same as aggregating all their graphs together."""
+    from atlas.pipeline import merge_stats
+    from atlas.recipe import parse_bytes
+    from atlas.terminal import cost, progress, say, tell_summary
+
+    started = time.monotonic()
+    with progress() as update:
+        summary = merge_stats(folders, output, memory=parse_bytes(memory), progress=update, **options)
     tell_summary(summary)
     say(f"  {cost(started)}; statistics in {output}")
 

@@ -7,6 +7,7 @@
     ├── InputError          a file that is missing, of another kind or damaged
     │   ├── GraphError      one attribution graph that cannot be read (it goes to `rejects`)
     │   ├── SpaceMismatch   graphs of two feature spaces in one aggregation
+    │   ├── SourceChanged   a counted file that has changed or is gone, or other options than before
     │   ├── LabelFileError  a label file with the wrong columns
     │   ├── StageError      a stats/, clusters/ or labels/ folder that is missing or damaged
     │   └── AtlasFileError  a DuckDB file that is no atlas
@@ -57,6 +58,10 @@ class GraphError(InputError):
 
 class SpaceMismatch(InputError):
     """Graphs of two feature spaces in one aggregation."""
+
+
+class SourceChanged(InputError):
+    """A counted file that has changed or is gone, or other options than before: only a fresh start is right."""
 
 
 class LabelFileError(InputError):

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from atlas import __version__, resources
 from atlas.database import BuildResult, Inputs, build_database, open_atlas, refuse_foreign
-from atlas.errors import AtlasFileError, InputError, StageError, needs_extra
-from atlas.recipe import Recipe
+from atlas.errors import AtlasFileError, InputError, SourceChanged, StageError, needs_extra
+from atlas.recipe import Recipe, parse_bytes
 from atlas.schema import VERSION, datasets_of, require
 from atlas.storage import only_writer, read_manifest, replaced_folder, sha256_of, translated_os_errors, write_json
 
 if TYPE_CHECKING:
     from atlas.aggregate import Summary
-    from atlas.graphs import Source
+    from atlas.graph import Source
 
 DEFAULT_MEMORY = 2_000_000_000  # bytes
 
@@ -39,6 +39,32 @@ def peak_memory_mb() -> float:
     return peak / 1e3 if sys.platform != "darwin" else peak / 1e6
 
 
+def find_inputs(paths: Sequence[str | Path]) -> tuple[list[Source], bool]:
+    """The files under `paths`, and whether they hold observations (Parquet, Arrow) rather than graphs.
+
+    A folder with graph files is a folder of graphs, whatever else lies in it. Raises `InputError`
+    where there is nothing, or where both kinds are named.
+    """
+    with needs_extra("aggregate"):
+        from atlas.aggregate import SUFFIXES, is_observations
+        from atlas.graphs import find_sources
+
+    named = [path for path in paths if is_observations(str(path)) and not Path(path).is_dir()]
+    if named and len(named) < len(paths):
+        raise InputError(f"{named[0]} holds observations, other paths graphs; aggregate them apart, then atlas merge")
+    if named:
+        return find_sources(paths, SUFFIXES), True
+    try:
+        return find_sources(paths), False
+    except InputError as error:
+        if "no graph files" not in str(error):
+            raise
+        try:
+            return find_sources(paths, SUFFIXES), True
+        except InputError:
+            raise error from None
+
+
 def aggregate_graphs(
     paths: Sequence[str | Path],
     out: Path,
@@ -49,37 +75,69 @@ def aggregate_graphs(
     fresh: bool = False,
     model: str | None = None,
     transcoder_set: str | None = None,
+    unit_type: str = "neuron",
     strict: bool = False,
+    together: int = 20,
+    scheduler: str | None = None,
+    work: str | None = None,
     progress: Progress = _silent,
-    sources: Sequence[Source] | None = None,
 ) -> Summary:
-    """Read graph files and write their statistics to the folder `out`; files that it holds are not read again.
+    """Read graph files (or observations in Parquet or Arrow) and write their statistics to the folder `out`.
 
-    `memory` (bytes) bounds all processes together, `threads` is the number of worker processes (one per
-    core where None); neither changes a count. A run that was stopped goes on where it was. `fresh` starts
-    over. `model` replaces what the files say (RelP files name the wrong model), `transcoder_set` is used
-    where they say none. `sources` are the files under `paths`, where they are listed already.
+    Files that `out` holds already are not read again; a run that was stopped goes on where it was; `fresh`
+    starts over. `memory` (bytes) bounds all processes together, `threads` is the number of worker
+    processes (one per core where None), `scheduler` a Dask scheduler (`local` or an address) that runs the
+    tasks instead, with `work` as the folder or URL that its workers share; none of them changes a count.
+    `model` replaces what the files say (RelP files name the wrong model), `transcoder_set` is used where
+    they say none, `unit_type` says what observations are of. `together` is the number of co-occurring
+    neurons kept of each; 0 leaves co-occurrence out.
 
     Raises `InputError` (also for a counted file that has changed or is gone, unless `fresh`, and with
     `strict` for any file that cannot be read), `SpaceMismatch`, `OutputError`, `UsageError`, `MissingExtra`.
     """
     with needs_extra("aggregate"):
-        from atlas.aggregate import Options, aggregate_files
-        from atlas.graphs import find_sources, read_graphs
+        from atlas.aggregate import Options, Together, aggregate_files, aggregate_observations
+        from atlas.graph import Space
+        from atlas.graphs import read_graphs
 
-    return aggregate_files(
-        find_sources(paths) if sources is None else sources,
-        out,
-        read_graphs,
-        inputs=[str(path) for path in paths],
-        options=Options(memory=memory, device=device),
-        threads=threads,
-        fresh=fresh,
-        progress=progress,
-        model=model,
-        transcoder_set=transcoder_set,
-        strict=strict,
-    )
+    found, observed = find_inputs(paths)
+    shared: dict[str, Any] = {
+        "inputs": [str(path) for path in paths],
+        "options": Options(memory=memory, device=device, together=Together(top=together) if together else None),
+        "threads": threads,
+        "fresh": fresh,
+        "work": work,
+        "scheduler": scheduler,
+        "progress": progress,
+    }
+    if observed:
+        return aggregate_observations(found, out, space=Space(model, transcoder_set, unit_type), **shared)
+    reading = {"model": model, "transcoder_set": transcoder_set, "strict": strict}
+    return aggregate_files(found, out, read_graphs, **shared, **reading)
+
+
+def merge_stats(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    device: str = "auto",
+    memory: int = DEFAULT_MEMORY,
+    threads: int | None = None,
+    together: int = 20,
+    skip_duplicates: bool = False,
+    progress: Progress = _silent,
+) -> Summary:
+    """Merge stats folders: the same statistics as aggregating all their graphs together (sums to 1e-12).
+
+    Raises `SpaceMismatch` where they are of different feature spaces, `InputError` where a graph stands in
+    two of them (with `skip_duplicates`, a folder all of whose graphs stand in the others is left out).
+    """
+    with needs_extra("aggregate"):
+        from atlas.aggregate import Options, Together
+        from atlas.aggregate import merge_stats as run
+
+    options = Options(memory=memory, device=device, together=Together(top=together) if together else None)
+    return run(folders, out, options=options, threads=threads, skip_duplicates=skip_duplicates, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -200,32 +258,40 @@ class _Run:
         return stage
 
     def _stats(self) -> Path:
-        with needs_extra("aggregate"):
-            from atlas.graphs import find_sources
-        section = self.recipe.graphs
+        section, how = self.recipe.graphs, self.recipe.aggregate
         folder = self.work / "stats"
-        sources = find_sources(section.paths)
-        # The device changes no count and no byte that matters; a GPU appearing reruns nothing.
+        sources, _ = find_inputs(section.paths)
+        # Device, memory and threads change no count and no byte that matters; a GPU appearing reruns nothing.
         parameters: dict[str, Any] = {
             "model": section.model,
             "transcoder_set": section.transcoder_set,
+            "unit_type": section.unit_type,
             "strict": section.strict,
+            "together": how.together,
         }
         # A graph that cannot be read is a reject of the stage, and no reason to stop before it.
         fingerprint = self.stamps.fingerprint("stats", parameters, sources, missing_ok=True)
 
-        def run() -> Any:
+        def run(*, fresh: bool = False) -> Any:
             return aggregate_graphs(
                 section.paths,
                 folder,
-                device=self.recipe.aggregate.device,
-                fresh=True,
+                device=how.device,
+                memory=parse_bytes(how.memory),
+                threads=how.threads or None,
+                fresh=fresh,
                 progress=self.progress,
-                sources=sources,
                 **parameters,
             )
 
-        self._stage("stats", fingerprint, _is_stage(folder, "stats"), run)
+        def run_anyhow() -> Any:
+            try:
+                return run()
+            except SourceChanged:
+                # The recipe says what the atlas is made of; nobody is asked whether that may change.
+                return run(fresh=True)
+
+        self._stage("stats", fingerprint, _is_stage(folder, "stats"), run_anyhow)
         return folder
 
     def _clusters(self, stats: Path, index: int) -> Path:

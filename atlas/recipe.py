@@ -12,12 +12,12 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from atlas.errors import RecipeError
+from atlas.errors import RecipeError, UsageError
 from atlas.resources import folder, names
 
 T = TypeVar("T")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-_MEMORY = re.compile(r"\d+(\.\d+)? ?[KMGT]i?B\Z")
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]i?B)\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
@@ -28,14 +28,18 @@ class GraphsSection:
     paths: tuple[str, ...]
     model: str | None = None
     transcoder_set: str | None = None
+    unit_type: str = "neuron"
     strict: bool = False
 
 
 @dataclass(frozen=True)
 class AggregateSection:
-    """[aggregate]: where the kernel runs."""
+    """[aggregate]: where the kernel runs, and with how much."""
 
     device: str = "auto"
+    memory: str = "2GB"
+    threads: int = 0
+    together: int = 20
 
 
 @dataclass(frozen=True)
@@ -154,8 +158,9 @@ def load_recipe(
     _section(Recipe, table, "", str(path))
     recipe = _section(Recipe, _with_variables(table, environment or os.environ, str(path)), "", str(path))
     _check_numbers(recipe, str(path))
-    if not _MEMORY.match(recipe.atlas.memory):
-        raise RecipeError(f"{path}: atlas.memory must be a size such as 4GB, not {recipe.atlas.memory!r}")
+    for key, value in (("atlas.memory", recipe.atlas.memory), ("aggregate.memory", recipe.aggregate.memory)):
+        if not _MEMORY.match(value):
+            raise RecipeError(f"{path}: {key} must be a size such as 4GB, not {value!r}")
     if not recipe.output_path.name or recipe.output_path.is_dir():
         raise RecipeError(
             f"{path}: output {str(recipe.output_path)!r} must name a file, such as out/{recipe.name}.duckdb"
@@ -176,11 +181,26 @@ def out_of_bounds(key: str, value: int) -> str | None:
     return None if 1 <= value < 2**31 else f"{key} must be from 1 to {2**31 - 1}, not {value}"
 
 
+def parse_bytes(text: str) -> int:
+    """A size such as 2GB, 512 MiB or 1500000000, in bytes; raises `UsageError`.
+
+    >>> parse_bytes("2GB")
+    2000000000
+    """
+    found = re.match(r"(\d{1,15}(?:\.\d{1,9})?) ?(?:([KMGT])(i?)B?|B?)\Z", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise UsageError(f"{text!r} is no size; write it like 2GB or 512MB")
+    base = 1024 if found[3] else 1000
+    return int(float(found[1]) * base ** ("KMGT".index(found[2].upper()) + 1 if found[2] else 0))
+
+
 def _check_numbers(recipe: Recipe, where: str) -> None:
     """Whole numbers within what every stage can hold."""
     bounds = [
         (f"cluster.{key}", getattr(item, key)) for item in recipe.cluster for key in ("min_count", "seed", "trials")
     ]
+    if not 0 <= recipe.aggregate.threads < 2**10 or not 0 <= recipe.aggregate.together < 2**10:
+        raise RecipeError(f"{where}: aggregate.threads and aggregate.together must be from 0 to {2**10 - 1}")
     for key, value in [*bounds, ("atlas.min_count", recipe.atlas.min_count)]:
         if problem := out_of_bounds(key, value):
             raise RecipeError(f"{where}: {problem}")

@@ -299,6 +299,10 @@ def cost(started: float) -> str:
 
 def tell_summary(summary: Summary) -> None:
     """What an aggregation read, kept and dropped."""
+    if summary.work:
+        say(f"  {summary.work}")
+    if 0 < summary.new_graphs < summary.graphs:
+        say(f"  {summary.new_graphs:,} new graphs added to {summary.graphs - summary.new_graphs:,}")
     say(f"  {summary.graphs:,} graphs, {summary.neurons:,} neurons, {summary.edges:,} edges")
     say(f"  {summary.links:,} links = {summary.kept.total():,} kept + {summary.dropped.total():,} dropped")
     say(f"    kept: {_counted(summary.kept)}")

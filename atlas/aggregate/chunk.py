@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from atlas.aggregate.books import Books, GraphCounts
 from atlas.aggregate.runs import RunWriter
-from atlas.aggregate.sample import sampled
+from atlas.aggregate.sample import sample_cells
 from atlas.aggregate.statistics import KeyStats, order_by_key, reduce_sorted, take
 from atlas.aggregate.tables import TABLES, LinkTable
 from atlas.graph import Floats, Graph, Ints, NodeKind
@@ -80,15 +81,12 @@ class Chunk:
     def _write_links(self, pending: _Pending) -> None:
         for number, table in enumerate(TABLES):
             rows = np.flatnonzero(pending.table == number)
-            if not len(rows):
-                continue
-            source, target, graph = (take(values, rows) for values in (pending.source, pending.target, pending.graph))
-            key, weight = table.keys(source, target), take(pending.weight, rows)
-            bucket = take(pending.buckets, graph - self._first)
-            if table.name == "edges":
-                write_sample(self.runs, f"sample.{self._flushes}", key, bucket, weight, self._sample_below)
-            graph = graph << 1 | (bucket & 1)
-            write_observations(self.runs, table.name, self._flushes, key, graph, weight, combine=self._combine)
+            if len(rows):
+                source, target, graph = (take(found, rows) for found in (pending.source, pending.target, pending.graph))
+                below = self._sample_below if table.name == "edges" else 0
+                seen = Observations(table.keys(source, target), graph, take(pending.weight, rows))
+                halves = Halves(pending.buckets, self._first)
+                write_observations(self.runs, table.name, self._flushes, seen, halves, below, combine=self._combine)
 
     def _write_nodes(self, pending: _Pending) -> None:
         rows = np.flatnonzero(pending.node_kind == NodeKind.NEURON)
@@ -108,38 +106,56 @@ class Chunk:
         pending.neuron_counts = np.bincount((members >> NEURON_BITS) - self._first, minlength=len(pending.graphs))
 
 
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """Links of one table; all arrays have shape (n,)."""
+
+    key: Ints
+    graph: NDArray[np.uint32]  # number of the graph within its task
+    weight: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Halves:
+    """The hash-sixteenth of every graph, from graph `first` on."""
+
+    buckets: NDArray[np.uint32]
+    first: int = 0
+
+    def marked(self, graph: NDArray[Any]) -> NDArray[Any]:
+        """`graph number << 1 | half` of rows."""
+        table = np.arange(self.first, self.first + len(self.buckets), dtype=np.uint32) << 1 | (self.buckets & 1)
+        return take(table, graph - self.first)
+
+
 def write_observations(
-    runs: RunWriter, table: str, number: int, key: Ints, graph: NDArray[Any], weight: Floats, *, combine: bool
+    runs: RunWriter, table: str, number: int, seen: Observations, halves: Halves, below: int, *, combine: bool
 ) -> None:
     """Write the observations of one table as a sorted run, keys that are seen often as statistics.
 
-    key (n,), graph (n,) as `graph number << 1 | half`, weight (n,).
+    Edges whose hash is below `below` are summed in the sample, too.
     """
-    rows, starts = order_by_key(key)
-    key, graph, weight = take(key, rows), take(graph, rows), take(weight, rows)
+    rows, starts = order_by_key(seen.key)
+    key, graph, weight = take(seen.key, rows), take(seen.graph, rows), take(seen.weight, rows)
     lengths = np.diff(starts, append=len(key))
+    if below:
+        columns = sample_cells(key[starts], starts, lengths, weight, lambda mine: halves.buckets[graph[mine] - halves.first], below)
+        runs.add(f"sample.{number}", columns)
+    graph = halves.marked(graph)
     often = lengths >= COMBINE_FROM
     if combine and int(lengths[often].sum()) * 10 >= len(key):
         mine = np.repeat(often, lengths)
         sizes = lengths[often]
         stats = reduce_sorted(key[starts[often]], np.cumsum(sizes) - sizes, graph[mine], weight[mine])
         runs.add(f"{table}.sum.{number}", stats.columns())
-        rest = ~mine
-        key, graph, weight = key[rest], graph[rest], weight[rest]
+        np.logical_not(mine, out=mine)
+        key, graph, weight = key[mine], graph[mine], weight[mine]
     runs.add(f"{table}.raw.{number}", {"key": key, "graph": _short(graph), "weight": narrow(weight)})
 
 
 def write_statistics(runs: RunWriter, table: str, number: int, stats: KeyStats) -> None:
     """Write statistics as a run."""
     runs.add(f"{table}.sum.{number}", stats.columns())
-
-
-def write_sample(
-    runs: RunWriter, name: str, key: Ints, bucket: NDArray[Any], weight: Floats, below: int
-) -> None:
-    """Write the observations of the sampled keys."""
-    mine = np.flatnonzero(sampled(key, below))
-    runs.add(name, {"key": key[mine], "bucket": bucket[mine].astype(np.uint8), "weight": weight[mine]})
 
 
 def _short(graph: NDArray[Any]) -> NDArray[Any]:

@@ -10,7 +10,7 @@ with what is missing, and ends with the bytes of an undisturbed one.
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,7 +32,7 @@ from atlas.aggregate.tables import TABLES
 from atlas.aggregate.tasks import Reader, Task, TaskDone, TaskOptions, book, books_name, read_done, run_task, runs_name
 from atlas.aggregate.tasks import refuse_other_space
 from atlas.aggregate.together import Together
-from atlas.aggregate.workers import Workers
+from atlas.aggregate.workers import Call, Workers
 from atlas.errors import InputError
 from atlas.graph import LINK_TABLES, Ints, Space
 from atlas.schema import DATASETS, VERSION
@@ -52,8 +52,17 @@ class Options:
     together: Together | None = Together()
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What the manifest says of a run, beside its counts."""
+
+    inputs: Sequence[str]
+    sample_below: int
+    made_with: Mapping[str, Any]
+
+
 @dataclass
-class _Part:
+class Part:
     """One origin with its graphs: a task of this run, or earlier stats."""
 
     origin: Origin
@@ -82,26 +91,31 @@ class Aggregation:
             self.store.url, reader, plan.model, plan.transcoder_set, plan.strict, plan.links, plan.sample_below, plan.combine
         )
         tasks = [Task(number, tuple(known.source for known in files), shared) for number, files in enumerate(plan.tasks)]
-        self._run(tasks, earlier)
-        while twice := _copies(self.store, tasks, earlier):
-            self._run([replace(tasks[number], skip=skip) for number, skip in twice.items()], earlier, again=True)
+        sizes = {task.number: len(task.sources) for task in tasks}
+        self.run(run_task, tasks, sizes, "graph files", earlier)
+        while twice := _copies(self.store, len(tasks), earlier):
+            again = [replace(tasks[number], skip=skip) for number, skip in twice.items()]
+            self.run(run_task, again, sizes, "graph files", earlier, again=True)
 
-    def _run(self, tasks: Sequence[Task], earlier: Sequence[Path], *, again: bool = False) -> None:
+    def run(
+        self, function: Call, tasks: Sequence[Any], sizes: Mapping[int, int], what: str, earlier: Sequence[Path] = (), *, again: bool = False
+    ) -> None:
+        """Run the numbered tasks that are not done yet, each of `sizes[number]` things that are counted as `what`."""
         finished = set() if again else self.store.names()
         missing = [task for task in tasks if books_name(task.number) not in finished]
-        total = sum(len(task.sources) for task in tasks)
-        done = total - sum(len(task.sources) for task in missing)
         known = _first_space(earlier)
         for task in tasks:
             if task not in missing:
                 known = _same_space(known, read_done(self.store.url, task.number, [])[0])
-        self.progress("graph files", done, total)
-        for result in self.workers.run(run_task, missing):
+        total = sum(sizes[task.number] for task in tasks)
+        done = total - sum(sizes[task.number] for task in missing)
+        self.progress(what, done, total)
+        for result in self.workers.run(function, missing):
             known = _same_space(known, result)
-            done += result.files
-            self.progress("graph files", done, total)
+            done += sizes[result.number]
+            self.progress(what, done, total)
 
-    def parts(self, tasks: int, earlier: Sequence[Path]) -> list[_Part]:
+    def parts(self, tasks: int, earlier: Sequence[Path]) -> list[Part]:
         """The origins in their order: earlier stats first, then the tasks."""
         found, first = [], 0
         for folder in earlier:
@@ -109,33 +123,47 @@ class Aggregation:
             graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=_IDENTITY)
             origin = Origin(len(found), first, folder=str(folder.resolve()))
             space = Space(**manifest["space"])
-            found.append(_Part(origin, graphs, space, str(folder), folder, int(manifest.get("sample_below", 0))))
+            found.append(Part(origin, graphs, space, str(folder), folder, int(manifest.get("sample_below", 0))))
             first += len(graphs)
         for number in range(tasks):
             done, graphs = read_done(self.store.url, number, _IDENTITY)
             origin = Origin(len(found), first, runs=runs_name(number))
-            found.append(_Part(origin, graphs, done.space, done.space_path))
+            found.append(Part(origin, graphs, done.space, done.space_path))
             first += len(graphs)
         return found
 
-    def write(self, folder: Path, parts: Sequence[_Part], *, inputs: Sequence[str], sample_below: int, **books: Any) -> Summary:
+    def write(
+        self,
+        folder: Path,
+        parts: Sequence[Part],
+        facts: Facts,
+        *,
+        forget: Mapping[str, set[str]] | None = None,
+        files: pa.Table | None = None,
+    ) -> Summary:
         """Write all datasets and the manifest into an empty folder.
 
-        Raises `InputError` where there is no graph at all, `SpaceMismatch` where the parts' spaces differ.
+        `forget` are paths of earlier rows of `rejects` and `files` that were read anew, `files` rows that no
+        task wrote. Raises `InputError` where there is no graph at all, `SpaceMismatch` where spaces differ.
         """
         space = _space_of(parts)
-        ids = finish.final_ids([part.graphs["path"].to_pylist() for part in parts], [part.graphs["content_hash"].to_pylist() for part in parts])
         if space is None:
-            raise InputError(f"none of the files is a readable graph ({self._reasons(parts) or 'no files'}): {', '.join(inputs)[:300]}")
+            raise InputError(
+                f"none of the files is a readable graph ({self._reasons(parts) or 'no files'}): {', '.join(facts.inputs)[:300]}"
+            )
+        columns = [[part.graphs[name].to_pylist() for part in parts] for name in _IDENTITY]
+        ids = finish.final_ids(*columns)
         self._write_origins(parts, ids)
         self._reduce(folder, space, sum(map(len, ids)))
-        self._write_books(folder, parts, ids, sample_below=min([sample_below, *(part.sample_below for part in parts if part.folder)]), **books)
+        below = min([facts.sample_below, *(part.sample_below for part in parts if part.folder)])
+        self._write_books(folder, parts, ids, forget or {}, files)
+        self._write_samples(folder, parts, below)
         summary = finish.summarise(folder)
         summary.new_graphs = sum(len(part.graphs) for part in parts if part.folder is None)
-        write_json(_manifest(space, inputs, summary, sample_below), folder / MANIFEST)
+        write_json(_manifest(space, facts, summary, below), folder / MANIFEST)
         return summary
 
-    def _reasons(self, parts: Sequence[_Part]) -> str:
+    def _reasons(self, parts: Sequence[Part]) -> str:
         counts: dict[str, int] = {}
         for part in parts:
             if part.origin.runs:
@@ -143,7 +171,7 @@ class Aggregation:
                     counts[reason] = counts.get(reason, 0) + 1
         return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
 
-    def _write_origins(self, parts: Sequence[_Part], ids: Sequence[Ints]) -> None:
+    def _write_origins(self, parts: Sequence[Part], ids: Sequence[Ints]) -> None:
         runs = RunWriter()
         for part, found in zip(parts, ids, strict=True):
             runs.add(str(part.origin.number), {"id": found.astype(np.int32)})
@@ -195,18 +223,29 @@ class Aggregation:
             done += 1
             self.progress(f"parts of {dataset}", done, len(jobs))
 
-    def _write_books(self, folder: Path, parts: Sequence[_Part], ids: Sequence[Ints], *, sample_below: int, forget: Mapping[str, set[str]] | None = None) -> None:
-        with contextlib.ExitStack() as stack:
-            scratch = folder / ".duckdb"
-            merger = stack.enter_context(BookMerger(folder, scratch, max(self.options.memory // 4_000_000, 100)))
+    def _write_books(
+        self,
+        folder: Path,
+        parts: Sequence[Part],
+        ids: Sequence[Ints],
+        forget: Mapping[str, set[str]],
+        files: pa.Table | None,
+    ) -> None:
+        with BookMerger(folder, folder / ".duckdb", max(self.options.memory // 4_000_000, 100)) as merger:
             for name in finish.BOOKS:
-                merger.write(name, self._book(name, parts, ids, forget or {}))
-        raw = [RunFile(self.store, part.origin.runs) for part in parts if part.origin.runs]
-        samples = [file.columns(run, ["key", "bucket", "weight"]) for file in raw for run in file.names("sample.")]
-        earlier = [(pq.read_table(DATASETS["stats.edge_samples"].path(part.folder)), part.sample_below) for part in parts if part.folder]
-        finish.write_samples(folder, samples, earlier, sample_below)
+                more = [files] if files is not None and name == "files" else []
+                merger.write(name, itertools.chain(self._book(name, parts, ids, forget), more))
 
-    def _book(self, name: str, parts: Sequence[_Part], ids: Sequence[Ints], forget: Mapping[str, set[str]]) -> Iterator[pa.Table]:
+    def _write_samples(self, folder: Path, parts: Sequence[Part], below: int) -> None:
+        raw = [RunFile(self.store, part.origin.runs) for part in parts if part.origin.runs]
+        cells = [
+            file.columns(run, ["key", "bucket", "count", "weight_sum"]) for file in raw for run in file.names("sample.")
+        ]
+        folders = [part.folder for part in parts if part.folder]
+        earlier = [pq.read_table(DATASETS["stats.edge_samples"].path(folder)) for folder in folders]
+        finish.write_samples(folder, cells, earlier, below)
+
+    def _book(self, name: str, parts: Sequence[Part], ids: Sequence[Ints], forget: Mapping[str, set[str]]) -> Iterator[pa.Table]:
         for part, found in zip(parts, ids, strict=True):
             if part.folder is not None:
                 table = pq.read_table(DATASETS[f"stats.{name}"].path(part.folder))
@@ -222,14 +261,15 @@ class Aggregation:
             yield table
 
 
-def _manifest(space: Space, inputs: Sequence[str], summary: Summary, sample_below: int) -> dict[str, Any]:
+def _manifest(space: Space, facts: Facts, summary: Summary, sample_below: int) -> dict[str, Any]:
     return {
         "stage": "stats",
         "version": VERSION,
         "tool_version": __version__,
         "space": space._asdict(),
         "method": space.method,
-        "inputs": list(inputs),
+        "inputs": list(facts.inputs),
+        "options": dict(facts.made_with),
         "sample_below": sample_below,
         "counts": finish.counts_of(summary, list(LINK_TABLES.values())),
     }
@@ -246,7 +286,7 @@ def _same_space(known: tuple[Space | None, str], done: TaskDone) -> tuple[Space 
     return known if known[0] is not None else (done.space, done.space_path)
 
 
-def _space_of(parts: Sequence[_Part]) -> Space | None:
+def _space_of(parts: Sequence[Part]) -> Space | None:
     known: tuple[Space | None, str] = (None, "")
     for part in parts:
         refuse_other_space(*known, part.space, part.space_path)
@@ -255,19 +295,19 @@ def _space_of(parts: Sequence[_Part]) -> Space | None:
     return known[0]
 
 
-def _copies(store: Store, tasks: Sequence[Task], earlier: Sequence[Path]) -> dict[int, dict[str, str]]:
+def _copies(store: Store, tasks: int, earlier: Sequence[Path]) -> dict[int, dict[str, str]]:
     """Per task, the graphs whose bytes stand in an earlier task or in earlier stats already, and where."""
     seen: dict[str, str] = {}
     for folder in earlier:
         graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=_IDENTITY)
         seen |= dict(zip(graphs["content_hash"].to_pylist(), graphs["path"].to_pylist(), strict=True))
     found: dict[int, dict[str, str]] = {}
-    for task in tasks:
-        graphs = read_done(store.url, task.number, _IDENTITY)[1]
+    for number in range(tasks):
+        graphs = read_done(store.url, number, _IDENTITY)[1]
         for content_hash, path in zip(graphs["content_hash"].to_pylist(), graphs["path"].to_pylist(), strict=True):
             first = seen.setdefault(content_hash, path)
             if first != path:
-                found.setdefault(task.number, {})[path] = first
+                found.setdefault(number, {})[path] = first
     return found
 
 

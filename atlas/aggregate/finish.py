@@ -111,11 +111,11 @@ def with_ids(table: pa.Table, ids: Ints) -> pa.Table:
     return table.set_column(place, table.schema.field(place), final)
 
 
-def write_samples(folder: Path, raw: Sequence[dict[str, Any]], earlier: Sequence[tuple[pa.Table, int]], below: int) -> None:
-    """Write the dataset `edge_samples` from sampled observations and from earlier samples."""
-    parts = [*raw, *(sample_columns(table, below) for table, _ in earlier)]
+def write_samples(folder: Path, cells: Sequence[dict[str, Any]], earlier: Sequence[pa.Table], below: int) -> None:
+    """Write the dataset `edge_samples` from sampled cells and from earlier samples, of edges with a hash below `below`."""
+    parts = [*cells, *(sample_columns(table) for table in earlier)]
     dataset = DATASETS["stats.edge_samples"]
-    write_parquet(sample_table(parts), dataset.path(folder))
+    write_parquet(sample_table(parts, below), dataset.path(folder))
 
 
 def summarise(folder: Path) -> Summary:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from atlas.aggregate.statistics import order_by_key, run_starts, sums, take
+from atlas.aggregate.statistics import order_by_key, ranges, run_starts, sums, take
 from atlas.graph import Floats, Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX
 from atlas.schema import DATASETS
@@ -125,14 +125,6 @@ def _merge_incidences(parts: Sequence[NodeTables]) -> tuple[dict[str, Array], ND
     starts = np.cumsum(sizes) - sizes
     columns = {name: values[order] for name, values in columns.items()}
     return columns, positions[ranges(starts[order], columns["node_count"])]
-
-
-def ranges(starts: Ints, sizes: Ints) -> Ints:
-    """The row numbers start, start + 1, ... of several ranges, one after the other."""
-    total = int(sizes.sum())
-    shift = starts - (np.cumsum(sizes) - sizes)
-    rows: Ints = np.repeat(shift, sizes) + np.arange(total)
-    return rows
 
 
 def neuron_table(tables: NodeTables) -> pa.Table:

@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from atlas.aggregate.observations import identity_of
 from atlas.aggregate.sample import threshold
 from atlas.aggregate.store import Store
-from atlas.errors import InputError
+from atlas.errors import SourceChanged
 from atlas.graph import Source
 from atlas.schema import DATASETS, require
-from atlas.storage import sha256_of
 
 PLAN = "plan.parquet"
 FORMAT = 1  # of the work folder
@@ -122,7 +122,7 @@ def save_plan(plan: Plan, store: Store) -> None:
 def load_plan(store: Store, files: Sequence[Known], done: Callable[[int], bool], **options: Any) -> Plan | None:
     """The plan of an unfinished run, where it is of these options; files that came since are added as tasks.
 
-    Raises `InputError` where a file that it has read (its task is `done`) is gone or has changed.
+    Raises `SourceChanged` where a file that it has read (its task is `done`) is gone or has changed.
     """
     if PLAN not in store.names():
         return None
@@ -148,30 +148,30 @@ def load_plan(store: Store, files: Sequence[Known], done: Callable[[int], bool],
 def refuse_changed(
     name: str, known: Known | None, size: int, mtime_ns: int, content_hash: str | None, what: str
 ) -> None:
-    """Raise `InputError` where a file is not as it was; the same bytes with another time are the same file."""
+    """Raise `SourceChanged` where a file is not as it was; the same bytes with another time are the same file."""
     if known is None:
-        raise InputError(
+        raise SourceChanged(
             f"{name} was counted in {what} and is not among the files given now; "
             "give it too, or start over with --fresh"
         )
     if known.size == size and known.mtime_ns == mtime_ns:
         return
-    if known.size == size and content_hash is not None and sha256_of(known.source.path) == content_hash:
+    if known.size == size and content_hash is not None and identity_of(known.source.path) == content_hash:
         return
-    raise InputError(f"{name} has changed since {what} counted it; start over with --fresh")
+    raise SourceChanged(f"{name} has changed since {what} counted it; start over with --fresh")
 
 
 def new_files(stats: Path, files: Sequence[Known]) -> tuple[list[Known], set[str]]:
     """The files that finished stats do not hold yet, and the names of those that were rejected then and are tried again.
 
-    Raises `InputError` where a file that they hold is gone or has changed.
+    Raises `SourceChanged` where a file that they hold is gone or has changed.
     """
     table = pq.read_table(require(stats, DATASETS["stats.files"]))
     now: Mapping[str, Known] = {known.source.name: known for known in files}
     held, retried = set(), set()
     for row in table.to_pylist():
         name = row["path"]
-        if not row["graph_count"]:
+        if row["reject_count"] and not row["graph_count"]:
             retried.add(name)
             continue
         refuse_changed(name, now.get(name), row["size_bytes"], row["mtime_ns"], row["content_hash"], str(stats))

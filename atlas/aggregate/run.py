@@ -8,17 +8,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from atlas.aggregate import finish
-from atlas.aggregate.engine import Aggregation, Options, Progress
+from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
 from atlas.aggregate.finish import Summary
 from atlas.aggregate.kernels import choose_device
+from atlas.aggregate.observed_plan import ObservedPlan
 from atlas.aggregate.plan import Budget, Known, Plan, load_plan, look, make_plan, new_files, save_plan
 from atlas.aggregate.store import Store, open_store
 from atlas.aggregate.tasks import Reader, books_name
 from atlas.aggregate.workers import Inline, Processes, Workers
-from atlas.errors import InputError, SpaceMismatch, StageError
-from atlas.graph import Source
-from atlas.schema import datasets_of, require
+from atlas.errors import InputError, SourceChanged, SpaceMismatch, StageError
+from atlas.graph import Source, Space
+from atlas.schema import DATASETS, datasets_of, require
 from atlas.storage import read_manifest, replaced_folder
 
 
@@ -57,7 +60,8 @@ def aggregate_files(
     has changed or is gone (unless `fresh`), `SpaceMismatch`, `OutputError`, `UsageError`.
     """
     files = look(sources)
-    earlier, files, retried = _earlier(out, files, fresh)
+    made_with = _made_with(options, **reading)
+    earlier, files, retried = _earlier(out, files, fresh, made_with)
     if earlier and not files:
         return _as_it_is(earlier[0], "nothing new: every file is counted already")
     store = open_store(work or work_folder(out))
@@ -67,15 +71,14 @@ def aggregate_files(
             if fresh:
                 store.remove()
             plan = _plan(store, files, options, reading)
-            with _workers(plan, options, threads, scheduler) as workers:
+            with _workers(len(plan.tasks), options, threads, scheduler) as workers:
                 aggregation = Aggregation(store, workers, options, progress)
                 aggregation.read(plan, reader, earlier)
                 parts = aggregation.parts(len(plan.tasks), earlier)
                 if earlier and not any(len(part.graphs) for part in parts if part.folder is None):
                     raise _Unchanged
-                summary = aggregation.write(
-                    folder, parts, inputs=inputs, sample_below=plan.sample_below, forget={"rejects": retried, "files": retried}
-                )
+                facts = Facts(inputs, plan.sample_below, made_with)
+                summary = aggregation.write(folder, parts, facts, forget={"rejects": retried, "files": retried})
     except _Unchanged:
         store.remove()
         return _as_it_is(earlier[0], "nothing new: what could not be read before cannot be read now")
@@ -99,12 +102,26 @@ def _as_it_is(folder: Path, why: str) -> Summary:
     return summary
 
 
-def _earlier(out: Path, files: list[Known], fresh: bool) -> tuple[list[Path], list[Known], set[str]]:
+def _earlier(
+    out: Path, files: list[Known], fresh: bool, options: dict[str, Any]
+) -> tuple[list[Path], list[Known], set[str]]:
     """Finished stats in `out` to add to, the files that they lack, and those of their rejects that are tried again."""
     if fresh or not is_whole(out):
         return [], files, set()
+    made_with = read_manifest(out, "stats").get("options", {})
+    for key, value in options.items():
+        if key in made_with and made_with[key] != value:
+            raise SourceChanged(
+                f"{out} was made with {key} {made_with[key]!r}, not {value!r}; start over with --fresh, or choose another -o"
+            )
     lacking, retried = new_files(out, files)
     return [out], lacking, retried
+
+
+def _made_with(options: Options, **reading: Any) -> dict[str, Any]:
+    """What decides the statistics, beside the files: it goes into the manifest, and increments must agree."""
+    known = {key: value for key, value in reading.items() if key != "strict"}
+    return known | {"together": options.together.top if options.together else 0}
 
 
 def is_whole(folder: Path) -> bool:
@@ -129,7 +146,7 @@ def _plan(store: Store, files: Sequence[Known], options: Options, reading: dict[
 
 
 @contextlib.contextmanager
-def _workers(plan: Plan, options: Options, threads: int | None, scheduler: str | None) -> Iterator[Workers]:
+def _workers(tasks: int, options: Options, threads: int | None, scheduler: str | None) -> Iterator[Workers]:
     """Who runs the tasks: a Dask cluster, worker processes, or this process where the work or the memory is small."""
     if scheduler is not None:
         from atlas.aggregate.distributed import cluster_workers
@@ -137,7 +154,7 @@ def _workers(plan: Plan, options: Options, threads: int | None, scheduler: str |
         with cluster_workers(scheduler, threads) as workers:
             yield workers
         return
-    count = min(Budget.of(options.memory).workers(options.memory, threads or cpu_count()), len(plan.tasks))
+    count = min(Budget.of(options.memory).workers(options.memory, threads or cpu_count()), tasks)
     if count < 2 or options.device != "cpu":
         yield Inline()
         return
@@ -145,3 +162,104 @@ def _workers(plan: Plan, options: Options, threads: int | None, scheduler: str |
         yield processes
 
 
+
+
+def aggregate_observations(
+    sources: Sequence[Source],
+    out: Path,
+    *,
+    space: Space,
+    inputs: Sequence[str],
+    options: Options,
+    threads: int | None,
+    fresh: bool,
+    work: str | None = None,
+    scheduler: str | None = None,
+    progress: Progress,
+) -> Summary:
+    """Aggregate Parquet or Arrow files of observations into the stats folder `out`.
+
+    Raises as `aggregate_files` does, and `InputError` for a file without the columns of an observation.
+    """
+    files = look(sources)
+    made_with = _made_with(options, **space._asdict())
+    earlier, files, _ = _earlier(out, files, fresh, made_with)
+    if earlier and not files:
+        return _as_it_is(earlier[0], "nothing new: every file is counted already")
+    store = open_store(work or work_folder(out))
+    options = _with_device(options)
+    with replaced_folder(out, "stats") as folder:
+        if fresh:
+            store.remove()
+        plan = _plan(store, files, options, {"model": space.model, "transcoder_set": space.transcoder_set, "strict": False})
+        observed = ObservedPlan.of(files, plan, store, space, options)
+        with _workers(len(observed.pieces), options, threads, scheduler) as workers:
+            aggregation = Aggregation(store, workers, options, progress)
+            tasks = observed.run(aggregation, earlier)
+            parts = aggregation.parts(tasks, earlier)
+            facts = Facts(inputs, observed.options.sample_below, made_with)
+            summary = aggregation.write(folder, parts, facts, files=observed.books(parts))
+    store.remove()
+    return summary
+
+
+def merge_stats(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    options: Options,
+    threads: int | None,
+    skip_duplicates: bool = False,
+    progress: Progress,
+) -> Summary:
+    """Merge stats folders into one: the statistics of all their graphs aggregated together.
+
+    Raises `SpaceMismatch` where they are of different feature spaces, `InputError` where a graph stands
+    in two of them; with `skip_duplicates` a folder all of whose graphs stand in earlier ones is left out.
+    """
+    chosen = _distinct(folders, skip_duplicates)
+    inputs = [path for folder in chosen for path in read_manifest(folder, "stats")["inputs"]]
+    store = open_store(work_folder(out))
+    options = _with_device(options)
+    with replaced_folder(out, "stats") as folder:
+        store.remove()
+        with _workers(len(chosen) * 2, options, threads, None) as workers:
+            aggregation = Aggregation(store, workers, options, progress)
+            parts = aggregation.parts(0, chosen)
+            below = min(part.sample_below for part in parts)
+            facts = Facts(list(dict.fromkeys(inputs)), below, _made_with(options))
+            summary = aggregation.write(folder, parts, facts)
+    store.remove()
+    skipped = len(folders) - len(chosen)
+    summary.new_graphs = summary.graphs
+    summary.work = f"left out {skipped} of {len(folders)} folders: all their graphs stand in the others" if skipped else ""
+    return summary
+
+
+def _distinct(folders: Sequence[Path], skip_duplicates: bool) -> list[Path]:
+    """The folders, once no graph of one stands in another."""
+    graphs: dict[Path, dict[str, str]] = {}
+    for folder in folders:
+        read_manifest(folder, "stats")
+        table = pq.read_table(require(folder, DATASETS["stats.graphs"]), columns=["path", "content_hash"])
+        graphs[folder] = dict(zip(table["content_hash"].to_pylist(), table["path"].to_pylist(), strict=True))
+    seen: dict[str, str] = {}
+    chosen = []
+    # The larger first: a folder that is part of another is the one to leave out.
+    for folder in sorted(graphs, key=lambda folder: -len(graphs[folder])) if skip_duplicates else folders:
+        twice = [(path, seen[found]) for found, path in graphs[folder].items() if found in seen]
+        if twice and not (skip_duplicates and len(twice) == len(graphs[folder])):
+            raise InputError(_overlap(folder, twice, len(graphs[folder]), skip_duplicates))
+        if not twice:
+            chosen.append(folder)
+        seen |= {found: f"{path} in {folder}" for found, path in graphs[folder].items()}
+    return [folder for folder in folders if folder in chosen]
+
+
+def _overlap(folder: Path, twice: Sequence[tuple[str, str]], graphs: int, skip_duplicates: bool) -> str:
+    path, first = twice[0]
+    what = f"{len(twice)} of {graphs} graphs of {folder} stand in the other folders too (first {path} = {first})"
+    if skip_duplicates:
+        return f"{what}; sums cannot be taken apart again, so aggregate the files of {folder} together with the others"
+    hint = "leave the folder out, or give --skip-duplicates" if len(twice) == graphs else "aggregate their files together"
+    return f"{what}; {hint}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,15 +93,21 @@ class RunFile:
 
     def columns(self, name: str, columns: list[str], start: int = 0, stop: int | None = None) -> dict[str, Array]:
         """Some rows of some arrays of a run."""
-        found = {}
         with self.store.reader(self.name) as read:
-            for column in columns:
-                kind, offset, length = self._directory[name]["columns"][column]
-                dtype = np.dtype(kind)
-                last = length if stop is None else stop
-                values = np.empty(max(last - start, 0), dtype)
+            return self._columns(read, name, columns, start, stop)
+
+    def _columns(
+        self, read: Callable[[int, memoryview], None], name: str, columns: list[str], start: int, stop: int | None
+    ) -> dict[str, Array]:
+        found = {}
+        for column in columns:
+            kind, offset, length = self._directory[name]["columns"][column]
+            dtype = np.dtype(kind)
+            last = length if stop is None else stop
+            values = np.empty(max(last - start, 0), dtype)
+            if len(values):
                 read(offset + start * dtype.itemsize, memoryview(values).cast("B"))
-                found[column] = values
+            found[column] = values
         return found
 
     def blob(self, name: str) -> bytes:
@@ -117,10 +123,11 @@ class RunFile:
         stop = min(int(np.searchsorted(index, high, "left")) * STEP, entry["rows"])
         if stop <= start:
             return {column: np.zeros(0, np.dtype(entry["columns"][column][0])) for column in (first, *others)}
-        key = self.columns(name, [first], start, stop)[first]
-        low_row, high_row = np.searchsorted(key, [low, high], "left")
-        found = {first: key[low_row:high_row]}
-        return found | self.columns(name, others, start + int(low_row), start + int(high_row))
+        with self.store.reader(self.name) as read:
+            key = self._columns(read, name, [first], start, stop)[first]
+            low_row, high_row = np.searchsorted(key, [low, high], "left").tolist()
+            found = {first: key[low_row:high_row]}
+            return found | self._columns(read, name, others, start + low_row, start + high_row)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._directory)

@@ -7,17 +7,17 @@ graph; two disjoint sets of 1, 2, 4 or 8 buckets are two corpora of a sixteenth 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from atlas.aggregate.statistics import LOW
+from atlas.aggregate.statistics import ranges
 from atlas.aggregate.tables import TABLES
 from atlas.graph import Floats, Ints
-from atlas.ids import NEURON_BITS
+from atlas.ids import INDEX_BITS, NEURON_BITS
 from atlas.schema import DATASETS
 
 WHOLE = 1 << 32
@@ -42,14 +42,32 @@ def sampled(key: Ints, below: int) -> NDArray[np.bool_]:
     return (mixed ^ (mixed >> np.uint64(31))) >> np.uint64(32) < np.uint64(below)
 
 
-def sample_table(parts: Sequence[dict[str, NDArray[Any]]]) -> pa.Table:
-    """The dataset from observations: `key`, `bucket`, `weight` and, where rows are sums already, `count`."""
+def sample_cells(
+    key: Ints, starts: Ints, lengths: Ints, weight: Floats, bucket: Callable[[Ints], NDArray[Any]], below: int
+) -> dict[str, NDArray[Any]]:
+    """The sampled edges of sorted observations, summed by bucket: key, bucket, count and weight_sum (n_cells,).
+
+    key (n_keys,) distinct with starts and lengths of their observations in weight (n,); `bucket` gives the
+    hash-sixteenth of rows.
+    """
+    chosen = np.flatnonzero(sampled(key, below))
+    rows = ranges(starts[chosen], lengths[chosen])
+    cell = np.repeat(np.arange(len(chosen)), lengths[chosen]) * BUCKETS + bucket(rows)
+    counts = np.bincount(cell, minlength=len(chosen) * BUCKETS)
+    sums = np.bincount(cell, weights=weight[rows], minlength=len(counts))
+    used = np.flatnonzero(counts)
+    columns = {"key": key[chosen][used // BUCKETS], "bucket": (used % BUCKETS).astype(np.uint8)}
+    return columns | {"count": counts[used], "weight_sum": sums[used]}
+
+
+def sample_table(parts: Sequence[dict[str, NDArray[Any]]], below: int) -> pa.Table:
+    """The dataset from cells: `key`, `bucket`, `count` and `weight_sum` (n,) each; only edges with a hash below `below`."""
     key: Ints = np.concatenate([np.zeros(0, np.int64), *(part["key"] for part in parts)])
     bucket: Ints = np.concatenate([np.zeros(0, np.int64), *(part["bucket"] for part in parts)])
-    weight: Floats = np.concatenate([np.zeros(0), *(part["weight"] for part in parts)])
-    ones = [np.ones(len(part["key"]), np.int64) if "count" not in part else part["count"] for part in parts]
-    count: Ints = np.concatenate([np.zeros(0, np.int64), *ones])
-    order = np.lexsort((bucket, key))
+    count: Ints = np.concatenate([np.zeros(0, np.int64), *(part["count"] for part in parts)])
+    weight: Floats = np.concatenate([np.zeros(0), *(part["weight_sum"] for part in parts)])
+    mine = np.flatnonzero(sampled(key, below))
+    order = mine[np.lexsort((bucket[mine], key[mine]))]
     key, bucket, weight, count = (values[order] for values in (key, bucket, weight, count))
     new = np.ones(len(key), bool)
     new[1:] = (key[1:] != key[:-1]) | (bucket[1:] != bucket[:-1])
@@ -62,12 +80,10 @@ def sample_table(parts: Sequence[dict[str, NDArray[Any]]]) -> pa.Table:
     return DATASETS["stats.edge_samples"].table(columns)
 
 
-def sample_columns(table: pa.Table, below: int) -> dict[str, NDArray[Any]]:
-    """The inverse of `sample_table`, for merging; only the edges that a sample of threshold `below` holds."""
+def sample_columns(table: pa.Table) -> dict[str, NDArray[Any]]:
+    """The inverse of `sample_table`, for merging."""
     names = ("src_layer", "src_neuron", "tgt_layer", "tgt_neuron")
     layer, neuron, other_layer, other = (table[name].to_numpy().astype(np.int64) for name in names)
-    key = ((layer << 24 | neuron) << NEURON_BITS) | ((other_layer << 24 | other) & LOW)
-    mine = sampled(key, below)
+    key = ((layer << INDEX_BITS | neuron) << NEURON_BITS) | (other_layer << INDEX_BITS | other)
     found = {"key": key, "bucket": table["bucket"].to_numpy().astype(np.int64)}
-    found |= {"weight": table["weight_sum"].to_numpy(), "count": table["count"].to_numpy()}
-    return {name: values[mine] for name, values in found.items()}
+    return found | {name: table[name].to_numpy() for name in ("count", "weight_sum")}

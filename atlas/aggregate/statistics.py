@@ -134,6 +134,14 @@ def take(values: NDArray[Any], rows: Ints) -> NDArray[Any]:
     return values.take(rows, mode="clip")
 
 
+def ranges(starts: Ints, sizes: Ints) -> Ints:
+    """The row numbers start, start + 1, ... of several ranges, one after the other."""
+    total = int(sizes.sum())
+    shift = starts - (np.cumsum(sizes) - sizes)
+    rows: Ints = np.repeat(shift, sizes) + np.arange(total)
+    return rows
+
+
 def reduce_observations(key: Ints, graph: NDArray[Any], weight: Floats) -> KeyStats:
     """Statistics of observations; key (n,) int64, graph (n,) unsigned, weight (n,) float64.
 
@@ -231,11 +239,44 @@ def merge(parts: Sequence[KeyStats]) -> KeyStats:
     parts = [part for part in parts if len(part)]
     if len(parts) < 2:
         return parts[0] if parts else EMPTY
+    if len(parts) > 2:
+        # Mostly one large part and many small ones: the small ones first, then one pass over the large one.
+        return _merge_two(parts[0], _merge_many(parts[1:]))
+    return _merge_two(*parts)
+
+
+def _how(name: str) -> np.ufunc:
+    return {"weight_min": np.minimum, "weight_max": np.maximum}.get(name, np.add)
+
+
+def _merge_many(parts: Sequence[KeyStats]) -> KeyStats:
     key = np.concatenate([part.key for part in parts])
     rows, starts = order_by_key(key)
     merged: dict[str, Any] = {"key": take(key, rows[starts])}
     for name in COLUMNS[1:]:
         values = take(np.concatenate([getattr(part, name) for part in parts]), rows)
-        how = {"weight_min": np.minimum, "weight_max": np.maximum}.get(name, np.add)
-        merged[name] = how.reduceat(values, starts)
+        merged[name] = _how(name).reduceat(values, starts)
+    return KeyStats(**merged)
+
+
+def _merge_two(large: KeyStats, small: KeyStats) -> KeyStats:
+    """Statistics of two parts, without sorting: every key of `small` is looked up in `large`."""
+    place = np.searchsorted(large.key, small.key)
+    known = large.key[np.minimum(place, len(large) - 1)] == small.key
+    new = np.flatnonzero(~known)
+    mine, there = np.flatnonzero(known), place[known]
+    # Where the rows of either part go in the union.
+    target = place[new] + np.arange(len(new))
+    stay = np.ones(len(large) + len(new), bool)
+    stay[target] = False
+    merged: dict[str, Any] = {}
+    for name, values in large.columns().items():
+        found = getattr(small, name)
+        joined = np.empty(len(stay), values.dtype)
+        joined[target] = found[new]
+        if name != "key":
+            values = values.copy()
+            values[there] = _how(name)(values[there], found[mine])
+        joined[stay] = values
+        merged[name] = joined
     return KeyStats(**merged)

@@ -13,12 +13,14 @@ import pyarrow.parquet as pq
 
 from atlas.aggregate.books import Books
 from atlas.aggregate.chunk import Chunk
-from atlas.aggregate.runs import RunFile
-from atlas.aggregate.store import open_store
+from atlas.aggregate.runs import RunFile, RunWriter
+from atlas.aggregate.store import Store, open_store
 from atlas.errors import InputError, SpaceMismatch
 from atlas.graph import Graph, Reject, Source, Space
 from atlas.storage import sha256_of
 
+# Books that lie in the spill file; those of `graphs` are the file that says that a task is done.
+BOOKS = ("link_counts", "rejects", "tokens", "graph_labels", "files")
 Reader = Callable[[Source], Iterator[Graph | Reject]]
 
 
@@ -78,16 +80,19 @@ def run_task(task: Task) -> TaskDone:
     for source in task.sources:
         _read_file(source, task, chunk, hashes)
     chunk.flush()
-    books = chunk.books.tables()
-    for name in ("link_counts", "rejects", "tokens", "graph_labels", "files"):
-        chunk.runs.add_blob(name, _to_bytes(books[name]))
-    store = open_store(options.store)
-    chunk.runs.write(store, runs_name(task.number))
     done = TaskDone(task.number, len(task.sources), chunk.books.space, chunk.books.space_path)
+    finish_task(open_store(options.store), chunk.runs, chunk.books.tables(), done)
+    return done
+
+
+def finish_task(store: Store, runs: RunWriter, books: Mapping[str, pa.Table], done: TaskDone) -> None:
+    """Write the runs of a task and then its books, which say that it is done."""
+    for name in BOOKS:
+        runs.add_blob(name, _to_bytes(books[name]))
+    runs.write(store, runs_name(done.number), lasting=False)
     facts = {"files": done.files, "space": done.space, "space_path": done.space_path}
     graphs = books["graphs"].replace_schema_metadata({"atlas": json.dumps(facts)})
-    store.put_with(books_name(task.number), lambda path: pq.write_table(graphs, path, compression="zstd"))
-    return done
+    store.put_with(books_name(done.number), lambda path: pq.write_table(graphs, path, compression="zstd"))
 
 
 def _read_file(source: Source, task: Task, chunk: Chunk, hashes: dict[str, str]) -> None:

@@ -20,9 +20,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from atlas.aggregate.nodes import ranges
 from atlas.aggregate.runs import RunFile, RunWriter
-from atlas.aggregate.statistics import LOW, run_starts, sort_words, take
+from atlas.aggregate.statistics import LOW, ranges, run_starts, sort_words, take
 from atlas.aggregate.store import Store, open_store
 from atlas.graph import Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS

@@ -48,53 +48,53 @@ class Blob(NamedTuple):
     data: bytes
 
 
-def find_sources(paths: Sequence[Path | str]) -> list[Source]:
-    """All graph files under `paths` (files, folders, globs), sorted by name.
+def find_sources(paths: Sequence[Path | str], suffixes: Sequence[str] = SUFFIXES) -> list[Source]:
+    """All graph files (or files of other `suffixes`) under `paths` (files, folders, globs), sorted by name.
 
     Folders that this package wrote (stages of an atlas) and hidden folders are passed over.
     Raises `InputError` where a path names nothing or a folder cannot be listed.
     """
-    found = sorted((well_formed(name), path) for given in paths for name, path in _expand(Path(given)))
+    found = sorted((well_formed(name), path) for given in paths for name, path in _expand(Path(given), tuple(suffixes)))
     sources: dict[Path, str] = {}
     for name, path in found:
         sources.setdefault(path.resolve(), name)
     if not sources:
-        raise InputError(f"no graph files under {', '.join(map(str, paths))}; looked for *{', *'.join(SUFFIXES)}")
+        raise InputError(f"no graph files under {', '.join(map(str, paths))}; looked for *{', *'.join(suffixes)}")
     counts = Counter(sources.values())
     # Two folders of the same name: only then is the full path needed to tell their files apart.
     named = [(name if counts[name] == 1 else well_formed(path.as_posix()), path) for path, name in sources.items()]
     return sorted(Source(name, path) for name, path in named)
 
 
-def _expand(given: Path) -> list[tuple[str, Path]]:
+def _expand(given: Path, suffixes: tuple[str, ...]) -> list[tuple[str, Path]]:
     try:
         if given.is_dir():
             root = given.resolve()
-            return [(f"{root.name}/{path.relative_to(root).as_posix()}", path) for path in _walk(root)]
+            return [(f"{root.name}/{path.relative_to(root).as_posix()}", path) for path in _walk(root, suffixes)]
         if given.exists():
             return [(given.name, given)]
     except (OSError, ValueError) as error:
         raise InputError(f"{str(given)[:200]} cannot be read: {error}") from error
     if has_magic(str(given)):
-        found = [pair for match in glob(str(given), recursive=True) for pair in _expand(Path(match))]  # noqa: PTH207 (absolute patterns)
+        found = [pair for match in glob(str(given), recursive=True) for pair in _expand(Path(match), suffixes)]  # noqa: PTH207 (absolute patterns)
         if found:
             return found
         raise InputError(f"no file matches {given}")
     raise InputError(f"{given} does not exist; give graph files, folders or globs")
 
 
-def _walk(root: Path) -> Iterator[Path]:
+def _walk(root: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
     def refuse(error: OSError) -> NoReturn:
         raise InputError(f"the folder {error.filename} cannot be listed: {error.strerror}")
 
     for folder, folders, names in os.walk(root, onerror=refuse):
         here = Path(folder)
         folders[:] = [name for name in folders if not name.startswith(".") and not _is_stage(here / name)]
-        yield from (here / name for name in names if _is_graph_name(name) and (here / name).is_file())
+        yield from (here / name for name in names if _is_named(name, suffixes) and (here / name).is_file())
 
 
-def _is_graph_name(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+def _is_named(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
+    return name.lower().endswith(suffixes) and not name.startswith(".")
 
 
 def _is_stage(folder: Path) -> bool:
@@ -167,7 +167,7 @@ def _lines(name: str, stream: BinaryIO) -> Iterator[Blob]:
 
 def _zip_members(name: str, stream: BinaryIO) -> Iterator[Blob | Reject]:
     with zipfile.ZipFile(stream) as archive:
-        members = [member for member in archive.infolist() if not member.is_dir() and _is_graph_name(member.filename)]
+        members = [member for member in archive.infolist() if not member.is_dir() and _is_named(member.filename)]
         last = {member.filename: member for member in members}
         for member in sorted(members, key=lambda info: (info.filename, info.header_offset)):
             path = well_formed(f"{name}!{member.filename}")

@@ -1,0 +1,215 @@
+"""Observations from Parquet or Arrow files: which rows make a task, and how rows become keys.
+
+Rows are `(graph_id, src_layer, src_neuron, tgt_layer, tgt_neuron, weight)`. Where the graphs of a dataset
+come one after the other (any order within a row group), tasks are cut between graphs and many rows are
+summed early. Where one graph's rows lie all over the dataset they are kept apart, and distinct graphs
+are counted when a range of keys is reduced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from atlas.errors import InputError
+from atlas.graph import Floats, Ints, Source
+from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER, NEURON_BITS
+from atlas.storage import sha256_of
+
+COLUMNS = ("graph_id", "src_layer", "src_neuron", "tgt_layer", "tgt_neuron", "weight")
+SUFFIXES = (".parquet", ".arrow", ".feather", ".ipc")
+_IPC = SUFFIXES[1:]
+MAX_WEIGHT = 1e30  # as for links of graph files: sums of squares stay finite
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One row group of one file, with the bounds of its graph ids."""
+
+    file: int
+    number: int
+    rows: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Observations as the kernels take them; all arrays have shape (n_rows,)."""
+
+    graph: Ints  # graph_id as in the file
+    key: Ints
+    weight: Floats
+    dropped: dict[str, NDArray[np.bool_]]  # by reason, the rows that do not count
+
+
+def is_observations(name: str) -> bool:
+    """Whether a file's name says that it holds observations."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def groups_of(number: int, path: Path) -> list[Group]:
+    """The row groups (record batches) of one file; raises `InputError` where columns are missing."""
+    try:
+        if path.name.lower().endswith(_IPC):
+            return _ipc_groups(number, path)
+        with pq.ParquetFile(path) as file:
+            _require(path, file.schema_arrow.names)
+            place = file.schema_arrow.names.index("graph_id")
+            found = []
+            for row_group in range(file.metadata.num_row_groups):
+                meta = file.metadata.row_group(row_group)
+                stats = meta.column(place).statistics
+                if stats is not None and stats.has_min_max:
+                    bounds = int(stats.min), int(stats.max)
+                else:
+                    bounds = _bounds(file.read_row_group(row_group, columns=["graph_id"])["graph_id"])
+                found.append(Group(number, row_group, meta.num_rows, *bounds))
+            return found
+    except (OSError, pa.ArrowInvalid, TypeError) as error:
+        raise InputError(f"{path} cannot be read as observations: {' '.join(str(error).split())[:200]}") from error
+
+
+def _ipc_groups(number: int, path: Path) -> list[Group]:
+    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
+        _require(path, file.schema.names)
+        batches = (file.get_batch(i) for i in range(file.num_record_batches))
+        return [
+            Group(number, i, batch.num_rows, *_bounds(pa.chunked_array([batch["graph_id"]])))
+            for i, batch in enumerate(batches)
+        ]
+
+
+def _bounds(ids: pa.ChunkedArray) -> tuple[int, int]:
+    known = ids.drop_null().to_numpy()
+    return (int(known.min()), int(known.max())) if len(known) else (0, 0)
+
+
+def _require(path: Path, names: Sequence[str]) -> None:
+    missing = [name for name in COLUMNS if name not in names]
+    if missing:
+        raise InputError(f"{path} holds no observations: it lacks {', '.join(missing)}; it has {', '.join(names)[:200]}")
+
+
+def is_in_order(groups: Sequence[Group]) -> bool:
+    """Whether no graph lies in two row groups that are not neighbours."""
+    filled = [group for group in groups if group.rows]
+    return all(before.last <= after.first for before, after in zip(filled[:-1], filled[1:], strict=True))
+
+
+def cut(groups: Sequence[Group], rows: int) -> list[tuple[Group, ...]]:
+    """Consecutive row groups of about `rows` rows each."""
+    tasks: list[list[Group]] = []
+    filled = rows
+    for group in groups:
+        if filled >= rows or filled + group.rows > 2 * rows:
+            tasks.append([])
+            filled = 0
+        tasks[-1].append(group)
+        filled += group.rows
+    return [tuple(task) for task in tasks]
+
+
+def read_group(path: Path, group: Group, rows: int) -> Iterator[pa.Table]:
+    """One row group, in pieces of at most `rows` rows where it is much larger."""
+    if path.name.lower().endswith(_IPC):
+        with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
+            yield pa.Table.from_batches([file.get_batch(group.number)]).select(list(COLUMNS))
+        return
+    with pq.ParquetFile(path) as file:
+        if group.rows <= 2 * rows:
+            yield file.read_row_group(group.number, columns=list(COLUMNS), use_threads=False)
+            return
+        for batch in file.iter_batches(rows, [group.number], columns=list(COLUMNS), use_threads=False):
+            yield pa.Table.from_batches([batch])
+
+
+def read_graph(path: Path, group: Group, graph_id: int) -> Iterator[pa.Table]:
+    """The rows of one graph in a row group, without reading much of the rest."""
+    if path.name.lower().endswith(_IPC):
+        tables = read_group(path, group, group.rows)
+        yield from (table.filter(pc.equal(table["graph_id"], graph_id)) for table in tables)
+        return
+    with pq.ParquetFile(path) as file:
+        ids = file.read_row_group(group.number, columns=["graph_id"], use_threads=False)["graph_id"].to_numpy()
+        mine = np.flatnonzero(ids == graph_id)
+        if not len(mine):
+            return
+        left = int(mine[-1]) + 1
+        for batch in file.iter_batches(1 << 14, [group.number], columns=list(COLUMNS), use_threads=False):
+            table = pa.Table.from_batches([batch])
+            yield table.filter(pc.equal(table["graph_id"], graph_id))
+            left -= len(table)
+            if left <= 0:
+                return
+
+
+def columns_of(table: Any) -> dict[str, NDArray[Any]]:
+    """The columns of an Arrow table or batch as arrays; a null weight is NaN, a null neuron -1.
+
+    Raises `InputError` where a graph_id is null.
+    """
+    found = {}
+    for name in COLUMNS:
+        column = table[name]
+        if column.null_count:
+            if name == "graph_id":
+                raise InputError(f"graph_id is null in {column.null_count} observations; every link needs its graph")
+            column = column.fill_null(float("nan") if name == "weight" else -1)
+        found[name] = column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
+    return found
+
+
+def observe(columns: dict[str, NDArray[Any]]) -> Observed:
+    """Graphs, keys and weights of rows, and for those that do not count the reason."""
+    weight = np.ascontiguousarray(columns["weight"], np.float64)
+    dropped: dict[str, NDArray[np.bool_]] = {}
+    with np.errstate(invalid="ignore"):
+        usable = np.abs(weight) <= MAX_WEIGHT
+    if not usable.all():
+        finite = np.isfinite(weight)
+        dropped = {"non_finite_weight": ~finite, "huge_weight": finite & ~usable}
+    in_range = np.ones(0, bool)
+    for name in COLUMNS[1:5]:
+        values, largest = columns[name], MAX_LAYER if name.endswith("layer") else MAX_INDEX
+        if len(values) and (values.min() < 0 or values.max() > largest):
+            in_range = in_range if len(in_range) else usable.copy()
+            in_range &= (values >= 0) & (values <= largest)
+    if len(in_range):
+        dropped["out_of_range"] = usable & ~in_range
+    key = columns["src_layer"].astype(np.int64)
+    for bits, name in ((INDEX_BITS, "src_neuron"), (NEURON_BITS - INDEX_BITS, "tgt_layer"), (INDEX_BITS, "tgt_neuron")):
+        key <<= bits
+        key |= columns[name].astype(np.int64, copy=False)
+    graph = columns["graph_id"].astype(np.int64, copy=False)
+    if len(graph) and graph.min() < 0:
+        raise InputError(f"graph_id {graph.min()} is negative; number the graphs from 0")
+    return Observed(graph, key, weight, dropped)
+
+
+def identity_of(path: Path) -> str:
+    """What tells one dataset file from another: the hash of its footer, or of all of it where it has none.
+
+    A Parquet footer holds sizes, offsets and bounds of every column of every row group.
+    """
+    if not path.name.lower().endswith(".parquet"):
+        return sha256_of(path)
+    with path.open("rb") as stream:
+        stream.seek(-8, 2)
+        length = int.from_bytes(stream.read(4), "little")
+        stream.seek(-(length + 8), 2)
+        return hashlib.sha256(stream.read()).hexdigest()
+
+
+def graph_hash(identity: str, graph_id: int) -> str:
+    """What stands for the content hash of a graph that is rows of a dataset: the dataset's identity and its id."""
+    return hashlib.sha256(f"{identity}#{graph_id}".encode()).hexdigest()

@@ -1,0 +1,97 @@
+"""How a dataset of observations is cut into tasks, and run: straight on, or after a shuffle by graph."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from atlas.aggregate.engine import Aggregation, Options, Part
+from atlas.aggregate.observations import Group, cut, groups_of, identity_of, is_in_order
+from atlas.aggregate.observed import (
+    ObservedOptions,
+    ShuffledTask,
+    ShuffleTask,
+    group_tasks,
+    run_groups,
+    run_shuffle,
+    run_shuffled,
+    shuffle_name,
+    shuffle_ranges,
+)
+from atlas.aggregate.plan import COMBINE_LINKS, Known, Plan
+from atlas.aggregate.sample import threshold
+from atlas.aggregate.store import Store
+from atlas.graph import Space
+from atlas.schema import DATASETS
+
+
+@dataclass(frozen=True)
+class ObservedPlan:
+    """Row groups cut into pieces, and what all tasks share."""
+
+    files: tuple[Known, ...]
+    groups: tuple[Group, ...]
+    pieces: tuple[tuple[Group, ...], ...]
+    options: ObservedOptions
+
+    @classmethod
+    def of(cls, files: Sequence[Known], plan: Plan, store: Store, space: Space, options: Options) -> ObservedPlan:
+        """The plan for these files; raises `InputError` where one holds no observations."""
+        groups = [group for number, known in enumerate(files) for group in groups_of(number, known.source.path)]
+        total = sum(group.rows for group in groups)
+        shared = ObservedOptions(
+            store.url,
+            tuple(known.source for known in files),
+            tuple(identity_of(known.source.path) for known in files),
+            space,
+            plan.links,
+            threshold(total),
+            total >= COMBINE_LINKS,
+            options.device,
+        )
+        return cls(tuple(files), tuple(groups), tuple(cut(groups, plan.links)), shared)
+
+    def run(self, aggregation: Aggregation, earlier: Sequence[Path]) -> int:
+        """Run the tasks; how many there were."""
+        large = any(group.rows > 2 * self.options.rows for group in self.groups)
+        if is_in_order(self.groups) and not large:
+            tasks = group_tasks(self.groups, self.pieces, self.options)
+            sizes = {task.number: sum(group.rows for group in task.groups) for task in tasks}
+            aggregation.run(run_groups, tasks, sizes, "observations", earlier)
+            return len(tasks)
+        return self._shuffle(aggregation, earlier)
+
+    def _shuffle(self, aggregation: Aggregation, earlier: Sequence[Path]) -> int:
+        store, finished = aggregation.store, aggregation.store.names()
+        shuffles = [ShuffleTask(number, piece, self.options) for number, piece in enumerate(self.pieces)]
+        missing = [task for task in shuffles if shuffle_name(task.number) not in finished]
+        done, total = len(self.groups) - sum(len(task.groups) for task in missing), len(self.groups)
+        aggregation.progress("row groups sorted by graph", done, total)
+        for count in aggregation.workers.run(run_shuffle, missing):
+            done += count
+            aggregation.progress("row groups sorted by graph", done, total)
+        ranges = shuffle_ranges(store, len(shuffles), self.options.rows)
+        tasks = [ShuffledTask(part.number, part, len(shuffles), self.options) for part in ranges]
+        aggregation.run(run_shuffled, tasks, dict.fromkeys(range(len(tasks)), 1), "ranges of graphs", earlier)
+        return len(tasks)
+
+    def books(self, parts: Sequence[Part]) -> pa.Table:
+        """The rows of `files`: each with the graphs that begin in it."""
+        counts: Counter[str] = Counter()
+        for part in parts:
+            if part.folder is None:
+                counts.update(path.rpartition("#")[0] for path in part.graphs["path"].to_pylist())
+        return DATASETS["stats.files"].table(
+            {
+                "path": [known.source.name for known in self.files],
+                "size_bytes": [known.size for known in self.files],
+                "mtime_ns": [known.mtime_ns for known in self.files],
+                "content_hash": list(self.options.identities),
+                "graph_count": [counts[known.source.name] for known in self.files],
+                "reject_count": [0] * len(self.files),
+            }
+        )
