@@ -20,13 +20,15 @@ CONTRACT = {
     "neurons": "layer neuron feature_id label description input_label output_label max_activation num_exemplars appearance_count "
     "output_norm cluster_path top_cluster sub_module subsub_module hierarchy_depth infomap_flow unit_type",
     "edges": "src_layer src_neuron tgt_layer tgt_neuron count weight_sum weight_abs_sum weight_sq_sum weight_min weight_max "
-    "mean_weight mean_abs_weight graph_count positive_count std_weight method",
+    "mean_weight mean_abs_weight graph_count positive_count std_weight method both_graphs conditional_frequency lift npmi "
+    "half_count half_mean_weight",
     "clusters": "cluster_path level top_cluster sub_module subsub_module size layer_min layer_max median_layer",
     "metadata": "key value",
 }
 TABLES = (
     "neurons edges edges_by_target clusters metadata clusterings cluster_members clustering_clusters labels graphs neuron_graphs "
-    "token_edges logit_edges token_logit_edges error_mass logit_error_mass projections tokens sources rejects link_counts help"
+    "token_edges logit_edges token_logit_edges error_mass logit_error_mass cooccurrence edge_samples projections tokens sources "
+    "rejects link_counts help"
 )
 
 
@@ -161,7 +163,7 @@ def test_link_tables_equal_the_statistics_they_come_from(table: str, small_atlas
 
 def test_neurons_equal_the_statistics_they_come_from(small_atlas: Path, con) -> None:
     stats = small_atlas.parent / "stats"
-    exact = pl.read_parquet(stats / "neurons.parquet")
+    exact = pl.read_parquet(stats / "neurons" / "*.parquet")
     found = con.sql("FROM neurons ORDER BY layer, neuron").pl()
     n = exact["activation_count"]
     mean = exact["activation_sum"] / n
@@ -313,8 +315,8 @@ def test_inputs_that_contradict_each_other_write_nothing(small_atlas: Path, tmp_
     shutil.copytree(small_atlas.parent / "stats", stats)
     import pyarrow.parquet as pq
 
-    table = pq.read_table(stats / "neurons.parquet")
-    pq.write_table(table.slice(2), stats / "neurons.parquet")
+    table = pq.read_table(stats / "neurons")
+    pq.write_table(table.slice(2), stats / "neurons" / "part-00000.parquet")
     shutil.copy(small_atlas, tmp_path / "a.duckdb")
     old = small_atlas.read_bytes()
     with pytest.raises(CheckError, match="edges_have_neurons"):
@@ -390,7 +392,7 @@ def test_a_damaged_atlas_is_rebuilt(small_atlas: Path, tmp_path: Path) -> None:
 
 def test_more_columns_than_declared_do_not_matter(small_atlas: Path, tmp_path: Path) -> None:
     shutil.copytree(small_atlas.parent / "stats", tmp_path / "stats")
-    for name in ("edges/part-00000", "neurons", "tokens"):
+    for name in ("edges/part-00000", "neurons/part-00000", "tokens"):
         path = tmp_path / "stats" / f"{name}.parquet"
         pl.read_parquet(path).with_columns(mine=pl.lit(1)).write_parquet(path)
     build_database(tmp_path / "a.duckdb", Inputs(tmp_path / "stats"))
@@ -407,7 +409,7 @@ def test_an_atlas_of_another_schema_is_named(small_atlas: Path, tmp_path: Path) 
         shutil.copy(small_atlas, path)
         with duckdb.connect(str(path)) as con:
             con.execute(change)
-        with pytest.raises(AtlasFileError, match="has atlas schema (99|none).* reads schema 1"):
+        with pytest.raises(AtlasFileError, match="has atlas schema (99|none).* reads schema 2"):
             open_atlas(path)
         stats = Inputs(small_atlas.parent / "stats")
         if number == 0:
@@ -435,10 +437,12 @@ def test_statistics_that_nobody_stated_are_null(small_atlas: Path, tmp_path: Pat
     shutil.copytree(small_atlas.parent / "stats", stats)
     for name, dataset in DATASETS.items():
         if name in ("stats.neuron_graphs", "stats.link_counts", "stats.graphs"):
-            pq.write_table(dataset.empty(), dataset.path(stats))
+            path = dataset.path(stats)
+            pq.write_table(dataset.empty(), path / "part-00000.parquet" if dataset.parted else path)
     path = stats / "edges" / "part-00000.parquet"
     edges = pq.read_table(path)
-    for name in ("graph_count", "positive_count", "weight_abs_sum", "weight_sq_sum", "weight_min", "weight_max"):
+    unknown = "graph_count positive_count weight_abs_sum weight_sq_sum weight_min weight_max half_count half_weight_sum both_graphs"
+    for name in unknown.split():
         place = edges.schema.get_field_index(name)
         edges = edges.set_column(place, edges.schema.field(name), pa.nulls(len(edges), edges.schema.field(name).type))
     pq.write_table(edges, path)

@@ -157,7 +157,7 @@ def test_two_real_processes_at_once_leave_one_good_atlas(project: Path) -> None:
 def test_a_build_killed_at_any_moment_is_finished_by_the_same_command(project: Path) -> None:
     """Killed at random moments; the old atlas stays readable and the end is the same."""
     build(project)
-    expected = (project / "out" / "small.stages" / "stats" / "neurons.parquet").read_bytes()
+    expected = (project / "out" / "small.stages" / "stats" / "neurons" / "part-00000.parquet").read_bytes()
     command = [sys.executable, "-c", "from atlas.cli import main; main()", "build", str(project / "small.toml")]
     rng = random.Random(5)
     for number in range(6):
@@ -170,7 +170,7 @@ def test_a_build_killed_at_any_moment_is_finished_by_the_same_command(project: P
             assert con.execute("SELECT count(*) > 0 FROM neurons").fetchall() == [(True,)]
     (project / "graphs" / "x.json").unlink()
     build(project)
-    assert (project / "out" / "small.stages" / "stats" / "neurons.parquet").read_bytes() == expected
+    assert (project / "out" / "small.stages" / "stats" / "neurons" / "part-00000.parquet").read_bytes() == expected
     with open_atlas(project / "out" / "small.duckdb") as con:
         assert all(result.passed for result in run_checks(con))
     left = {path.name for path in (project / "out").iterdir()}
@@ -220,7 +220,7 @@ def test_odd_values_in_the_hashes_only_cost_time(project: Path) -> None:
     assert ran(build(project)) == []
 
 
-@pytest.mark.parametrize("name", ["neurons.parquet", "tokens.parquet", "manifest.json", "edges/part-00000.parquet"])
+@pytest.mark.parametrize("name", ["neurons/part-00000.parquet", "tokens.parquet", "manifest.json", "edges/part-00000.parquet"])
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_damaged_stage_is_made_again(project: Path, name: str, damage: str) -> None:
     build(project)

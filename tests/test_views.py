@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -260,6 +261,100 @@ def test_graphs_of_a_neuron(con) -> None:
             key=lambda row: (-(row["activation_max"] if row["activation_max"] is not None else -9e9), row["graph_id"]),
         )
     ]
+
+
+def spearman(pairs: list[tuple[float, float]]) -> float:
+    """Rank correlation, ties sharing their average rank, from its definition."""
+
+    def ranks(values: list[float]) -> list[float]:
+        return [sum(other < value for other in values) + (values.count(value) + 1) / 2 for value in values]
+
+    first, second = (ranks([pair[i] for pair in pairs]) for i in (0, 1))
+    mean = (len(pairs) + 1) / 2
+    above = sum((a - mean) * (b - mean) for a, b in zip(first, second, strict=True))
+    return above / math.sqrt(sum((a - mean) ** 2 for a in first) * sum((b - mean) ** 2 for b in second))
+
+
+def test_reliability_compares_disjoint_sets_of_graphs(con) -> None:
+    graphs = [int(row["content_hash"][0], 16) for row in rows(con, "graphs")]
+    cells = defaultdict(list)
+    for row in rows(con, "edge_samples"):
+        cells[src(row) + tgt(row)].append((row["bucket"], row["count"], row["mean_weight"]))
+    # Few edges: the sample holds all of them.
+    assert sorted(cells) == sorted(src(row) + tgt(row) for row in rows(con, "edges"))
+    found = rows(con, "reliability")
+    assert len(found) == 4
+    for row, size in zip(found, (1, 2, 4, 8), strict=True):
+        assert row["graph_count"] == int(sum(bucket < 2 * size for bucket in graphs) / 2 + 0.5)
+        means = {}
+        for key, seen in cells.items():
+            halves = [[(n, w) for b, n, w in seen if b < 2 * size and b % 2 == half] for half in (0, 1)]
+            means[key] = [sum(n * w for n, w in half) / sum(n for n, _ in half) if half else None for half in halves]
+        seen = {key: pair for key, pair in means.items() if pair != [None, None]}
+        both = [tuple(pair) for pair in seen.values() if None not in pair]
+        assert (row["edge_count"], row["both_count"]) == (len(seen), len(both))
+        if len(both) > 1:
+            assert row["rank_correlation"] == pytest.approx(spearman(both), abs=1e-9)
+        tops = [sorted((k for k in seen if seen[k][i] is not None), key=lambda k: (-abs(seen[k][i]), k))[: row["top_count"]] for i in (0, 1)]
+        shared = [key for key in tops[0] if key in tops[1]]
+        assert row["top_overlap"] == pytest.approx(len(shared) / row["top_count"])
+
+
+def test_edge_reliability_by_the_graphs_of_an_edge(con, edges) -> None:
+    groups = defaultdict(list)
+    for edge in edges:
+        if edge["graph_count"] > 1 and 0 < edge["half_count"] < edge["count"]:
+            rest = edge["mean_weight"] * edge["count"] - edge["half_mean_weight"] * edge["half_count"]
+            groups[2 ** int(math.log2(edge["graph_count"]))].append(
+                (edge["half_mean_weight"], rest / (edge["count"] - edge["half_count"]))
+            )
+    found = rows(con, "edge_reliability")
+    assert [(row["min_graphs"], row["edge_count"]) for row in found] == sorted((k, len(v)) for k, v in groups.items())
+    for row in found:
+        pairs = groups[row["min_graphs"]]
+        assert row["max_graphs"] == 2 * row["min_graphs"] - 1
+        assert row["same_sign_share"] == pytest.approx(sum((a > 0) == (b > 0) for a, b in pairs) / len(pairs))
+        if len(pairs) > 2:
+            assert row["rank_correlation"] == pytest.approx(spearman(pairs), abs=1e-6)
+
+
+def test_company_of_a_neuron(con, neurons) -> None:
+    graphs = defaultdict(set)
+    for row in rows(con, "neuron_graphs"):
+        graphs[row["layer"], row["neuron"]].add(row["graph_id"])
+    total = len(rows(con, "graphs"))
+    found = rows(con, "company(1, 2)")
+    assert len(found) == 20
+    assert [row["npmi"] for row in found] == sorted((row["npmi"] for row in found), reverse=True)
+    mine = graphs[1, 2]
+    best = sorted((key for key in graphs if key != (1, 2) and graphs[key] & mine), key=lambda key: (-len(graphs[key] & mine), len(graphs[key]), key))
+    assert {(row["layer"], row["neuron"]) for row in found} == set(best[:20])
+    for row in found:
+        other = graphs[row["layer"], row["neuron"]]
+        lift = len(mine & other) * total / (len(mine) * len(other))
+        assert best[row["rank"] - 1] == (row["layer"], row["neuron"])
+        assert row["both_graphs"] == len(mine & other)
+        assert row["share"] == pytest.approx(len(mine & other) / len(other))
+        assert row["lift"] == pytest.approx(lift, rel=1e-6)
+        assert row["pmi"] == pytest.approx(math.log(lift), abs=1e-6)
+        assert row["npmi"] == pytest.approx(math.log(lift) / -math.log(len(mine & other) / total), abs=1e-6)
+
+
+def test_edges_know_the_graphs_of_both_ends(con, edges) -> None:
+    graphs = defaultdict(set)
+    for row in rows(con, "neuron_graphs"):
+        graphs[row["layer"], row["neuron"]].add(row["graph_id"])
+    total = len(rows(con, "graphs"))
+    for edge in edges:
+        both, ends = graphs[src(edge)] & graphs[tgt(edge)], (graphs[src(edge)], graphs[tgt(edge)])
+        assert edge["both_graphs"] == len(both)
+        assert edge["conditional_frequency"] == pytest.approx(edge["graph_count"] / len(both), rel=1e-6)
+        lift = len(both) * total / (len(ends[0]) * len(ends[1]))
+        assert edge["lift"] == pytest.approx(lift, rel=1e-6)
+        if len(both) < total:
+            assert edge["npmi"] == pytest.approx(math.log(lift) / -math.log(len(both) / total), abs=1e-6)
+        else:
+            assert edge["npmi"] is None
 
 
 def test_every_view_and_macro_is_tested_here() -> None:

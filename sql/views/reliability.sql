@@ -59,7 +59,7 @@ FROM ranked
 JOIN sized USING (buckets)
 JOIN topped USING (buckets)
 GROUP BY buckets
-ORDER BY graph_count;
+ORDER BY buckets;
 COMMENT ON COLUMN reliability.graph_count IS 'Graphs in each of the two sets, on average.';
 COMMENT ON COLUMN reliability.edge_count IS 'Sampled edges seen in either set.';
 COMMENT ON COLUMN reliability.both_count IS 'Sampled edges seen in both sets; the correlation is over these.';
