@@ -55,6 +55,10 @@ class GraphError(InputError):
         super().__init__(message)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """How it travels between processes."""
+        return type(self), (self.reason, str(self))
+
 
 class SpaceMismatch(InputError):
     """Graphs of two feature spaces in one aggregation."""
@@ -100,6 +104,11 @@ class MissingExtra(AtlasError):
 
     def __init__(self, module: str, extra: str) -> None:
         super().__init__(f"{module} is not installed: pip install 'circuit-atlas[{extra}]'")
+        self._arguments = (module, extra)
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """How it travels between processes."""
+        return type(self), self._arguments
 
 
 @contextlib.contextmanager

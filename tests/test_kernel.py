@@ -14,16 +14,28 @@ from hypothesis import strategies as st
 
 from atlas.aggregate import device as torch_kernel
 from atlas.aggregate import statistics
-from atlas.aggregate.kernels import CpuKernel, choose_device, choose_kernel
+from atlas.aggregate.kernels import CpuKernel, Kernel, choose_device, choose_kernel
+from atlas.aggregate.observed import _counts, _ends
 from atlas.aggregate.statistics import KeyStats
 from atlas.errors import UsageError
 
-KERNELS = ["cpu", "torch:cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+KERNELS = ["cpu", "compiled", "torch:cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 EXACT = ("key", "count", "graph_count", "positive_count", "half_count", "weight_min", "weight_max")
 SUMS = ("weight_sum", "weight_abs_sum", "weight_sq_sum", "half_weight_sum")
 
 weights = st.floats(-1e6, 1e6, allow_nan=False)
 graphs = st.lists(st.lists(st.tuples(st.integers(0, 4) | st.integers(0, 2**62 - 1), weights), max_size=12), max_size=6)
+
+
+@pytest.fixture(autouse=True)
+def _numpy_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "COMPILE_FROM", 1 << 60)
+
+
+def kernel_of(name: str) -> Kernel:
+    """A kernel by name; the compiled one is the CPU kernel as it is for many rows."""
+    statistics.COMPILE_FROM = 0 if name == "compiled" else 1 << 60
+    return choose_kernel("cpu" if name == "compiled" else name)
 
 
 def reduce(observed: list[list[tuple[int, float]]], first: int = 0, kernel: str = "cpu", shuffle: int = 0) -> KeyStats:
@@ -32,7 +44,7 @@ def reduce(observed: list[list[tuple[int, float]]], first: int = 0, kernel: str 
     if shuffle:
         random.Random(shuffle).shuffle(rows)
     key, graph, weight = zip(*rows, strict=True) if rows else ((), (), ())
-    return choose_kernel(kernel).reduce(np.array(key, np.int64), np.array(graph, np.uint32), np.array(weight, np.float64))
+    return kernel_of(kernel).reduce(np.array(key, np.int64), np.array(graph, np.uint32), np.array(weight, np.float64))
 
 
 def twin(observed: list[list[tuple[int, float]]]) -> dict[int, dict[str, float]]:
@@ -83,7 +95,7 @@ def test_reduce_is_the_dictionary(kernel: str, shuffle: int, observed: list[list
 def test_two_halves_merged_are_one_run(kernel: str, observed: list[list[tuple[int, float]]], cut: int) -> None:
     cut = min(cut, len(observed))
     halves = [reduce(observed[:cut], kernel=kernel), reduce(observed[cut:], first=cut, kernel=kernel)]
-    merged, whole = choose_kernel(kernel).merge(halves), reduce(observed, kernel=kernel)
+    merged, whole = kernel_of(kernel).merge(halves), reduce(observed, kernel=kernel)
     for name in EXACT:
         assert np.array_equal(getattr(merged, name), getattr(whole, name)), name
     assert_same(merged, twin(observed))
@@ -97,12 +109,33 @@ def test_all_kernels_agree_on_many_observations(bits: int) -> None:
     key = rng.integers(0, 1 << bits, n) << 31 | rng.integers(0, 1 << bits, n)
     graph = (np.sort(rng.integers(0, 300, n)) << 1 | 1).astype(np.uint32)
     weight = rng.standard_normal(n)
-    first, *others = (choose_kernel(name).reduce(key, graph, weight) for name in KERNELS)
+    first, *others = (kernel_of(name).reduce(key, graph, weight) for name in KERNELS)
     for other in others:
         for name in EXACT:
             assert np.array_equal(getattr(first, name), getattr(other, name)), name
         for name in SUMS:
             assert np.allclose(getattr(first, name), getattr(other, name), rtol=1e-12, atol=1e-9), name
+    # numpy and the compiled kernel take turns by the number of rows: they must not differ in one bit.
+    assert all(np.array_equal(getattr(first, name), getattr(others[0], name)) for name in SUMS)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@given(data=st.data())
+@settings(deadline=None, max_examples=60)
+def test_sorting_splitting_and_ends_are_the_same_compiled(wide: bool, data: st.DataObject) -> None:
+    unit = st.integers(0, 2**31 - 1) if wide else st.integers(0, 3).map(lambda i: i << 24 | i)
+    rows = data.draw(st.lists(st.tuples(unit, unit, st.integers(0, 5), weights), max_size=60))
+    key = np.array([source << 31 | target for source, target, *_ in rows], np.int64)
+    graph = np.array([graph for *_, graph, _ in rows], np.uint32)
+    weight = np.array([weight + 0.0 for *_, weight in rows], np.float64)
+    found = []
+    for kernel in ("cpu", "compiled"):
+        kernel_of(kernel)
+        ordered = statistics.sort_observations(key, graph, weight)
+        stats, *rest = statistics.split_often(*ordered, 3)
+        in_turn = np.sort(graph)
+        found.append([*ordered, *stats.columns().values(), *rest, *_ends(key, in_turn, 6), *_counts(key, graph, 6)])
+    assert all(np.array_equal(one, other) for one, other in zip(*found, strict=True))
 
 
 @given(key=st.lists(st.integers(0, 3) | st.integers(0, 2**62 - 1), max_size=40))

@@ -25,6 +25,8 @@ HEAVY = {
     "torch": {"aggregate", "graphs"},  # graphs: reading .pt files, inside the function that does
     "numpy": {"aggregate", "graphs", "cluster", "graph"},
     "msgspec": {"graphs"},
+    "numba": {"aggregate"},
+    "distributed": {"aggregate"},
     "infomap": {"cluster"},
     "igraph": {"cluster"},
     "leidenalg": {"cluster"},

@@ -285,7 +285,7 @@ def test_reliability_compares_disjoint_sets_of_graphs(con) -> None:
     found = rows(con, "reliability")
     assert len(found) == 4
     for row, size in zip(found, (1, 2, 4, 8), strict=True):
-        assert row["graph_count"] == int(sum(bucket < 2 * size for bucket in graphs) / 2 + 0.5)
+        assert row["graph_count"] == sum(bucket < 2 * size for bucket in graphs) // 2
         means = {}
         for key, seen in cells.items():
             halves = [[(n, w) for b, n, w in seen if b < 2 * size and b % 2 == half] for half in (0, 1)]

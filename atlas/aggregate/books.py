@@ -78,6 +78,11 @@ class Books:
         """Note one file or member that does not count."""
         self._reject_rows.append(reject)
 
+    @property
+    def rejects(self) -> int:
+        """How many files were noted."""
+        return len(self._reject_rows)
+
     def file(self, **columns: Any) -> None:
         """Note one input file."""
         self._file_rows.append(columns)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from atlas.aggregate.books import Books, GraphCounts
 from atlas.aggregate.runs import RunWriter
 from atlas.aggregate.sample import sample_cells
-from atlas.aggregate.statistics import KeyStats, order_by_key, reduce_sorted, take
+from atlas.aggregate.statistics import KeyStats, run_starts, sort_observations, split_often, take
 from atlas.aggregate.tables import TABLES, LinkTable
 from atlas.graph import Floats, Graph, Ints, NodeKind
 from atlas.ids import INDEX_BITS, NEURON_BITS
@@ -57,6 +57,11 @@ class Chunk:
         self._first = 0  # number of the first pending graph, within the task
         self._links = 0
         self._flushes = 0
+
+    @property
+    def graphs(self) -> int:
+        """How many graphs were flushed."""
+        return self._first
 
     def add(self, graph: Graph) -> None:
         """Take one graph."""
@@ -135,21 +140,17 @@ def write_observations(
 
     Edges whose hash is below `below` are summed in the sample, too.
     """
-    rows, starts = order_by_key(seen.key)
-    key, graph, weight = take(seen.key, rows), take(seen.graph, rows), take(seen.weight, rows)
-    lengths = np.diff(starts, append=len(key))
+    # A zero has one sign, whatever the order of the rows and the instructions of the machine.
+    key, graph, weight = sort_observations(seen.key, halves.marked(seen.graph), seen.weight + 0.0)
     if below:
-        columns = sample_cells(key[starts], starts, lengths, weight, lambda mine: halves.buckets[graph[mine] - halves.first], below)
-        runs.add(f"sample.{number}", columns)
-    graph = halves.marked(graph)
-    often = lengths >= COMBINE_FROM
-    if combine and int(lengths[often].sum()) * 10 >= len(key):
-        mine = np.repeat(often, lengths)
-        sizes = lengths[often]
-        stats = reduce_sorted(key[starts[often]], np.cumsum(sizes) - sizes, graph[mine], weight[mine])
-        runs.add(f"{table}.sum.{number}", stats.columns())
-        np.logical_not(mine, out=mine)
-        key, graph, weight = key[mine], graph[mine], weight[mine]
+        starts = run_starts(key)
+        lengths = np.diff(starts, append=len(key))
+        cells = sample_cells(key[starts], starts, lengths, weight, lambda mine: halves.buckets[(graph[mine] >> 1) - halves.first], below)
+        runs.add(f"sample.{number}", cells)
+    if combine:
+        stats, key, graph, weight = split_often(key, graph, weight, COMBINE_FROM)
+        if len(stats):
+            runs.add(f"{table}.sum.{number}", stats.columns())
     runs.add(f"{table}.raw.{number}", {"key": key, "graph": _short(graph), "weight": narrow(weight)})
 
 

@@ -7,18 +7,35 @@ column overlaps with the work on another. Sums are added one value after the oth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from atlas.aggregate.statistics import COLUMNS, EMPTY, KeyStats
+from atlas.aggregate.observations import Observed
+from atlas.aggregate.observed import LinkCounts
+from atlas.aggregate.statistics import COLUMNS, EMPTY, LOW, KeyStats
+from atlas.errors import InputError
+from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER, NEURON_BITS
 
 _MINMAX = {"weight_min": "min", "weight_max": "max"}
 # Bytes that one observation needs on the card: key, graph and weight, their sorted copies, and the order.
 ROW_BYTES = 120
+
+
+@dataclass(frozen=True)
+class DeviceLinks:
+    """Links of whole graphs on a device: key, graph (number in ids) and weight (n_links,), and what is known of them."""
+
+    ids: Any  # (n_graphs,) numpy, ascending
+    key: Tensor
+    graph: Tensor
+    weight: Tensor
+    ends: tuple[Any, Any]  # neuron and graph (n_ends,) of both ends, each pair once, sorted
+    counts: LinkCounts
 
 
 class TorchKernel:
@@ -48,13 +65,79 @@ class TorchKernel:
         there.record_stream(torch.cuda.current_stream(self.device))
         return there
 
+    def observe(self, batch: Mapping[str, Any], max_weight: float) -> DeviceLinks:
+        """Observations in columns (tensors on any device) as links of numbered graphs on this one."""
+        columns = {name: self.put(values).to(torch.int64) for name, values in batch.items() if name != "weight"}
+        weight = self.put(batch["weight"]).to(torch.float64)
+        if len(weight) and int(columns["graph_id"].min()) < 0:
+            raise InputError(f"graph_id {int(columns['graph_id'].min())} is negative; number the graphs from 0")
+        usable = weight.abs() <= max_weight  # a NaN is not
+        in_range = torch.ones_like(usable)
+        for name, largest in (("layer", MAX_LAYER), ("neuron", MAX_INDEX)):
+            for end in ("src", "tgt"):
+                in_range &= (columns[f"{end}_{name}"] >= 0) & (columns[f"{end}_{name}"] <= largest)
+        finite = torch.isfinite(weight)
+        dropped = {"non_finite_weight": ~finite, "huge_weight": finite & ~usable, "out_of_range": usable & ~in_range}
+        source = columns["src_layer"] << INDEX_BITS | columns["src_neuron"]
+        target = columns["tgt_layer"] << INDEX_BITS | columns["tgt_neuron"]
+        ids, graph = torch.unique(columns["graph_id"], return_inverse=True)
+        return self._links(ids.cpu().numpy(), graph, source << NEURON_BITS | target, weight, dropped)
+
+    def observe_keys(self, seen: Observed, graph: Any, graphs: int) -> DeviceLinks:
+        """Observations whose keys were made on the CPU, with numbered graphs, as links on this device."""
+        dropped = {reason: self.put(mask) for reason, mask in seen.dropped.items()}
+        ids = np.arange(graphs)
+        return self._links(ids, self.put(graph).to(torch.int64), self.put(seen.key), self.put(seen.weight), dropped)
+
+    def _links(
+        self, ids: Any, graph: Tensor, key: Tensor, weight: Tensor, dropped: Mapping[str, Tensor]
+    ) -> DeviceLinks:
+        n = len(ids)
+
+        def per_graph(of: Tensor) -> Any:
+            return torch.bincount(of, minlength=n).cpu().numpy()
+
+        lost = {reason: per_graph(graph[mask]) for reason, mask in dropped.items() if bool(mask.any())}
+        if lost:
+            mine = ~torch.stack(list(dropped.values())).any(0)
+            graph, key, weight = graph[mine], key[mine], weight[mine]
+        source, target = key >> NEURON_BITS, key & LOW
+        counts = LinkCounts(
+            per_graph(graph),
+            per_graph(graph[source == target]),
+            per_graph(graph[source >> INDEX_BITS >= target >> INDEX_BITS]),
+            lost,
+        )
+        words = torch.unique(torch.cat([source, target]) << 32 | torch.cat([graph, graph])).cpu().numpy()
+        return DeviceLinks(ids, key, graph, weight, (words >> 32, words & 0xFFFFFFFF), counts)
+
+    def only(self, batch: Mapping[str, Any], ids: Any) -> dict[str, Any]:
+        """The rows of some graphs."""
+        mine = torch.isin(batch["graph_id"], torch.as_tensor(ids, device=batch["graph_id"].device))
+        return {name: values[mine] for name, values in batch.items()}
+
+    def marked(self, graph: Tensor, buckets: Any) -> Tensor:
+        """`graph number << 1 | half` of rows."""
+        return graph << 1 | (self.put(buckets.astype(np.int64))[graph] & 1)
+
+    def sampled(self, links: DeviceLinks, below: int) -> tuple[Any, Any, Any]:
+        """Key, graph and weight of the links of sampled edges, on the CPU; see `sample.sampled`."""
+        mixed = links.key
+        for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
+            # Logical shifts: torch has no unsigned arithmetic, int64 products wrap as uint64 ones do.
+            mixed = (mixed ^ (mixed >> shift & (1 << 64 - shift) - 1)) * factor
+        mixed = mixed ^ (mixed >> 31 & (1 << 33) - 1)
+        mine = (mixed >> 32 & (1 << 32) - 1) < below
+        return tuple(values[mine].cpu().numpy() for values in (links.key, links.graph, links.weight))  # type: ignore[return-value]
+
     def reduce(self, key: Any, graph: Any, weight: Any) -> KeyStats:
         """Statistics of observations; see `statistics.reduce_observations`."""
         if not len(key):
             return EMPTY
         order = self.put(key)
+        weight = self.put(weight) + 0.0  # one sign of zero, as on the CPU
         order, rows = torch.sort(order, stable=True)
-        graph, weight = self.put(graph).to(torch.int64)[rows], self.put(weight)[rows]
+        graph, weight = self.put(graph).to(torch.int64)[rows], weight[rows]
         starts, lengths = _runs(order)
         in_half = (graph & 1) == 0
         found = {

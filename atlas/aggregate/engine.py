@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,6 +83,8 @@ class Aggregation:
         self.workers = workers
         self.options = options
         self.progress = progress
+        # Parts go to the disk while the next ones are made; the end then has little to wait for.
+        self._syncing = ThreadPoolExecutor(1)
 
     def read(self, plan: Plan, reader: Reader, earlier: Sequence[Path] = ()) -> None:
         """Run the tasks of a plan that are not done yet; graphs that stand twice are read again without the later copy.
@@ -178,11 +182,12 @@ class Aggregation:
         runs.write(self.store, reduce.GRAPH_IDS, lasting=False)
         text = json.dumps([asdict(part.origin) for part in parts])
         self.store.put(reduce.ORIGINS, [text.encode()], lasting=False)
-        reduce.opened.cache_clear()
-        together.company.cache_clear()
 
     def _reduce(self, folder: Path, space: Space, graph_total: int) -> None:
-        options = ReduceOptions(self.store.url, space.method, self.options.device, self.options.together, graph_total)
+        stamp = uuid.uuid4().hex
+        options = ReduceOptions(
+            self.store.url, space.method, self.options.device, self.options.together, graph_total, stamp
+        )
         ranges = self._ranges(options)
         self._jobs(reduce.reduce_nodes, "neurons", ranges["neurons"], options)
         if options.together is not None:
@@ -201,8 +206,9 @@ class Aggregation:
     def _ranges(self, options: ReduceOptions) -> dict[str, list[Range]]:
         """The ranges of every dataset; those of a run that was killed, with its parts, where they are of the same options."""
         size = Budget.of(self.options.memory).links
-        found = reduce.all_ranges(reduce.opened(self.store.url), size)
-        text = json.dumps([asdict(options), {name: [asdict(part) for part in ranges] for name, ranges in found.items()}])
+        found = reduce.all_ranges(reduce.opened(self.store.url, options.stamp), size)
+        lasting = asdict(replace(options, stamp=""))
+        text = json.dumps([lasting, {name: [asdict(part) for part in ranges] for name, ranges in found.items()}])
         if _RANGES in self.store.names():
             with self.store.local(_RANGES) as path:
                 if path.read_text() == text:
@@ -219,7 +225,9 @@ class Aggregation:
         missing = [job for job in jobs if job.name not in finished]
         done = len(jobs) - len(missing)
         self.progress(f"parts of {dataset}", done, len(jobs))
-        for _ in self.workers.run(function, missing):
+        for result in self.workers.run(function, missing):
+            for name in result:
+                self._syncing.submit(self.store.sync, name)
             done += 1
             self.progress(f"parts of {dataset}", done, len(jobs))
 

@@ -60,6 +60,8 @@ def _card_is_likely() -> bool:
 
 def choose_kernel(device: str) -> Kernel:
     """The kernel of a device that `choose_device` named; `torch:cpu` is the torch kernel without a card, for tests."""
+    if device == "auto":
+        device = choose_device(device)
     if device == "cpu":
         return CpuKernel()
     from atlas.aggregate.device import TorchKernel

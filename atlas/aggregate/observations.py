@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from atlas.aggregate.statistics import compiled
 from atlas.errors import InputError
 from atlas.graph import Floats, Ints, Source
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER, NEURON_BITS
@@ -172,6 +173,14 @@ def columns_of(table: Any) -> dict[str, NDArray[Any]]:
 def observe(columns: dict[str, NDArray[Any]]) -> Observed:
     """Graphs, keys and weights of rows, and for those that do not count the reason."""
     weight = np.ascontiguousarray(columns["weight"], np.float64)
+    graph = columns["graph_id"].astype(np.int64, copy=False)
+    if len(graph) and graph.min() < 0:
+        raise InputError(f"graph_id {graph.min()} is negative; number the graphs from 0")
+    kernels = compiled(len(weight))
+    if kernels is not None and all(columns[name].dtype == np.int32 for name in COLUMNS[1:5]):
+        key, bad = kernels.pack(*(np.ascontiguousarray(columns[name]) for name in COLUMNS[1:5]), weight)
+        if not bad:
+            return Observed(graph, key, weight, {})
     dropped: dict[str, NDArray[np.bool_]] = {}
     with np.errstate(invalid="ignore"):
         usable = np.abs(weight) <= MAX_WEIGHT
@@ -190,9 +199,6 @@ def observe(columns: dict[str, NDArray[Any]]) -> Observed:
     for bits, name in ((INDEX_BITS, "src_neuron"), (NEURON_BITS - INDEX_BITS, "tgt_layer"), (INDEX_BITS, "tgt_neuron")):
         key <<= bits
         key |= columns[name].astype(np.int64, copy=False)
-    graph = columns["graph_id"].astype(np.int64, copy=False)
-    if len(graph) and graph.min() < 0:
-        raise InputError(f"graph_id {graph.min()} is negative; number the graphs from 0")
     return Observed(graph, key, weight, dropped)
 
 

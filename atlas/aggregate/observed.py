@@ -16,7 +16,8 @@ from atlas.aggregate.kernels import choose_kernel
 from atlas.aggregate.observations import Group, Observed, columns_of, graph_hash, observe, read_graph, read_group
 from atlas.aggregate.partitions import Range
 from atlas.aggregate.runs import INDEX, RunFile, RunWriter
-from atlas.aggregate.statistics import LOW, order_by_key, run_starts, sort_words, take
+from atlas.aggregate.sample import WHOLE, sample_cells
+from atlas.aggregate.statistics import LOW, compiled, order_by_key, run_starts, sort_words, take
 from atlas.aggregate.store import Store, open_store
 from atlas.aggregate.tasks import TaskDone, finish_task
 from atlas.graph import Ints, Source, Space
@@ -147,7 +148,7 @@ def run_shuffled(task: ShuffledTask) -> TaskDone:
 def write_task(number: int, seen: Observed, options: ObservedOptions, file: int) -> TaskDone:
     """Write the runs and books of whole graphs."""
     name, identity = options.sources[file].name, options.identities[file]
-    ids, graph = _numbered(seen.graph)
+    ids, graph = numbered(seen.graph)
     hashes = [graph_hash(identity, graph_id) for graph_id in ids.tolist()]
     books = ObservedBooks([f"{name}#{graph_id}" for graph_id in ids.tolist()], hashes)
     return write_observed(number, seen, graph, books, options)
@@ -163,24 +164,74 @@ class ObservedBooks:
 
 def write_observed(number: int, seen: Observed, graph: Array, books: ObservedBooks, options: ObservedOptions) -> TaskDone:
     """Write one task: graph (n_rows,) are the numbers of the graphs that `books` names."""
+    if options.device != "cpu":
+        kernel: Any = choose_kernel(options.device)
+        reduced = kernel.observe_keys(seen, graph, len(books.paths))
+        return write_reduced(number, reduced, kernel, books, options)
     kept, key, weight, counts = _kept(seen, graph, len(books.paths))
     halves = Halves(np.array([bucket_of(found) for found in books.hashes], np.uint32))
     runs = RunWriter()
-    if len(key) and options.device == "cpu":
-        write_observations(
-            runs, "edges", 0, Observations(key, kept, weight), halves, options.sample_below, combine=options.combine
-        )
-    elif len(key):
-        stats = choose_kernel(options.device).reduce(key, halves.marked(kept), weight)
-        write_statistics(runs, "edges", 0, stats)
-    neuron_counts = _write_ends(runs, key, kept, len(books.paths))
-    tables = _tables_of(books, counts, key, kept, neuron_counts)
+    if len(key):
+        found = Observations(key, kept, weight)
+        write_observations(runs, "edges", 0, found, halves, options.sample_below, combine=options.combine)
+    links = LinkCounts(*_counts(key, kept, len(books.paths)), counts)
+    return _finish(number, runs, _ends(key, kept, len(books.paths)), links, books, options)
+
+
+def _counts(key: Ints, graph: Array, graphs: int) -> tuple[Ints, Ints, Ints]:
+    """Per graph its links, those from a neuron to itself, and those that do not go up a layer."""
+    kernels = compiled(len(key))
+    if kernels is not None:
+        found: tuple[Ints, Ints, Ints] = kernels.count_links(key, graph.astype(np.uint32, copy=False), graphs)
+        return found
+    source, target = key >> NEURON_BITS, key & LOW
+    chosen = (slice(None), source == target, source >> INDEX_BITS >= target >> INDEX_BITS)
+    first, second, third = (np.bincount(graph[mine], minlength=graphs) for mine in chosen)
+    return first, second, third
+
+
+def write_reduced(number: int, links: Any, kernel: Any, books: ObservedBooks, options: ObservedOptions) -> TaskDone:
+    """Write one task from observations on a device (`device.DeviceLinks`), which are reduced there."""
+    halves = Halves(np.array([bucket_of(found) for found in books.hashes], np.uint32))
+    runs = RunWriter()
+    write_statistics(runs, "edges", 0, kernel.reduce(links.key, kernel.marked(links.graph, halves.buckets), links.weight))
+    # The sample is small: its rows come down from the device.
+    key, graph, weight = kernel.sampled(links, options.sample_below)
+    rows, starts = order_by_key(key)
+    lengths = np.diff(starts, append=len(key))
+    cells = sample_cells(key[rows[starts]], starts, lengths, weight[rows], lambda mine: halves.buckets[graph[rows[mine]]], WHOLE)
+    runs.add("sample.0", cells)
+    return _finish(number, runs, links.ends, links.counts, books, options)
+
+
+@dataclass(frozen=True)
+class LinkCounts:
+    """What became of the links of each graph; all arrays have shape (n_graphs,)."""
+
+    kept: Ints
+    self_loops: Ints
+    backward: Ints
+    dropped: dict[str, Ints]  # by reason
+
+
+def _finish(
+    number: int, runs: RunWriter, ends: tuple[Array, Array], links: LinkCounts, books: ObservedBooks, options: ObservedOptions
+) -> TaskDone:
+    """Write the nodes and the books of a task; ends are the neurons and graphs (n_ends,) of distinct pairs, sorted."""
+    neuron, owner = ends
+    rows = neuron
+    columns = {"key": neuron.astype(np.uint32), "graph": owner.astype(np.uint32)}
+    columns["position"] = np.full(len(rows), -1, np.int32)
+    for name in ("activation", "influence"):
+        columns[name] = np.full(len(rows), np.nan, np.float32)
+    runs.add("nodes.0", columns)
+    tables = _tables_of(books, links, np.bincount(owner, minlength=len(books.paths)))
     done = TaskDone(number, len(books.paths), options.space, books.paths[0] if books.paths else "")
     finish_task(open_store(options.store), runs, tables, done)
     return done
 
 
-def _numbered(graph: Ints) -> tuple[Ints, NDArray[np.uint32]]:
+def numbered(graph: Ints) -> tuple[Ints, NDArray[np.uint32]]:
     """The distinct ids in order, and for every row the number of its id."""
     if len(graph) and (graph[1:] < graph[:-1]).any():
         ids, inverse = np.unique(graph, return_inverse=True)
@@ -199,8 +250,12 @@ def _kept(seen: Observed, graph: Array, graphs: int) -> tuple[Array, Ints, Any, 
     return graph[mine], seen.key[mine], seen.weight[mine], counts
 
 
-def _write_ends(runs: RunWriter, key: Ints, graph: Array, graphs: int) -> Ints:
-    """Write the two ends of every link as nodes of its graph, each neuron once per graph; neurons per graph."""
+def _ends(key: Ints, graph: Array, graphs: int) -> tuple[Array, Array]:
+    """Neuron and graph of both ends of every link, each pair once, sorted."""
+    kernels = compiled(len(key))
+    found = kernels.ends(key, graph.astype(np.uint32, copy=False)) if kernels is not None else None
+    if found is not None:
+        return found[0], found[1]
     ends = np.concatenate([(key >> NEURON_BITS).astype(np.uint32), (key & LOW).astype(np.uint32)])
     owner = np.concatenate([graph, graph])
     index_bits = int((ends & MAX_INDEX).max(initial=0)).bit_length()
@@ -211,15 +266,10 @@ def _write_ends(runs: RunWriter, key: Ints, graph: Array, graphs: int) -> Ints:
     words |= owner.astype(word, copy=False) << word(neuron_bits)
     words = _sorted(words)
     words = words[run_starts(words)].astype(np.int64)
-    owner, local = words >> neuron_bits, words & ((1 << neuron_bits) - 1)
+    local = words & ((1 << neuron_bits) - 1)
     neuron = local >> index_bits << INDEX_BITS | local & ((1 << index_bits) - 1)
     rows, _ = order_by_key(neuron)
-    columns = {"key": neuron[rows].astype(np.uint32), "graph": owner[rows].astype(np.uint32)}
-    columns["position"] = np.full(len(rows), -1, np.int32)
-    for name in ("activation", "influence"):
-        columns[name] = np.full(len(rows), np.nan, np.float32)
-    runs.add("nodes.0", columns)
-    return np.bincount(owner, minlength=graphs)
+    return neuron[rows], (words >> neuron_bits)[rows]
 
 
 def _sorted(words: Array) -> Array:
@@ -229,23 +279,17 @@ def _sorted(words: Array) -> Array:
     return words
 
 
-def _tables_of(
-    books: ObservedBooks, dropped: dict[str, Ints], key: Ints, graph: Array, neuron_counts: Ints
-) -> dict[str, pa.Table]:
+def _tables_of(books: ObservedBooks, links: LinkCounts, neuron_counts: Ints) -> dict[str, pa.Table]:
     """The books of a task."""
     n = len(books.paths)
-    kept = np.bincount(graph, minlength=n)
-    lost = sum(dropped.values(), np.zeros(n, np.int64))
-    # Most links go up; the others are few, and only they are looked at closely.
-    odd = np.flatnonzero(key >> (NEURON_BITS + INDEX_BITS) >= (key & LOW) >> INDEX_BITS)
-    backward = np.bincount(graph[odd], minlength=n)
-    loops = np.bincount(graph[odd[key[odd] >> NEURON_BITS == key[odd] & LOW]], minlength=n)
+    lost = sum(links.dropped.values(), np.zeros(n, np.int64))
     schema = DATASETS["stats.graphs"].schema
     columns: dict[str, Any] = {field.name: pa.nulls(n, field.type) for field in schema if field.nullable}
     columns |= {"graph_id": np.arange(n), "path": books.paths, "content_hash": books.hashes, "dialect": [DIALECT] * n}
-    columns |= {"node_count": neuron_counts, "neuron_count": neuron_counts, "link_count": kept + lost}
-    columns |= {"kept_count": kept, "dropped_count": lost, "self_loop_count": loops, "backward_count": backward}
-    counted = [("edges", True, kept), *((reason, False, count) for reason, count in sorted(dropped.items()))]
+    columns |= {"node_count": neuron_counts, "neuron_count": neuron_counts, "link_count": links.kept + lost}
+    columns |= {"kept_count": links.kept, "dropped_count": lost}
+    columns |= {"self_loop_count": links.self_loops, "backward_count": links.backward}
+    counted = [("edges", True, links.kept), *((why, False, count) for why, count in sorted(links.dropped.items()))]
     rows = [(i, COUNTED[0], is_kept, why, int(count[i])) for i in range(n) for why, is_kept, count in counted if count[i]]
     counts = DATASETS["stats.link_counts"].schema
     tables = {name: DATASETS[f"stats.{name}"].empty() for name in ("tokens", "graph_labels", "files")}

@@ -32,8 +32,8 @@ class Budget:
     """How much is done at once; it follows from `--memory` alone, so that threads change no byte."""
 
     links: int  # of one chunk, and rows of one range
-    base: int = 100_000_000  # of a process that has done nothing yet
-    row: int = 250  # bytes per link while it is sorted, reduced and written
+    base: int = 220_000_000  # of a process that has done nothing yet but load what it needs
+    row: int = 300  # bytes per link while it is sorted, reduced and written
 
     @classmethod
     def of(cls, memory: int) -> Budget:

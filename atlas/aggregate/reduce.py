@@ -49,6 +49,7 @@ class ReduceOptions:
     device: str = "cpu"
     together: Together | None = None
     graph_total: int = 0
+    stamp: str = ""  # of this run: a worker that outlives it must not remember its files
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,8 @@ class Rows:
 
 
 @functools.lru_cache(maxsize=2)
-def opened(store_url: str) -> Rows:
-    """The rows behind a store."""
+def opened(store_url: str, stamp: str) -> Rows:
+    """The rows behind a store, in the run of this stamp."""
     return Rows(open_store(store_url))
 
 
@@ -141,9 +142,9 @@ def ranges_of(rows: Rows, dataset: str, size: int) -> list[Range]:
     return split(indexes, size)
 
 
-def reduce_links(job: Job) -> int:
-    """Write one part of a link table; the number of its rows."""
-    rows, table = opened(job.options.store), link_table(job.dataset)
+def reduce_links(job: Job) -> list[str]:
+    """Write one part of a link table; the files that it made."""
+    rows, table = opened(job.options.store, job.options.stamp), link_table(job.dataset)
     kernel = choose_kernel(job.options.device)
     parts = [found for _, found in _observations(rows, job)]
     sums = [stats for stats in _sums(rows, job) if len(stats)]
@@ -156,7 +157,7 @@ def reduce_links(job: Job) -> int:
         rows.store.put_with(part_name("cooccurrence", job.range.number), lambda path: write_parquet(partners, path))
     arrow = table.arrow(stats, **more)
     rows.store.put_with(job.name, lambda path: write_parquet(arrow, path))
-    return len(arrow)
+    return [job.name]
 
 
 _RAW = ("key", "graph", "weight")
@@ -166,7 +167,7 @@ def _together(job: Job, stats: KeyStats) -> tuple[pa.Array, pa.Table]:
     options = job.options
     if options.together is None:
         return together.nothing(len(stats))
-    everyone = together.company(options.store, options.graph_total)
+    everyone = together.company(options.store, options.graph_total, options.stamp)
     return together.evaluate(everyone, options.together, stats.key, stats.count, job.range.low, job.range.high)
 
 
@@ -186,9 +187,9 @@ def _sums(rows: Rows, job: Job) -> Iterator[Any]:
         yield KeyStats(**found)
 
 
-def reduce_nodes(job: Job) -> tuple[int, int]:
-    """Write one part of `neurons`, of `neuron_graphs` and of the postings; the numbers of their rows."""
-    rows, low, high = opened(job.options.store), job.range.low, job.range.high
+def reduce_nodes(job: Job) -> list[str]:
+    """Write one part of `neurons`, of `neuron_graphs` and of the postings; the parts that it made."""
+    rows, low, high = opened(job.options.store, job.options.stamp), job.range.low, job.range.high
     parts: dict[str, list[Any]] = {name: [] for name in ("key", "graph", "position", "activation", "influence")}
     for origin, found in rows.between("nodes.", low, high):
         found["graph"] = rows.graph_ids(origin)[found["graph"]]
@@ -203,7 +204,7 @@ def reduce_nodes(job: Job) -> tuple[int, int]:
     name = part_name("neuron_graphs", job.range.number)
     rows.store.put_with(name, lambda path: write_parquet(incidences, path))
     rows.store.put_with(job.name, lambda path: write_parquet(neurons, path))
-    return len(neurons), len(incidences)
+    return [name, job.name]
 
 
 def _earlier_nodes(rows: Rows, origin: Origin, low: int, high: int) -> nodes.NodeTables | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from atlas.aggregate.observed_plan import ObservedPlan
 from atlas.aggregate.plan import Budget, Known, Plan, load_plan, look, make_plan, new_files, save_plan
 from atlas.aggregate.store import Store, open_store
 from atlas.aggregate.tasks import Reader, books_name
-from atlas.aggregate.workers import Inline, Processes, Workers
+from atlas.aggregate.workers import Inline, Processes, Workers, cpu_count
 from atlas.errors import InputError, SourceChanged, SpaceMismatch, StageError
 from atlas.graph import Source, Space
 from atlas.schema import DATASETS, datasets_of, require
@@ -33,11 +33,6 @@ def work_folder(out: Path) -> Path:
     """Where an aggregation keeps what it has done so far."""
     out = out.resolve()
     return out.parent / f".{out.name}.work"
-
-
-def cpu_count() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def aggregate_files(
@@ -65,7 +60,7 @@ def aggregate_files(
     if earlier and not files:
         return _as_it_is(earlier[0], "nothing new: every file is counted already")
     store = open_store(work or work_folder(out))
-    options = _with_device(options)
+    options = _with_device(options, scheduler)
     try:
         with replaced_folder(out, "stats") as folder:
             if fresh:
@@ -90,10 +85,9 @@ def aggregate_files(
     return summary
 
 
-def _with_device(options: Options) -> Options:
-    import dataclasses
-
-    return dataclasses.replace(options, device=choose_device(options.device))
+def _with_device(options: Options, scheduler: str | None = None) -> Options:
+    """The options with the device settled; on a cluster each worker settles it."""
+    return options if scheduler else dataclasses.replace(options, device=choose_device(options.device))
 
 
 def _as_it_is(folder: Path, why: str) -> Summary:
@@ -151,7 +145,7 @@ def _workers(tasks: int, options: Options, threads: int | None, scheduler: str |
     if scheduler is not None:
         from atlas.aggregate.distributed import cluster_workers
 
-        with cluster_workers(scheduler, threads) as workers:
+        with cluster_workers(scheduler, threads, options.memory) as workers:
             yield workers
         return
     count = min(Budget.of(options.memory).workers(options.memory, threads or cpu_count()), tasks)
@@ -187,7 +181,7 @@ def aggregate_observations(
     if earlier and not files:
         return _as_it_is(earlier[0], "nothing new: every file is counted already")
     store = open_store(work or work_folder(out))
-    options = _with_device(options)
+    options = _with_device(options, scheduler)
     with replaced_folder(out, "stats") as folder:
         if fresh:
             store.remove()

@@ -3,7 +3,7 @@
 An observation is `(key, graph, weight)`. The key is a packed pair (62 bits); `graph` is
 `graph number << 1 | half`, where the half is the hash-half of the graph (split-half reliability).
 Equal keys keep their order of arrival, so that sums are added in that order: the same observations in
-the same order give the same bits. `device.py` is the same mathematics in torch.
+the same order give the same bits. `compiled.py` is the same for many observations, `device.py` in torch.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from atlas.graph import Floats, Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
 
 LOW = (1 << NEURON_BITS) - 1
+COMPILE_FROM = 1 << 17  # rows; loading compiled kernels takes a fraction of a second
 _WORD = 63  # bits of a packed (key, row number); signed, so that numpy and torch sort it alike
 
 
@@ -142,14 +143,68 @@ def ranges(starts: Ints, sizes: Ints) -> Ints:
     return rows
 
 
+def compiled(rows: int) -> Any:
+    """The compiled kernels, where there are enough rows to be worth it and numba is there; otherwise None."""
+    return _compiled_kernels() if rows >= COMPILE_FROM else None
+
+
+@functools.lru_cache(maxsize=1)
+def _compiled_kernels() -> Any:
+    try:
+        from atlas.aggregate import compiled as kernels
+    except (ImportError, RuntimeError, OSError):
+        # Without numba, or where it finds no folder for its cache, numpy gives the same, some three times slower.
+        return None
+    return kernels
+
+
 def reduce_observations(key: Ints, graph: NDArray[Any], weight: Floats) -> KeyStats:
     """Statistics of observations; key (n,) int64, graph (n,) unsigned, weight (n,) float64.
 
     A weight of NaN is an error of the caller: readers drop such links before. The graphs of one key may
     come in any order.
     """
-    rows, starts = order_by_key(key)
-    return reduce_sorted(take(key, rows[starts]), starts, take(graph, rows), take(weight, rows))
+    return split_often(*sort_observations(key, graph, weight), 1)[0]
+
+
+def sort_observations(key: Ints, graph: NDArray[Any], weight: Floats) -> tuple[Ints, NDArray[Any], Floats]:
+    """The observations in the order of their keys, equal keys as they came."""
+    kernels = compiled(len(key))
+    if kernels is not None:
+        found: tuple[Ints, NDArray[Any], Floats] = kernels.sort_rows(key, graph.astype(np.uint32, copy=False), weight)
+        return found
+    rows, _ = order_by_key(key)
+    return take(key, rows), take(graph, rows), take(weight, rows)
+
+
+def split_often(
+    key: Ints, graph: NDArray[Any], weight: Floats, at_least: int
+) -> tuple[KeyStats, Ints, NDArray[Any], Floats]:
+    """Statistics of the keys with at least `at_least` observations, and the observations of the others, in order.
+
+    key, graph, weight (n,) are in the order of the keys.
+    """
+    kernels = compiled(len(key))
+    found: tuple[KeyStats, Ints, NDArray[Any], Floats] = (kernels.split_often if kernels else split_plainly)(
+        key, graph, weight, at_least
+    )
+    return found
+
+
+def split_plainly(
+    key: Ints, graph: NDArray[Any], weight: Floats, at_least: int
+) -> tuple[KeyStats, Ints, NDArray[Any], Floats]:
+    """`split_often` in numpy."""
+    starts = run_starts(key)
+    lengths = np.diff(starts, append=len(key))
+    often = lengths >= at_least
+    if often.all():
+        return reduce_sorted(key[starts], starts, graph, weight), key[:0], graph[:0], weight[:0]
+    mine = np.repeat(often, lengths)
+    sizes = lengths[often]
+    stats = reduce_sorted(key[starts[often]], np.cumsum(sizes) - sizes, graph[mine], weight[mine])
+    np.logical_not(mine, out=mine)
+    return stats, key[mine], graph[mine], weight[mine]
 
 
 def reduce_sorted(key: Ints, starts: Ints, graph: NDArray[Any], weight: Floats) -> KeyStats:
@@ -261,6 +316,10 @@ def _merge_many(parts: Sequence[KeyStats]) -> KeyStats:
 
 def _merge_two(large: KeyStats, small: KeyStats) -> KeyStats:
     """Statistics of two parts, without sorting: every key of `small` is looked up in `large`."""
+    kernels = compiled(len(large) + len(small))
+    if kernels is not None:
+        union: KeyStats = kernels.merge_two(large, small)
+        return union
     place = np.searchsorted(large.key, small.key)
     known = large.key[np.minimum(place, len(large) - 1)] == small.key
     new = np.flatnonzero(~known)

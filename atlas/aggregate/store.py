@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from atlas.errors import needs_extra
-from atlas.storage import translated_os_errors
+from atlas.storage import sync, translated_os_errors
 
 Buffer = Any  # bytes, memoryview or a contiguous array
 
@@ -99,6 +99,11 @@ class LocalStore:
         except OSError:
             shutil.copyfile(self.folder / name, target)
 
+    def sync(self, name: str) -> None:
+        """Wait until a file is on the disk."""
+        with contextlib.suppress(FileNotFoundError):
+            sync(self.folder / name)
+
     def delete(self, name: str) -> None:
         """Remove one file."""
         (self.folder / name).unlink(missing_ok=True)
@@ -177,6 +182,9 @@ class RemoteStore:
         """Download one file."""
         target.parent.mkdir(parents=True, exist_ok=True)
         self._files.get_file(self._path(name), str(target))
+
+    def sync(self, name: str) -> None:
+        """Nothing: what is closed is kept."""
 
     def delete(self, name: str) -> None:
         """Remove one file."""

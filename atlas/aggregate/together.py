@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from atlas.aggregate.runs import RunFile, RunWriter
@@ -148,8 +149,8 @@ class Company:
 
 
 @functools.lru_cache(maxsize=1)
-def company(store_url: str, graph_total: int) -> Company:
-    """The company behind a store."""
+def company(store_url: str, graph_total: int, stamp: str) -> Company:
+    """The company behind a store, in the run of this stamp."""
     return Company(open_store(store_url), graph_total)
 
 
@@ -260,9 +261,8 @@ def _table(all_: Company, best: _Top, first: int, home: Sequence[int]) -> pa.Tab
     number, rank, other, both = number[mine], rank[mine], other[mine], both[mine]
     n = max(all_.graph_total, 1)
     lift = both * (n / (all_.graph_count[number].astype(np.float64) * all_.graph_count[other]))
-    share = -np.log(both / n)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        npmi = np.where(share > 0, np.log(lift) / share, np.nan)
+    pmi, share = _ln(lift), -_ln(both / n)
+    npmi = np.divide(pmi, share, out=np.full(len(pmi), np.nan), where=share > 0)
     key, partner = all_.key[number], all_.key[other]
     return DATASETS["stats.cooccurrence"].table(
         {
@@ -273,10 +273,16 @@ def _table(all_: Company, best: _Top, first: int, home: Sequence[int]) -> pa.Tab
             "other_neuron": partner & MAX_INDEX,
             "both_graphs": both,
             "lift": lift,
-            "pmi": np.log(lift),
+            "pmi": pmi,
             "npmi": pa.array(npmi, from_pandas=True),
         }
     )
+
+
+def _ln(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Not np.log: its last bit depends on the instructions of the machine, and on those that are switched off.
+    found: NDArray[np.float64] = pc.ln(pa.array(values)).to_numpy(zero_copy_only=False)
+    return found
 
 
 def nothing(rows: int) -> tuple[pa.Array, pa.Table]:

@@ -26,6 +26,11 @@ _LENGTH = struct.Struct("<Q")
 Call = Callable[[Any], Any]
 
 
+def cpu_count() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Workers(Protocol):
     """Something that runs one function over many items."""
 
@@ -35,6 +40,12 @@ class Workers(Protocol):
 
 class Inline:
     """Runs everything in this process."""
+
+    def __enter__(self) -> Inline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """There is nothing to end."""
 
     def run(self, function: Call, items: Sequence[Any]) -> Iterator[Any]:
         """The results, in order."""

@@ -11,7 +11,7 @@ graph AS (
     SELECT position(substr(content_hash, 1, 1) IN '0123456789abcdef') - 1 AS bucket FROM graphs
 ),
 sized AS (
-    SELECT buckets, count(*) / 2 AS graphs
+    SELECT buckets, count(*) // 2 AS graphs
     FROM level
     JOIN graph ON graph.bucket < 2 * buckets
     GROUP BY buckets

@@ -1,0 +1,196 @@
+"""Statistics of graphs as they are made: the API of a tracer, or of anything else that has links in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from atlas.aggregate.chunk import Chunk
+from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
+from atlas.aggregate.kernels import choose_device, choose_kernel
+from atlas.aggregate.observations import COLUMNS, MAX_WEIGHT, columns_of, graph_hash, observe
+from atlas.aggregate.observed import ObservedBooks, ObservedOptions, numbered, write_observed, write_reduced
+from atlas.aggregate.plan import Budget
+from atlas.aggregate.sample import threshold
+from atlas.aggregate.store import open_store
+from atlas.aggregate.tasks import TaskDone, books_name, finish_task, read_done, refuse_other_space
+from atlas.aggregate.workers import Inline, Processes, cpu_count
+from atlas.errors import UsageError
+from atlas.graph import Graph, Reject, Space
+from atlas.storage import replaced_folder
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+class Aggregator:
+    """Takes observations batch by batch, or graphs one by one, and writes their statistics to a stats folder.
+
+    What was added and flushed survives the process: an aggregator of the same folder knows by `hashes`
+    which graphs it holds, and goes on. Use as a context manager, or call `write` at the end.
+
+    >>> import pyarrow as pa, tempfile
+    >>> links = {"graph_id": [0, 0, 1], "src_layer": [1, 1, 1], "src_neuron": [5, 5, 5],
+    ...          "tgt_layer": [2, 2, 2], "tgt_neuron": [7, 7, 8], "weight": [0.5, -0.25, 1.0]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     aggregator = Aggregator(Path(folder) / "stats", space=Space("my-model", None, "neuron"))
+    ...     aggregator.add(pa.table(links))
+    ...     aggregator.write().edges
+    2
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        *,
+        space: Space,
+        device: str = "auto",
+        memory: int = 2_000_000_000,
+        threads: int | None = None,
+        together: Options | None = None,
+        expected_links: int = 0,
+        fresh: bool = False,
+        progress: Progress = _silent,
+    ) -> None:
+        from atlas.aggregate.run import work_folder
+
+        self._out = out
+        self._space = space
+        self._options = replace(together or Options(), memory=memory, device=choose_device(device))
+        self._threads = threads or cpu_count()
+        self._progress = progress
+        self._store = open_store(work_folder(out))
+        if fresh:
+            self._store.remove()
+        budget = Budget.of(memory)
+        self._observed = ObservedOptions(
+            self._store.url, (), (), space, budget.links, threshold(expected_links), True, self._options.device
+        )
+        self._pending: list[pa.Table] = []
+        self._pending_rows = 0
+        self._chunk = self._new_chunk()
+        self._known: dict[int, str] = {}
+        self._next = 0
+        self.hashes: set[str] = set()
+        self._recall()
+
+    def _new_chunk(self) -> Chunk:
+        return Chunk(max_links=self._observed.rows, sample_below=self._observed.sample_below, combine=True)
+
+    def _recall(self) -> None:
+        finished = self._store.names()
+        while books_name(self._next) in finished:
+            done, graphs = read_done(self._store.url, self._next, ["content_hash"])
+            refuse_other_space(self._space, str(self._out), done.space, done.space_path)
+            self.hashes.update(graphs["content_hash"].to_pylist())
+            self._next += 1
+
+    def add(self, batch: Any, *, hashes: Mapping[int, str] | None = None) -> None:
+        """Take observations of whole graphs: graph_id, src_layer, src_neuron, tgt_layer, tgt_neuron, weight.
+
+        `batch` is an Arrow table or record batch, or a mapping of numpy arrays or torch tensors of one
+        length; tensors on a CUDA device are reduced there. `hashes` are the content hashes of its graphs
+        by graph_id (hexadecimal; of the prompt, say); without one the id stands for the graph. A graph
+        that is held already, by hash, is passed over. Raises `UsageError` for a graph_id that came in an
+        earlier batch, `InputError` for one that is null or negative.
+        """
+        given = dict(hashes or {})
+        if isinstance(batch, Mapping) and hasattr(batch["weight"], "is_cuda"):
+            self._add_tensors(batch, given)
+            return
+        table = batch if isinstance(batch, pa.Table | pa.RecordBatch) else pa.table({name: np.asarray(batch[name]) for name in COLUMNS})
+        table = pa.table({name: table[name] for name in COLUMNS})
+        ids = np.unique(table["graph_id"].to_numpy())
+        new = self._take(ids, given)
+        if len(new) < len(ids):
+            table = table.filter(pa.array(np.isin(table["graph_id"].to_numpy(), new)))
+        self._pending.append(table)
+        self._pending_rows += len(table)
+        if self._pending_rows >= self._observed.rows:
+            self.flush()
+
+    def _take(self, ids: Any, hashes: Mapping[int, str]) -> Any:
+        """The ids of a batch that are not held yet; notes their hashes."""
+        new = []
+        for graph_id in ids.tolist():
+            if graph_id in self._known:
+                raise UsageError(f"graph_id {graph_id} came in an earlier batch; give all links of a graph at once")
+            found = hashes.get(graph_id) or graph_hash("added", graph_id)
+            self._known[graph_id] = found
+            if found not in self.hashes:
+                self.hashes.add(found)
+                new.append(graph_id)
+        return np.array(new, np.int64)
+
+    def _books(self, ids: Any) -> ObservedBooks:
+        names = ids.tolist()
+        return ObservedBooks([f"added#{name}" for name in names], [self._known[name] for name in names])
+
+    def _add_tensors(self, batch: Mapping[str, Any], hashes: Mapping[int, str]) -> None:
+        kernel: Any = choose_kernel(f"torch:{batch['weight'].device}")
+        links = kernel.observe(batch, MAX_WEIGHT)
+        new = self._take(links.ids, hashes)
+        if not len(new):
+            return
+        if len(new) < len(links.ids):
+            links = kernel.observe(kernel.only(batch, new), MAX_WEIGHT)
+        write_reduced(self._next, links, kernel, self._books(links.ids), self._observed)
+        self._next += 1
+
+    def add_graph(self, graph: Graph) -> None:
+        """Take one graph with its nodes; one that is held already, by content hash, is passed over.
+
+        Raises `SpaceMismatch` where it is of another feature space.
+        """
+        refuse_other_space(self._space, str(self._out), graph.info.space, graph.info.path)
+        if graph.info.content_hash not in self.hashes:
+            self.hashes.add(graph.info.content_hash)
+            self._chunk.add(graph)
+
+    def reject(self, reject: Reject) -> None:
+        """Note a graph that could not be made."""
+        self._chunk.books.reject(reject)
+
+    def flush(self) -> None:
+        """Make sure that what was added survives this process."""
+        if self._pending_rows:
+            seen = observe(columns_of(pa.concat_tables(self._pending, promote_options="permissive")))
+            ids, graph = numbered(seen.graph)
+            write_observed(self._next, seen, graph, self._books(ids), self._observed)
+            self._pending, self._pending_rows = [], 0
+            self._next += 1
+        self._chunk.flush()
+        if self._chunk.graphs or self._chunk.books.rejects:
+            done = TaskDone(self._next, self._chunk.graphs, self._space, str(self._out))
+            finish_task(self._store, self._chunk.runs, self._chunk.books.tables(), done)
+            self._chunk = self._new_chunk()
+            self._next += 1
+
+    def write(self) -> Any:
+        """Write the stats folder and return its `Summary`; raises as `atlas.pipeline.aggregate_graphs` does."""
+        self.flush()
+        facts = Facts(["added"], self._observed.sample_below, {})
+        count = Budget.of(self._options.memory).workers(self._options.memory, self._threads)
+        with replaced_folder(self._out, "stats") as folder:
+            workers = Processes(count) if count > 1 and self._options.device == "cpu" and self._next > 1 else Inline()
+            with workers:
+                aggregation = Aggregation(self._store, workers, self._options, self._progress)
+                summary = aggregation.write(folder, aggregation.parts(self._next, []), facts)
+        self._store.remove()
+        return summary
+
+    def __enter__(self) -> Aggregator:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.write()
