@@ -12,9 +12,8 @@ from typing import Any
 import click
 
 from atlas import __version__
+from atlas.command_options import FILE, atlas_option, engine_options, format_options
 from atlas.errors import AtlasError, CheckError, UsageError, needs_extra
-
-_FILE = click.Path(path_type=Path)
 
 
 class _Group(click.Group):
@@ -50,29 +49,12 @@ def main() -> None:
     """Many attribution graphs of a language model in, one DuckDB circuit atlas out."""
 
 
-def _engine_options(function: Any) -> Any:
-    function = click.option(
-        "--together",
-        default=20,
-        show_default=True,
-        type=click.IntRange(0, 1023),
-        help="Co-occurring neurons to keep of each neuron; 0 leaves co-occurrence out.",
-    )(function)
-    function = click.option(
-        "--threads", type=click.IntRange(1, 1023), help="Worker processes; by default one per core, as memory allows."
-    )(function)
-    function = click.option(
-        "--memory", default="2GB", show_default=True, metavar="SIZE", help="Memory of all processes together."
-    )(function)
-    return click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")(function)
-
-
 @main.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option(
-    "-o", "--output", type=_FILE, required=True, help="Folder for the statistics; new files are added to what it holds."
+    "-o", "--output", type=FILE, required=True, help="Folder for the statistics; new files are added to what it holds."
 )
-@_engine_options
+@engine_options
 @click.option("--fresh", is_flag=True, help="Start over, also where files that were counted have changed or are gone.")
 @click.option("--model", help="The model that made the graphs, where their own `scan` names another or none.")
 @click.option("--transcoder-set", help="The transcoder set, used where the graphs name none.")
@@ -103,9 +85,9 @@ def aggregate(paths: Sequence[str], output: Path, memory: str, **options: Any) -
 
 
 @main.command()
-@click.argument("folders", nargs=-1, required=True, type=_FILE, metavar="STATS...")
-@click.option("-o", "--output", type=_FILE, required=True, help="Folder for the statistics of all.")
-@_engine_options
+@click.argument("folders", nargs=-1, required=True, type=FILE, metavar="STATS...")
+@click.option("-o", "--output", type=FILE, required=True, help="Folder for the statistics of all.")
+@engine_options
 @click.option("--skip-duplicates", is_flag=True, help="Leave out a folder all of whose graphs stand in the others.")
 def merge(folders: Sequence[Path], output: Path, memory: str, **options: Any) -> None:
     """Merge statistics: the same as aggregating all their graphs together."""
@@ -121,8 +103,8 @@ def merge(folders: Sequence[Path], output: Path, memory: str, **options: Any) ->
 
 
 @main.command()
-@click.argument("source", type=_FILE, metavar="STATS|ATLAS")
-@click.option("-o", "--output", type=_FILE, required=True, help="Folder for the clustering (replaced if it holds one).")
+@click.argument("source", type=FILE, metavar="STATS|ATLAS")
+@click.option("-o", "--output", type=FILE, required=True, help="Folder for the clustering (replaced if it holds one).")
 @click.option("--method", default="infomap", show_default=True, help="Clustering method.")
 @click.option(
     "--weight",
@@ -159,8 +141,8 @@ def import_() -> None:
 
 
 @import_.command("labels")
-@click.argument("files", nargs=-1, required=True, type=_FILE, metavar="FILE...")
-@click.option("-o", "--output", type=_FILE, required=True, help="Folder for the labels (replaced if it holds some).")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@click.option("-o", "--output", type=FILE, required=True, help="Folder for the labels (replaced if it holds some).")
 @click.option("--source", help="Source of labels whose rows name none; the file's name where left out.")
 @click.option("--kind", help="Kind of labels whose rows name none: output, input, activation+ or activation-.")
 @click.option("--model", help="Model behind labels whose rows name none.")
@@ -186,7 +168,7 @@ def import_labels_command(
 
 @main.command()
 @click.argument("recipe")
-@click.option("-o", "--output", type=_FILE, help="The atlas file; the recipe's `output` where left out.")
+@click.option("-o", "--output", type=FILE, help="The atlas file; the recipe's `output` where left out.")
 @click.option(
     "--set",
     "settings",
@@ -217,25 +199,19 @@ def build(recipe: str, output: Path | None, settings: Sequence[str]) -> None:
     say(f"atlas: {result.path}    next: atlas info {result.path}")
 
 
-def _atlas_option(function: Any) -> Any:
-    return click.argument("file", type=_FILE)(function)
-
-
-def _format_options(function: Any) -> Any:
-    function = click.option("-o", "--output", type=_FILE, help="Write to a file instead of stdout.")(function)
-    function = click.option("--rows", default=40, show_default=True, help="Rows of a table to print; 0 for all.")(
-        function
-    )
-    formats = click.Choice(["table", "csv", "json", "parquet"])
-    return click.option(
-        "--format", "fmt", type=formats, help="Form of the result; by default that of the ending of -o."
-    )(function)
-
-
 @main.command()
-@_atlas_option
-def info(file: Path) -> None:
+@atlas_option
+@click.option("--reliability", is_flag=True, help="How well edge weights repeat, against the number of graphs.")
+def info(file: Path, reliability: bool) -> None:
     """What is in an atlas: model, counts, links kept and dropped, circuits."""
+    if reliability:
+        from atlas.page import reliability_page
+        from atlas.queries import Atlas
+        from atlas.terminal import show
+
+        with Atlas(file) as atlas:
+            show(reliability_page(atlas))
+        return
     from atlas.queries import Atlas
     from atlas.terminal import show, table
 
@@ -279,7 +255,7 @@ def _grouped(value: str) -> str:
 
 
 @main.command()
-@_atlas_option
+@atlas_option
 def check(file: Path) -> None:
     """Check an atlas for rows that contradict each other."""
     from atlas.database import open_atlas, run_checks
@@ -298,7 +274,7 @@ def check(file: Path) -> None:
 
 
 @main.command()
-@_atlas_option
+@atlas_option
 @click.argument("name", required=False)
 def schema(file: Path, name: str | None) -> None:
     """Tables, views and macros of an atlas; with NAME, the columns of one, or the SQL of a macro."""
@@ -325,7 +301,7 @@ def schema(file: Path, name: str | None) -> None:
 
 
 @main.command()
-@_atlas_option
+@atlas_option
 @click.argument("neuron")
 @click.option("--limit", default=10, show_default=True, help="Neighbours, tokens and graphs to show of each.")
 @click.option(
@@ -343,7 +319,7 @@ def neuron(file: Path, neuron: str, limit: int, min_graphs: int) -> None:
 
 
 @main.command()
-@_atlas_option
+@atlas_option
 @click.argument("cluster_path")
 @click.option("--limit", default=15, show_default=True, help="Members, edges and circuits inside to show of each.")
 def circuit(file: Path, cluster_path: str, limit: int) -> None:
@@ -357,9 +333,9 @@ def circuit(file: Path, cluster_path: str, limit: int) -> None:
 
 
 @main.command()
-@_atlas_option
+@atlas_option
 @click.argument("text")
-@_format_options
+@format_options
 def search(file: Path, text: str, fmt: str | None, rows: int, output: Path | None) -> None:
     """Find neurons by label TEXT, best match first."""
     from atlas.queries import Atlas
@@ -372,9 +348,9 @@ def search(file: Path, text: str, fmt: str | None, rows: int, output: Path | Non
 
 
 @main.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-@_atlas_option
+@atlas_option
 @click.argument("name", required=False)
-@_format_options
+@format_options
 @click.option("--show-sql", is_flag=True, help="Print the SQL of the query instead of running it.")
 @click.pass_context
 def query(
@@ -398,9 +374,9 @@ def query(
 
 
 @main.command()
-@_atlas_option
+@atlas_option
 @click.argument("text")
-@_format_options
+@format_options
 def sql(file: Path, text: str, fmt: str | None, rows: int, output: Path | None) -> None:
     """Run SQL TEXT on an atlas, read-only, with no access to other files."""
     from atlas.queries import Atlas

@@ -152,6 +152,51 @@ def circuit_page(atlas: Atlas, cluster_path: str, *, limit: int = 15) -> Group:
     return Group(*parts)
 
 
+# Rank correlations of the weights of edges for which the number of graphs is foretold.
+TARGETS = (0.7, 0.8, 0.9, 0.95)
+
+
+def reliability_page(atlas: Atlas) -> Group:
+    """How well edge weights repeat in other graphs, against the number of graphs, and how many would be enough.
+
+    The forecast is the Spearman-Brown formula (Spearman 1910, Brown 1910): of a correlation r between two
+    sets of n graphs, sets of k * n graphs have k * r / (1 + (k - 1) * r).
+    """
+    levels = _rows(atlas.sql("FROM reliability"))
+    columns = ("graph_count", "edge_count", "both_count", "rank_correlation", "top_count", "top_overlap")
+    heads = ("graphs", "edges", "in both", "rank correlation", "strongest", "shared")
+    cells = [[_share(row[name]) if name == "top_overlap" else row[name] for name in columns] for row in levels]
+    parts: list[Any] = [table(heads, cells, title="Two sets of so many graphs each, edges compared by mean weight")]
+    edges = _rows(atlas.sql("FROM edge_reliability"))
+    cells = [
+        [
+            f"{row['min_graphs']} to {row['max_graphs']}",
+            row["edge_count"],
+            row["rank_correlation"],
+            _share(row["same_sign_share"]),
+        ]
+        for row in edges
+    ]
+    title = "\nThe two halves of all graphs, by the number of graphs that an edge is in"
+    parts.append(table(("graphs of the edge", "edges", "rank correlation", "same sign"), cells, title=title))
+    parts.append(Text(_forecast(levels)))
+    return Group(*parts)
+
+
+def _share(value: float | None) -> str | None:
+    return None if value is None else f"{value:.0%}"
+
+
+def _forecast(levels: Sequence[_Row]) -> str:
+    known = [row for row in levels if row["rank_correlation"] is not None and row["both_count"] >= 10]
+    if not known or not 0 < known[-1]["rank_correlation"] < 1:
+        return "\nToo few edges are in both sets to say how many graphs would be enough."
+    graphs, found = known[-1]["graph_count"], known[-1]["rank_correlation"]
+    enough = [(target, graphs * target * (1 - found) / (found * (1 - target))) for target in TARGETS]
+    told = ", ".join(f"{target:g} with about {shown(float(f'{number:.2g}'))}" for target, number in enough)
+    return f"\nForecast (Spearman-Brown, from {graphs:,} graphs with {found:.2f}): rank correlation {told} graphs."
+
+
 def _members(atlas: Atlas, cluster_path: str, size: int, limit: int) -> Any:
     cells = [
         (_name(row), row["infomap_flow"], row["appearance_count"], row["cluster_path"], row["label"])

@@ -18,7 +18,7 @@ from atlas.database import BuildResult, Inputs, build_database, open_atlas, refu
 from atlas.errors import AtlasFileError, InputError, SourceChanged, StageError, needs_extra
 from atlas.recipe import Recipe, parse_bytes
 from atlas.schema import VERSION, datasets_of, require
-from atlas.storage import only_writer, read_manifest, replaced_folder, sha256_of, translated_os_errors, write_json
+from atlas.storage import only_writer, read_manifest, sha256_of, translated_os_errors, write_json
 
 if TYPE_CHECKING:
     from atlas.aggregate import Summary
@@ -112,7 +112,7 @@ def aggregate_graphs(
     }
     if observed:
         return aggregate_observations(found, out, space=Space(model, transcoder_set, unit_type), **shared)
-    reading = {"model": model, "transcoder_set": transcoder_set, "strict": strict}
+    reading: dict[str, Any] = {"model": model, "transcoder_set": transcoder_set, "strict": strict}
     return aggregate_files(found, out, read_graphs, **shared, **reading)
 
 

@@ -158,9 +158,6 @@ def load_recipe(
     _section(Recipe, table, "", str(path))
     recipe = _section(Recipe, _with_variables(table, environment or os.environ, str(path)), "", str(path))
     _check_numbers(recipe, str(path))
-    for key, value in (("atlas.memory", recipe.atlas.memory), ("aggregate.memory", recipe.aggregate.memory)):
-        if not _MEMORY.match(value):
-            raise RecipeError(f"{path}: {key} must be a size such as 4GB, not {value!r}")
     if not recipe.output_path.name or recipe.output_path.is_dir():
         raise RecipeError(
             f"{path}: output {str(recipe.output_path)!r} must name a file, such as out/{recipe.name}.duckdb"
@@ -195,7 +192,10 @@ def parse_bytes(text: str) -> int:
 
 
 def _check_numbers(recipe: Recipe, where: str) -> None:
-    """Whole numbers within what every stage can hold."""
+    """Sizes, and whole numbers within what every stage can hold."""
+    for key, size in (("atlas.memory", recipe.atlas.memory), ("aggregate.memory", recipe.aggregate.memory)):
+        if not _MEMORY.match(size):
+            raise RecipeError(f"{where}: {key} must be a size such as 4GB, not {size!r}")
     bounds = [
         (f"cluster.{key}", getattr(item, key)) for item in recipe.cluster for key in ("min_count", "seed", "trials")
     ]

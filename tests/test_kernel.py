@@ -40,7 +40,11 @@ def kernel_of(name: str) -> Kernel:
 
 def reduce(observed: list[list[tuple[int, float]]], first: int = 0, kernel: str = "cpu", shuffle: int = 0) -> KeyStats:
     """Statistics of graphs numbered from `first`; even graphs are the first half."""
-    rows = [(key, (first + number) << 1 | (first + number) % 2, weight) for number, graph in enumerate(observed) for key, weight in graph]
+    rows = [
+        (key, (first + number) << 1 | (first + number) % 2, weight)
+        for number, graph in enumerate(observed)
+        for key, weight in graph
+    ]
     if shuffle:
         random.Random(shuffle).shuffle(rows)
     key, graph, weight = zip(*rows, strict=True) if rows else ((), (), ())

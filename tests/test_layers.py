@@ -17,10 +17,16 @@ LAYERS = [
     {"graphs", "aggregate", "cluster", "labels"},
     {"database"},
     {"pipeline", "queries"},
-    {"cli", "page", "terminal", "query_options"},
+    {"cli", "page", "terminal", "query_options", "command_options"},
 ]
 # The terminal front: the command prints pages and tables.
-WITHIN_TOP = {("cli", "page"), ("cli", "terminal"), ("cli", "query_options"), ("page", "terminal")}
+WITHIN_TOP = {
+    ("cli", "page"),
+    ("cli", "terminal"),
+    ("cli", "query_options"),
+    ("cli", "command_options"),
+    ("page", "terminal"),
+}
 HEAVY = {
     "torch": {"aggregate", "graphs"},  # graphs: reading .pt files, inside the function that does
     "numpy": {"aggregate", "graphs", "cluster", "graph"},

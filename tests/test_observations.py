@@ -85,9 +85,15 @@ def tiny_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("group", [7, 64, 5000])
 @pytest.mark.parametrize("order", ["by graph", "shuffled", "backward"])
 @pytest.mark.parametrize("form", ["parquet", "arrow"])
-def test_any_order_and_any_cut_equal_polars(form: str, order: str, group: int, tmp_path: Path, tiny_chunks: None) -> None:
+def test_any_order_and_any_cut_equal_polars(
+    form: str, order: str, group: int, tmp_path: Path, tiny_chunks: None
+) -> None:
     observed = made()
-    given = {"by graph": observed, "shuffled": random.Random(1).sample(observed, len(observed)), "backward": observed[::-1]}
+    given = {
+        "by graph": observed,
+        "shuffled": random.Random(1).sample(observed, len(observed)),
+        "backward": observed[::-1],
+    }
     whole = table(given[order])
     (tmp_path / "data").mkdir()
     for number, part in enumerate((whole.slice(0, 500), whole.slice(500))):
@@ -206,7 +212,10 @@ def test_tensors_and_tables_give_the_same_sample_and_halves(tmp_path: Path) -> N
             aggregator.write()
         first, second = (pl.DataFrame(rows(tmp_path / name / form, "edge_samples")) for form in ("table", "tensors"))
         assert first.drop("weight_sum").equals(second.drop("weight_sum"))
-        halves = [[(row["half_count"], round(row["half_weight_sum"], 9)) for row in rows(tmp_path / name / form, "edges")] for form in ("table", "tensors")]
+        halves = [
+            [(row["half_count"], round(row["half_weight_sum"], 9)) for row in rows(tmp_path / name / form, "edges")]
+            for form in ("table", "tensors")
+        ]
         assert halves[0] == halves[1]
 
 
@@ -235,7 +244,9 @@ def test_a_graph_in_two_batches_and_another_space_are_refused(tmp_path: Path) ->
         Aggregator(tmp_path / "stats", space=SPACE._replace(model="other"), threads=1)
 
 
-def test_the_torch_kernel_writes_what_numpy_writes(tmp_path: Path, tiny_chunks: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_torch_kernel_writes_what_numpy_writes(
+    tmp_path: Path, tiny_chunks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The whole way with the device kernel, on the CPU: counts and extrema to the bit."""
     observed = random.Random(3).sample(made(), len(made()))
     pq.write_table(table(observed), tmp_path / "a.parquet", row_group_size=64)

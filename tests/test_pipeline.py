@@ -220,7 +220,9 @@ def test_odd_values_in_the_hashes_only_cost_time(project: Path) -> None:
     assert ran(build(project)) == []
 
 
-@pytest.mark.parametrize("name", ["neurons/part-00000.parquet", "tokens.parquet", "manifest.json", "edges/part-00000.parquet"])
+@pytest.mark.parametrize(
+    "name", ["neurons/part-00000.parquet", "tokens.parquet", "manifest.json", "edges/part-00000.parquet"]
+)
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_damaged_stage_is_made_again(project: Path, name: str, damage: str) -> None:
     build(project)

@@ -295,7 +295,10 @@ def test_reliability_compares_disjoint_sets_of_graphs(con) -> None:
         assert (row["edge_count"], row["both_count"]) == (len(seen), len(both))
         if len(both) > 1:
             assert row["rank_correlation"] == pytest.approx(spearman(both), abs=1e-9)
-        tops = [sorted((k for k in seen if seen[k][i] is not None), key=lambda k: (-abs(seen[k][i]), k))[: row["top_count"]] for i in (0, 1)]
+        tops = [
+            sorted((k for k in seen if seen[k][i] is not None), key=lambda k: (-abs(seen[k][i]), k))[: row["top_count"]]
+            for i in (0, 1)
+        ]
         shared = [key for key in tops[0] if key in tops[1]]
         assert row["top_overlap"] == pytest.approx(len(shared) / row["top_count"])
 
@@ -327,7 +330,10 @@ def test_company_of_a_neuron(con, neurons) -> None:
     assert len(found) == 20
     assert [row["npmi"] for row in found] == sorted((row["npmi"] for row in found), reverse=True)
     mine = graphs[1, 2]
-    best = sorted((key for key in graphs if key != (1, 2) and graphs[key] & mine), key=lambda key: (-len(graphs[key] & mine), len(graphs[key]), key))
+    best = sorted(
+        (key for key in graphs if key != (1, 2) and graphs[key] & mine),
+        key=lambda key: (-len(graphs[key] & mine), len(graphs[key]), key),
+    )
     assert {(row["layer"], row["neuron"]) for row in found} == set(best[:20])
     for row in found:
         other = graphs[row["layer"], row["neuron"]]

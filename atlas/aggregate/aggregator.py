@@ -105,7 +105,11 @@ class Aggregator:
         if isinstance(batch, Mapping) and hasattr(batch["weight"], "is_cuda"):
             self._add_tensors(batch, given)
             return
-        table = batch if isinstance(batch, pa.Table | pa.RecordBatch) else pa.table({name: np.asarray(batch[name]) for name in COLUMNS})
+        table = (
+            batch
+            if isinstance(batch, pa.Table | pa.RecordBatch)
+            else pa.table({name: np.asarray(batch[name]) for name in COLUMNS})
+        )
         table = pa.table({name: table[name] for name in COLUMNS})
         ids = np.unique(table["graph_id"].to_numpy())
         new = self._take(ids, given)

@@ -13,7 +13,7 @@ from atlas.aggregate.books import Books, GraphCounts
 from atlas.aggregate.runs import RunWriter
 from atlas.aggregate.sample import sample_cells
 from atlas.aggregate.statistics import KeyStats, run_starts, sort_observations, split_often, take
-from atlas.aggregate.tables import TABLES, LinkTable
+from atlas.aggregate.tables import TABLES
 from atlas.graph import Floats, Graph, Ints, NodeKind
 from atlas.ids import INDEX_BITS, NEURON_BITS
 
@@ -145,7 +145,9 @@ def write_observations(
     if below:
         starts = run_starts(key)
         lengths = np.diff(starts, append=len(key))
-        cells = sample_cells(key[starts], starts, lengths, weight, lambda mine: halves.buckets[(graph[mine] >> 1) - halves.first], below)
+        cells = sample_cells(
+            key[starts], starts, lengths, weight, lambda mine: halves.buckets[(graph[mine] >> 1) - halves.first], below
+        )
         runs.add(f"sample.{number}", cells)
     if combine:
         stats, key, graph, weight = split_often(key, graph, weight, COMBINE_FROM)

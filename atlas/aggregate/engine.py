@@ -15,7 +15,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,24 @@ import pyarrow.parquet as pq
 from atlas import __version__
 from atlas.aggregate import finish, reduce, together
 from atlas.aggregate.finish import BookMerger, Summary
+from atlas.aggregate.partitions import Range
 from atlas.aggregate.plan import Budget, Plan
-from atlas.aggregate.reduce import Job, Origin, Range, ReduceOptions
+from atlas.aggregate.reduce import Job, Origin, ReduceOptions
 from atlas.aggregate.runs import RunFile, RunWriter
 from atlas.aggregate.store import Store
 from atlas.aggregate.tables import TABLES
-from atlas.aggregate.tasks import Reader, Task, TaskDone, TaskOptions, book, books_name, read_done, run_task, runs_name
-from atlas.aggregate.tasks import refuse_other_space
+from atlas.aggregate.tasks import (
+    Reader,
+    Task,
+    TaskDone,
+    TaskOptions,
+    book,
+    books_name,
+    read_done,
+    refuse_other_space,
+    run_task,
+    runs_name,
+)
 from atlas.aggregate.together import Together
 from atlas.aggregate.workers import Call, Workers
 from atlas.errors import InputError
@@ -51,7 +62,7 @@ class Options:
 
     memory: int = 2_000_000_000
     device: str = "cpu"
-    together: Together | None = Together()
+    together: Together | None = field(default_factory=Together)
 
 
 @dataclass(frozen=True)
@@ -92,9 +103,18 @@ class Aggregation:
         Raises `SpaceMismatch` as soon as two tasks, or a task and earlier stats, are of different feature spaces.
         """
         shared = TaskOptions(
-            self.store.url, reader, plan.model, plan.transcoder_set, plan.strict, plan.links, plan.sample_below, plan.combine
+            self.store.url,
+            reader,
+            plan.model,
+            plan.transcoder_set,
+            plan.strict,
+            plan.links,
+            plan.sample_below,
+            plan.combine,
         )
-        tasks = [Task(number, tuple(known.source for known in files), shared) for number, files in enumerate(plan.tasks)]
+        tasks = [
+            Task(number, tuple(known.source for known in files), shared) for number, files in enumerate(plan.tasks)
+        ]
         sizes = {task.number: len(task.sources) for task in tasks}
         self.run(run_task, tasks, sizes, "graph files", earlier)
         while twice := _copies(self.store, len(tasks), earlier):
@@ -102,7 +122,14 @@ class Aggregation:
             self.run(run_task, again, sizes, "graph files", earlier, again=True)
 
     def run(
-        self, function: Call, tasks: Sequence[Any], sizes: Mapping[int, int], what: str, earlier: Sequence[Path] = (), *, again: bool = False
+        self,
+        function: Call,
+        tasks: Sequence[Any],
+        sizes: Mapping[int, int],
+        what: str,
+        earlier: Sequence[Path] = (),
+        *,
+        again: bool = False,
     ) -> None:
         """Run the numbered tasks that are not done yet, each of `sizes[number]` things that are counted as `what`."""
         finished = set() if again else self.store.names()
@@ -121,7 +148,8 @@ class Aggregation:
 
     def parts(self, tasks: int, earlier: Sequence[Path]) -> list[Part]:
         """The origins in their order: earlier stats first, then the tasks."""
-        found, first = [], 0
+        found: list[Part] = []
+        first = 0
         for folder in earlier:
             manifest = read_manifest(folder, "stats")
             graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=_IDENTITY)
@@ -219,7 +247,9 @@ class Aggregation:
         self.store.put(_RANGES, [text.encode()], lasting=False)
         return found
 
-    def _jobs(self, function: Callable[[Job], Any], dataset: str, ranges: Sequence[Range], options: ReduceOptions) -> None:
+    def _jobs(
+        self, function: Callable[[Job], Any], dataset: str, ranges: Sequence[Range], options: ReduceOptions
+    ) -> None:
         finished = self.store.names()
         jobs = [Job(dataset, part, options) for part in ranges]
         missing = [job for job in jobs if job.name not in finished]
@@ -253,7 +283,9 @@ class Aggregation:
         earlier = [pq.read_table(DATASETS["stats.edge_samples"].path(folder)) for folder in folders]
         finish.write_samples(folder, cells, earlier, below)
 
-    def _book(self, name: str, parts: Sequence[Part], ids: Sequence[Ints], forget: Mapping[str, set[str]]) -> Iterator[pa.Table]:
+    def _book(
+        self, name: str, parts: Sequence[Part], ids: Sequence[Ints], forget: Mapping[str, set[str]]
+    ) -> Iterator[pa.Table]:
         for part, found in zip(parts, ids, strict=True):
             if part.folder is not None:
                 table = pq.read_table(DATASETS[f"stats.{name}"].path(part.folder))
@@ -265,7 +297,9 @@ class Aggregation:
             if name in ("graphs", "link_counts"):
                 table = finish.with_ids(table, found)
             if part.folder is not None and name in forget:
-                table = table.filter(pa.array([path not in forget[name] for path in table["path"].to_pylist()], pa.bool_()))
+                table = table.filter(
+                    pa.array([path not in forget[name] for path in table["path"].to_pylist()], pa.bool_())
+                )
             yield table
 
 

@@ -79,9 +79,9 @@ def _moments(name: str, values: Floats, starts: Ints) -> dict[str, Array]:
         f"{name}_max": _reduce(np.fmax, values, starts),
     }
     spread = {"activation": ("activation_sq_sum", zeroed * zeroed), "influence": ("influence_abs_sum", np.abs(zeroed))}
-    column, what = spread[name]
-    found[column] = sums(run, what)
-    for column in (f"{name}_sum", column):
+    second, what = spread[name]
+    found[second] = sums(run, what)
+    for column in (f"{name}_sum", second):
         found[column] = np.where(found[f"{name}_count"] > 0, found[column], np.nan)
     return found
 

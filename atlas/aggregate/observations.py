@@ -9,6 +9,7 @@ are counted when a range of keys is reduced.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from atlas.aggregate.statistics import compiled
 from atlas.errors import InputError
-from atlas.graph import Floats, Ints, Source
+from atlas.graph import Floats, Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER, NEURON_BITS
 from atlas.storage import sha256_of
 
@@ -98,13 +99,15 @@ def _bounds(ids: pa.ChunkedArray) -> tuple[int, int]:
 def _require(path: Path, names: Sequence[str]) -> None:
     missing = [name for name in COLUMNS if name not in names]
     if missing:
-        raise InputError(f"{path} holds no observations: it lacks {', '.join(missing)}; it has {', '.join(names)[:200]}")
+        raise InputError(
+            f"{path} holds no observations: it lacks {', '.join(missing)}; it has {', '.join(names)[:200]}"
+        )
 
 
 def is_in_order(groups: Sequence[Group]) -> bool:
     """Whether no graph lies in two row groups that are not neighbours."""
     filled = [group for group in groups if group.rows]
-    return all(before.last <= after.first for before, after in zip(filled[:-1], filled[1:], strict=True))
+    return all(before.last <= after.first for before, after in itertools.pairwise(filled))
 
 
 def cut(groups: Sequence[Group], rows: int) -> list[tuple[Group, ...]]:
@@ -166,7 +169,9 @@ def columns_of(table: Any) -> dict[str, NDArray[Any]]:
             if name == "graph_id":
                 raise InputError(f"graph_id is null in {column.null_count} observations; every link needs its graph")
             column = column.fill_null(float("nan") if name == "weight" else -1)
-        found[name] = column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
+        found[name] = (
+            column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
+        )
     return found
 
 

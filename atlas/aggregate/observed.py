@@ -17,7 +17,7 @@ from atlas.aggregate.observations import Group, Observed, columns_of, graph_hash
 from atlas.aggregate.partitions import Range
 from atlas.aggregate.runs import INDEX, RunFile, RunWriter
 from atlas.aggregate.sample import WHOLE, sample_cells
-from atlas.aggregate.statistics import LOW, compiled, order_by_key, run_starts, sort_words, take
+from atlas.aggregate.statistics import LOW, compiled, order_by_key, run_starts, sort_words
 from atlas.aggregate.store import Store, open_store
 from atlas.aggregate.tasks import TaskDone, finish_task
 from atlas.graph import Ints, Source, Space
@@ -73,7 +73,9 @@ class ShuffledTask:
     options: ObservedOptions
 
 
-def group_tasks(groups: Sequence[Group], pieces: Sequence[Sequence[Group]], options: ObservedOptions) -> list[GroupTask]:
+def group_tasks(
+    groups: Sequence[Group], pieces: Sequence[Sequence[Group]], options: ObservedOptions
+) -> list[GroupTask]:
     """Tasks over row groups whose graphs come one after the other."""
     tasks, done = [], 0
     for number, piece in enumerate(pieces):
@@ -162,7 +164,9 @@ class ObservedBooks:
     hashes: list[str]
 
 
-def write_observed(number: int, seen: Observed, graph: Array, books: ObservedBooks, options: ObservedOptions) -> TaskDone:
+def write_observed(
+    number: int, seen: Observed, graph: Array, books: ObservedBooks, options: ObservedOptions
+) -> TaskDone:
     """Write one task: graph (n_rows,) are the numbers of the graphs that `books` names."""
     if options.device != "cpu":
         kernel: Any = choose_kernel(options.device)
@@ -194,12 +198,16 @@ def write_reduced(number: int, links: Any, kernel: Any, books: ObservedBooks, op
     """Write one task from observations on a device (`device.DeviceLinks`), which are reduced there."""
     halves = Halves(np.array([bucket_of(found) for found in books.hashes], np.uint32))
     runs = RunWriter()
-    write_statistics(runs, "edges", 0, kernel.reduce(links.key, kernel.marked(links.graph, halves.buckets), links.weight))
+    write_statistics(
+        runs, "edges", 0, kernel.reduce(links.key, kernel.marked(links.graph, halves.buckets), links.weight)
+    )
     # The sample is small: its rows come down from the device.
     key, graph, weight = kernel.sampled(links, options.sample_below)
     rows, starts = order_by_key(key)
     lengths = np.diff(starts, append=len(key))
-    cells = sample_cells(key[rows[starts]], starts, lengths, weight[rows], lambda mine: halves.buckets[graph[rows[mine]]], WHOLE)
+    cells = sample_cells(
+        key[rows[starts]], starts, lengths, weight[rows], lambda mine: halves.buckets[graph[rows[mine]]], WHOLE
+    )
     runs.add("sample.0", cells)
     return _finish(number, runs, links.ends, links.counts, books, options)
 
@@ -215,7 +223,12 @@ class LinkCounts:
 
 
 def _finish(
-    number: int, runs: RunWriter, ends: tuple[Array, Array], links: LinkCounts, books: ObservedBooks, options: ObservedOptions
+    number: int,
+    runs: RunWriter,
+    ends: tuple[Array, Array],
+    links: LinkCounts,
+    books: ObservedBooks,
+    options: ObservedOptions,
 ) -> TaskDone:
     """Write the nodes and the books of a task; ends are the neurons and graphs (n_ends,) of distinct pairs, sorted."""
     neuron, owner = ends
@@ -263,7 +276,7 @@ def _ends(key: Ints, graph: Array, graphs: int) -> tuple[Array, Array]:
     word = np.uint32 if neuron_bits + graphs.bit_length() <= 32 else np.int64
     # Few bits are sorted twice as fast as many.
     words = (ends >> INDEX_BITS << index_bits | ends & MAX_INDEX).astype(word, copy=False)
-    words |= owner.astype(word, copy=False) << word(neuron_bits)
+    words |= owner.astype(word, copy=False) << np.asarray(neuron_bits, word)
     words = _sorted(words)
     words = words[run_starts(words)].astype(np.int64)
     local = words & ((1 << neuron_bits) - 1)
@@ -290,10 +303,14 @@ def _tables_of(books: ObservedBooks, links: LinkCounts, neuron_counts: Ints) -> 
     columns |= {"kept_count": links.kept, "dropped_count": lost}
     columns |= {"self_loop_count": links.self_loops, "backward_count": links.backward}
     counted = [("edges", True, links.kept), *((why, False, count) for why, count in sorted(links.dropped.items()))]
-    rows = [(i, COUNTED[0], is_kept, why, int(count[i])) for i in range(n) for why, is_kept, count in counted if count[i]]
+    rows = [
+        (i, COUNTED[0], is_kept, why, int(count[i])) for i in range(n) for why, is_kept, count in counted if count[i]
+    ]
     counts = DATASETS["stats.link_counts"].schema
     tables = {name: DATASETS[f"stats.{name}"].empty() for name in ("tokens", "graph_labels", "files")}
-    tables["graphs"] = pa.table({field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema)
+    tables["graphs"] = pa.table(
+        {field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema
+    )
     columns = dict(zip(counts.names, list(zip(*rows, strict=True)) or [()] * len(counts), strict=True))
     return tables | {"link_counts": pa.table(columns, schema=counts), "rejects": reject_table([])}
 
@@ -305,5 +322,3 @@ def shuffle_ranges(store: Store, tasks: int, rows: int) -> list[Range]:
     files = [RunFile(store, shuffle_name(number)) for number in range(tasks)]
     indexes = [(file.column(run, INDEX), 1) for file in files for run in file.names("rows.")]
     return split(indexes, rows)
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,5 +49,4 @@ def split(indexes: Sequence[tuple[Ints, int]], rows: int, *, step: int = STEP) -
         place = int(np.searchsorted(keys, bound, "left"))
         used = int(total[place - 1]) if place else 0
     bounds.append(END)
-    return [Range(number, low, high) for number, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))]
-
+    return [Range(number, low, high) for number, (low, high) in enumerate(itertools.pairwise(bounds))]

@@ -177,5 +177,3 @@ def new_files(stats: Path, files: Sequence[Known]) -> tuple[list[Known], set[str
         refuse_changed(name, now.get(name), row["size_bytes"], row["mtime_ns"], row["content_hash"], str(stats))
         held.add(name)
     return [known for known in files if known.source.name not in held], retried
-
-

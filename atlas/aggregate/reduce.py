@@ -121,7 +121,7 @@ class Rows:
 
 
 @functools.lru_cache(maxsize=2)
-def opened(store_url: str, stamp: str) -> Rows:
+def opened(store_url: str, stamp: str) -> Rows:  # noqa: ARG001 (it only tells runs apart)
     """The rows behind a store, in the run of this stamp."""
     return Rows(open_store(store_url))
 
@@ -195,7 +195,9 @@ def reduce_nodes(job: Job) -> list[str]:
         found["graph"] = rows.graph_ids(origin)[found["graph"]]
         for name, values in parts.items():
             values.append(found[name])
-    tables = [nodes.from_nodes({name: np.concatenate(values) for name, values in parts.items()})] if parts["key"] else []
+    tables = (
+        [nodes.from_nodes({name: np.concatenate(values) for name, values in parts.items()})] if parts["key"] else []
+    )
     tables += [table for origin in rows.origins if (table := _earlier_nodes(rows, origin, low, high)) is not None]
     merged = nodes.merge(tables)
     together.write_postings(rows.store, job.range.number, merged.neurons, merged.incidences["graph"])
@@ -221,5 +223,3 @@ def all_ranges(rows: Rows, size: int) -> dict[str, list[Range]]:
     """The ranges of every dataset that is reduced by key."""
     names = ["neurons", *(table.name for table in TABLES)]
     return {name: ranges_of(rows, name, size) for name in names}
-
-

@@ -156,8 +156,6 @@ def _workers(tasks: int, options: Options, threads: int | None, scheduler: str |
         yield processes
 
 
-
-
 def aggregate_observations(
     sources: Sequence[Source],
     out: Path,
@@ -185,7 +183,9 @@ def aggregate_observations(
     with replaced_folder(out, "stats") as folder:
         if fresh:
             store.remove()
-        plan = _plan(store, files, options, {"model": space.model, "transcoder_set": space.transcoder_set, "strict": False})
+        plan = _plan(
+            store, files, options, {"model": space.model, "transcoder_set": space.transcoder_set, "strict": False}
+        )
         observed = ObservedPlan.of(files, plan, store, space, options)
         with _workers(len(observed.pieces), options, threads, scheduler) as workers:
             aggregation = Aggregation(store, workers, options, progress)
@@ -226,7 +226,9 @@ def merge_stats(
     store.remove()
     skipped = len(folders) - len(chosen)
     summary.new_graphs = summary.graphs
-    summary.work = f"left out {skipped} of {len(folders)} folders: all their graphs stand in the others" if skipped else ""
+    summary.work = (
+        f"left out {skipped} of {len(folders)} folders: all their graphs stand in the others" if skipped else ""
+    )
     return summary
 
 
@@ -255,5 +257,7 @@ def _overlap(folder: Path, twice: Sequence[tuple[str, str]], graphs: int, skip_d
     what = f"{len(twice)} of {graphs} graphs of {folder} stand in the other folders too (first {path} = {first})"
     if skip_duplicates:
         return f"{what}; sums cannot be taken apart again, so aggregate the files of {folder} together with the others"
-    hint = "leave the folder out, or give --skip-duplicates" if len(twice) == graphs else "aggregate their files together"
+    hint = (
+        "leave the folder out, or give --skip-duplicates" if len(twice) == graphs else "aggregate their files together"
+    )
     return f"{what}; {hint}"

@@ -106,7 +106,7 @@ class RunFile:
             last = length if stop is None else stop
             values = np.empty(max(last - start, 0), dtype)
             if len(values):
-                read(offset + start * dtype.itemsize, memoryview(values).cast("B"))
+                read(offset + start * dtype.itemsize, memoryview(values.data).cast("B"))
             found[column] = values
         return found
 

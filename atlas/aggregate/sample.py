@@ -56,7 +56,10 @@ def sample_cells(
     counts = np.bincount(cell, minlength=len(chosen) * BUCKETS)
     sums = np.bincount(cell, weights=weight[rows], minlength=len(counts))
     used = np.flatnonzero(counts)
-    columns = {"key": key[chosen][used // BUCKETS], "bucket": (used % BUCKETS).astype(np.uint8)}
+    columns: dict[str, NDArray[Any]] = {
+        "key": key[chosen][used // BUCKETS],
+        "bucket": (used % BUCKETS).astype(np.uint8),
+    }
     return columns | {"count": counts[used], "weight_sum": sums[used]}
 
 
@@ -68,7 +71,7 @@ def sample_table(parts: Sequence[dict[str, NDArray[Any]]], below: int) -> pa.Tab
     weight: Floats = np.concatenate([np.zeros(0), *(part["weight_sum"] for part in parts)])
     mine = np.flatnonzero(sampled(key, below))
     order = mine[np.lexsort((bucket[mine], key[mine]))]
-    key, bucket, weight, count = (values[order] for values in (key, bucket, weight, count))
+    key, bucket, weight, count = key[order], bucket[order], weight[order], count[order]
     new = np.ones(len(key), bool)
     new[1:] = (key[1:] != key[:-1]) | (bucket[1:] != bucket[:-1])
     starts = np.flatnonzero(new)

@@ -12,7 +12,7 @@ import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,15 @@ class KeyStats:
 
 COLUMNS = tuple(field.name for field in fields(KeyStats))
 FLOAT_COLUMNS = tuple(name for name in COLUMNS if name.startswith(("weight", "half_weight")))
-EMPTY = KeyStats(*(np.zeros(0, np.float64 if name in FLOAT_COLUMNS else np.int64) for name in COLUMNS))
+
+
+def unfilled(keys: int) -> KeyStats:
+    """Room for the statistics of `keys` keys."""
+    columns: list[Any] = [np.empty(keys, np.float64 if name in FLOAT_COLUMNS else np.int64) for name in COLUMNS]
+    return KeyStats(*columns)
+
+
+EMPTY = unfilled(0)
 
 
 @functools.lru_cache(maxsize=1)
@@ -257,13 +265,14 @@ def sums(run: Ints, values: Floats) -> Floats:
 
     Not `np.add.reduceat`: that adds long runs in pairs, and its bits would differ from one value at a time.
     """
-    return np.bincount(run, weights=values)
+    totals: Any = np.bincount(run, weights=values)
+    return cast(Floats, totals)
 
 
 def _true_counts(flags: NDArray[np.bool_], starts: Ints, sizes: Ints) -> Ints:
     """How many flags of each run are true, as differences of one running total."""
     total = np.cumsum(flags, dtype=np.int64)
-    last = total[starts + sizes - 1]
+    last: Ints = total[starts + sizes - 1]
     last[1:] -= last[:-1].copy()
     return last
 

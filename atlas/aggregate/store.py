@@ -126,7 +126,7 @@ class RemoteStore:
     def _path(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
 
-    def put(self, name: str, buffers: Iterable[Buffer], *, lasting: bool = True) -> None:
+    def put(self, name: str, buffers: Iterable[Buffer], *, lasting: bool = True) -> None:  # noqa: ARG002 (what is closed is kept)
         """Write one file."""
         path = self._path(name)
         with translated_os_errors(Path(self.url) / name):

@@ -22,15 +22,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from atlas.aggregate.runs import RunFile, RunWriter
-from atlas.aggregate.statistics import LOW, ranges, run_starts, sort_words, take
+from atlas.aggregate.statistics import LOW, sort_words
 from atlas.aggregate.store import Store, open_store
+from atlas.errors import UsageError, needs_extra
 from atlas.graph import Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
 from atlas.schema import DATASETS
 
 Array = NDArray[Any]
-# Pairs of one batch of rows: a few arrays of this many numbers.
-_BATCH = 2_000_000
 _BLOCK_PARTS = 8
 
 
@@ -50,7 +49,9 @@ def postings_name(number: int) -> str:
 def write_postings(store: Store, number: int, neurons: dict[str, Array], graphs: Array) -> None:
     """Write the graphs (n_incidences,) of the neurons of one part, neuron after neuron."""
     runs = RunWriter()
-    runs.add("neurons", {"key": neurons["key"].astype(np.int64), "graph_count": neurons["graph_count"].astype(np.int64)})
+    runs.add(
+        "neurons", {"key": neurons["key"].astype(np.int64), "graph_count": neurons["graph_count"].astype(np.int64)}
+    )
     runs.add("graphs", {"graph": graphs.astype(np.uint32)})
     runs.write(store, postings_name(number), lasting=False)
 
@@ -149,121 +150,80 @@ class Company:
 
 
 @functools.lru_cache(maxsize=1)
-def company(store_url: str, graph_total: int, stamp: str) -> Company:
+def company(store_url: str, graph_total: int, stamp: str) -> Company:  # noqa: ARG001 (it only tells runs apart)
     """The company behind a store, in the run of this stamp."""
     return Company(open_store(store_url), graph_total)
 
 
-def _pairs(block: _Block, graphs: Array, graph_counts: Ints, first: int) -> Iterator[tuple[int, int, Ints, Ints]]:
-    """For batches of rows: first row, number of rows, and the pairs as sorted words `row * width + other` with counts.
+@dataclass(frozen=True)
+class Score:
+    """A pair of one row as one number: more graphs together is better, then the rarer other, then the lower number."""
 
-    graphs are those of all rows, one after the other; graph_counts (n_rows,) say how many each has.
-    """
-    width = block.last - block.first
-    sizes = take(np.diff(block.offsets), graphs)
-    ends = np.cumsum(graph_counts)
-    work = np.append(0, np.cumsum(sizes))[np.append(0, ends)]
-    start = 0
-    while start < len(graph_counts):
-        stop = max(int(np.searchsorted(work, work[start] + _BATCH, "right")) - 1, start + 1)
-        low, high = int(ends[start] - graph_counts[start]), int(ends[stop - 1])
-        mine = sizes[low:high]
-        members = block.members[ranges(block.offsets[graphs[low:high]], mine)]
-        row = np.repeat(np.arange(stop - start), graph_counts[start:stop])
-        words = np.repeat(row, mine) * width + members
-        yield (first + start, stop - start, *_counted(words, (stop - start) * width))
-        start = stop
+    other_bits: int
+    graph_bits: int
+    total: int
 
+    @classmethod
+    def of(cls, everyone: Company) -> Score:
+        """The score that fits all neurons and graphs; raises `UsageError` beyond a million graphs of a billion neurons."""
+        found = cls(len(everyone.key).bit_length(), everyone.graph_total.bit_length(), everyone.graph_total)
+        if found.other_bits + 2 * found.graph_bits > 63:
+            raise UsageError(
+                f"{len(everyone.key):,} neurons in {found.total:,} graphs are too many for co-occurrence; leave it out with --together 0"
+            )
+        return found
 
-def _counted(words: Ints, cells: int) -> tuple[Ints, Ints]:
-    """The distinct words in order, and how often each occurs."""
-    if cells <= 2 * len(words):
-        counts = np.bincount(words, minlength=cells)
-        found = np.flatnonzero(counts)
-        return found, counts[found]
-    words = sort_words(words)
-    starts = run_starts(words)
-    return words[starts], np.diff(starts, append=len(words))
-
-
-class _Top:
-    """The `top` best others of each row; better is more graphs together, then the rarer other, then the lower number."""
-
-    def __init__(self, rows: int, top: int, all_: Company) -> None:
-        self._other_bits = max(len(all_.key), 1).bit_length()
-        self._graph_bits = max(all_.graph_total, 1).bit_length()
-        self._total = all_.graph_total
-        self._counts = all_.graph_count
-        self.scores = np.full((rows, top), -1, np.int64)
-        self._worst = np.full(rows, -1 if top else np.iinfo(np.int64).max, np.int64)
-
-    def add(self, row: Ints, other: Ints, both: Ints) -> None:
-        """Take pairs, ordered by row."""
-        top = self.scores.shape[1]
-        score = both << self._graph_bits | (self._total - self._counts[other])
-        score = score << self._other_bits | ((1 << self._other_bits) - 1 - other)
-        better = score > self._worst[row]
-        row, score = row[better], score[better]
-        starts = run_starts(row)
-        for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(row)], strict=True) if len(row) else ():
-            found = np.concatenate([self.scores[row[start]], score[start:stop]])
-            found.partition(len(found) - top)
-            self.scores[row[start]] = found[-top:]
-            self._worst[row[start]] = found[-top]
-
-    def pairs(self) -> tuple[Ints, Ints, Ints, Ints]:
-        """Row, rank from 1, other and both of all that were kept, by row and rank."""
-        scores = -np.sort(-self.scores, axis=1)
+    def decode(self, scores: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+        """Row, rank from 1, other and both of all pairs that were kept, by row and rank; scores (n_rows, top)."""
+        scores = -np.sort(-scores, axis=1)
         row, rank = np.nonzero(scores >= 0)
         found = scores[row, rank]
-        other = (1 << self._other_bits) - 1 - (found & ((1 << self._other_bits) - 1))
-        return row, rank + 1, other, found >> (self._other_bits + self._graph_bits)
+        other = (1 << self.other_bits) - 1 - (found & ((1 << self.other_bits) - 1))
+        return row, rank + 1, other, found >> (self.other_bits + self.graph_bits)
 
 
 def evaluate(
-    all_: Company, options: Together, key: Ints, count: Ints, low: int, high: int
+    everyone: Company, options: Together, key: Ints, count: Ints, low: int, high: int
 ) -> tuple[pa.Array, pa.Table]:
     """`both_graphs` of the edges of a range (null below the threshold), and the rows of `cooccurrence` of its neurons.
 
     key (n_edges,) ascending, count (n_edges,); the range's neurons are those whose first possible edge is in [low, high).
     """
+    with needs_extra("aggregate"):
+        from atlas.aggregate.compiled.rows import count_rows
+
     asked = np.flatnonzero(count >= options.min_count)
-    source, target = all_.number(key[asked] >> NEURON_BITS), all_.number(key[asked] & LOW)
-    home = [int(np.searchsorted(all_.key, -(-bound // (1 << NEURON_BITS)), "left")) for bound in (low, high)]
+    source, target = everyone.number(key[asked] >> NEURON_BITS), everyone.number(key[asked] & LOW)
+    home = [int(np.searchsorted(everyone.key, -(-bound // (1 << NEURON_BITS)), "left")) for bound in (low, high)]
     # A source whose edges fill several ranges is at home in the first of them; its row is needed in all.
     first, last = min([home[0], *source[:1].tolist()]), max([home[1], *(source[-1:] + 1).tolist()])
     both = np.zeros(len(asked), np.int64)
-    best = _Top(last - first, options.top, all_)
-    graphs, counts = all_.graphs(first, last)
-    for block in all_.blocks():
-        width = block.last - block.first
-        mine = np.flatnonzero((target >= block.first) & (target < block.last))
-        for start, rows, words, found in _pairs(block, graphs, counts, first):
-            here = mine[slice(*np.searchsorted(source[mine], [start, start + rows]))]
-            asked_words = (source[here] - start) * width + target[here] - block.first
-            place = np.minimum(np.searchsorted(words, asked_words), max(len(words) - 1, 0))
-            if len(here) and len(words):
-                both[here] = np.where(words[place] == asked_words, found[place], 0)
-            row, other = words // width + (start - first), words % width + block.first
-            others = row + first != other
-            best.add(row[others], other[others], found[others])
+    score = Score.of(everyone)
+    best = np.full((last - first, options.top), -1, np.int64)
+    graphs, sizes = everyone.graphs(first, last)
+    starts = np.append(0, np.cumsum(sizes))
+    edges = np.searchsorted(source, np.arange(first, last + 1))
+    for block in everyone.blocks():
+        where = (block.first, block.last, block.members, block.offsets)
+        bits = (score.other_bits, score.graph_bits, score.total)
+        count_rows(first, graphs, starts, *where, edges, target, both, everyone.graph_count, *bits, best)
     column = np.zeros(len(key), np.int64)
     column[asked] = both
     unknown = np.ones(len(key), bool)
     unknown[asked] = False
-    return pa.array(column, mask=unknown), _table(all_, best, first, home)
+    return pa.array(column, mask=unknown), _table(everyone, score.decode(best), first, home)
 
 
-def _table(all_: Company, best: _Top, first: int, home: Sequence[int]) -> pa.Table:
-    row, rank, other, both = best.pairs()
+def _table(everyone: Company, pairs: tuple[Ints, Ints, Ints, Ints], first: int, home: Sequence[int]) -> pa.Table:
+    row, rank, other, both = pairs
     number = row + first
     mine = (number >= home[0]) & (number < home[1])
     number, rank, other, both = number[mine], rank[mine], other[mine], both[mine]
-    n = max(all_.graph_total, 1)
-    lift = both * (n / (all_.graph_count[number].astype(np.float64) * all_.graph_count[other]))
+    n = max(everyone.graph_total, 1)
+    lift = both * (n / (everyone.graph_count[number].astype(np.float64) * everyone.graph_count[other]))
     pmi, share = _ln(lift), -_ln(both / n)
     npmi = np.divide(pmi, share, out=np.full(len(pmi), np.nan), where=share > 0)
-    key, partner = all_.key[number], all_.key[other]
+    key, partner = everyone.key[number], everyone.key[other]
     return DATASETS["stats.cooccurrence"].table(
         {
             "layer": key >> INDEX_BITS,

@@ -117,7 +117,8 @@ class _Child:
 
     def call(self, function: Call, item: Any) -> Any:
         """Run one call; raises what it raised, or `AtlasError` where the worker is gone."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         try:
             _send(self._process.stdin, (function, item))
             fine, value = _receive(self._process.stdout)

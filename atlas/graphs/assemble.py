@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import repeat
-from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from atlas.graph import Floats, Graph, GraphInfo, Ints, Links, NodeKind, Nodes
+from atlas.graph import LINK_TABLES, Floats, Graph, GraphInfo, Ints, Links, NodeKind, Nodes
 from atlas.graphs.dialects import Dialect, token_text
 from atlas.graphs.raw import RawGraph, RawLink, RawNode
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER
@@ -25,6 +22,9 @@ MAX_POSITION = 2**31 - 1
 # Sums of squares of anything below stay finite, and FLOAT columns hold it.
 MAX_VALUE = 1e30
 _MISSING, _AMBIGUOUS = -1, -2
+_FINE = np.zeros((len(NodeKind), len(NodeKind)), dtype=bool)
+for _pair in LINK_TABLES:
+    _FINE[_pair] = True
 
 
 def assemble(raw: RawGraph, malformed: Counter[str], dialect: Dialect, info: GraphInfo) -> Graph:
@@ -44,19 +44,27 @@ def _index_nodes(raw: Sequence[RawNode], dialect: Dialect, oddities: Counter[str
     """Distinct nodes, and the row that each id names; one id for two different nodes names neither."""
     rows: list[_Row] = []
     index: dict[str, int] = {}
-    seen: set[tuple[str, NodeKind, int]] = set()
+    twice: dict[str, list[tuple[NodeKind, int]]] = {}
+    kind_of, match = dialect.kinds.get, _NEURON_ID.match
     for node in raw:
-        kind, key = _kind_and_key(node, dialect, oddities)
-        identity = (node.node_id, kind, key)
-        if identity in seen:
-            oddities["duplicate"] += 1
-            continue
-        seen.add(identity)
-        if node.node_id in index:
-            index[node.node_id] = _AMBIGUOUS
+        node_id = node.node_id
+        # Nearly every node is a plain neuron; the others take the careful way.
+        plain = not node.isLogit and kind_of(node.feature_type or "") is NodeKind.NEURON
+        found = match(node_id) if plain else None
+        if found is not None and (layer := int(found[1])) <= MAX_LAYER and (neuron := int(found[2])) <= MAX_INDEX:
+            kind, key = NodeKind.NEURON, layer << INDEX_BITS | neuron
+        else:
+            kind, key = _kind_and_key(node, dialect, oddities)
+        if node_id in index:
+            known = twice.setdefault(node_id, [rows[index[node_id]][1:]] if index[node_id] >= 0 else [])
+            if (kind, key) in known:
+                oddities["duplicate"] += 1
+                continue
+            known.append((kind, key))
+            index[node_id] = _AMBIGUOUS
             oddities["ambiguous_id"] += 1
         else:
-            index[node.node_id] = len(rows)
+            index[node_id] = len(rows)
         rows.append((node, kind, key))
     return rows, index
 
@@ -104,21 +112,36 @@ def _node_arrays(
     rows: Sequence[_Row], dialect: Dialect, prompt_tokens: list[str] | None, oddities: Counter[str]
 ) -> Nodes:
     texts: list[str | None] = []
-    probabilities: list[float] = []
-    for node, kind, _ in rows:
-        text, probability = _text(node, kind, dialect, prompt_tokens)
-        texts.append(text)
-        probabilities.append(math.nan if probability is None else probability)
+    probability = np.full(len(rows), np.nan)
+    neuron_text = dialect.neuron_text
+    for row, (node, kind, _) in enumerate(rows):
+        if kind is NodeKind.NEURON:
+            clerp = node.clerp
+            texts.append(neuron_text(clerp) if clerp else None)
+        else:
+            text, stated = _text(node, kind, prompt_tokens)
+            texts.append(text)
+            if stated is not None:
+                probability[row] = stated
     raw = [row[0] for row in rows]
     return Nodes(
-        kind=np.array([kind for _, kind, _ in rows], dtype=np.int8),
-        key=np.array([key for _, _, key in rows], dtype=np.int64),
-        position=np.array([_position(node) for node in raw], dtype=np.int32),
+        kind=np.array([row[1] for row in rows], dtype=np.int8),
+        key=np.array([row[2] for row in rows], dtype=np.int64),
+        position=_positions(raw),
         activation=_finite([node.activation for node in raw], oddities, "non_finite_activation"),
         influence=_finite([node.influence for node in raw], oddities, "non_finite_influence"),
-        probability=np.array(probabilities, dtype=np.float64),
+        probability=probability,
         text=texts,
     )
+
+
+def _positions(raw: Sequence[RawNode]) -> NDArray[np.int32]:
+    stated = [node.ctx_idx for node in raw]
+    if None in stated:
+        return np.array([_position(node) for node in raw], dtype=np.int32)
+    positions = np.array(stated, dtype=np.int64)
+    positions[(positions < 0) | (positions > MAX_POSITION)] = -1
+    return positions.astype(np.int32)
 
 
 def _position(node: RawNode) -> int:
@@ -130,20 +153,18 @@ def _position(node: RawNode) -> int:
 
 def _finite(values: Sequence[float | None], oddities: Counter[str], reason: str) -> Floats:
     """Floats with NaN for unknown; a value that is not finite (or huge) is unknown, and counted."""
-    array = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+    # numpy reads None as NaN.
+    array = np.array(values, dtype=np.float64)
     usable = np.abs(array) <= MAX_VALUE
-    stated = np.array([value is not None for value in values], dtype=bool)
-    if bad := int((stated & ~usable).sum()):
-        oddities[reason] += bad
-    array[~usable] = np.nan
+    if not usable.all():
+        if bad := sum(value is not None and not ok for value, ok in zip(values, usable.tolist(), strict=True)):
+            oddities[reason] += bad
+        array[~usable] = np.nan
     return array
 
 
-def _text(
-    node: RawNode, kind: NodeKind, dialect: Dialect, prompt_tokens: list[str] | None
-) -> tuple[str | None, float | None]:
-    if kind is NodeKind.NEURON:
-        return (dialect.neuron_text(node.clerp) if node.clerp else None), None
+def _text(node: RawNode, kind: NodeKind, prompt_tokens: list[str] | None) -> tuple[str | None, float | None]:
+    """Text of a token or logit, and the probability of a logit."""
     if kind is NodeKind.TOKEN:
         position = _position(node)
         if prompt_tokens and 0 <= position < len(prompt_tokens):
@@ -158,16 +179,21 @@ def _text(
 
 def link_arrays(raw: Sequence[RawLink], index: dict[str, int], kind: NDArray[np.int8]) -> tuple[Links, Counter[str]]:
     """Links between known nodes, and the others by reason; the first reason that applies counts."""
-    count, find = len(raw), index.get
-    source: Ints = np.fromiter(map(find, map(attrgetter("source"), raw), repeat(_MISSING)), np.int64, count)
-    target: Ints = np.fromiter(map(find, map(attrgetter("target"), raw), repeat(_MISSING)), np.int64, count)
-    weight: Floats = np.fromiter(map(attrgetter("weight"), raw), np.float64, count)
+    find, count = index.get, len(raw)
+    source: Ints = np.fromiter([find(link.source, _MISSING) for link in raw], np.int64, count)
+    target: Ints = np.fromiter([find(link.target, _MISSING) for link in raw], np.int64, count)
+    weight: Floats = np.fromiter([link.weight for link in raw], np.float64, count)
     return keep_links(source, target, weight, kind)
 
 
 def keep_links(source: Ints, target: Ints, weight: Floats, kind: NDArray[np.int8]) -> tuple[Links, Counter[str]]:
     """The links that belong to a table; `source` and `target` are rows of `kind`, or -1 missing, -2 ambiguous."""
     dropped: Counter[str] = Counter()
+    if len(source) and min(source.min(), target.min()) >= 0 and _FINE[kind[source], kind[target]].all():
+        # The usual graph: every link joins two known nodes of kinds that have a table.
+        with np.errstate(invalid="ignore"):
+            if (np.abs(weight) <= MAX_VALUE).all():
+                return Links(source, target, weight), dropped
     kept = np.ones(len(source), dtype=bool)
 
     def drop(reason: str, mask: NDArray[np.bool_]) -> None:

@@ -1,0 +1,130 @@
+"""Rows of observations: their keys, their ends, and what is counted per graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import uint64
+from numpy.typing import NDArray
+
+from atlas.aggregate.compiled.signatures import F8, I4, I8, NONE, U4, U8, compiled_kernel, in_, out
+from atlas.aggregate.compiled.sort import squeeze, survey
+from atlas.aggregate.statistics import LOW
+from atlas.graph import Floats, Ints
+from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
+
+Graphs = NDArray[np.uint32]
+MAX_WEIGHT = 1e30  # as `observations.MAX_WEIGHT`
+DENSE_BITS = 23  # neurons of at most so many bits have a slot each in `ends`
+
+
+@compiled_kernel(I8, in_(I4), in_(I4), in_(I4), in_(I4), in_(F8), out(I8))
+def _pack(source_layer: Any, source: Any, target_layer: Any, target: Any, weight: Floats, key: Ints) -> int:
+    """Keys of rows; how many rows are out of range, huge or not finite."""
+    bad = np.int64(0)
+    for i in range(len(key)):
+        a, b = np.int64(source_layer[i]), np.int64(source[i])
+        c, d = np.int64(target_layer[i]), np.int64(target[i])
+        # One negative or one bit too high shows in the or; NaN compares false.
+        wrong = (((a | c) >> 7) | ((b | d) >> INDEX_BITS)) != 0
+        bad += np.int64(wrong | (not abs(weight[i]) <= MAX_WEIGHT))
+        key[i] = a << 55 | b << NEURON_BITS | c << INDEX_BITS | d
+    return int(bad)
+
+
+def pack(source_layer: Any, source: Any, target_layer: Any, target: Any, weight: Floats) -> tuple[Ints, int]:
+    """Keys (n,) of int32 columns, and how many rows do not count (the caller then looks closely, as `observe` does)."""
+    key = np.empty(len(weight), np.int64)
+    return key, _pack(source_layer, source, target_layer, target, weight, key)
+
+
+@compiled_kernel(I8, in_(I8), in_(U4), U8, U8, out(U4), out(U4), out(U4), out(U4))
+def _find_ends(
+    key: Ints, graph: Graphs, base: int, width: int, stamp: Graphs, place: Graphs, neurons: Graphs, graphs: Graphs
+) -> int:
+    """Distinct (neuron, graph) in the order of the graphs; how many, or -1 where graphs do not ascend."""
+    at = uint64(0)
+    last = np.uint32(0)
+    for i in range(len(key)):
+        number = graph[i]
+        if number < last:
+            return -1
+        last = number
+        pair = uint64(key[i])
+        left, right = (pair >> uint64(NEURON_BITS)) - base, (pair & uint64(LOW)) - base
+        left = (left >> uint64(INDEX_BITS) << width) | (left & uint64(MAX_INDEX))
+        right = (right >> uint64(INDEX_BITS) << width) | (right & uint64(MAX_INDEX))
+        if stamp[left] != number + 1:
+            stamp[left] = number + 1
+            place[left] += 1
+            neurons[at] = left
+            graphs[at] = number
+            at += uint64(1)
+        if stamp[right] != number + 1:
+            stamp[right] = number + 1
+            place[right] += 1
+            neurons[at] = right
+            graphs[at] = number
+            at += uint64(1)
+    total = uint64(0)
+    for i in range(len(place)):
+        count = place[i]
+        place[i] = total
+        total += count
+    return int(at)
+
+
+@compiled_kernel(NONE, in_(U4), in_(U4), U8, U8, out(U4), out(U4), out(U4))
+def _place_ends(
+    neurons: Graphs, graphs: Graphs, base: int, width: int, place: Graphs, neuron_out: Graphs, graph_out: Graphs
+) -> None:
+    """Pairs into the places of their neurons; they come by graph, so that each neuron's graphs ascend."""
+    mask = (uint64(1) << width) - uint64(1)
+    for i in range(len(neurons)):
+        local = uint64(neurons[i])
+        at = place[local]
+        place[local] += 1
+        neuron_out[at] = ((local >> width << uint64(INDEX_BITS)) | (local & mask)) + base
+        graph_out[at] = graphs[i]
+
+
+def ends(key: Ints, graph: Graphs) -> tuple[Graphs, Graphs] | None:
+    """Both ends of all rows as distinct (neuron, graph), sorted.
+
+    None where the graphs do not ascend or the neurons are spread too far: sort them instead.
+    """
+    n = len(key)
+    if not n:
+        return np.empty(0, np.uint32), np.empty(0, np.uint32)
+    found = np.empty(6, np.int64)
+    survey(key, found)
+    low, high, index, low2, high2, index2 = found.tolist()
+    squeezed = squeeze(min(low, low2), max(high, high2), index | index2)
+    if squeezed.bits > DENSE_BITS:
+        return None
+    stamp, place = np.zeros(1 << squeezed.bits, np.uint32), np.zeros(1 << squeezed.bits, np.uint32)
+    neurons, owners = np.empty(2 * n, np.uint32), np.empty(2 * n, np.uint32)
+    count = _find_ends(key, graph, squeezed.base, squeezed.width, stamp, place, neurons, owners)
+    if count < 0:
+        return None
+    neuron_out, graph_out = np.empty(count, np.uint32), np.empty(count, np.uint32)
+    _place_ends(neurons[:count], owners[:count], squeezed.base, squeezed.width, place, neuron_out, graph_out)
+    return neuron_out, graph_out
+
+
+@compiled_kernel(NONE, in_(I8), in_(U4), out(I8), out(I8), out(I8))
+def _count_links(key: Ints, graph: Graphs, links: Ints, loops: Ints, backward: Ints) -> None:
+    for i in range(len(key)):
+        pair, number = key[i], graph[i]
+        source, target = pair >> NEURON_BITS, pair & LOW
+        links[number] += 1
+        loops[number] += np.int64(source == target)
+        backward[number] += np.int64(source >> INDEX_BITS >= target >> INDEX_BITS)
+
+
+def count_links(key: Ints, graph: Graphs, graphs: int) -> tuple[Ints, Ints, Ints]:
+    """Per graph (graphs,) its links, those from a neuron to itself, and those that do not go up a layer."""
+    found = np.zeros(graphs, np.int64), np.zeros(graphs, np.int64), np.zeros(graphs, np.int64)
+    _count_links(key, graph, *found)
+    return found

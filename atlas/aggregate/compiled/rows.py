@@ -1,0 +1,60 @@
+"""The kernel of co-occurrence, compiled by numba: one row of the matrix after the other, in one table of counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from atlas.aggregate.compiled.signatures import I8, NONE, U4, compiled_kernel, in_, out, out_2d
+from atlas.graph import Ints
+
+
+@compiled_kernel(
+    NONE,
+    *(I8, in_(U4), in_(I8), I8, I8, in_(U4), in_(I8), in_(I8), in_(I8), out(I8), in_(I8), I8, I8, I8),
+    out_2d(I8),
+)
+def count_rows(
+    first: int, graphs: Any, starts: Ints, low: int, high: int, members: Any, offsets: Ints,
+    edges: Ints, target: Ints, both: Ints, graph_count: Ints, other_bits: int, graph_bits: int, total: int, best: Any,
+) -> None:  # fmt: skip
+    """Count, for rows from neuron `first` on, the graphs that they share with neurons `low` to `high`.
+
+    graphs are those of the rows, row r's from starts[r] to starts[r + 1]; members are the neurons of every
+    graph, less `low`, from offsets[graph] on. Edges of row r stand from edges[r] to edges[r + 1] in target
+    and both; best (n_rows, top) holds the scores of `together.Score`.
+    """
+    counts = np.zeros(high - low, np.int64)
+    touched = np.empty(high - low, np.int64)
+    top = best.shape[1]
+    for row in range(len(starts) - 1):
+        used = 0
+        for i in range(starts[row], starts[row + 1]):
+            graph = graphs[i]
+            for j in range(offsets[graph], offsets[graph + 1]):
+                other = members[j]
+                if counts[other] == 0:
+                    touched[used] = other
+                    used += 1
+                counts[other] += 1
+        for edge in range(edges[row], edges[row + 1]):
+            if low <= target[edge] < high:
+                both[edge] = counts[target[edge] - low]
+        worst = 0
+        for place in range(1, top):
+            if best[row, place] < best[row, worst]:
+                worst = place
+        for i in range(used):
+            other = touched[i] + low
+            count = counts[touched[i]]
+            counts[touched[i]] = 0
+            if top == 0 or other == first + row:
+                continue
+            score = (count << graph_bits | (total - graph_count[other])) << other_bits
+            score |= (np.int64(1) << other_bits) - 1 - other
+            if score > best[row, worst]:
+                best[row, worst] = score
+                for place in range(top):
+                    if best[row, place] < best[row, worst]:
+                        worst = place

@@ -1,0 +1,37 @@
+"""How a kernel is declared: types of arrays, and compilation from an explicit signature, kept on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from numba import njit, types
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+I8, U8, U4, F8, I4 = types.int64, types.uint64, types.uint32, types.float64, types.int32
+NONE = types.void
+
+
+def in_(kind: Any) -> Any:
+    """A contiguous input array; Arrow's columns are read-only."""
+    return types.Array(kind, 1, "C", readonly=True)
+
+
+def out(kind: Any) -> Any:
+    """A contiguous output array."""
+    return types.Array(kind, 1, "C")
+
+
+def out_2d(kind: Any) -> Any:
+    """A contiguous output matrix."""
+    return types.Array(kind, 2, "C")
+
+
+def compiled_kernel(result: Any, *arguments: Any) -> Callable[[_F], _F]:
+    """Compile now, or load from the cache: without the GIL, without fastmath, in one thread."""
+    return cast("Callable[[_F], _F]", njit(result(*arguments), nogil=True, cache=True))
+
+
+# The columns of KeyStats, in their order.
+STATS_IN = (*(in_(I8) for _ in range(5)), *(in_(F8) for _ in range(6)))
+STATS_OUT = (*(out(I8) for _ in range(5)), *(out(F8) for _ in range(6)))

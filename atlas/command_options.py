@@ -1,0 +1,42 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+FILE = click.Path(path_type=Path)
+
+
+def engine_options(function: Any) -> Any:
+    function = click.option(
+        "--together",
+        default=20,
+        show_default=True,
+        type=click.IntRange(0, 1023),
+        help="Co-occurring neurons to keep of each neuron; 0 leaves co-occurrence out.",
+    )(function)
+    function = click.option(
+        "--threads", type=click.IntRange(1, 1023), help="Worker processes; by default one per core, as memory allows."
+    )(function)
+    function = click.option(
+        "--memory", default="2GB", show_default=True, metavar="SIZE", help="Memory of all processes together."
+    )(function)
+    return click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")(function)
+
+
+def atlas_option(function: Any) -> Any:
+    return click.argument("file", type=FILE)(function)
+
+
+def format_options(function: Any) -> Any:
+    function = click.option("-o", "--output", type=FILE, help="Write to a file instead of stdout.")(function)
+    function = click.option("--rows", default=40, show_default=True, help="Rows of a table to print; 0 for all.")(
+        function
+    )
+    formats = click.Choice(["table", "csv", "json", "parquet"])
+    return click.option(
+        "--format", "fmt", type=formats, help="Form of the result; by default that of the ending of -o."
+    )(function)
