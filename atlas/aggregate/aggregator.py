@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from atlas.aggregate.checkpoint import Checkpoint
 from atlas.aggregate.chunk import Chunk
 from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
 from atlas.aggregate.kernels import choose_device, choose_kernel
@@ -19,7 +20,7 @@ from atlas.aggregate.observed import ObservedBooks, ObservedOptions, numbered, w
 from atlas.aggregate.plan import Budget
 from atlas.aggregate.sample import threshold
 from atlas.aggregate.store import open_store
-from atlas.aggregate.tasks import TaskDone, books_name, finish_task, read_done, refuse_other_space
+from atlas.aggregate.tasks import TaskDone, books_name, finish_task, read_done, refuse_other_space, runs_name
 from atlas.aggregate.workers import Inline, Processes, cpu_count
 from atlas.errors import UsageError
 from atlas.graph import Graph, Reject, Space
@@ -69,6 +70,7 @@ class Aggregator:
         self._store = open_store(work_folder(out))
         if fresh:
             self._store.remove()
+        self._checkpoint = Checkpoint(self._store)
         budget = Budget.of(memory)
         self._observed = ObservedOptions(
             self._store.url, (), (), space, budget.links, threshold(expected_links), True, self._options.device
@@ -85,7 +87,7 @@ class Aggregator:
         return Chunk(max_links=self._observed.rows, sample_below=self._observed.sample_below, combine=True)
 
     def _recall(self) -> None:
-        finished = self._store.names()
+        finished = self._checkpoint.trusted
         while books_name(self._next) in finished:
             done, graphs = read_done(self._store.url, self._next, ["content_hash"])
             refuse_other_space(self._space, str(self._out), done.space, done.space_path)
@@ -146,6 +148,11 @@ class Aggregator:
         if len(new) < len(links.ids):
             links = kernel.observe(kernel.only(batch, new), MAX_WEIGHT)
         write_reduced(self._next, links, kernel, self._books(links.ids), self._observed)
+        self._done()
+
+    def _done(self) -> None:
+        """The task with the next number is written."""
+        self._checkpoint.note(runs_name(self._next), books_name(self._next))
         self._next += 1
 
     def add_graph(self, graph: Graph) -> None:
@@ -169,13 +176,13 @@ class Aggregator:
             ids, graph = numbered(seen.graph)
             write_observed(self._next, seen, graph, self._books(ids), self._observed)
             self._pending, self._pending_rows = [], 0
-            self._next += 1
+            self._done()
         self._chunk.flush()
         if self._chunk.graphs or self._chunk.books.rejects:
             done = TaskDone(self._next, self._chunk.graphs, self._space, str(self._out))
             finish_task(self._store, self._chunk.runs, self._chunk.books.tables(), done)
             self._chunk = self._new_chunk()
-            self._next += 1
+            self._done()
 
     def write(self) -> Any:
         """Write the stats folder and return its `Summary`; raises as `atlas.pipeline.aggregate_graphs` does."""

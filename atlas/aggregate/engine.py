@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from atlas import __version__
 from atlas.aggregate import finish, reduce, together
+from atlas.aggregate.checkpoint import Checkpoint
 from atlas.aggregate.finish import BookMerger, Summary
 from atlas.aggregate.partitions import Range
 from atlas.aggregate.plan import Budget, Plan
@@ -132,7 +133,8 @@ class Aggregation:
         again: bool = False,
     ) -> None:
         """Run the numbered tasks that are not done yet, each of `sizes[number]` things that are counted as `what`."""
-        finished = set() if again else self.store.names()
+        checkpoint = Checkpoint(self.store)
+        finished = set() if again else checkpoint.trusted
         missing = [task for task in tasks if books_name(task.number) not in finished]
         known = _first_space(earlier)
         for task in tasks:
@@ -143,6 +145,7 @@ class Aggregation:
         self.progress(what, done, total)
         for result in self.workers.run(function, missing):
             known = _same_space(known, result)
+            checkpoint.note(runs_name(result.number), books_name(result.number))
             done += sizes[result.number]
             self.progress(what, done, total)
 

@@ -11,11 +11,12 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from atlas.aggregate import finish
+from atlas.aggregate.checkpoint import Checkpoint
 from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
 from atlas.aggregate.finish import Summary
 from atlas.aggregate.kernels import choose_device
 from atlas.aggregate.observed_plan import ObservedPlan
-from atlas.aggregate.plan import Budget, Known, Plan, load_plan, look, make_plan, new_files, save_plan
+from atlas.aggregate.plan import PLAN, Budget, Known, Plan, load_plan, look, make_plan, new_files, save_plan
 from atlas.aggregate.store import Store, open_store
 from atlas.aggregate.tasks import Reader, books_name
 from atlas.aggregate.workers import Inline, Processes, Workers, cpu_count
@@ -130,12 +131,16 @@ def is_whole(folder: Path) -> bool:
 
 
 def _plan(store: Store, files: Sequence[Known], options: Options, reading: dict[str, Any]) -> Plan:
-    finished = store.names()
+    checkpoint = Checkpoint(store)
+    finished = checkpoint.trusted
     plan = load_plan(store, files, lambda number: books_name(number) in finished, **reading)
     if plan is None:
         store.remove()
+        checkpoint = Checkpoint(store)
         plan = make_plan(files, Budget.of(options.memory), **reading)
     save_plan(plan, store)
+    checkpoint.note(PLAN)
+    checkpoint.flush()
     return plan
 
 
@@ -257,7 +262,4 @@ def _overlap(folder: Path, twice: Sequence[tuple[str, str]], graphs: int, skip_d
     what = f"{len(twice)} of {graphs} graphs of {folder} stand in the other folders too (first {path} = {first})"
     if skip_duplicates:
         return f"{what}; sums cannot be taken apart again, so aggregate the files of {folder} together with the others"
-    hint = (
-        "leave the folder out, or give --skip-duplicates" if len(twice) == graphs else "aggregate their files together"
-    )
-    return f"{what}; {hint}"
+    return f"{what}; leave out a folder that is part of another (--skip-duplicates does), or aggregate their files together"
