@@ -78,6 +78,35 @@ def test_the_real_graphs_equal_both_twins(real_graphs: list[Path], tmp_path: Pat
     assert (summary.neurons, summary.edges) == (8_305, 58_957)
 
 
+# SHA-256 (first 16 digits) of the columns that the first, all-in-memory aggregation (version 0.1.0, torch) wrote
+# of the 65 real graphs: every engine since gives these bits.
+FIRST = {
+    "edges": "88e6e472a4cfbfb8",
+    "token_edges": "5087ac89097b5317",
+    "logit_edges": "74ce2f4fc13e1927",
+    "token_logit_edges": "b148d2766389b4c1",
+    "error_mass": "320b6f5d006aea1d",
+    "logit_error_mass": "71bce6d5fef75bc7",
+    "neurons": "f189088b2e79c8a5",
+}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_real_graphs_have_the_bits_of_the_first_aggregation(
+    threads: int, real_graphs: list[Path], tmp_path: Path
+) -> None:
+    aggregate_graphs(real_graphs, tmp_path / "stats", threads=threads)
+    known = {*EXACT, *SUMS}
+    for table, expected in FIRST.items():
+        frame = pl.read_parquet(DATASETS[f"stats.{table}"].path(tmp_path / "stats") / "*.parquet")
+        keys = ("layer", "neuron", "token_id")
+        names = frame.columns if table == "neurons" else [n for n in frame.columns if n in known or n.endswith(keys)]
+        digest = hashlib.sha256()
+        for name in names:
+            digest.update(frame[name].fill_null(0).to_numpy().tobytes())
+        assert digest.hexdigest()[:16] == expected, table
+
+
 @pytest.mark.parametrize("name", ["random", "positions", "duplicate links", "two graphs"])
 def test_neurons_equal_a_plain_loop(name: str, aggregate_made) -> None:
     graphs = makers.zoo()[name]

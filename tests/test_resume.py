@@ -71,7 +71,13 @@ def test_killed_at_random_moments(threads: str, tmp_path: Path) -> None:
         if kill % 3 == 2:
             subprocess.run(command(folder, tmp_path / "stats", "--threads", threads), check=True, capture_output=True)
             assert bytes_of(tmp_path / "stats") == expected
-            assert {path.name for path in tmp_path.iterdir()} == {"graphs", "whole", "stats", ".stats.lock", ".whole.lock"}
+            assert {path.name for path in tmp_path.iterdir()} == {
+                "graphs",
+                "whole",
+                "stats",
+                ".stats.lock",
+                ".whole.lock",
+            }
             subprocess.run(["rm", "-rf", str(tmp_path / "stats")], check=True)
     assert_equals_loop(tmp_path / "whole", made)
 
@@ -98,7 +104,13 @@ def test_dying_at_every_kind_of_commit(tmp_path: Path, small_budget: None) -> No
     rng = random.Random(1)
     moments = [f"{word} {number}" for number in range(70) for word in ("before", "after")]
     for moment in rng.sample(moments, 8):
-        dying = [sys.executable, "-c", DYING + SMALL, *command(folder, tmp_path / "stats", "--threads", "1")[3:], moment]
+        dying = [
+            sys.executable,
+            "-c",
+            DYING + SMALL,
+            *command(folder, tmp_path / "stats", "--threads", "1")[3:],
+            moment,
+        ]
         first = subprocess.run(dying, capture_output=True, text=True, check=False)
         assert first.returncode in (0, 9), first.stderr
         aggregate_graphs([folder], tmp_path / "stats", threads=1)
@@ -115,7 +127,9 @@ def test_threads_and_file_order_change_no_byte(tmp_path: Path, monkeypatch: pyte
         found[threads] = bytes_of(tmp_path / threads)
     assert found["1"] == found["2"] == found["4"]
     real = os.walk
-    monkeypatch.setattr(os, "walk", lambda *a, **k: ((f, d, random.Random(3).sample(n, len(n))) for f, d, n in real(*a, **k)))
+    monkeypatch.setattr(
+        os, "walk", lambda *a, **k: ((f, d, random.Random(3).sample(n, len(n))) for f, d, n in real(*a, **k))
+    )
     from atlas.aggregate import plan
 
     monkeypatch.setattr(plan.Budget, "of", classmethod(lambda cls, memory: cls(400)))
@@ -132,14 +146,19 @@ def assert_same_statistics(first: Path, second: Path) -> None:
             if name.endswith("sum"):
                 scale = one["weight_abs_sum"] if "weight_abs_sum" in one.columns else one[name].abs() + 1
                 scale = one["weight_sq_sum"] if name == "weight_sq_sum" else scale
-                assert ((one[name] - other[name]).abs() <= 1e-12 * scale + 1e-300).fill_null(True).all(), (dataset.name, name)
+                assert ((one[name] - other[name]).abs() <= 1e-12 * scale + 1e-300).fill_null(True).all(), (
+                    dataset.name,
+                    name,
+                )
                 assert one[name].is_null().equals(other[name].is_null())
             elif name != "mtime_ns":
                 assert one[name].equals(other[name]), (dataset.name, name)
 
 
 @pytest.mark.parametrize("memory", [256_000_000, 4_000_000_000])
-def test_memory_merges_and_increments_change_no_statistic(memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_merges_and_increments_change_no_statistic(
+    memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One run with early sums against merged halves, an increment, and other budgets."""
     from atlas.aggregate import plan
 
@@ -191,7 +210,9 @@ def test_changed_and_missing_files_are_refused_unless_fresh(tmp_path: Path) -> N
     assert "nothing new" in aggregate_graphs([tmp_path / "g"], tmp_path / "stats").work
     before = bytes_of(tmp_path / "stats")
     makers.write(first, makers.random_graph(77))
-    with pytest.raises(SourceChanged, match=r"g/graph_00000.json has changed since .*stats counted it; start over with --fresh"):
+    with pytest.raises(
+        SourceChanged, match=r"g/graph_00000.json has changed since .*stats counted it; start over with --fresh"
+    ):
         aggregate_graphs([tmp_path / "g"], tmp_path / "stats")
     second.unlink()
     makers.write(first, makers.random_graph(0))
@@ -209,7 +230,9 @@ def test_other_options_than_before_are_refused(tmp_path: Path) -> None:
             aggregate_graphs([tmp_path / "g"], tmp_path / "stats", **options)
 
 
-def test_a_changed_file_of_an_unfinished_run_is_refused(tmp_path: Path, small_budget: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_file_of_an_unfinished_run_is_refused(
+    tmp_path: Path, small_budget: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     graphs(tmp_path / "g", 10)
     from atlas.aggregate import engine
 
@@ -258,7 +281,9 @@ def test_merging_refuses_what_overlaps(tmp_path: Path) -> None:
         merge_stats([tmp_path / "sa", tmp_path / "sd"], tmp_path / "o")
 
 
-def test_a_power_cut_costs_only_what_was_not_on_the_disk(tmp_path: Path, small_budget: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_power_cut_costs_only_what_was_not_on_the_disk(
+    tmp_path: Path, small_budget: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     graphs(tmp_path / "g", 12)
     from atlas.aggregate import engine
 

@@ -97,8 +97,8 @@ class Books:
             if kind in seen:
                 seen[kind].add(key)
                 token = self._tokens.setdefault(key, _Token())
-                # The first graph that spells a token names it: prompts spell it the same everywhere.
-                token.text = text if token.text is None else token.text
+                # Prompts spell a token the same everywhere; where they do not, the order of files must not decide.
+                token.text = text if token.text is None or (text is not None and text < token.text) else token.text
                 if probability == probability and probability > (token.probability_max or -1.0):
                     token.probability_max = probability
             elif text is not None and kind == NodeKind.NEURON:

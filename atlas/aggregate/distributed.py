@@ -15,6 +15,7 @@ from atlas.errors import AtlasError, UsageError, needs_extra
 
 # A task that meets a dying disk or network is tried again this often; so is one whose worker vanished.
 RETRIES = 3
+TIMEOUT = 30  # seconds to wait for a scheduler
 
 
 class DaskWorkers:
@@ -78,7 +79,7 @@ def cluster_workers(scheduler: str, threads: int | None, memory: int) -> Iterato
         elif "://" not in scheduler:
             raise UsageError(f"--scheduler {scheduler}: write local, or an address such as tcp://host:8786")
         try:
-            client = stack.enter_context(Client(scheduler, timeout=30))
+            client = stack.enter_context(Client(scheduler, timeout=TIMEOUT))
         except (OSError, ValueError) as error:
             raise AtlasError(
                 f"no Dask scheduler answers at {scheduler} ({' '.join(str(error).split())[:200]})"

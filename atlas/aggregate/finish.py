@@ -19,13 +19,13 @@ from atlas.graph import Ints
 from atlas.schema import DATASETS, Dataset
 from atlas.storage import parquet_writer, write_parquet
 
-# How the rows of all origins become the rows of the dataset; `origin` counts them in order of precedence.
+# How the rows of all origins become the rows of the dataset.
 _MERGES = {
-    "graphs": "SELECT * EXCLUDE (origin) FROM rows ORDER BY graph_id",
-    "link_counts": "SELECT * EXCLUDE (origin) FROM rows ORDER BY graph_id, subject, kept DESC, reason",
-    "rejects": "SELECT * EXCLUDE (origin) FROM rows ORDER BY path, reason, message",
-    "files": "SELECT * EXCLUDE (origin) FROM rows ORDER BY path",
-    "tokens": "SELECT token_id, arg_min(token, origin) FILTER (token IS NOT NULL) AS token, sum(input_graph_count)::BIGINT AS input_graph_count, sum(output_graph_count)::BIGINT AS output_graph_count, max(probability_max) AS probability_max FROM rows GROUP BY token_id ORDER BY token_id",
+    "graphs": "FROM rows ORDER BY graph_id",
+    "link_counts": "FROM rows ORDER BY graph_id, subject, kept DESC, reason",
+    "rejects": "FROM rows ORDER BY path, reason, message",
+    "files": "FROM rows ORDER BY path",
+    "tokens": "SELECT token_id, min(token) AS token, sum(input_graph_count)::BIGINT AS input_graph_count, sum(output_graph_count)::BIGINT AS output_graph_count, max(probability_max) AS probability_max FROM rows GROUP BY token_id ORDER BY token_id",
     "graph_labels": "SELECT layer, neuron, text, sum(graph_count)::BIGINT AS graph_count FROM rows GROUP BY layer, neuron, text ORDER BY layer, neuron, graph_count DESC, text",
 }
 BOOKS = tuple(_MERGES)
@@ -63,11 +63,11 @@ class BookMerger:
         self._con.close()
 
     def write(self, name: str, tables: Iterable[pa.Table]) -> None:
-        """Write one dataset from the tables of all origins, in order of precedence."""
+        """Write one dataset from the tables of all origins."""
         dataset = DATASETS[f"stats.{name}"]
         started = False
-        for origin, table in enumerate(tables):
-            self._con.register("incoming", table.append_column("origin", pa.array(np.full(len(table), origin))))
+        for table in tables:
+            self._con.register("incoming", table)
             self._con.execute(
                 "INSERT INTO rows FROM incoming" if started else "CREATE OR REPLACE TABLE rows AS FROM incoming"
             )
