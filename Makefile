@@ -5,14 +5,14 @@ BIN    := $(VENV)/bin
 RECIPES := $(filter-out atlas,$(basename $(notdir $(wildcard build/*.toml))))
 
 # `build` is a folder of recipes and no target's output; clean never removes it.
-.PHONY: help setup test lint types wheel bench clean atlas $(RECIPES)
+.PHONY: help setup test lint types wheel bench bench-graphs bench-aggregate clean atlas $(RECIPES)
 
 help:
 	@echo "make test                    run the tests (sets up $(VENV) first)"
 	@echo "make atlas GRAPHS=dir [LABELS=file] [OUT=out/atlas.duckdb]"
 	@echo "                             build an atlas from a folder of attribution graphs"
 	@echo "make RECIPE [DATA=dir]       build the atlas of a recipe: $(RECIPES)"
-	@echo "make lint | types | wheel | bench | clean"
+	@echo "make lint | types | wheel | bench | bench-graphs | bench-aggregate | clean"
 
 setup: $(VENV)/.ready
 
@@ -35,8 +35,13 @@ types: setup
 wheel: setup
 	$(BIN)/python -m pytest -m wheel
 
-bench: setup
+bench-aggregate: setup
+	$(BIN)/python tests/bench/bench_aggregate.py
+
+bench-graphs: setup
 	$(BIN)/python tests/bench/bench_graphs.py
+
+bench: setup bench-graphs bench-aggregate
 	$(BIN)/python tests/bench/bench_atlas.py
 
 OUT ?= out/atlas.duckdb

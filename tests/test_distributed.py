@@ -122,9 +122,9 @@ def test_stores_hold_files_whole_or_not_at_all(url: str, tmp_path: Path) -> None
 
     def fails(path: Path) -> None:
         path.write_bytes(b"half")
-        raise ValueError
+        raise ValueError("half way")
 
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="half way"):
         found.put_with("x/two.runs", fails)
     assert found.names() == {"x/one.runs"}
     file = RunFile(found, "x/one.runs")

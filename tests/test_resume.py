@@ -373,3 +373,111 @@ def test_the_bookkeeping_is_per_graph_and_per_file(tmp_path: Path) -> None:
     for row in files:
         stat = (tmp_path / row["path"]).stat()
         assert (row["size_bytes"], row["mtime_ns"]) == (stat.st_size, stat.st_mtime_ns)
+
+
+@pytest.mark.parametrize("kind", ["graphs", "observations"])
+def test_what_a_killed_run_left_is_not_taken_for_another(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while parts were written, then files are added; killed after the swap, then files are added."""
+    from test_observations import assert_equals_polars, made, table
+
+    from atlas.aggregate import engine
+
+    observed = made(30)
+    loops = [makers.random_graph(seed) for seed in range(30)]
+
+    def write(first: int, last: int) -> None:
+        if kind == "observations":
+            (tmp_path / "g").mkdir(exist_ok=True)
+            mine = [row for row in observed if first <= row[0] < last]
+            pq.write_table(table(mine), tmp_path / "g" / f"{first:02d}.parquet", row_group_size=50)
+        else:
+            for number in range(first, last):
+                makers.write(tmp_path / "g" / f"{number:02d}.json", loops[number])
+
+    def check(last: int) -> None:
+        if kind == "observations":
+            assert_equals_polars(tmp_path / "stats", [row for row in observed if row[0] < last])
+        else:
+            assert_equals_loop(tmp_path / "stats", loops[:last])
+
+    def dies(where: str, owner: type) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, where, lambda *_, **__: (_ for _ in ()).throw(OutputError("killed")))
+            with pytest.raises(OutputError, match="killed"):
+                aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
+
+    write(0, 10)
+    dies("_write_books", engine.Aggregation)
+    assert list((tmp_path / ".stats.work" / "parts" / "edges").iterdir())
+    write(10, 15)
+    aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
+    check(15)
+    # The work is left behind after the new folder is in place.
+    write(15, 20)
+    real, calls = store.LocalStore.remove, []
+    monkeypatch.setattr(
+        store.LocalStore, "remove", lambda self: calls.append(self) or (real(self) if len(calls) < 2 else None)
+    )
+    aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
+    monkeypatch.undo()
+    assert (tmp_path / ".stats.work").exists()
+    check(20)
+    write(20, 30)
+    aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
+    check(30)
+    assert not (tmp_path / ".stats.work").exists()
+
+
+def test_a_copy_of_a_dataset_file_is_refused(tmp_path: Path) -> None:
+    from test_observations import made, table
+
+    (tmp_path / "g").mkdir()
+    for name in ("a", "b"):
+        pq.write_table(table(made(5)), tmp_path / "g" / f"{name}.parquet")
+    with pytest.raises(InputError, match=r"g/b.parquet is a copy of g/a.parquet"):
+        aggregate_graphs([tmp_path / "g"], tmp_path / "stats")
+    (tmp_path / "g" / "b.parquet").unlink()
+    aggregate_graphs([tmp_path / "g"], tmp_path / "stats")
+    pq.write_table(table(made(5)), tmp_path / "g" / "b.parquet")
+    with pytest.raises(InputError, match=r"g/b.parquet is a copy of g/a.parquet"):
+        aggregate_graphs([tmp_path / "g"], tmp_path / "stats")
+
+
+def test_a_fresh_run_that_was_stopped_goes_on_fresh(
+    tmp_path: Path, small_budget: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from atlas.aggregate import engine
+
+    graphs(tmp_path / "g", 10)
+    aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
+    makers.write(tmp_path / "g" / "graph_00003.json", makers.random_graph(500))
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.Aggregation, "write", lambda *_, **__: (_ for _ in ()).throw(OutputError("killed")))
+        with pytest.raises(OutputError):
+            aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1, fresh=True)
+    tasks = {path: path.stat().st_mtime_ns for path in (tmp_path / ".stats.work" / "tasks").iterdir()}
+    seen = {}
+    real = engine.Aggregation.write
+    monkeypatch.setattr(
+        engine.Aggregation,
+        "write",
+        lambda self, *a, **k: seen.update({p: p.stat().st_mtime_ns for p in tasks}) or real(self, *a, **k),
+    )
+    assert aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1, fresh=True).graphs == 10
+    assert seen == tasks
+
+
+def test_an_aggregator_adds_to_what_is_there(tmp_path: Path) -> None:
+    from test_observations import SPACE, assert_equals_polars, batches, made, table
+
+    from atlas.aggregate import Aggregator
+
+    observed = made()
+    hashes = {graph: f"{graph:064x}" for graph in range(40)}
+    for part in (batches(observed)[:2], batches(observed)):
+        with Aggregator(tmp_path / "stats", space=SPACE, threads=1) as aggregator:
+            for batch in part:
+                aggregator.add(table(batch), hashes=hashes)
+    assert_equals_polars(tmp_path / "stats", observed)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from atlas.aggregate.checkpoint import Checkpoint
+from atlas.aggregate.checkpoint import Checkpoint, claim
 from atlas.aggregate.chunk import Chunk
 from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
 from atlas.aggregate.kernels import choose_device, choose_kernel
@@ -34,8 +34,9 @@ def _silent(what: str, done: int, total: int) -> None:
 class Aggregator:
     """Takes observations batch by batch, or graphs one by one, and writes their statistics to a stats folder.
 
-    What was added and flushed survives the process: an aggregator of the same folder knows by `hashes`
-    which graphs it holds, and goes on. Use as a context manager, or call `write` at the end.
+    Statistics that the folder holds are added to, unless `fresh`. What was added and flushed survives the
+    process: an aggregator of the same folder knows by `hashes` which graphs it holds, and goes on. Use as a
+    context manager, or call `write` at the end.
 
     >>> import pyarrow as pa, tempfile
     >>> links = {"graph_id": [0, 0, 1], "src_layer": [1, 1, 1], "src_neuron": [5, 5, 5],
@@ -60,7 +61,7 @@ class Aggregator:
         fresh: bool = False,
         progress: Progress = _silent,
     ) -> None:
-        from atlas.aggregate.run import work_folder
+        from atlas.aggregate.run import is_whole, work_folder
 
         self._out = out
         self._space = space
@@ -68,8 +69,10 @@ class Aggregator:
         self._threads = threads or cpu_count()
         self._progress = progress
         self._store = open_store(work_folder(out))
+        self._earlier = [out] if not fresh and is_whole(out) else []
         if fresh:
             self._store.remove()
+        claim(self._store, out, "added")
         self._checkpoint = Checkpoint(self._store)
         budget = Budget.of(memory)
         self._observed = ObservedOptions(
@@ -87,6 +90,9 @@ class Aggregator:
         return Chunk(max_links=self._observed.rows, sample_below=self._observed.sample_below, combine=True)
 
     def _recall(self) -> None:
+        for part in Aggregation(self._store, Inline(), self._options, self._progress).parts(0, self._earlier):
+            refuse_other_space(self._space, "the aggregator", part.space, part.space_path)
+            self.hashes.update(part.graphs["content_hash"].to_pylist())
         finished = self._checkpoint.trusted
         while books_name(self._next) in finished:
             done, graphs = read_done(self._store.url, self._next, ["content_hash"])
@@ -193,7 +199,7 @@ class Aggregator:
             workers = Processes(count) if count > 1 and self._options.device == "cpu" and self._next > 1 else Inline()
             with workers:
                 aggregation = Aggregation(self._store, workers, self._options, self._progress)
-                summary = aggregation.write(folder, aggregation.parts(self._next, []), facts)
+                summary = aggregation.write(folder, aggregation.parts(self._next, self._earlier), facts)
         self._store.remove()
         return summary
 

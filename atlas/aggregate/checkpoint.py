@@ -8,13 +8,17 @@ every half minute, and a run that finds itself on another boot (or another machi
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import time
 from pathlib import Path
 
 from atlas.aggregate.store import Store
+from atlas.storage import MANIFEST
 
 NAME = "checkpoint.json"
+CLAIM = "claim.json"
+KEPT = {NAME, CLAIM}
 SECONDS = 30.0
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -26,6 +30,23 @@ def boot_id() -> str:
     return ""
 
 
+def claim(store: Store, out: Path, purpose: str) -> None:
+    """Empty the store, unless what it holds was made for this purpose, on top of what `out` holds now.
+
+    A run that died between putting its result in place and removing its work would otherwise be taken for
+    an unfinished one, and count what it counted again.
+    """
+    manifest = out / MANIFEST
+    base = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else ""
+    state = json.dumps({"purpose": purpose, "base": base})
+    if CLAIM in store.names():
+        with store.local(CLAIM) as path:
+            if path.read_text() == state:
+                return
+    store.remove()
+    store.put(CLAIM, [state.encode()])
+
+
 class Checkpoint:
     """The files of one store that are known to be on the disk."""
 
@@ -35,9 +56,9 @@ class Checkpoint:
         self._since = time.monotonic()
         boot, self._safe = self._read()
         finished = store.names()
-        self.trusted: set[str] = finished if boot == boot_id() else finished & set(self._safe)
+        self.trusted: set[str] = finished if boot == boot_id() else finished & {CLAIM, *self._safe}
         for name in finished - self.trusted:
-            if name != NAME:
+            if name not in KEPT:
                 store.delete(name)
         if boot != boot_id():
             self._write()

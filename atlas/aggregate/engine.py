@@ -10,11 +10,12 @@ with what is missing, and ends with the bytes of an undisturbed one.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,6 @@ class Aggregation:
         self.workers = workers
         self.options = options
         self.progress = progress
-        # Parts go to the disk while the next ones are made; the end then has little to wait for.
-        self._syncing = ThreadPoolExecutor(1)
 
     def read(self, plan: Plan, reader: Reader, earlier: Sequence[Path] = ()) -> None:
         """Run the tasks of a plan that are not done yet; graphs that stand twice are read again without the later copy.
@@ -189,10 +188,13 @@ class Aggregation:
         columns = [[part.graphs[name].to_pylist() for part in parts] for name in _IDENTITY]
         ids = finish.final_ids(*columns)
         self._write_origins(parts, ids)
-        self._reduce(folder, space, sum(map(len, ids)))
+        # Parts go to the disk while the next ones are made; the end then has little to wait for.
+        with ThreadPoolExecutor(1) as disk:
+            ranges = self._reduce(space, sum(map(len, ids)), _identity(columns, facts), disk)
         below = min([facts.sample_below, *(part.sample_below for part in parts if part.folder)])
         self._write_books(folder, parts, ids, forget or {}, files)
         self._write_samples(folder, parts, below)
+        self._fetch(folder, ranges)
         summary = finish.summarise(folder)
         summary.new_graphs = sum(len(part.graphs) for part in parts if part.folder is None)
         write_json(_manifest(space, facts, summary, below), folder / MANIFEST)
@@ -214,19 +216,24 @@ class Aggregation:
         text = json.dumps([asdict(part.origin) for part in parts])
         self.store.put(reduce.ORIGINS, [text.encode()], lasting=False)
 
-    def _reduce(self, folder: Path, space: Space, graph_total: int) -> None:
+    def _reduce(self, space: Space, graph_total: int, identity: str, disk: Executor) -> dict[str, list[Range]]:
+        """Write the parts of every dataset that is reduced by key; their ranges."""
         stamp = uuid.uuid4().hex
         options = ReduceOptions(
             self.store.url, space.method, self.options.device, self.options.together, graph_total, stamp
         )
-        ranges = self._ranges(options)
-        self._jobs(reduce.reduce_nodes, "neurons", ranges["neurons"], options)
+        ranges = self._ranges(options, identity)
+        self._jobs(reduce.reduce_nodes, "neurons", ranges["neurons"], options, disk)
         if options.together is not None:
             blocks = together.block_jobs(self.store.url, len(ranges["neurons"]), graph_total)
             for _ in self.workers.run(together.write_members, blocks):
                 pass
         for table in TABLES:
-            self._jobs(reduce.reduce_links, table.name, ranges[table.name], options)
+            self._jobs(reduce.reduce_links, table.name, ranges[table.name], options, disk)
+        return ranges
+
+    def _fetch(self, folder: Path, ranges: Mapping[str, Sequence[Range]]) -> None:
+        """Move the parts to where they belong; last of all, so that a run that dies before keeps them."""
         shared = {"neuron_graphs": "neurons", "cooccurrence": "edges"}
         for name in (*ranges, *shared):
             target = DATASETS[f"stats.{name}"].path(folder)
@@ -234,24 +241,31 @@ class Aggregation:
                 source = reduce.part_name(name, part.number)
                 self.store.fetch(source, target / Path(source).name)
 
-    def _ranges(self, options: ReduceOptions) -> dict[str, list[Range]]:
-        """The ranges of every dataset; those of a run that was killed, with its parts, where they are of the same options."""
+    def _ranges(self, options: ReduceOptions, identity: str) -> dict[str, list[Range]]:
+        """The ranges of every dataset; the parts of a run that was killed stay where they are of the same graphs and options."""
         size = Budget.of(self.options.memory).links
         found = reduce.all_ranges(reduce.opened(self.store.url, options.stamp), size)
         lasting = asdict(replace(options, stamp=""))
-        text = json.dumps([lasting, {name: [asdict(part) for part in ranges] for name, ranges in found.items()}])
+        text = json.dumps(
+            [identity, lasting, {name: [asdict(part) for part in ranges] for name, ranges in found.items()}]
+        )
         if _RANGES in self.store.names():
             with self.store.local(_RANGES) as path:
                 if path.read_text() == text:
                     return found
             for name in self.store.names():
-                if name.startswith("parts/"):
+                if name.startswith(("parts/", "postings/", "members/")):
                     self.store.delete(name)
         self.store.put(_RANGES, [text.encode()], lasting=False)
         return found
 
     def _jobs(
-        self, function: Callable[[Job], Any], dataset: str, ranges: Sequence[Range], options: ReduceOptions
+        self,
+        function: Callable[[Job], Any],
+        dataset: str,
+        ranges: Sequence[Range],
+        options: ReduceOptions,
+        disk: Executor,
     ) -> None:
         finished = self.store.names()
         jobs = [Job(dataset, part, options) for part in ranges]
@@ -260,7 +274,7 @@ class Aggregation:
         self.progress(f"parts of {dataset}", done, len(jobs))
         for result in self.workers.run(function, missing):
             for name in result:
-                self._syncing.submit(self.store.sync, name)
+                disk.submit(self.store.sync, name)
             done += 1
             self.progress(f"parts of {dataset}", done, len(jobs))
 
@@ -304,6 +318,12 @@ class Aggregation:
                     pa.array([path not in forget[name] for path in table["path"].to_pylist()], pa.bool_())
                 )
             yield table
+
+
+def _identity(columns: Sequence[Any], facts: Facts) -> str:
+    """One hash of the graphs behind a run, and of what decides their statistics."""
+    text = json.dumps([columns, facts.sample_below, dict(facts.made_with)])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _manifest(space: Space, facts: Facts, summary: Summary, sample_below: int) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from atlas.aggregate.engine import Aggregation, Options, Part
 from atlas.aggregate.observations import Group, cut, groups_of, identity_of, is_in_order
@@ -22,11 +25,25 @@ from atlas.aggregate.observed import (
     shuffle_name,
     shuffle_ranges,
 )
-from atlas.aggregate.plan import COMBINE_LINKS, Known, Plan
+from atlas.aggregate.plan import COMBINE_LINKS, Budget, Known
 from atlas.aggregate.sample import threshold
 from atlas.aggregate.store import Store
+from atlas.errors import InputError
 from atlas.graph import Space
 from atlas.schema import DATASETS
+
+
+def _refuse_copies(files: Sequence[Known], identities: Sequence[str], earlier: Sequence[Path]) -> None:
+    seen: dict[str, str] = {}
+    for folder in earlier:
+        table = pq.read_table(DATASETS["stats.files"].path(folder), columns=["content_hash", "path"])
+        seen |= dict(zip(table["content_hash"].to_pylist(), table["path"].to_pylist(), strict=True))
+    for known, identity in zip(files, identities, strict=True):
+        if first := seen.get(identity):
+            raise InputError(
+                f"{known.source.name} is a copy of {first}; its observations would count twice: remove one"
+            )
+        seen[identity] = known.source.name
 
 
 @dataclass(frozen=True)
@@ -39,21 +56,33 @@ class ObservedPlan:
     options: ObservedOptions
 
     @classmethod
-    def of(cls, files: Sequence[Known], plan: Plan, store: Store, space: Space, options: Options) -> ObservedPlan:
-        """The plan for these files; raises `InputError` where one holds no observations."""
+    def of(
+        cls, files: Sequence[Known], earlier: Sequence[Path], store: Store, space: Space, options: Options
+    ) -> ObservedPlan:
+        """The plan for these files; raises `InputError` where one holds no observations, or is a copy of another."""
         groups = [group for number, known in enumerate(files) for group in groups_of(number, known.source.path)]
+        identities = tuple(identity_of(known.source.path) for known in files)
+        _refuse_copies(files, identities, earlier)
+        rows = Budget.of(options.memory).links
         total = sum(group.rows for group in groups)
         shared = ObservedOptions(
             store.url,
             tuple(known.source for known in files),
-            tuple(identity_of(known.source.path) for known in files),
+            identities,
             space,
-            plan.links,
+            rows,
             threshold(total),
             total >= COMBINE_LINKS,
             options.device,
         )
-        return cls(tuple(files), tuple(groups), tuple(cut(groups, plan.links)), shared)
+        return cls(tuple(files), tuple(groups), tuple(cut(groups, rows)), shared)
+
+    def signature(self) -> str:
+        """One hash of all that decides what task of which number holds what."""
+        names = [source.name for source in self.options.sources]
+        pieces = [[asdict(group) for group in piece] for piece in self.pieces]
+        facts = [self.options.identities, names, self.options.space, pieces]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def run(self, aggregation: Aggregation, earlier: Sequence[Path]) -> int:
         """Run the tasks; how many there were."""

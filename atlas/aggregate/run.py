@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from atlas.aggregate import finish
-from atlas.aggregate.checkpoint import Checkpoint
+from atlas.aggregate.checkpoint import KEPT, Checkpoint, claim
 from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
 from atlas.aggregate.finish import Summary
 from atlas.aggregate.kernels import choose_device
@@ -64,9 +64,8 @@ def aggregate_files(
     options = _with_device(options, scheduler)
     try:
         with replaced_folder(out, "stats") as folder:
-            if fresh:
-                store.remove()
-            plan = _plan(store, files, options, reading)
+            claim(store, out, "fresh files" if fresh else "files")
+            plan = _plan(store, files, options, reading, fresh)
             with _workers(len(plan.tasks), options, threads, scheduler) as workers:
                 aggregation = Aggregation(store, workers, options, progress)
                 aggregation.read(plan, reader, earlier)
@@ -130,13 +129,18 @@ def is_whole(folder: Path) -> bool:
     return True
 
 
-def _plan(store: Store, files: Sequence[Known], options: Options, reading: dict[str, Any]) -> Plan:
+def _plan(store: Store, files: Sequence[Known], options: Options, reading: dict[str, Any], fresh: bool) -> Plan:
     checkpoint = Checkpoint(store)
     finished = checkpoint.trusted
-    plan = load_plan(store, files, lambda number: books_name(number) in finished, **reading)
+    plan = None
+    try:
+        plan = load_plan(store, files, lambda number: books_name(number) in finished, **reading)
+    except SourceChanged:
+        if not fresh:
+            raise
     if plan is None:
-        store.remove()
-        checkpoint = Checkpoint(store)
+        for name in finished - KEPT:
+            store.delete(name)
         plan = make_plan(files, Budget.of(options.memory), **reading)
     save_plan(plan, store)
     checkpoint.note(PLAN)
@@ -186,12 +190,9 @@ def aggregate_observations(
     store = open_store(work or work_folder(out))
     options = _with_device(options, scheduler)
     with replaced_folder(out, "stats") as folder:
-        if fresh:
-            store.remove()
-        plan = _plan(
-            store, files, options, {"model": space.model, "transcoder_set": space.transcoder_set, "strict": False}
-        )
-        observed = ObservedPlan.of(files, plan, store, space, options)
+        observed = ObservedPlan.of(files, earlier, store, space, options)
+        claim(store, out, f"{'fresh ' if fresh else ''}observations {observed.signature()}")
+        Checkpoint(store)
         with _workers(len(observed.pieces), options, threads, scheduler) as workers:
             aggregation = Aggregation(store, workers, options, progress)
             tasks = observed.run(aggregation, earlier)

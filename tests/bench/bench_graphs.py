@@ -1,11 +1,12 @@
-"""Graph files to edge statistics, side by side: this package, the plain json loop, Polars, DuckDB.
+"""Graph files to edge statistics, side by side: this package on one core and on two, the plain json loop, Polars, DuckDB.
 
-    make bench                    # generated RelP graphs of about 600 KB, and the real graphs where there are any
+    make bench-graphs             # 2,000 generated RelP graphs of about 600 KB, and the real graphs where there are any
     python tests/bench/bench_graphs.py --graphs 200
 
-Each contender runs in a process of its own (so that peak memory is its own), reads the same files and
-ends with the same columns for neuron -> neuron edges; their row counts must agree. This package writes
-all its other tables as well. Times include starting Python and importing the library.
+Each contender runs in processes of its own, reads the same files and ends with the same columns for
+neuron -> neuron edges; their row counts must agree. This package writes all its other tables as well
+(tokens, logits, neurons, incidences, co-occurrence, bookkeeping). Times include starting Python and
+importing the library; peak memory is that of all processes of a contender together.
 """
 
 from __future__ import annotations
@@ -13,14 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+import measure
 
 NEURON_TYPES = ("mlp_neuron", "cross layer transcoder")
 
@@ -50,10 +49,10 @@ def generate(folder: Path, count: int) -> None:
         )
 
 
-def ours(paths: list[Path], out: Path) -> int:
+def ours(paths: list[Path], out: Path, threads: int, together: int = 20) -> int:
     from atlas.pipeline import aggregate_graphs
 
-    return aggregate_graphs(paths, out / "stats", device="cpu").edges
+    return aggregate_graphs(paths, out / "stats", device="cpu", threads=threads, together=together).edges
 
 
 def load(path: Path) -> dict:
@@ -167,56 +166,63 @@ def duckdb(paths: list[Path], out: Path) -> int:
     return con.sql(f"SELECT count(*) FROM '{out}/edges.parquet'").fetchall()[0][0]
 
 
-CONTENDERS = {"ours": ours, "plain json loop": plain_loop, "polars": polars, "duckdb": duckdb}
+CONTENDERS = {
+    "ours, 1 core": lambda paths, out: ours(paths, out, 1),
+    "ours, 1 core, no company": lambda paths, out: ours(paths, out, 1, 0),
+    "ours, 2 cores": lambda paths, out: ours(paths, out, 2),
+    "plain json loop": plain_loop,
+    "polars": polars,
+    "duckdb": duckdb,
+}
+MOST = {"duckdb": 300}  # files: it holds all of them in memory at once
 
 
-def child(name: str, folder: Path) -> None:
-    """Run one contender and print what it took; `ru_maxrss` is of this process alone."""
-    paths = sorted(path for path in folder.iterdir() if ".json" in path.name)
-    with tempfile.TemporaryDirectory() as out:
+def child(name: str, folder: Path, count: int) -> None:
+    """Run one contender and print what it found."""
+    paths = sorted(path for path in folder.iterdir() if ".json" in path.name)[:count]
+    with tempfile.TemporaryDirectory(dir=folder.parent) as out:
         rows = CONTENDERS[name](paths, Path(out))
-    print(json.dumps({"rows": rows, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3}))
+    print(json.dumps({"rows": rows}))
 
 
-def measure(title: str, folder: Path) -> None:
-    size = sum(path.stat().st_size for path in folder.iterdir())
-    print(
-        f"\n{title}: {len(list(folder.iterdir()))} files, {size / 1e6:.0f} MB; {platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-    )
-    print(f"{'':16} {'seconds':>8} {'x ours':>7} {'peak MB':>8} {'edges':>10}")
-    first = None
-    rows = set()
+def compare(title: str, folder: Path, work: Path) -> None:
+    paths = list(folder.iterdir())
+    size = sum(path.stat().st_size for path in paths)
+    print(f"\n{title}: {len(paths)} files, {size / 1e6:,.0f} MB; {measure.cores()}")
+    print(f"{'':26} {'seconds':>8} {'x 1 core':>8} {'ms/graph':>8} {'peak MB':>8} {'edges':>10}")
+    link = work / "files"
+    link.symlink_to(folder.resolve())
+    first, rows = 0.0, set()
     for name in CONTENDERS:
-        started = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, __file__, "--child", name, str(folder)], capture_output=True, text=True, check=True
-        )
-        seconds = time.perf_counter() - started
-        found = json.loads(done.stdout.splitlines()[-1])
-        first = first or seconds
-        rows.add(found["rows"])
-        print(f"{name:16} {seconds:8.2f} {seconds / first:7.2f} {found['peak_mb']:8.0f} {found['rows']:10,}")
+        count = min(len(paths), MOST.get(name, len(paths)))
+        found, seconds, peak = measure.run([__file__, "--child", name, str(link), str(count)])
+        each = seconds / count
+        first = first or each
+        if count == len(paths):
+            rows.add(found["rows"])
+        print(f"{name:26} {seconds:8.2f} {each / first:8.2f} {each * 1e3:8.2f} {peak:8,.0f} {found['rows']:10,}")
+    link.unlink()
     assert len(rows) == 1, "the contenders disagree"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--graphs", type=int, default=300, help="how many graphs to generate")
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--graphs", type=int, default=2_000, help="how many graphs to generate")
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        child(options.child[0], Path(options.child[1]))
+        child(options.child[0], Path(options.child[1]), int(options.child[2]))
         return
     real = (
         Path(os.environ.get("ATLAS_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
         / "graphs"
         / "gemma-2-2b_clt-hp"
     )
-    if real.is_dir():
-        measure("real circuit-tracer graphs, gzipped", real)
-    with tempfile.TemporaryDirectory() as folder:
-        generate(Path(folder), options.graphs)
-        measure("generated RelP graphs", Path(folder))
+    with tempfile.TemporaryDirectory() as work:
+        if real.is_dir():
+            compare("real circuit-tracer graphs, gzipped", real, Path(work))
+        generate(Path(work) / "graphs", options.graphs)
+        compare("generated RelP graphs", Path(work) / "graphs", Path(work))
 
 
 if __name__ == "__main__":
