@@ -63,7 +63,7 @@ def test_a_cluster_gives_the_bytes_of_one_machine(cluster: Any, tmp_path: Path) 
 def test_a_killed_worker_counts_nothing_twice(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from atlas.aggregate import plan
 
-    monkeypatch.setattr(plan.Budget, "of", classmethod(lambda cls, memory: cls(400)))
+    monkeypatch.setattr(plan.Budget, "of", classmethod(lambda cls, memory, device="cpu": cls(400)))
     made = graphs(tmp_path / "SUICIDE", 40, links=200)
     aggregate_graphs([tmp_path / "SUICIDE"], tmp_path / "alone", threads=1)
     monkeypatch.setattr("atlas.graphs.read_graphs", slowly)

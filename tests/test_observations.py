@@ -77,7 +77,7 @@ def assert_equals_polars(stats: Path, observed: list[tuple[Any, ...]]) -> None:
 @pytest.fixture
 def tiny_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks and ranges of a hundred rows, and early sums from the start, so that little data takes every path."""
-    monkeypatch.setattr(plan_module.Budget, "of", classmethod(lambda cls, memory: cls(100)))
+    monkeypatch.setattr(plan_module.Budget, "of", classmethod(lambda cls, memory, device="cpu": cls(100)))
     monkeypatch.setattr(plan_module, "COMBINE_LINKS", 0)
     monkeypatch.setattr("atlas.aggregate.observed_plan.COMBINE_LINKS", 0)
 

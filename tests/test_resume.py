@@ -36,7 +36,7 @@ def graphs(folder: Path, count: int = 60, *, first: int = 0, **options: int) -> 
 # Small tasks and small ranges, so that a corpus of a second has many of both.
 SMALL = (
     "from atlas.aggregate import plan; import sys\n"
-    "plan.Budget.of = classmethod(lambda cls, memory: cls(400))\n"
+    "plan.Budget.of = classmethod(lambda cls, memory, device='cpu': cls(400))\n"
     "from atlas.cli import main; main()"
 )
 
@@ -49,7 +49,7 @@ def command(folder: Path, out: Path, *options: str) -> list[str]:
 def small_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     from atlas.aggregate import plan
 
-    monkeypatch.setattr(plan.Budget, "of", classmethod(lambda cls, memory: cls(400)))
+    monkeypatch.setattr(plan.Budget, "of", classmethod(lambda cls, memory, device="cpu": cls(400)))
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
@@ -132,7 +132,7 @@ def test_threads_and_file_order_change_no_byte(tmp_path: Path, monkeypatch: pyte
     )
     from atlas.aggregate import plan
 
-    monkeypatch.setattr(plan.Budget, "of", classmethod(lambda cls, memory: cls(400)))
+    monkeypatch.setattr(plan.Budget, "of", classmethod(lambda cls, memory, device="cpu": cls(400)))
     aggregate_graphs([folder], tmp_path / "shuffled", threads=1)
     assert bytes_of(tmp_path / "shuffled") == found["1"]
 
@@ -166,7 +166,7 @@ def test_memory_merges_and_increments_change_no_statistic(
     aggregate_graphs([tmp_path / "a", tmp_path / "b"], tmp_path / "whole", memory=memory, threads=1)
     assert_equals_loop(tmp_path / "whole", made)
     monkeypatch.setattr(plan, "COMBINE_LINKS", 0)
-    monkeypatch.setattr(plan.Budget, "of", classmethod(lambda cls, memory: cls(memory // 500_000)))
+    monkeypatch.setattr(plan.Budget, "of", classmethod(lambda cls, memory, device="cpu": cls(memory // 500_000)))
     aggregate_graphs([tmp_path / "a", tmp_path / "b"], tmp_path / "combined", memory=memory, threads=1)
     for name in "ab":
         aggregate_graphs([tmp_path / name], tmp_path / f"s{name}", memory=memory, threads=1)

@@ -47,7 +47,7 @@ from atlas.aggregate.tasks import (
     runs_name,
 )
 from atlas.aggregate.together import Together
-from atlas.aggregate.workers import Call, Workers
+from atlas.aggregate.workers import Call, Inline, Workers
 from atlas.errors import InputError
 from atlas.graph import LINK_TABLES, Ints, Space
 from atlas.schema import DATASETS, VERSION
@@ -130,6 +130,7 @@ class Aggregation:
         earlier: Sequence[Path] = (),
         *,
         again: bool = False,
+        on_device: bool = False,
     ) -> None:
         """Run the numbered tasks that are not done yet, each of `sizes[number]` things that are counted as `what`."""
         checkpoint = Checkpoint(self.store)
@@ -142,11 +143,15 @@ class Aggregation:
         total = sum(sizes[task.number] for task in tasks)
         done = total - sum(sizes[task.number] for task in missing)
         self.progress(what, done, total)
-        for result in self.workers.run(function, missing):
+        for result in (self._near_device() if on_device else self.workers).run(function, missing):
             known = _same_space(known, result)
             checkpoint.note(runs_name(result.number), books_name(result.number))
             done += sizes[result.number]
             self.progress(what, done, total)
+
+    def _near_device(self) -> Workers:
+        """Who reduces: the workers, or this process where it holds a card of its own."""
+        return self.workers if self.options.device in ("cpu", "auto") else Inline()
 
     def parts(self, tasks: int, earlier: Sequence[Path]) -> list[Part]:
         """The origins in their order: earlier stats first, then the tasks."""
@@ -243,7 +248,7 @@ class Aggregation:
 
     def _ranges(self, options: ReduceOptions, identity: str) -> dict[str, list[Range]]:
         """The ranges of every dataset; the parts of a run that was killed stay where they are of the same graphs and options."""
-        size = Budget.of(self.options.memory).links
+        size = Budget.of(self.options.memory, self.options.device).links
         found = reduce.all_ranges(reduce.opened(self.store.url, options.stamp), size)
         lasting = asdict(replace(options, stamp=""))
         text = json.dumps(
@@ -272,7 +277,7 @@ class Aggregation:
         missing = [job for job in jobs if job.name not in finished]
         done = len(jobs) - len(missing)
         self.progress(f"parts of {dataset}", done, len(jobs))
-        for result in self.workers.run(function, missing):
+        for result in self._near_device().run(function, missing):
             for name in result:
                 disk.submit(self.store.sync, name)
             done += 1

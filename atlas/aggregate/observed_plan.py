@@ -63,7 +63,7 @@ class ObservedPlan:
         groups = [group for number, known in enumerate(files) for group in groups_of(number, known.source.path)]
         identities = tuple(identity_of(known.source.path) for known in files)
         _refuse_copies(files, identities, earlier)
-        rows = Budget.of(options.memory).links
+        rows = Budget.of(options.memory, options.device).links
         total = sum(group.rows for group in groups)
         shared = ObservedOptions(
             store.url,
@@ -90,7 +90,7 @@ class ObservedPlan:
         if is_in_order(self.groups) and not large:
             tasks = group_tasks(self.groups, self.pieces, self.options)
             sizes = {task.number: sum(group.rows for group in task.groups) for task in tasks}
-            aggregation.run(run_groups, tasks, sizes, "observations", earlier)
+            aggregation.run(run_groups, tasks, sizes, "observations", earlier, on_device=True)
             return len(tasks)
         return self._shuffle(aggregation, earlier)
 
@@ -105,7 +105,8 @@ class ObservedPlan:
             aggregation.progress("row groups sorted by graph", done, total)
         ranges = shuffle_ranges(store, len(shuffles), self.options.rows)
         tasks = [ShuffledTask(part.number, part, len(shuffles), self.options) for part in ranges]
-        aggregation.run(run_shuffled, tasks, dict.fromkeys(range(len(tasks)), 1), "ranges of graphs", earlier)
+        sizes = dict.fromkeys(range(len(tasks)), 1)
+        aggregation.run(run_shuffled, tasks, sizes, "ranges of graphs", earlier, on_device=True)
         return len(tasks)
 
     def books(self, parts: Sequence[Part]) -> pa.Table:

@@ -36,9 +36,10 @@ class Budget:
     row: int = 300  # bytes per link while it is sorted, reduced and written
 
     @classmethod
-    def of(cls, memory: int) -> Budget:
-        """The budget for `memory` bytes in all processes together."""
-        return cls(min(max((memory - cls.base) // (8 * cls.row), 50_000), 4_000_000))
+    def of(cls, memory: int, device: str = "cpu") -> Budget:
+        """The budget for `memory` bytes in all processes together; a card is given as much at once as memory holds."""
+        most, shares = (4_000_000, 8) if device == "cpu" else (250_000_000, 2)
+        return cls(min(max((memory - cls.base) // (shares * cls.row), 50_000), most))
 
     def workers(self, memory: int, threads: int) -> int:
         """How many worker processes fit beside the coordinator; 0 where only it does."""

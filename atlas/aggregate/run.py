@@ -158,7 +158,7 @@ def _workers(tasks: int, options: Options, threads: int | None, scheduler: str |
             yield workers
         return
     count = min(Budget.of(options.memory).workers(options.memory, threads or cpu_count()), tasks)
-    if count < 2 or options.device != "cpu":
+    if count < 2:
         yield Inline()
         return
     with Processes(count) as processes:

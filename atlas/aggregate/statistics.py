@@ -160,8 +160,8 @@ def compiled(rows: int) -> Any:
 def _compiled_kernels() -> Any:
     try:
         from atlas.aggregate import compiled as kernels
-    except (ImportError, RuntimeError, OSError):
-        # Without numba, or where it finds no folder for its cache, numpy gives the same, some three times slower.
+    except ImportError:
+        # Without numba, numpy gives the same, some three times slower.
         return None
     return kernels
 

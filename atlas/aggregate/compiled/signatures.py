@@ -29,7 +29,16 @@ def out_2d(kind: Any) -> Any:
 
 def compiled_kernel(result: Any, *arguments: Any) -> Callable[[_F], _F]:
     """Compile now, or load from the cache: without the GIL, without fastmath, in one thread."""
-    return cast("Callable[[_F], _F]", njit(result(*arguments), nogil=True, cache=True))
+
+    def decorate(function: _F) -> _F:
+        signature = result(*arguments)
+        try:
+            return cast(_F, njit(signature, nogil=True, cache=True)(function))
+        except RuntimeError:
+            # No folder for the cache can be written: compiled anew in every process.
+            return cast(_F, njit(signature, nogil=True)(function))
+
+    return decorate
 
 
 # The columns of KeyStats, in their order.
