@@ -29,6 +29,7 @@ _MERGES = {
     "graph_labels": "SELECT layer, neuron, text, sum(graph_count)::BIGINT AS graph_count FROM rows GROUP BY layer, neuron, text ORDER BY layer, neuron, graph_count DESC, text",
 }
 BOOKS = tuple(_MERGES)
+_INSERT_BYTES = 16_000_000
 
 
 @dataclass
@@ -65,17 +66,25 @@ class BookMerger:
     def write(self, name: str, tables: Iterable[pa.Table]) -> None:
         """Write one dataset from the tables of all origins."""
         dataset = DATASETS[f"stats.{name}"]
-        started = False
+        self._con.register("incoming", dataset.empty())
+        self._con.execute("CREATE OR REPLACE TABLE rows AS FROM incoming")
+        waiting: list[pa.Table] = []
         for table in tables:
-            self._con.register("incoming", table)
-            self._con.execute(
-                "INSERT INTO rows FROM incoming" if started else "CREATE OR REPLACE TABLE rows AS FROM incoming"
-            )
-            self._con.unregister("incoming")
-            started = True
+            waiting.append(table)
+            # Statement by statement, a thousand small tables would take longer than what is in them.
+            if sum(part.nbytes for part in waiting) > _INSERT_BYTES:
+                self._insert(waiting)
+        self._insert(waiting)
         result: Any = self._con.sql(_MERGES[name]).to_arrow_reader(50_000)
         write_batches(dataset, self._folder, result)
         self._con.execute("DROP TABLE rows")
+
+    def _insert(self, waiting: list[pa.Table]) -> None:
+        if waiting:
+            self._con.register("incoming", pa.concat_tables(waiting))
+            self._con.execute("INSERT INTO rows FROM incoming")
+            self._con.unregister("incoming")
+            waiting.clear()
 
 
 def write_batches(dataset: Dataset, folder: Path, batches: Iterable[pa.RecordBatch]) -> None:

@@ -43,8 +43,7 @@ class Budget:
 
     def workers(self, memory: int, threads: int) -> int:
         """How many worker processes fit beside the coordinator; 0 where only it does."""
-        fitting = (memory - self.base) // (self.base + self.links * self.row)
-        return int(min(threads, fitting)) if min(threads, fitting) > 1 else 0
+        return max(min(threads, (memory - self.base) // (self.base + self.links * self.row)), 0)
 
 
 @dataclass(frozen=True)

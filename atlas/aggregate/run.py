@@ -25,6 +25,8 @@ from atlas.graph import Source, Space
 from atlas.schema import DATASETS, datasets_of, require
 from atlas.storage import read_manifest, replaced_folder
 
+FEW_TASKS = 8
+
 
 class _Unchanged(Exception):
     """There was nothing to add after all: the folder that is there stays."""
@@ -158,7 +160,8 @@ def _workers(tasks: int, options: Options, threads: int | None, scheduler: str |
             yield workers
         return
     count = min(Budget.of(options.memory).workers(options.memory, threads or cpu_count()), tasks)
-    if count < 2:
+    # One worker is worth its start where there is much to do: its allocator and numpy are tuned for large arrays.
+    if count < 1 or (count == 1 and tasks < FEW_TASKS):
         yield Inline()
         return
     with Processes(count) as processes:

@@ -21,8 +21,8 @@ from atlas.ids import INDEX_BITS, NEURON_BITS
 from atlas.schema import DATASETS
 
 WHOLE = 1 << 32
-# Observations that a sample may hold; ranks of a few hundred thousand edges are as good as of all.
-SAMPLE_LINKS = 2_000_000
+# Observations that a sample may hold, roughly; ranks of a hundred thousand edges are as good as of all.
+SAMPLE_LINKS = 500_000
 BUCKETS = 16
 
 

@@ -15,6 +15,8 @@ from atlas.graphs.raw import RawGraph, RawLink, RawNode
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER
 
 _NEURON_ID = re.compile(r"(\d{1,9})_(\d{1,12})(?:_(\d{1,12}))?\Z", re.ASCII)
+# What surely fits: two digits of layer, seven of index.
+_SMALL_NEURON_ID = re.compile(r"(\d{1,2})_(\d{1,7})(?:_\d{1,12})?\Z", re.ASCII)
 _TOKEN_ID = re.compile(r"E_(\d{1,12})(?:_|\Z)", re.ASCII)
 _LOGIT_ID = re.compile(r"(?:L|\d{1,9})_(\d{1,12})(?:_|\Z)", re.ASCII)
 MAX_TOKEN = 2**31 - 1
@@ -45,14 +47,14 @@ def _index_nodes(raw: Sequence[RawNode], dialect: Dialect, oddities: Counter[str
     rows: list[_Row] = []
     index: dict[str, int] = {}
     twice: dict[str, list[tuple[NodeKind, int]]] = {}
-    kind_of, match = dialect.kinds.get, _NEURON_ID.match
+    kind_of, match = dialect.kinds.get, _SMALL_NEURON_ID.match
     for node in raw:
         node_id = node.node_id
         # Nearly every node is a plain neuron; the others take the careful way.
         plain = not node.isLogit and kind_of(node.feature_type or "") is NodeKind.NEURON
         found = match(node_id) if plain else None
-        if found is not None and (layer := int(found[1])) <= MAX_LAYER and (neuron := int(found[2])) <= MAX_INDEX:
-            kind, key = NodeKind.NEURON, layer << INDEX_BITS | neuron
+        if found is not None:
+            kind, key = NodeKind.NEURON, int(found[1]) << INDEX_BITS | int(found[2])
         else:
             kind, key = _kind_and_key(node, dialect, oddities)
         if node_id in index:
@@ -157,7 +159,7 @@ def _finite(values: Sequence[float | None], oddities: Counter[str], reason: str)
     array = np.array(values, dtype=np.float64)
     usable = np.abs(array) <= MAX_VALUE
     if not usable.all():
-        if bad := sum(value is not None and not ok for value, ok in zip(values, usable.tolist(), strict=True)):
+        if bad := int(np.count_nonzero(~usable)) - list(values).count(None):
             oddities[reason] += bad
         array[~usable] = np.nan
     return array

@@ -144,12 +144,24 @@ def _plain(name: str, raw: BinaryIO) -> Iterator[Blob]:
     if ".jsonl" in name.lower()[-9:]:
         yield from _lines(name, stream)
     else:
-        yield Blob(name, _bounded(stream))
+        yield Blob(name, _bounded(stream) if packed else _whole(raw))
 
 
-def _bounded(stream: BinaryIO) -> bytes:
-    data = stream.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
+def _whole(raw: BinaryIO) -> bytes:
+    """An unpacked file, read at its size, so that no buffer of the largest size is made for it."""
+    try:
+        size = os.fstat(raw.fileno()).st_size
+    except (AttributeError, OSError):
+        size = 0  # a member of an archive
+    # One byte more than it has; a file that grows meanwhile is read on.
+    data = raw.read(min(size, MAX_BYTES) + 1) if size else b""
+    return data if size and len(data) <= size else data + _bounded(raw, len(data))
+
+
+def _bounded(stream: BinaryIO, read: int = 0) -> bytes:
+    """The rest of a stream of which `read` bytes are read already."""
+    data = stream.read(max(MAX_BYTES - read, 0) + 1)
+    if read + len(data) > MAX_BYTES:
         raise GraphError("too_large", f"more than {MAX_BYTES // 2**20} MiB unpacked; no graph is that large")
     return data
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from atlas.graph import NodeKind, Space
@@ -25,6 +26,7 @@ def space(metadata: RawMetadata) -> Space:
     return Space(_SAME_MODEL.get(scan, scan) if scan else None, None, "neuron")
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def neuron_text(clerp: str) -> str | None:
     """The label behind `L10/N2427: `, or None where the clerp is the bare id.
 
