@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +74,8 @@ def aggregate(paths: Sequence[str], output: Path, memory: str, **options: Any) -
     Files that STATS holds already are not read again; a run that was stopped goes on where it was.
     """
     from atlas.pipeline import aggregate_graphs
-    from atlas.recipe import parse_bytes
-    from atlas.terminal import cost, progress, say, tell_summary
 
-    started = time.monotonic()
-    with progress() as update:
-        summary = aggregate_graphs(paths, output, memory=parse_bytes(memory), progress=update, **options)
-    tell_summary(summary)
-    say(f"  {cost(started)}; statistics in {output}")
+    _to_statistics(aggregate_graphs, paths, output, memory, options)
 
 
 @main.command()
@@ -92,12 +86,17 @@ def aggregate(paths: Sequence[str], output: Path, memory: str, **options: Any) -
 def merge(folders: Sequence[Path], output: Path, memory: str, **options: Any) -> None:
     """Merge statistics: the same as aggregating all their graphs together."""
     from atlas.pipeline import merge_stats
+
+    _to_statistics(merge_stats, folders, output, memory, options)
+
+
+def _to_statistics(run: Callable[..., Any], sources: Sequence[Any], output: Path, memory: str, options: Any) -> None:
     from atlas.recipe import parse_bytes
     from atlas.terminal import cost, progress, say, tell_summary
 
     started = time.monotonic()
     with progress() as update:
-        summary = merge_stats(folders, output, memory=parse_bytes(memory), progress=update, **options)
+        summary = run(sources, output, memory=parse_bytes(memory), progress=update, **options)
     tell_summary(summary)
     say(f"  {cost(started)}; statistics in {output}")
 

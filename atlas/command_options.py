@@ -11,6 +11,7 @@ FILE = click.Path(path_type=Path)
 
 
 def engine_options(function: Any) -> Any:
+    """Where and with how much an aggregation runs."""
     function = click.option(
         "--together",
         default=20,
@@ -28,10 +29,12 @@ def engine_options(function: Any) -> Any:
 
 
 def atlas_option(function: Any) -> Any:
+    """The atlas file that is asked."""
     return click.argument("file", type=FILE)(function)
 
 
 def format_options(function: Any) -> Any:
+    """How rows are printed, and where to."""
     function = click.option("-o", "--output", type=FILE, help="Write to a file instead of stdout.")(function)
     function = click.option("--rows", default=40, show_default=True, help="Rows of a table to print; 0 for all.")(
         function

@@ -35,7 +35,16 @@ def _silent(what: str, done: int, total: int) -> None:
 
 def peak_memory_mb() -> float:
     """Peak resident memory of this process so far, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return _peak_mb(resource.RUSAGE_SELF)
+
+
+def peak_worker_mb() -> float:
+    """Peak resident memory of the largest worker process that has ended, in MB; 0 without any."""
+    return _peak_mb(resource.RUSAGE_CHILDREN)
+
+
+def _peak_mb(whose: int) -> float:
+    peak = resource.getrusage(whose).ru_maxrss
     return peak / 1e3 if sys.platform != "darwin" else peak / 1e6
 
 
@@ -96,24 +105,16 @@ def aggregate_graphs(
     `strict` for any file that cannot be read), `SpaceMismatch`, `OutputError`, `UsageError`, `MissingExtra`.
     """
     with needs_extra("aggregate"):
-        from atlas.aggregate import Options, Together, aggregate_files, aggregate_observations
+        from atlas.aggregate import How, Options, Together, aggregate_files, aggregate_observations
         from atlas.graph import Space
         from atlas.graphs import read_graphs
 
     found, observed = find_inputs(paths)
-    shared: dict[str, Any] = {
-        "inputs": [str(path) for path in paths],
-        "options": Options(memory=memory, device=device, together=Together(top=together) if together else None),
-        "threads": threads,
-        "fresh": fresh,
-        "work": work,
-        "scheduler": scheduler,
-        "progress": progress,
-    }
+    options = Options(memory=memory, device=device, together=Together(top=together) if together else None)
+    how = How([str(path) for path in paths], options, threads, progress, fresh, work, scheduler)
     if observed:
-        return aggregate_observations(found, out, space=Space(model, transcoder_set, unit_type), **shared)
-    reading: dict[str, Any] = {"model": model, "transcoder_set": transcoder_set, "strict": strict}
-    return aggregate_files(found, out, read_graphs, **shared, **reading)
+        return aggregate_observations(found, out, Space(model, transcoder_set, unit_type), how)
+    return aggregate_files(found, out, read_graphs, how, model=model, transcoder_set=transcoder_set, strict=strict)
 
 
 def merge_stats(
@@ -133,11 +134,11 @@ def merge_stats(
     two of them (with `skip_duplicates`, a folder all of whose graphs stand in the others is left out).
     """
     with needs_extra("aggregate"):
-        from atlas.aggregate import Options, Together
+        from atlas.aggregate import How, Options, Together
         from atlas.aggregate import merge_stats as run
 
     options = Options(memory=memory, device=device, together=Together(top=together) if together else None)
-    return run(folders, out, options=options, threads=threads, skip_duplicates=skip_duplicates, progress=progress)
+    return run(folders, out, How([], options, threads, progress), skip_duplicates=skip_duplicates)
 
 
 @dataclass(frozen=True)

@@ -292,9 +292,10 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
 def cost(started: float) -> str:
     """Seconds since `started` and peak memory, in words."""
-    from atlas.pipeline import peak_memory_mb
+    from atlas.pipeline import peak_memory_mb, peak_worker_mb
 
-    return f"{time.monotonic() - started:.1f} s, peak memory {peak_memory_mb():,.0f} MB"
+    workers = f" and {peak_worker_mb():,.0f} MB in a worker" if peak_worker_mb() else ""
+    return f"{time.monotonic() - started:.1f} s, peak memory {peak_memory_mb():,.0f} MB{workers}"
 
 
 def tell_summary(summary: Summary) -> None:

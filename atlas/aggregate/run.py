@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,43 +39,53 @@ def work_folder(out: Path) -> Path:
     return out.parent / f".{out.name}.work"
 
 
-def aggregate_files(
-    sources: Sequence[Source],
-    out: Path,
-    reader: Reader,
-    *,
-    inputs: Sequence[str],
-    options: Options,
-    threads: int | None,
-    fresh: bool,
-    work: str | None = None,
-    scheduler: str | None = None,
-    progress: Progress,
-    **reading: Any,
-) -> Summary:
+@dataclass(frozen=True)
+class How:
+    """How an aggregation runs: `inputs` go into the manifest, `work` and `scheduler` are for Dask."""
+
+    inputs: Sequence[str]
+    options: Options
+    threads: int | None
+    progress: Progress
+    fresh: bool = False
+    work: str | None = None
+    scheduler: str | None = None
+
+    def store(self, out: Path) -> Store:
+        """The work folder of the stats folder `out`."""
+        return open_store(self.work or work_folder(out))
+
+    def settled(self) -> Options:
+        """The options with the device settled; on a cluster each worker settles it."""
+        if self.scheduler:
+            return self.options
+        return dataclasses.replace(self.options, device=choose_device(self.options.device))
+
+
+def aggregate_files(sources: Sequence[Source], out: Path, reader: Reader, how: How, **reading: Any) -> Summary:
     """Aggregate graph files into the stats folder `out`; files that it holds already are not read again.
 
     `reading` are `model`, `transcoder_set` and `strict`. Raises `InputError` where a file that was counted
     has changed or is gone (unless `fresh`), `SpaceMismatch`, `OutputError`, `UsageError`.
     """
     files = look(sources)
-    made_with = _made_with(options, **reading)
-    earlier, files, retried = _earlier(out, files, fresh, made_with)
+    made_with = _made_with(how.options, **reading)
+    earlier, files, retried = _earlier(out, files, how.fresh, made_with)
     if earlier and not files:
         return _as_it_is(earlier[0], "nothing new: every file is counted already")
-    store = open_store(work or work_folder(out))
-    options = _with_device(options, scheduler)
+    store = how.store(out)
+    options = how.settled()
     try:
         with replaced_folder(out, "stats") as folder:
-            claim(store, out, "fresh files" if fresh else "files")
-            plan = _plan(store, files, options, reading, fresh)
-            with _workers(len(plan.tasks), options, threads, scheduler) as workers:
-                aggregation = Aggregation(store, workers, options, progress)
+            claim(store, out, "fresh files" if how.fresh else "files")
+            plan = _plan(store, files, options, reading, how.fresh)
+            with _workers(len(plan.tasks), how) as workers:
+                aggregation = Aggregation(store, workers, options, how.progress)
                 aggregation.read(plan, reader, earlier)
                 parts = aggregation.parts(len(plan.tasks), earlier)
                 if earlier and not any(len(part.graphs) for part in parts if part.folder is None):
                     raise _Unchanged
-                facts = Facts(inputs, plan.sample_below, made_with)
+                facts = Facts(how.inputs, plan.sample_below, made_with)
                 summary = aggregation.write(folder, parts, facts, forget={"rejects": retried, "files": retried})
     except _Unchanged:
         store.remove()
@@ -85,11 +96,6 @@ def aggregate_files(
         raise
     store.remove()
     return summary
-
-
-def _with_device(options: Options, scheduler: str | None = None) -> Options:
-    """The options with the device settled; on a cluster each worker settles it."""
-    return options if scheduler else dataclasses.replace(options, device=choose_device(options.device))
 
 
 def _as_it_is(folder: Path, why: str) -> Summary:
@@ -151,15 +157,16 @@ def _plan(store: Store, files: Sequence[Known], options: Options, reading: dict[
 
 
 @contextlib.contextmanager
-def _workers(tasks: int, options: Options, threads: int | None, scheduler: str | None) -> Iterator[Workers]:
+def _workers(tasks: int, how: How) -> Iterator[Workers]:
     """Who runs the tasks: a Dask cluster, worker processes, or this process where the work or the memory is small."""
-    if scheduler is not None:
+    memory, threads = how.options.memory, how.threads
+    if how.scheduler is not None:
         from atlas.aggregate.distributed import cluster_workers
 
-        with cluster_workers(scheduler, threads, options.memory) as workers:
+        with cluster_workers(how.scheduler, threads, memory) as workers:
             yield workers
         return
-    count = min(Budget.of(options.memory).workers(options.memory, threads or cpu_count()), tasks)
+    count = min(Budget.of(memory).workers(memory, threads or cpu_count()), tasks)
     # One worker is worth its start where there is much to do: its allocator and numpy are tuned for large arrays.
     if count < 1 or (count == 1 and tasks < FEW_TASKS):
         yield Inline()
@@ -168,53 +175,33 @@ def _workers(tasks: int, options: Options, threads: int | None, scheduler: str |
         yield processes
 
 
-def aggregate_observations(
-    sources: Sequence[Source],
-    out: Path,
-    *,
-    space: Space,
-    inputs: Sequence[str],
-    options: Options,
-    threads: int | None,
-    fresh: bool,
-    work: str | None = None,
-    scheduler: str | None = None,
-    progress: Progress,
-) -> Summary:
+def aggregate_observations(sources: Sequence[Source], out: Path, space: Space, how: How) -> Summary:
     """Aggregate Parquet or Arrow files of observations into the stats folder `out`.
 
     Raises as `aggregate_files` does, and `InputError` for a file without the columns of an observation.
     """
     files = look(sources)
-    made_with = _made_with(options, **space._asdict())
-    earlier, files, _ = _earlier(out, files, fresh, made_with)
+    made_with = _made_with(how.options, **space._asdict())
+    earlier, files, _ = _earlier(out, files, how.fresh, made_with)
     if earlier and not files:
         return _as_it_is(earlier[0], "nothing new: every file is counted already")
-    store = open_store(work or work_folder(out))
-    options = _with_device(options, scheduler)
+    store = how.store(out)
+    options = how.settled()
     with replaced_folder(out, "stats") as folder:
         observed = ObservedPlan.of(files, earlier, store, space, options)
-        claim(store, out, f"{'fresh ' if fresh else ''}observations {observed.signature()}")
+        claim(store, out, f"{'fresh ' if how.fresh else ''}observations {observed.signature()}")
         Checkpoint(store)
-        with _workers(len(observed.pieces), options, threads, scheduler) as workers:
-            aggregation = Aggregation(store, workers, options, progress)
+        with _workers(len(observed.pieces), how) as workers:
+            aggregation = Aggregation(store, workers, options, how.progress)
             tasks = observed.run(aggregation, earlier)
             parts = aggregation.parts(tasks, earlier)
-            facts = Facts(inputs, observed.options.sample_below, made_with)
+            facts = Facts(how.inputs, observed.options.sample_below, made_with)
             summary = aggregation.write(folder, parts, facts, files=observed.books(parts))
     store.remove()
     return summary
 
 
-def merge_stats(
-    folders: Sequence[Path],
-    out: Path,
-    *,
-    options: Options,
-    threads: int | None,
-    skip_duplicates: bool = False,
-    progress: Progress,
-) -> Summary:
+def merge_stats(folders: Sequence[Path], out: Path, how: How, *, skip_duplicates: bool = False) -> Summary:
     """Merge stats folders into one: the statistics of all their graphs aggregated together.
 
     Raises `SpaceMismatch` where they are of different feature spaces, `InputError` where a graph stands
@@ -222,15 +209,15 @@ def merge_stats(
     """
     chosen = _distinct(folders, skip_duplicates)
     inputs = [path for folder in chosen for path in read_manifest(folder, "stats")["inputs"]]
-    store = open_store(work_folder(out))
-    options = _with_device(options)
+    store = how.store(out)
+    options = how.settled()
     with replaced_folder(out, "stats") as folder:
         store.remove()
-        with _workers(len(chosen) * 2, options, threads, None) as workers:
-            aggregation = Aggregation(store, workers, options, progress)
+        with _workers(len(chosen) * FEW_TASKS, how) as workers:
+            aggregation = Aggregation(store, workers, options, how.progress)
             parts = aggregation.parts(0, chosen)
             below = min(part.sample_below for part in parts)
-            facts = Facts(list(dict.fromkeys(inputs)), below, _made_with(options))
+            facts = Facts(list(dict.fromkeys(inputs)), below, _made_with(how.options))
             summary = aggregation.write(folder, parts, facts)
     store.remove()
     skipped = len(folders) - len(chosen)

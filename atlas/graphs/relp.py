@@ -26,13 +26,20 @@ def space(metadata: RawMetadata) -> Space:
     return Space(_SAME_MODEL.get(scan, scan) if scan else None, None, "neuron")
 
 
-@functools.lru_cache(maxsize=1 << 16)
 def neuron_text(clerp: str) -> str | None:
     """The label behind `L10/N2427: `, or None where the clerp is the bare id.
 
     >>> neuron_text("L10/N2427: plural nouns")
     'plural nouns'
     """
+    # The same bare ids come in graph after graph; long texts of hostile files must not be kept.
+    return _short_text(clerp) if len(clerp) <= 32 else _text(clerp)
+
+
+def _text(clerp: str) -> str | None:
     found = _NEURON_LABEL.match(clerp)
     text = found[1] if found else clerp
     return text if text and text.strip() else None
+
+
+_short_text = functools.lru_cache(maxsize=1 << 16)(_text)

@@ -43,6 +43,7 @@ def survey(key: Ints, found: Ints) -> None:
 
 
 def squeeze(low: int, high: int, index_or: int) -> Squeeze:
+    """The squeeze of units from `low` to `high`, whose indices have no other bits than `index_or`."""
     width = index_or.bit_length()
     base = low >> INDEX_BITS << INDEX_BITS
     layers = (high - base >> INDEX_BITS).bit_length()
