@@ -380,3 +380,49 @@ def test_the_page_of_a_circuit(run, small_atlas: Path) -> None:
     assert f"Wiring inside: 2 of {edges}" in page
     assert ("Circuits inside" in page) == (inside > 0)
     assert "█" in page
+
+
+def test_how_reliable_edges_are(run, small_atlas: Path) -> None:
+    told = run("info", small_atlas, "--reliability").stdout
+    assert "Two sets of so many graphs each" in told
+    assert "rank correlation" in told
+    assert "graphs of the edge" in told
+    assert "Forecast (Spearman-Brown" in told or "Too few edges" in told
+
+
+def test_the_forecast_is_the_formula_of_spearman_and_brown() -> None:
+    from atlas.page import _forecast
+
+    told = _forecast([{"graph_count": 100, "rank_correlation": 0.5, "both_count": 50}])
+    # k * r / (1 + (k - 1) * r) with r = 0.5 is 0.8 for k = 4, and 0.9 for k = 9.
+    assert "0.8 with about 400" in told
+    assert "0.9 with about 900" in told
+    for levels in ([], [{"graph_count": 3, "rank_correlation": None, "both_count": 1}]):
+        assert "Too few edges" in _forecast(levels)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["--memory", "lots"], 1, "'lots' is no size; write it like 2GB or 512MB"),
+        (["--threads", "0"], 2, "0 is not in the range"),
+        (["--device", "tpu"], 1, "choose auto, cpu or cuda"),
+        (["--scheduler", "nonsense"], 1, "write local, or an address such as tcp://host:8786"),
+    ],
+)
+def test_wrong_engine_options(arguments: list[str], code: int, told: str, run, tmp_path: Path) -> None:
+    makers.write(tmp_path / "g" / "a.json", makers.random_graph(1))
+    result = run("aggregate", tmp_path / "g", "-o", tmp_path / "s", *arguments, code=code)
+    assert told in result.stderr
+
+
+def test_merging_on_the_command_line(run, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        makers.write(tmp_path / name / "x.json", makers.random_graph(seed))
+        run("aggregate", tmp_path / name, "-o", tmp_path / f"s{name}")
+    assert "2 graphs" in run("merge", tmp_path / "sa", tmp_path / "sb", "-o", tmp_path / "m").stderr
+    assert (
+        "stand in the other folders too"
+        in run("merge", tmp_path / "sa", tmp_path / "m", "-o", tmp_path / "n", code=1).stderr
+    )
+    assert not (tmp_path / "n").exists()
