@@ -15,7 +15,7 @@ from test_aggregate import EXACT, SUMS, rows
 
 from atlas.aggregate import Aggregator
 from atlas.aggregate import plan as plan_module
-from atlas.errors import InputError, SpaceMismatch, UsageError
+from atlas.errors import InputError, OutputError, SourceChanged, SpaceMismatch, UsageError
 from atlas.graph import Space
 from atlas.pipeline import aggregate_graphs
 
@@ -226,6 +226,7 @@ def test_an_aggregator_goes_on_with_what_was_flushed(tmp_path: Path) -> None:
     for batch in batches(observed)[:3]:
         first.add(table(batch), hashes=hashes)
         first.flush()
+    first.close()
     again = Aggregator(tmp_path / "stats", space=SPACE, threads=1)
     assert again.hashes == {hashes[row[0]] for batch in batches(observed)[:3] for row in batch}
     for batch in batches(observed):
@@ -240,6 +241,7 @@ def test_a_graph_in_two_batches_and_another_space_are_refused(tmp_path: Path) ->
     with pytest.raises(UsageError, match="graph_id 0 came in an earlier batch"):
         aggregator.add(table(made(2)))
     aggregator.flush()
+    aggregator.close()
     with pytest.raises(SpaceMismatch, match="two feature spaces do not mix"):
         Aggregator(tmp_path / "stats", space=SPACE._replace(model="other"), threads=1)
 
@@ -256,3 +258,108 @@ def test_the_torch_kernel_writes_what_numpy_writes(
         assert_equals_polars(tmp_path / name, observed)
     for table_name in ("neurons", "neuron_graphs", "cooccurrence", "graphs"):
         assert rows(tmp_path / "numpy", table_name) == rows(tmp_path / "torch", table_name)
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_empty_groups_and_files_between_the_rows_of_a_graph(form: str, tmp_path: Path, tiny_chunks: None) -> None:
+    """Once counted twice: the bounds of an empty group were taken for graph 0."""
+    observed = made()
+    whole = table(observed)
+    (tmp_path / "data").mkdir()
+    for number, part in enumerate((whole.slice(0, 333), whole.slice(0, 0), whole.slice(333))):
+        path = tmp_path / "data" / f"{number}.{form}"
+        if form == "parquet":
+            with pq.ParquetWriter(path, part.schema) as file:
+                for start in range(0, max(len(part), 1), 50):
+                    file.write_table(part.slice(start, 50))
+                    file.write_table(part.slice(0, 0))
+        else:
+            with pa.ipc.new_file(path, part.schema) as file:
+                for batch in part.combine_chunks().to_batches(50):
+                    file.write_batch(batch)
+                    file.write_batch(batch.slice(0, 0))
+    aggregate_graphs([tmp_path / "data"], tmp_path / "stats", threads=1)
+    assert_equals_polars(tmp_path / "stats", observed)
+
+
+def test_a_changed_dataset_file_is_noticed_by_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    for weight in (0.5, 0.25):
+        pq.write_table(
+            table([(0, 1, 1, 2, 2, weight)] * 50),
+            path,
+            write_statistics=False,
+            compression="none",
+            use_dictionary=False,
+        )
+        if weight == 0.5:
+            aggregate_graphs([path], tmp_path / "stats")
+    with pytest.raises(SourceChanged, match="a.parquet has changed"):
+        aggregate_graphs([path], tmp_path / "stats")
+
+
+def test_a_graph_id_that_is_counted_already_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "g").mkdir()
+    pq.write_table(table(made(5)), tmp_path / "g" / "a.parquet")
+    aggregate_graphs([tmp_path / "g"], tmp_path / "stats")
+    pq.write_table(table(made(5, seed=9)), tmp_path / "g" / "b.parquet")
+    with pytest.raises(
+        InputError, match=r"g/b.parquet#\d and g/a.parquet#\d, which is counted already, have one graph_id"
+    ):
+        aggregate_graphs([tmp_path / "g"], tmp_path / "stats")
+    assert aggregate_graphs([tmp_path / "g"], tmp_path / "stats", fresh=True).graphs == 5
+
+
+ODD = {
+    "text": ("src_layer", pa.array(["one", "two"]), "src_layer of the observations holds string, not whole numbers"),
+    "nan neuron": ("src_neuron", pa.array([1.0, float("nan")]), "src_neuron of the observations holds double"),
+    "half neuron": ("tgt_neuron", pa.array([1.5, 2.0]), "tgt_neuron of the observations holds double"),
+    "huge id": ("graph_id", pa.array([1, 2**63 + 1], pa.uint64()), "graph_id"),
+    "list weight": ("weight", pa.array([[1.0], [2.0]]), "weight of the observations holds list"),
+    "binary id": ("graph_id", pa.array([b"x", b"y"]), "graph_id"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_columns_that_hold_no_numbers_are_named(name: str, tmp_path: Path) -> None:
+    column, values, told = ODD[name]
+    good = table([(0, 1, 1, 2, 2, 1.0), (1, 1, 1, 2, 2, 1.0)])
+    pq.write_table(good.set_column(COLUMNS.index(column), column, values), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=told):
+        aggregate_graphs([tmp_path / "a.parquet"], tmp_path / "stats")
+
+
+def test_numbers_of_other_types_are_numbers(tmp_path: Path) -> None:
+    observed = made(6)
+    odd = table(observed)
+    kinds = [pa.uint64(), pa.uint8(), pa.uint16(), pa.float64(), pa.string(), pa.float64()]
+    for place, (name, kind) in enumerate(zip(COLUMNS, kinds, strict=True)):
+        odd = odd.set_column(place, name, odd[name].cast(kind))
+    nulls = pa.chunked_array([pa.array([None], pa.uint8())])
+    extra = odd.slice(0, 1).set_column(1, "src_layer", nulls)
+    pq.write_table(pa.concat_tables([odd, extra]), tmp_path / "a.parquet", row_group_size=40)
+    summary = aggregate_graphs([tmp_path / "a.parquet"], tmp_path / "stats", threads=1)
+    assert summary.dropped == {"out_of_range": 1}
+    assert summary.kept["edges"] == len(observed)
+
+
+def test_an_aggregator_refuses_what_cannot_be_right_and_goes_on(tmp_path: Path) -> None:
+    aggregator = Aggregator(str(tmp_path / "stats"), space=SPACE, threads=1)
+    good = table(made(3))
+    with pytest.raises(UsageError, match="it lacks weight"):
+        aggregator.add(good.drop_columns(["weight"]))
+    with pytest.raises(UsageError, match="one length"):
+        aggregator.add({name: [1] if name == "weight" else [1, 2] for name in COLUMNS})
+    with pytest.raises(InputError, match="negative"):
+        aggregator.add(table([(0, 1, 1, 2, 2, 1.0), (-1, 1, 1, 2, 2, 1.0)]))
+    with pytest.raises(InputError, match="whole numbers"):
+        aggregator.add({name: torch.tensor([1.0]) for name in COLUMNS})
+    with pytest.raises(OutputError, match="is being written by another process"):
+        Aggregator(tmp_path / "stats", space=SPACE, threads=1)
+    aggregator.add(good)
+    assert aggregator.write().graphs == len({row[0] for row in made(3)})
+    with pytest.raises(UsageError, match="are written"):
+        aggregator.write()
+    with pytest.raises(InputError, match="nothing was added"):
+        Aggregator(tmp_path / "none", space=SPACE, threads=1).write()
+    assert not (tmp_path / ".none.work").exists()

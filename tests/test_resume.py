@@ -236,7 +236,7 @@ def test_a_changed_file_of_an_unfinished_run_is_refused(
     graphs(tmp_path / "g", 10)
     from atlas.aggregate import engine
 
-    monkeypatch.setattr(engine.Aggregation, "write", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(engine.Aggregation, "write", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
     monkeypatch.undo()
@@ -481,3 +481,44 @@ def test_an_aggregator_adds_to_what_is_there(tmp_path: Path) -> None:
             for batch in part:
                 aggregator.add(table(batch), hashes=hashes)
     assert_equals_polars(tmp_path / "stats", observed)
+
+
+def test_two_copies_of_a_counted_graph_end(tmp_path: Path, small_budget: None) -> None:
+    """Once an endless loop: each pass left out one copy and let the other in."""
+    made = graphs(tmp_path / "g", 3)
+    aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
+    for name in ("x", "y", "z"):
+        makers.write(tmp_path / "g" / f"{name}.json", makers.random_graph(0))
+    made += graphs(tmp_path / "g", 1, first=3)
+    summary = aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
+    assert (summary.graphs, summary.rejects) == (4, {"duplicate_content": 3})
+    assert_equals_loop(tmp_path / "stats", made)
+
+
+def test_rejected_members_are_listed_once_however_often_they_are_tried(tmp_path: Path) -> None:
+    graphs(tmp_path / "g", 2)
+    (tmp_path / "g" / "bad.jsonl").write_text("{}\n[]\n")
+    for count in (2, 3, 4):
+        graphs(tmp_path / "g", 1, first=count)
+        aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
+        assert [row["path"] for row in rows(tmp_path / "stats", "rejects")] == ["g/bad.jsonl#1", "g/bad.jsonl#2"]
+
+
+def test_an_unfinished_run_lets_bad_files_be_repaired_and_good_ones_be_touched(
+    tmp_path: Path, small_budget: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from atlas.aggregate import engine
+
+    made = graphs(tmp_path / "g", 10)
+    for name in ("a_bad.json", "b_bad.json"):
+        (tmp_path / "g" / name).write_text("{")
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.Aggregation, "write", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
+    os.utime(tmp_path / "g" / "graph_00002.json", ns=(5, 5))
+    makers.write(tmp_path / "g" / "a_bad.json", makers.random_graph(50))
+    (tmp_path / "g" / "b_bad.json").unlink()
+    summary = aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
+    assert (summary.graphs, summary.rejects) == (11, {})
+    assert_equals_loop(tmp_path / "stats", [makers.random_graph(50), *made])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -17,14 +18,14 @@ from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
 from atlas.aggregate.kernels import choose_device, choose_kernel
 from atlas.aggregate.observations import COLUMNS, MAX_WEIGHT, columns_of, graph_hash, observe
 from atlas.aggregate.observed import ObservedBooks, ObservedOptions, numbered, write_observed, write_reduced
-from atlas.aggregate.plan import Budget
+from atlas.aggregate.plan import Budget, books_name
 from atlas.aggregate.sample import threshold
 from atlas.aggregate.store import open_store
-from atlas.aggregate.tasks import TaskDone, books_name, finish_task, read_done, refuse_other_space, runs_name
+from atlas.aggregate.tasks import TaskDone, finish_task, read_done, refuse_other_space, runs_name
 from atlas.aggregate.workers import Inline, Processes, cpu_count
-from atlas.errors import UsageError
+from atlas.errors import InputError, UsageError
 from atlas.graph import Graph, Reject, Space
-from atlas.storage import replaced_folder
+from atlas.storage import only_writer, replaced_folder
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -63,8 +64,12 @@ class Aggregator:
     ) -> None:
         from atlas.aggregate.run import is_whole, work_folder
 
-        self._out = out
+        self._out = out = Path(out)
         self._space = space
+        self._written = False
+        # Two aggregators of one folder would overwrite each other's tasks.
+        self._lock = ExitStack()
+        self._lock.enter_context(only_writer(work_folder(out)))
         self._options = replace(together or Options(), memory=memory, device=choose_device(device))
         self._threads = threads or cpu_count()
         self._progress = progress
@@ -109,20 +114,23 @@ class Aggregator:
         that is held already, by hash, is passed over. Raises `UsageError` for a graph_id that came in an
         earlier batch, `InputError` for one that is null or negative.
         """
+        if self._written:
+            raise UsageError("the statistics are written; make another Aggregator to add to them")
         given = dict(hashes or {})
+        missing = [] if isinstance(batch, pa.RecordBatch) else [name for name in COLUMNS if name not in _names(batch)]
+        if missing:
+            raise UsageError(f"a batch needs the columns {', '.join(COLUMNS)}; it lacks {', '.join(missing)}")
         if isinstance(batch, Mapping) and hasattr(batch["weight"], "is_cuda"):
-            self._add_tensors(batch, given)
+            self._add_tensors({name: batch[name].detach() for name in COLUMNS}, given)
             return
-        table = (
-            batch
-            if isinstance(batch, pa.Table | pa.RecordBatch)
-            else pa.table({name: np.asarray(batch[name]) for name in COLUMNS})
-        )
-        table = pa.table({name: table[name] for name in COLUMNS})
-        ids = np.unique(table["graph_id"].to_numpy())
+        # Looked at before its graphs are noted: a batch that is refused can come again, corrected.
+        columns = columns_of(batch if isinstance(batch, pa.Table | pa.RecordBatch) else _table(batch))
+        observe({name: values[:0] if name != "graph_id" else values for name, values in columns.items()})
+        table = pa.table(columns)
+        ids = np.unique(columns["graph_id"])
         new = self._take(ids, given)
         if len(new) < len(ids):
-            table = table.filter(pa.array(np.isin(table["graph_id"].to_numpy(), new)))
+            table = table.filter(pa.array(np.isin(columns["graph_id"], new)))
         self._pending.append(table)
         self._pending_rows += len(table)
         if self._pending_rows >= self._observed.rows:
@@ -192,7 +200,13 @@ class Aggregator:
 
     def write(self) -> Any:
         """Write the stats folder and return its `Summary`; raises as `atlas.pipeline.aggregate_graphs` does."""
+        if self._written:
+            raise UsageError("the statistics are written; make another Aggregator to add to them")
         self.flush()
+        self._written = True
+        if not self._next:
+            self._close()
+            raise InputError(f"nothing was added, so {self._out} was not written")
         facts = Facts(["added"], self._observed.sample_below, {})
         count = Budget.of(self._options.memory).workers(self._options.memory, self._threads)
         with replaced_folder(self._out, "stats") as folder:
@@ -200,8 +214,16 @@ class Aggregator:
             with workers:
                 aggregation = Aggregation(self._store, workers, self._options, self._progress)
                 summary = aggregation.write(folder, aggregation.parts(self._next, self._earlier), facts)
-        self._store.remove()
+        self._close()
         return summary
+
+    def close(self) -> None:
+        """Let go of the folder; what was flushed stays for another aggregator."""
+        self._lock.close()
+
+    def _close(self) -> None:
+        self._store.remove()
+        self.close()
 
     def __enter__(self) -> Aggregator:
         return self
@@ -209,5 +231,19 @@ class Aggregator:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is None:
+        if kind is None and not self._written:
             self.write()
+        self.close()
+
+
+def _names(batch: Any) -> Any:
+    return batch.column_names if isinstance(batch, pa.Table) else batch
+
+
+def _table(batch: Mapping[str, Any]) -> pa.Table:
+    try:
+        return pa.table({name: np.asarray(batch[name]) for name in COLUMNS})
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise UsageError(
+            f"a batch needs columns of numbers of one length ({' '.join(str(error).split())[:200]})"
+        ) from error

@@ -67,6 +67,10 @@ class TorchKernel:
 
     def observe(self, batch: Mapping[str, Any], max_weight: float) -> DeviceLinks:
         """Observations in columns (tensors on any device) as links of numbered graphs on this one."""
+        if any(values.is_floating_point() for name, values in batch.items() if name != "weight"):
+            raise InputError("graph_id, layers and neurons must be whole numbers, not floats")
+        if len({len(values) for values in batch.values()}) > 1:
+            raise InputError("the tensors of a batch must have one length")
         columns = {name: self.put(values).to(torch.int64) for name, values in batch.items() if name != "weight"}
         weight = self.put(batch["weight"]).to(torch.float64)
         if len(weight) and int(columns["graph_id"].min()) < 0:

@@ -29,7 +29,7 @@ from atlas.aggregate import finish, reduce, together
 from atlas.aggregate.checkpoint import Checkpoint
 from atlas.aggregate.finish import BookMerger, Summary
 from atlas.aggregate.partitions import Range
-from atlas.aggregate.plan import Budget, Plan
+from atlas.aggregate.plan import Budget, Plan, books_name
 from atlas.aggregate.reduce import Job, Origin, ReduceOptions
 from atlas.aggregate.runs import RunFile, RunWriter
 from atlas.aggregate.store import Store
@@ -40,7 +40,6 @@ from atlas.aggregate.tasks import (
     TaskDone,
     TaskOptions,
     book,
-    books_name,
     read_done,
     refuse_other_space,
     run_task,
@@ -117,8 +116,12 @@ class Aggregation:
         ]
         sizes = {task.number: len(task.sources) for task in tasks}
         self.run(run_task, tasks, sizes, "graph files", earlier)
+        skips: dict[int, dict[str, str]] = {}
         while twice := _copies(self.store, len(tasks), earlier):
-            again = [replace(tasks[number], skip=skip) for number, skip in twice.items()]
+            # A task that leaves one copy out may meet the next one: what it leaves out adds up.
+            for number, skip in twice.items():
+                skips.setdefault(number, {}).update(skip)
+            again = [replace(tasks[number], skip=skips[number]) for number in twice]
             self.run(run_task, again, sizes, "graph files", earlier, again=True)
 
     def run(
@@ -319,10 +322,14 @@ class Aggregation:
             if name in ("graphs", "link_counts"):
                 table = finish.with_ids(table, found)
             if part.folder is not None and name in forget:
-                table = table.filter(
-                    pa.array([path not in forget[name] for path in table["path"].to_pylist()], pa.bool_())
-                )
+                stays = [not _is_of(path, forget[name]) for path in table["path"].to_pylist()]
+                table = table.filter(pa.array(stays, pa.bool_()))
             yield table
+
+
+def _is_of(path: str, files: set[str]) -> bool:
+    """Whether a path is one of these files, or a line or member of one."""
+    return not files.isdisjoint({path, path.rpartition("#")[0], path.partition("!")[0]})
 
 
 def _identity(columns: Sequence[Any], facts: Facts) -> str:

@@ -8,6 +8,7 @@ are counted when a range of keys is reduced.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,6 @@ from atlas.aggregate.statistics import compiled
 from atlas.errors import InputError
 from atlas.graph import Floats, Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER, NEURON_BITS
-from atlas.storage import sha256_of
 
 COLUMNS = ("graph_id", "src_layer", "src_neuron", "tgt_layer", "tgt_neuron", "weight")
 SUFFIXES = (".parquet", ".arrow", ".feather", ".ipc")
@@ -67,17 +67,20 @@ def groups_of(number: int, path: Path) -> list[Group]:
         with pq.ParquetFile(path) as file:
             _require(path, file.schema_arrow.names)
             place = file.schema_arrow.names.index("graph_id")
+            # The bounds of text are not those of the numbers that it spells; columns before a nested one count alike.
+            ordered = pa.types.is_integer(file.schema_arrow.field(place).type)
+            place = file.schema.names.index("graph_id") if "graph_id" in file.schema.names else place
             found = []
             for row_group in range(file.metadata.num_row_groups):
                 meta = file.metadata.row_group(row_group)
-                stats = meta.column(place).statistics
+                stats = meta.column(place).statistics if ordered else None
                 if stats is not None and stats.has_min_max:
                     bounds = int(stats.min), int(stats.max)
                 else:
                     bounds = _bounds(file.read_row_group(row_group, columns=["graph_id"])["graph_id"])
                 found.append(Group(number, row_group, meta.num_rows, *bounds))
             return found
-    except (OSError, pa.ArrowInvalid, TypeError) as error:
+    except (OSError, pa.ArrowException, TypeError, ValueError, KeyError) as error:
         raise InputError(f"{path} cannot be read as observations: {' '.join(str(error).split())[:200]}") from error
 
 
@@ -92,12 +95,15 @@ def _ipc_groups(number: int, path: Path) -> list[Group]:
 
 
 def _bounds(ids: pa.ChunkedArray) -> tuple[int, int]:
-    known = ids.drop_null().to_numpy()
+    known = _numbers(ids, "graph_id").drop_null().to_numpy()
     return (int(known.min()), int(known.max())) if len(known) else (0, 0)
 
 
 def _require(path: Path, names: Sequence[str]) -> None:
     missing = [name for name in COLUMNS if name not in names]
+    twice = [name for name in COLUMNS if list(names).count(name) > 1]
+    if twice:
+        raise InputError(f"{path} has two columns called {twice[0]}")
     if missing:
         raise InputError(
             f"{path} holds no observations: it lacks {', '.join(missing)}; it has {', '.join(names)[:200]}"
@@ -123,48 +129,62 @@ def cut(groups: Sequence[Group], rows: int) -> list[tuple[Group, ...]]:
     return [tuple(task) for task in tasks]
 
 
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Blame the input for what is wrong with it."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path} cannot be read as observations: {' '.join(str(error).split())[:200]}") from error
+
+
 def read_group(path: Path, group: Group, rows: int) -> Iterator[pa.Table]:
-    """One row group, in pieces of at most `rows` rows where it is much larger."""
-    if path.name.lower().endswith(_IPC):
-        with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
-            yield pa.Table.from_batches([file.get_batch(group.number)]).select(list(COLUMNS))
-        return
-    with pq.ParquetFile(path) as file:
-        if group.rows <= 2 * rows:
-            yield file.read_row_group(group.number, columns=list(COLUMNS), use_threads=False)
+    """One row group, in pieces of at most `rows` rows where it is much larger; raises `InputError`."""
+    with _reading(path):
+        if path.name.lower().endswith(_IPC):
+            with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
+                yield _clean(file.get_batch(group.number))
             return
-        for batch in file.iter_batches(rows, [group.number], columns=list(COLUMNS), use_threads=False):
-            yield pa.Table.from_batches([batch])
+        with pq.ParquetFile(path) as file:
+            if group.rows <= 2 * rows:
+                yield _clean(file.read_row_group(group.number, columns=list(COLUMNS), use_threads=False))
+                return
+            for batch in file.iter_batches(rows, [group.number], columns=list(COLUMNS), use_threads=False):
+                yield _clean(batch)
 
 
 def read_graph(path: Path, group: Group, graph_id: int) -> Iterator[pa.Table]:
-    """The rows of one graph in a row group, without reading much of the rest."""
+    """The rows of one graph in a row group, without reading much of the rest; raises `InputError`."""
     if path.name.lower().endswith(_IPC):
-        tables = read_group(path, group, group.rows)
-        yield from (table.filter(pc.equal(table["graph_id"], graph_id)) for table in tables)
+        for table in read_group(path, group, group.rows):
+            yield table.filter(pc.equal(table["graph_id"], graph_id))
         return
-    with pq.ParquetFile(path) as file:
-        ids = file.read_row_group(group.number, columns=["graph_id"], use_threads=False)["graph_id"].to_numpy()
-        mine = np.flatnonzero(ids == graph_id)
-        if not len(mine):
-            return
-        left = int(mine[-1]) + 1
-        for batch in file.iter_batches(1 << 14, [group.number], columns=list(COLUMNS), use_threads=False):
-            table = pa.Table.from_batches([batch])
+    with _reading(path), pq.ParquetFile(path) as file:
+        ids = file.read_row_group(group.number, columns=["graph_id"], use_threads=False)["graph_id"]
+        mine = np.flatnonzero(_numbers(ids, "graph_id").to_numpy() == graph_id)
+        left = int(mine[-1]) + 1 if len(mine) else 0
+        for batch in (
+            file.iter_batches(1 << 14, [group.number], columns=list(COLUMNS), use_threads=False) if left else ()
+        ):
+            table = _clean(batch)
             yield table.filter(pc.equal(table["graph_id"], graph_id))
             left -= len(table)
             if left <= 0:
                 return
 
 
+def _clean(table: Any) -> pa.Table:
+    return pa.table({name: _numbers(table[name], name) for name in COLUMNS})
+
+
 def columns_of(table: Any) -> dict[str, NDArray[Any]]:
     """The columns of an Arrow table or batch as arrays; a null weight is NaN, a null neuron -1.
 
-    Raises `InputError` where a graph_id is null.
+    Raises `InputError` where a graph_id is null, or a column holds no numbers.
     """
     found = {}
     for name in COLUMNS:
-        column = table[name]
+        column = _numbers(table[name], name)
         if column.null_count:
             if name == "graph_id":
                 raise InputError(f"graph_id is null in {column.null_count} observations; every link needs its graph")
@@ -173,6 +193,20 @@ def columns_of(table: Any) -> dict[str, NDArray[Any]]:
             column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
         )
     return found
+
+
+def _numbers(column: Any, name: str) -> Any:
+    """A column of signed whole numbers, or of floats for the weight."""
+    fine = pa.types.is_floating if name == "weight" else pa.types.is_signed_integer
+    if fine(column.type):
+        return column
+    try:
+        return column.cast(pa.float64() if name == "weight" else pa.int64())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        wanted = "numbers" if name == "weight" else "whole numbers"
+        raise InputError(
+            f"the column {name} of the observations holds {column.type}, not {wanted}: {' '.join(str(error).split())[:100]}"
+        ) from error
 
 
 def observe(columns: dict[str, NDArray[Any]]) -> Observed:
@@ -205,20 +239,6 @@ def observe(columns: dict[str, NDArray[Any]]) -> Observed:
         key <<= bits
         key |= columns[name].astype(np.int64, copy=False)
     return Observed(graph, key, weight, dropped)
-
-
-def identity_of(path: Path) -> str:
-    """What tells one dataset file from another: the hash of its footer, or of all of it where it has none.
-
-    A Parquet footer holds sizes, offsets and bounds of every column of every row group.
-    """
-    if not path.name.lower().endswith(".parquet"):
-        return sha256_of(path)
-    with path.open("rb") as stream:
-        stream.seek(-8, 2)
-        length = int.from_bytes(stream.read(4), "little")
-        stream.seek(-(length + 8), 2)
-        return hashlib.sha256(stream.read()).hexdigest()
 
 
 def graph_hash(identity: str, graph_id: int) -> str:

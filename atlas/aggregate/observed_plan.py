@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from atlas.aggregate.engine import Aggregation, Options, Part
-from atlas.aggregate.observations import Group, cut, groups_of, identity_of, is_in_order
+from atlas.aggregate.observations import Group, cut, groups_of, is_in_order
 from atlas.aggregate.observed import (
     ObservedOptions,
     ShuffledTask,
@@ -31,14 +32,15 @@ from atlas.aggregate.store import Store
 from atlas.errors import InputError
 from atlas.graph import Space
 from atlas.schema import DATASETS
+from atlas.storage import sha256_of
 
 
-def _refuse_copies(files: Sequence[Known], identities: Sequence[str], earlier: Sequence[Path]) -> None:
+def _refuse_copies(files: Sequence[tuple[Known, str]], earlier: Sequence[Path]) -> None:
     seen: dict[str, str] = {}
     for folder in earlier:
         table = pq.read_table(DATASETS["stats.files"].path(folder), columns=["content_hash", "path"])
         seen |= dict(zip(table["content_hash"].to_pylist(), table["path"].to_pylist(), strict=True))
-    for known, identity in zip(files, identities, strict=True):
+    for known, identity in files:
         if first := seen.get(identity):
             raise InputError(
                 f"{known.source.name} is a copy of {first}; its observations would count twice: remove one"
@@ -60,9 +62,13 @@ class ObservedPlan:
         cls, files: Sequence[Known], earlier: Sequence[Path], store: Store, space: Space, options: Options
     ) -> ObservedPlan:
         """The plan for these files; raises `InputError` where one holds no observations, or is a copy of another."""
-        groups = [group for number, known in enumerate(files) for group in groups_of(number, known.source.path)]
-        identities = tuple(identity_of(known.source.path) for known in files)
-        _refuse_copies(files, identities, earlier)
+        found = [group for number, known in enumerate(files) for group in groups_of(number, known.source.path)]
+        # Without the empty ones, whose bounds say nothing.
+        groups = [group for group in found if group.rows]
+        with ThreadPoolExecutor() as pool:
+            identities = tuple(pool.map(sha256_of, [known.source.path for known in files]))
+        filled = {group.file for group in groups}
+        _refuse_copies([(known, identities[i]) for i, known in enumerate(files) if i in filled], earlier)
         rows = Budget.of(options.memory, options.device).links
         total = sum(group.rows for group in groups)
         shared = ObservedOptions(
@@ -108,6 +114,19 @@ class ObservedPlan:
         sizes = dict.fromkeys(range(len(tasks)), 1)
         aggregation.run(run_shuffled, tasks, sizes, "ranges of graphs", earlier, on_device=True)
         return len(tasks)
+
+    def refuse_known_graphs(self, parts: Sequence[Part]) -> None:
+        """Raise `InputError` where a graph_id stands in earlier stats: its links would be those of two graphs."""
+        held = {
+            path.rpartition("#")[2]: path for part in parts if part.folder for path in part.graphs["path"].to_pylist()
+        }
+        for part in parts:
+            for path in part.graphs["path"].to_pylist() if part.folder is None else ():
+                if first := held.get(path.rpartition("#")[2]):
+                    raise InputError(
+                        f"{path} and {first}, which is counted already, have one graph_id; links of a graph must come "
+                        "together: start over with --fresh, or aggregate apart and merge where they are two graphs"
+                    )
 
     def books(self, parts: Sequence[Part]) -> pa.Table:
         """The rows of `files`: each with the graphs that begin in it."""

@@ -11,14 +11,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas.aggregate.observations import identity_of
 from atlas.aggregate.sample import threshold
 from atlas.aggregate.store import Store
 from atlas.errors import SourceChanged
 from atlas.graph import Source
 from atlas.schema import DATASETS, require
+from atlas.storage import sha256_of
 
 PLAN = "plan.parquet"
+
+
+def books_name(number: int) -> str:
+    """The bookkeeping of a task; it is written last, so that it says that the task is done."""
+    return f"tasks/{number:06d}.parquet"
+
+
 FORMAT = 1  # of the work folder
 # Below this, summing early saves nothing, and without it sums are added strictly one link after the other.
 COMBINE_LINKS = 8_000_000
@@ -119,10 +126,16 @@ def save_plan(plan: Plan, store: Store) -> None:
     store.put_with(PLAN, lambda path: pq.write_table(table, path))
 
 
-def load_plan(store: Store, files: Sequence[Known], done: Callable[[int], bool], **options: Any) -> Plan | None:
+def load_plan(
+    store: Store,
+    files: Sequence[Known],
+    read: Callable[[int], dict[str, tuple[str | None, int]] | None],
+    **options: Any,
+) -> Plan | None:
     """The plan of an unfinished run, where it is of these options; files that came since are added as tasks.
 
-    Raises `SourceChanged` where a file that it has read (its task is `done`) is gone or has changed.
+    `read` gives the files of a task that is done, with hash and number of graphs. Raises `SourceChanged` where
+    a file whose graphs were counted is gone or has changed; one that could not be read may.
     """
     if PLAN not in store.names():
         return None
@@ -132,14 +145,25 @@ def load_plan(store: Store, files: Sequence[Known], done: Callable[[int], bool],
     if facts.pop("format") != FORMAT or any(facts[key] != value for key, value in options.items()):
         return None
     now = {known.source.name: known for known in files}
+    books: dict[int, dict[str, tuple[str | None, int]] | None] = {}
+    again: set[int] = set()
     tasks: dict[int, list[Known]] = {}
     for row in table.to_pylist():
         known = now.pop(row["name"], None)
         tasks.setdefault(row["task"], [])
-        if done(row["task"]):
-            refuse_changed(row["name"], known, row["size"], row["mtime_ns"], None, "an unfinished run")
+        if row["task"] not in books:
+            books[row["task"]] = read(row["task"])
+        content_hash, graphs = (books[row["task"]] or {}).get(row["name"], (None, 0))
+        if graphs:
+            refuse_changed(row["name"], known, row["size"], row["mtime_ns"], content_hash, "an unfinished run")
+        elif books[row["task"]] is not None and (
+            known is None or (known.size, known.mtime_ns) != (row["size"], row["mtime_ns"])
+        ):
+            again.add(row["task"])
         if known is not None:
             tasks[row["task"]].append(known)
+    for number in again:
+        store.delete(books_name(number))
     old = tuple(tuple(task) for _, task in sorted(tasks.items()))
     later = make_plan(list(now.values()), Budget(facts["links"]), **options).tasks
     return Plan(old + later, **facts)
@@ -156,7 +180,7 @@ def refuse_changed(
         )
     if known.size == size and known.mtime_ns == mtime_ns:
         return
-    if known.size == size and content_hash is not None and identity_of(known.source.path) == content_hash:
+    if known.size == size and content_hash is not None and sha256_of(known.source.path) == content_hash:
         return
     raise SourceChanged(f"{name} has changed since {what} counted it; start over with --fresh")
 

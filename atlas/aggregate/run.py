@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,9 @@ from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
 from atlas.aggregate.finish import Summary
 from atlas.aggregate.kernels import choose_device
 from atlas.aggregate.observed_plan import ObservedPlan
-from atlas.aggregate.plan import PLAN, Budget, Known, Plan, load_plan, look, make_plan, new_files, save_plan
+from atlas.aggregate.plan import PLAN, Budget, Known, Plan, books_name, load_plan, look, make_plan, new_files, save_plan
 from atlas.aggregate.store import Store, open_store
-from atlas.aggregate.tasks import Reader, books_name
+from atlas.aggregate.tasks import Reader, files_read
 from atlas.aggregate.workers import Inline, Processes, Workers, cpu_count
 from atlas.errors import InputError, SourceChanged, SpaceMismatch, StageError
 from atlas.graph import Source, Space
@@ -142,7 +143,8 @@ def _plan(store: Store, files: Sequence[Known], options: Options, reading: dict[
     finished = checkpoint.trusted
     plan = None
     try:
-        plan = load_plan(store, files, lambda number: books_name(number) in finished, **reading)
+        read = functools.partial(_files_read, store, finished)
+        plan = load_plan(store, files, read, **reading)
     except SourceChanged:
         if not fresh:
             raise
@@ -154,6 +156,10 @@ def _plan(store: Store, files: Sequence[Known], options: Options, reading: dict[
     checkpoint.note(PLAN)
     checkpoint.flush()
     return plan
+
+
+def _files_read(store: Store, finished: set[str], number: int) -> dict[str, tuple[str | None, int]] | None:
+    return files_read(store, number) if books_name(number) in finished else None
 
 
 @contextlib.contextmanager
@@ -195,6 +201,7 @@ def aggregate_observations(sources: Sequence[Source], out: Path, space: Space, h
             aggregation = Aggregation(store, workers, options, how.progress)
             tasks = observed.run(aggregation, earlier)
             parts = aggregation.parts(tasks, earlier)
+            observed.refuse_known_graphs(parts)
             facts = Facts(how.inputs, observed.options.sample_below, made_with)
             summary = aggregation.write(folder, parts, facts, files=observed.books(parts))
     store.remove()

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from atlas.aggregate.books import Books
 from atlas.aggregate.chunk import Chunk
+from atlas.aggregate.plan import books_name
 from atlas.aggregate.runs import RunFile, RunWriter
 from atlas.aggregate.store import Store, open_store
 from atlas.errors import InputError, SpaceMismatch
@@ -63,11 +64,6 @@ class TaskDone:
 def runs_name(number: int) -> str:
     """The spill file of a task."""
     return f"tasks/{number:06d}.runs"
-
-
-def books_name(number: int) -> str:
-    """The bookkeeping of a task; it is written last, so that it says that the task is done."""
-    return f"tasks/{number:06d}.parquet"
 
 
 def run_task(task: Task) -> TaskDone:
@@ -189,3 +185,9 @@ def read_done(store_url: str, number: int, columns: list[str] | None = None) -> 
     facts: dict[str, Any] = json.loads(graphs.schema.metadata[b"atlas"])
     space = Space(*facts["space"]) if facts["space"] else None
     return TaskDone(number, facts["files"], space, facts["space_path"]), graphs.replace_schema_metadata(None)
+
+
+def files_read(store: Store, number: int) -> dict[str, tuple[str | None, int]]:
+    """The files of a finished task, with content hash and number of graphs."""
+    rows = book(RunFile(store, runs_name(number)), "files").to_pylist()
+    return {row["path"]: (row["content_hash"], row["graph_count"]) for row in rows}
