@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from atlas import __version__, resources
 from atlas.database import BuildResult, Inputs, build_database, open_atlas, refuse_foreign
-from atlas.errors import AtlasFileError, InputError, SourceChanged, StageError, needs_extra
+from atlas.errors import AtlasFileError, InputError, SourceChanged, needs_extra
 from atlas.recipe import Recipe, parse_bytes
-from atlas.schema import VERSION, datasets_of, require
-from atlas.storage import only_writer, read_manifest, sha256_of, translated_os_errors, write_json
+from atlas.schema import VERSION, is_whole
+from atlas.storage import only_writer, sha256_of, translated_os_errors, write_json
 
 if TYPE_CHECKING:
     from atlas.aggregate import Summary
@@ -292,7 +292,7 @@ class _Run:
                 # The recipe says what the atlas is made of; nobody is asked whether that may change.
                 return run(fresh=True)
 
-        self._stage("stats", fingerprint, _is_stage(folder, "stats"), run_anyhow)
+        self._stage("stats", fingerprint, is_whole(folder, "stats"), run_anyhow)
         return folder
 
     def _clusters(self, stats: Path, index: int) -> Path:
@@ -309,7 +309,7 @@ class _Run:
             self.progress(f"clustering {options.title}", 0, 0)
             return cluster(stats, folder, options)
 
-        self._stage(name, fingerprint, _is_stage(folder, "clusters"), run)
+        self._stage(name, fingerprint, is_whole(folder, "clusters"), run)
         return folder
 
     def _labels(self, stats: Path) -> Path | None:
@@ -329,9 +329,7 @@ class _Run:
         )
         fingerprint = self.stamps.fingerprint("labels", asdict(section), inputs)
         folder = self.work / "labels"
-        self._stage(
-            "labels", fingerprint, _is_stage(folder, "labels"), lambda: import_labels(files, folder, precedence)
-        )
+        self._stage("labels", fingerprint, is_whole(folder, "labels"), lambda: import_labels(files, folder, precedence))
         return folder
 
     def _atlas(self, stats: Path, clusters: list[Path], labels: Path | None) -> BuildResult | None:
@@ -357,17 +355,6 @@ class _Run:
 
         result: BuildResult | None = self._stage("atlas", fingerprint, _is_atlas(out), run).result
         return result
-
-
-def _is_stage(folder: Path, stage: str) -> bool:
-    """Whether a stage is there and whole: its manifest, and every dataset with its columns."""
-    try:
-        read_manifest(folder, stage)
-        for dataset in datasets_of(stage):
-            require(folder, dataset)
-    except StageError:
-        return False
-    return True
 
 
 def _is_atlas(path: Path) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from atlas.errors import StageError
+from atlas.storage import read_manifest
 
 VERSION = 2
 
@@ -352,6 +353,17 @@ DATASETS: Mapping[str, Dataset] = {f"{dataset.stage}.{dataset.name}": dataset fo
 def datasets_of(stage: str) -> list[Dataset]:
     """The datasets that a stage writes."""
     return [dataset for dataset in _DATASETS if dataset.stage == stage]
+
+
+def is_whole(folder: Path, stage: str) -> bool:
+    """Whether a stage is there: its manifest, and every dataset with its columns."""
+    try:
+        read_manifest(folder, stage)
+        for dataset in datasets_of(stage):
+            require(folder, dataset)
+    except StageError:
+        return False
+    return True
 
 
 def require(folder: Path, dataset: Dataset) -> Path:

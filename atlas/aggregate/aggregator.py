@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,9 +21,11 @@ from atlas.aggregate.plan import Budget, books_name
 from atlas.aggregate.sample import threshold
 from atlas.aggregate.store import open_store
 from atlas.aggregate.tasks import TaskDone, finish_task, read_done, refuse_other_space, runs_name
+from atlas.aggregate.together import Together
 from atlas.aggregate.workers import Inline, Processes, cpu_count
 from atlas.errors import InputError, UsageError
 from atlas.graph import Graph, Reject, Space
+from atlas.schema import is_whole
 from atlas.storage import only_writer, replaced_folder
 
 
@@ -57,12 +58,12 @@ class Aggregator:
         device: str = "auto",
         memory: int = 2_000_000_000,
         threads: int | None = None,
-        together: Options | None = None,
+        together: int = 20,
         expected_links: int = 0,
         fresh: bool = False,
         progress: Progress = _silent,
     ) -> None:
-        from atlas.aggregate.run import is_whole, work_folder
+        from atlas.aggregate.run import work_folder
 
         self._out = out = Path(out)
         self._space = space
@@ -70,11 +71,12 @@ class Aggregator:
         # Two aggregators of one folder would overwrite each other's tasks.
         self._lock = ExitStack()
         self._lock.enter_context(only_writer(work_folder(out)))
-        self._options = replace(together or Options(), memory=memory, device=choose_device(device))
+        company = Together(top=together) if together else None
+        self._options = Options(memory, choose_device(device), company)
         self._threads = threads or cpu_count()
         self._progress = progress
         self._store = open_store(work_folder(out))
-        self._earlier = [out] if not fresh and is_whole(out) else []
+        self._earlier = [out] if not fresh and is_whole(out, "stats") else []
         if fresh:
             self._store.remove()
         claim(self._store, out, "added")

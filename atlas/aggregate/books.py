@@ -25,8 +25,6 @@ INFO_COLUMNS = (
     "corpus_index",
     "nodes_exceeded",
 )
-# Datasets that a task writes as they are; their graph_id counts within the task.
-TABLES = ("graphs", "link_counts", "rejects", "tokens", "graph_labels", "files")
 COUNTED = ("link", "node")
 
 

@@ -22,8 +22,6 @@ from atlas.errors import InputError
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER, NEURON_BITS
 
 _MINMAX = {"weight_min": "min", "weight_max": "max"}
-# Bytes that one observation needs on the card: key, graph and weight, their sorted copies, and the order.
-ROW_BYTES = 120
 
 
 @dataclass(frozen=True)
@@ -44,13 +42,6 @@ class TorchKernel:
     def __init__(self, device: str = "cuda") -> None:
         self.device = torch.device(device)
         self._copies = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
-
-    def capacity(self) -> int:
-        """Observations that fit on the card at once."""
-        if self.device.type != "cuda":
-            return 1 << 22
-        free, _ = torch.cuda.mem_get_info(self.device)
-        return max(int(free * 0.8) // ROW_BYTES, 1 << 16)
 
     def put(self, values: Any) -> Tensor:
         """An array on the device."""

@@ -22,9 +22,9 @@ from atlas.aggregate.plan import PLAN, Budget, Known, Plan, books_name, load_pla
 from atlas.aggregate.store import Store, open_store
 from atlas.aggregate.tasks import Reader, files_read
 from atlas.aggregate.workers import Inline, Processes, Workers, cpu_count
-from atlas.errors import InputError, SourceChanged, SpaceMismatch, StageError
+from atlas.errors import InputError, SourceChanged, SpaceMismatch
 from atlas.graph import Source, Space
-from atlas.schema import DATASETS, datasets_of, require
+from atlas.schema import DATASETS, is_whole, require
 from atlas.storage import read_manifest, replaced_folder
 
 FEW_TASKS = 8
@@ -109,7 +109,7 @@ def _earlier(
     out: Path, files: list[Known], fresh: bool, options: dict[str, Any]
 ) -> tuple[list[Path], list[Known], set[str]]:
     """Finished stats in `out` to add to, the files that they lack, and those of their rejects that are tried again."""
-    if fresh or not is_whole(out):
+    if fresh or not is_whole(out, "stats"):
         return [], files, set()
     made_with = read_manifest(out, "stats").get("options", {})
     for key, value in options.items():
@@ -125,17 +125,6 @@ def _made_with(options: Options, **reading: Any) -> dict[str, Any]:
     """What decides the statistics, beside the files: it goes into the manifest, and increments must agree."""
     known = {key: value for key, value in reading.items() if key != "strict"}
     return known | {"together": options.together.top if options.together else 0}
-
-
-def is_whole(folder: Path) -> bool:
-    """Whether a stats folder is there with all its datasets."""
-    try:
-        read_manifest(folder, "stats")
-        for dataset in datasets_of("stats"):
-            require(folder, dataset)
-    except StageError:
-        return False
-    return True
 
 
 def _plan(store: Store, files: Sequence[Known], options: Options, reading: dict[str, Any], fresh: bool) -> Plan:

@@ -161,7 +161,7 @@ def _compiled_kernels() -> Any:
     try:
         from atlas.aggregate import compiled as kernels
     except ImportError:
-        # Without numba, numpy gives the same, some three times slower.
+        # Without numba, numpy gives the same, slower.
         return None
     return kernels
 

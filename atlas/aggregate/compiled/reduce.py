@@ -145,9 +145,6 @@ def split_often(key: Ints, graph: Graphs, weight: Floats, at_least: int) -> tupl
     return stats, *rest
 
 
-_READ = (*(in_(I8) for _ in range(5)), *(in_(F8) for _ in range(6)))
-
-
 @compiled_kernel(I8, *STATS_IN, *STATS_IN, *STATS_OUT)
 def _merge(
     key: Ints, count: Ints, graph_count: Ints, positive_count: Ints, half_count: Ints,
