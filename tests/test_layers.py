@@ -12,7 +12,7 @@ from conftest import ROOT
 # `errors` is the ground floor: everything may raise.
 LAYERS = [
     {"errors"},
-    {"resources", "ids", "storage"},
+    {"resources", "ids", "storage", "compiling"},
     {"schema", "recipe", "graph"},
     {"graphs", "aggregate", "cluster", "labels"},
     {"database"},
@@ -31,7 +31,7 @@ HEAVY = {
     "torch": {"aggregate", "graphs"},  # graphs: reading .pt files, inside the function that does
     "numpy": {"aggregate", "graphs", "cluster", "graph"},
     "msgspec": {"graphs"},
-    "numba": {"aggregate"},
+    "numba": {"aggregate", "compiling", "graphs"},
     "distributed": {"aggregate"},
     "infomap": {"cluster"},
     "igraph": {"cluster"},

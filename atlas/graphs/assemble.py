@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from atlas.graph import LINK_TABLES, Floats, Graph, GraphInfo, Ints, Links, NodeKind, Nodes
 from atlas.graphs.dialects import Dialect, token_text
 from atlas.graphs.raw import RawGraph, RawLink, RawNode
+from atlas.graphs.raw_links import LinkColumns
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER
 
 _NEURON_ID = re.compile(r"(\d{1,9})_(\d{1,12})(?:_(\d{1,12}))?\Z", re.ASCII)
@@ -179,9 +180,14 @@ def _text(node: RawNode, kind: NodeKind, prompt_tokens: list[str] | None) -> tup
     return None, None
 
 
-def link_arrays(raw: Sequence[RawLink], index: dict[str, int], kind: NDArray[np.int8]) -> tuple[Links, Counter[str]]:
+def link_arrays(
+    raw: Sequence[RawLink] | LinkColumns, index: dict[str, int], kind: NDArray[np.int8]
+) -> tuple[Links, Counter[str]]:
     """Links between known nodes, and the others by reason; the first reason that applies counts."""
     find, count = index.get, len(raw)
+    if isinstance(raw, LinkColumns):
+        rows = np.array([find(name, _MISSING) for name in raw.ids], np.int64)
+        return keep_links(rows[raw.source], rows[raw.target], raw.weight, kind)
     source: Ints = np.fromiter([find(link.source, _MISSING) for link in raw], np.int64, count)
     target: Ints = np.fromiter([find(link.target, _MISSING) for link in raw], np.int64, count)
     weight: Floats = np.fromiter([link.weight for link in raw], np.float64, count)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections import Counter
 from typing import Annotated, Any, TypeVar
 
@@ -75,15 +76,24 @@ class RawMetadata(msgspec.Struct):
 
 
 class RawGraph(msgspec.Struct):
-    """One graph file."""
+    """One graph file; `links` are objects or, read by `scan`, columns."""
 
     nodes: list[RawNode]
-    links: list[RawLink]
+    links: Any
     metadata: RawMetadata | None = None
     nodes_exceeded: bool | None = None
 
 
-_decoder = msgspec.json.Decoder(RawGraph)
+class _WithObjects(RawGraph):
+    links: list[RawLink]
+
+
+class _WithText(RawGraph):
+    links: msgspec.Raw
+
+
+_decoder = msgspec.json.Decoder(_WithObjects)
+_text_decoder = msgspec.json.Decoder(_WithText)
 
 
 def decode(data: bytes) -> tuple[RawGraph, Counter[str]]:
@@ -95,9 +105,21 @@ def decode(data: bytes) -> tuple[RawGraph, Counter[str]]:
     if not data.strip():
         raise GraphError("empty_file", "the file is empty")
     try:
-        return _decoder.decode(data), Counter()
+        return _scan(data) or _decoder.decode(data), Counter()
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError, UnicodeDecodeError):
         return _decode_tolerantly(data)
+
+
+def _scan(data: bytes) -> RawGraph | None:
+    """The graph with links as columns, where the compiled scan is worth loading and knows their form."""
+    # With many graphs the kernels of the aggregation have loaded numba by now; a few are read without it.
+    if "numba" not in sys.modules:
+        return None
+    from atlas.graphs.scan import scan_links
+
+    graph = _text_decoder.decode(data)
+    links = scan_links(memoryview(graph.links))
+    return RawGraph(graph.nodes, links, graph.metadata, graph.nodes_exceeded) if links is not None else None
 
 
 def _decode_tolerantly(data: bytes) -> tuple[RawGraph, Counter[str]]:

@@ -8,9 +8,9 @@ import numpy as np
 from numba import uint64
 from numpy.typing import NDArray
 
-from atlas.aggregate.compiled.signatures import F8, I4, I8, NONE, U4, U8, compiled_kernel, in_, out
 from atlas.aggregate.compiled.sort import squeeze, survey
 from atlas.aggregate.statistics import LOW
+from atlas.compiling import F8, I4, I8, NONE, U4, U8, compiled_kernel, in_, out
 from atlas.graph import Floats, Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
 

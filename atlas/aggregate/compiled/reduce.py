@@ -8,11 +8,14 @@ import numpy as np
 from numba import njit, uint64
 from numpy.typing import NDArray
 
-from atlas.aggregate.compiled.signatures import F8, I8, NONE, STATS_IN, STATS_OUT, U4, compiled_kernel, in_, out
 from atlas.aggregate.statistics import KeyStats, split_plainly, unfilled
+from atlas.compiling import F8, I8, NONE, U4, compiled_kernel, in_, out
 from atlas.graph import Floats, Ints
 
 Graphs = NDArray[np.uint32]
+# The columns of KeyStats, in their order.
+STATS_IN = (*(in_(I8) for _ in range(5)), *(in_(F8) for _ in range(6)))
+STATS_OUT = (*(out(I8) for _ in range(5)), *(out(F8) for _ in range(6)))
 STAMPS = 1 << 26  # graph numbers that have a slot each where the graphs of a key are mixed up
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from atlas.aggregate.compiled.signatures import I8, NONE, U4, compiled_kernel, in_, out, out_2d
+from atlas.compiling import I8, NONE, U4, compiled_kernel, in_, out, out_2d
 from atlas.graph import Ints
 
 

@@ -1,4 +1,4 @@
-"""How a kernel is declared: types of arrays, and compilation from an explicit signature, kept on the disk."""
+"""How a numba kernel is declared: types of arrays, and compilation from an explicit signature, kept on the disk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from numba import njit, types
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-I8, U8, U4, F8, I4 = types.int64, types.uint64, types.uint32, types.float64, types.int32
+I8, U8, U4, F8, I4, U1 = types.int64, types.uint64, types.uint32, types.float64, types.int32, types.uint8
 NONE = types.void
 
 
@@ -39,8 +39,3 @@ def compiled_kernel(result: Any, *arguments: Any) -> Callable[[_F], _F]:
             return cast(_F, njit(signature, nogil=True)(function))
 
     return decorate
-
-
-# The columns of KeyStats, in their order.
-STATS_IN = (*(in_(I8) for _ in range(5)), *(in_(F8) for _ in range(6)))
-STATS_OUT = (*(out(I8) for _ in range(5)), *(out(F8) for _ in range(6)))

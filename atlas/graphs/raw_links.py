@@ -1,0 +1,23 @@
+"""Links as columns: each distinct id once, and the numbers of the ids at both ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlas.graph import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class LinkColumns:
+    """n links; `source` and `target` index `ids`."""
+
+    ids: list[str]
+    source: NDArray[np.int32]  # shape (n,)
+    target: NDArray[np.int32]
+    weight: Floats
+
+    def __len__(self) -> int:
+        return len(self.weight)

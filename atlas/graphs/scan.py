@@ -1,0 +1,293 @@
+"""The links of a graph file, from JSON text to arrays in one compiled pass without an object per link.
+
+Four fifths of a graph file are links, `{"source": "4_17_3", "target": "9_2_5", "weight": 0.25}`. Read as
+objects they cost a structure, two texts and two look-ups each; here every distinct id becomes one text.
+What is not exactly of this form (an escape in an id, another key, a number that is no JSON) is left to
+the caller, who reads it as objects. Numbers are rounded as Python's `float` rounds them: by the two short
+ways that are provably exact (Clinger, "How to read floating point numbers accurately", 1990; Lemire,
+"Number parsing at a gigabyte per second", 2021), and by `float` itself where neither decides.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, uint64
+from numpy.typing import NDArray
+
+from atlas.compiling import F8, I4, I8, U1, U8, compiled_kernel, in_, out, out_2d
+from atlas.graphs.raw_links import LinkColumns
+
+MAX_PROBES = 512  # colliding ids are an attack; objects have Python's own hashes
+MAX_ID = 256  # as `raw.MAX_ID`
+_LEAST_LINK = 36  # bytes: {"source":"","target":"","weight":0}
+_MOST_TEXT = 2**31 - 1  # bytes; places are kept in 32 bits
+_SMALLEST, _LARGEST = -348, 347  # powers of ten of the table
+_EXACT_TENS = np.array([10.0**i for i in range(23)])
+# Unsigned, as all places and letters are here: with a signed number numba would compute in floats.
+_OPEN, _CLOSE, _START, _END, _COMMA, _QUOTE, _ESCAPE = (np.uint64(ord(sign)) for sign in '[]{},"\\')
+_MINUS, _PLUS, _POINT, _E, _ZERO, _BLANK = (np.uint64(ord(sign)) for sign in "-+.e0 ")
+_SMALL = np.uint64(32)  # the bit of small letters
+_PRINTABLE = np.uint64(ord("~") - ord(" "))
+_NO, _ONE, _TEN = np.uint64(0), np.uint64(1), np.uint64(10)
+_EXACT = np.uint64(1 << 53)
+_MOST_DIGITS = np.uint64(19)
+_MOST_ID = np.uint64(MAX_ID)
+_SOURCE, _TARGET, _WEIGHT = (np.uint64(int.from_bytes(key, "big")) for key in (b'"source"', b'"target"', b'"weight"'))
+
+
+def _powers_of_ten() -> NDArray[np.uint64]:
+    """The first 128 bits of 10^e, cut off, as (high, low) by e - _SMALLEST."""
+    table = np.empty((_LARGEST - _SMALLEST + 1, 2), np.uint64)
+    for exponent in range(_SMALLEST, _LARGEST + 1):
+        power = 10**exponent if exponent >= 0 else (1 << 1400) // 10**-exponent
+        shift = power.bit_length() - 128
+        bits = power >> shift if shift >= 0 else power << -shift
+        table[exponent - _SMALLEST] = bits >> 64, bits & (1 << 64) - 1
+    return table
+
+
+_TENS = _powers_of_ten()
+
+
+@njit(nogil=True, cache=True)
+def _product(a: Any, b: Any) -> Any:
+    """The 128 bits of a product of 64-bit words, as (high, low)."""
+    mask, half = uint64(0xFFFFFFFF), uint64(32)
+    a0, a1, b0, b1 = a & mask, a >> half, b & mask, b >> half
+    middle = a1 * b0 + (a0 * b0 >> half)
+    other = (middle & mask) + a0 * b1
+    return a1 * b1 + (middle >> half) + (other >> half), a * b
+
+
+@njit(nogil=True, cache=True)
+def _nearest(digits: Any, exponent: int) -> Any:
+    """The bits of the double nearest to digits * 10^exponent, or 0 where 128 bits do not decide (Lemire, section 5)."""
+    nothing, one, tail = uint64(0), uint64(1), uint64(0x1FF)
+    if digits == nothing or exponent < _SMALLEST or exponent > _LARGEST:
+        return nothing
+    word, zeros = digits, 0
+    for step in (32, 16, 8, 4, 2, 1):
+        if word >> uint64(64 - step) == nothing:
+            word, zeros = word << uint64(step), zeros + step
+    high, low = _product(word, _TENS[exponent - _SMALLEST, 0])
+    if high & tail == tail and low + word < word:
+        more, rest = _product(word, _TENS[exponent - _SMALLEST, 1])
+        merged = low + more
+        high += uint64(merged < low)
+        if high & tail == tail and merged + one == nothing and rest + word < word:
+            return nothing
+        low = merged
+    top = high >> uint64(63)
+    mantissa = high >> (top + uint64(9))
+    if low == nothing and high & tail == nothing and mantissa & uint64(3) == one:
+        return nothing  # exactly between two doubles
+    mantissa = (mantissa + (mantissa & one)) >> one
+    power = (217706 * exponent >> 16) + 64 + 1023 - zeros - 1 + np.int64(top)
+    if mantissa >> uint64(53):
+        mantissa, power = mantissa >> one, power + 1
+    if power < 1 or power >= 0x7FF:
+        return nothing
+    return uint64(power) << uint64(52) | mantissa & uint64((1 << 52) - 1)
+
+
+@njit(nogil=True, cache=True)
+def _blank(text: Any, at: Any) -> Any:
+    # In valid JSON nothing else below the blank stands between values.
+    while text[at] <= _BLANK:
+        at += _ONE
+    return at
+
+
+@njit(nogil=True, cache=True)
+def _digits(text: Any, at: Any, digits: Any) -> Any:
+    """Take the digits from `at` on: (end, their value behind `digits`)."""
+    digit = uint64(text[at]) - _ZERO
+    while digit < _TEN:
+        digits = digits * _TEN + digit
+        at += _ONE
+        digit = uint64(text[at]) - _ZERO
+    return at, digits
+
+
+@njit(nogil=True, cache=True)
+def _number(text: Any, start: Any) -> Any:
+    """(end, digits, exponent, whether the digits fit into a word) of the number without sign at `start`."""
+    at, digits = _digits(text, start, uint64(0))
+    length, exponent = at - start, np.int64(0)
+    if text[at] == _POINT:
+        at += _ONE
+        point = at
+        while digits == uint64(0) and text[at] == _ZERO:
+            at += _ONE
+        first = at
+        length = length if digits != uint64(0) else uint64(0)  # zeros in front do not count
+        at, digits = _digits(text, first, digits)
+        length += at - first
+        exponent = -np.int64(at - point)
+    if text[at] | _SMALL == _E:
+        at += _ONE
+        minus = text[at] == _MINUS
+        at += uint64(minus or text[at] == _PLUS)
+        first = at
+        at, stated = _digits(text, first, uint64(0))
+        power = np.int64(stated) if at - first < _TEN else np.int64(100_000)
+        exponent += -power if minus else power
+    return at, digits, exponent, length <= _MOST_DIGITS
+
+
+@njit(nogil=True, cache=True)
+def _weigh(text: Any, start: Any, values: Any, bits: Any, row: Any) -> Any:
+    """Store the number at `start`: (end, whether it is decided); end `start` where there is none."""
+    sign = uint64(text[start] == _MINUS)
+    first = start + sign
+    at, digits, exponent, fits = _number(text, first)
+    if uint64(text[first]) - _ZERO >= _TEN:
+        return start, False
+    found = uint64(0)
+    if fits and digits <= _EXACT and -22 <= exponent <= 22:
+        value = np.float64(digits)
+        values[row] = value * _EXACT_TENS[exponent] if exponent >= 0 else value / _EXACT_TENS[-exponent]
+        bits[row] |= sign << uint64(63)
+        return at, True
+    if fits:
+        found = _nearest(digits, exponent)
+        bits[row] = found | sign << uint64(63)
+    return at, found != uint64(0)
+
+
+@njit(nogil=True, cache=True)
+def _number_of(text: Any, start: Any, slots: Any, ids: Any, known: Any) -> Any:
+    """(end, number) of the id that starts at `start`, number `known` where it is new; end 0 for another form."""
+    word, at = uint64(14695981039346656037), start
+    last = min(uint64(len(text)), start + _MOST_ID)
+    letter = uint64(text[at])
+    while letter != _QUOTE:
+        if letter - _BLANK > _PRINTABLE or letter == _ESCAPE or at == last:
+            return _NO, known
+        word = (word ^ letter) * uint64(1099511628211)
+        at += _ONE
+        letter = uint64(text[at])
+    mask = uint64(len(slots) - 1)
+    slot = (word ^ word >> uint64(29)) & mask
+    for _ in range(MAX_PROBES):
+        number = uint64(slots[slot])
+        if number == uint64(0):
+            slots[slot] = known + _ONE
+            ids[known, 0], ids[known, 1] = start, at
+            return at, known
+        number -= _ONE
+        first = uint64(ids[number, 0])
+        if uint64(ids[number, 1]) - first == at - start:
+            i = _NO
+            while i < at - start and text[first + i] == text[start + i]:
+                i += _ONE
+            if i == at - start:
+                return at, number
+        slot = (slot + _ONE) & mask
+    return _NO, known
+
+
+@njit(nogil=True, cache=True)
+def _key(text: Any, at: Any) -> Any:
+    """(place of the value, which key) of `"source":`, `"target":` or `"weight":` at `at`; key 3 where it is none."""
+    word = _NO
+    if at + uint64(9) < uint64(len(text)):
+        for i in range(uint64(8)):
+            word = word << uint64(8) | uint64(text[at + i])
+    which = uint64(3)
+    if word == _SOURCE:
+        which = uint64(0)
+    elif word == _TARGET:
+        which = uint64(1)
+    elif word == _WEIGHT:
+        which = uint64(2)
+    else:
+        return at, which
+    return _blank(text, _blank(text, at + uint64(8)) + _ONE), which
+
+
+@njit(nogil=True, cache=True)
+def _link(text: Any, at: Any, row: Any, table: Any, columns: Any, counts: Any) -> Any:
+    """Read the object that opens at `at` as link `row`; the place behind it, or 0 for another form."""
+    slots, ids, hard = table
+    ends, values, bits = columns
+    seen, sign = _NO, _START
+    while seen != uint64(7):
+        if text[at] != sign:
+            return _NO
+        at, which = _key(text, _blank(text, at + _ONE))
+        if which == uint64(3) or seen >> which & _ONE:
+            return _NO
+        seen, sign = seen | _ONE << which, _COMMA
+        start = at
+        if which == uint64(2):
+            at, decided = _weigh(text, start, values, bits, row)
+            if at == start:
+                return _NO
+            if not decided:
+                if counts[1] == len(hard):
+                    return _NO
+                hard[counts[1], 0], hard[counts[1], 1], hard[counts[1], 2] = row, start, at
+                counts[1] += 1
+        else:
+            if text[at] != _QUOTE:
+                return _NO
+            known = uint64(counts[0])
+            at, number = _number_of(text, start + _ONE, slots, ids, known)
+            if at == _NO:
+                return _NO
+            counts[0] += np.int64(number == known)
+            ends[which, row] = number
+            at += _ONE
+        at = _blank(text, at)
+    return at + _ONE if text[at] == _END else _NO
+
+
+@compiled_kernel(I8, in_(U1), out(I4), out_2d(I4), out_2d(I4), out_2d(I4), out(F8), out(U8), out(I8))
+def _scan(text: Any, slots: Any, ids: Any, hard: Any, ends: Any, values: Any, bits: Any, counts: Any) -> int:
+    """Fill `ends` (2, n) and `values` (n,), whose memory is also `bits`; the number of links, or -1 for another form.
+
+    `ids` (m, 2) takes where each distinct id stands, `hard` (k, 3) link, start and end of weights that are
+    left to Python, `counts` m and k. Places are unsigned, or numba would check each for counting from the end.
+    """
+    n = uint64(len(text))
+    # Of valid JSON: the closing bracket ends every loop below.
+    if n < uint64(2) or text[0] != _OPEN or text[n - _ONE] != _CLOSE:
+        return -1
+    at, row = _blank(text, _ONE), _NO
+    if text[at] == _CLOSE:
+        return 0
+    while row < uint64(len(values)):
+        at = _link(text, at, row, (slots, ids, hard), (ends, values, bits), counts)
+        if at == _NO:
+            return -1
+        row += _ONE
+        at = _blank(text, at)
+        if text[at] == _CLOSE:
+            return int(row) if at == n - _ONE else -1
+        if text[at] != _COMMA:
+            return -1
+        at = _blank(text, at + _ONE)
+    return -1
+
+
+def scan_links(text: memoryview) -> LinkColumns | None:
+    """The links of a JSON array that is known to be valid; None where it is not exactly an array of plain links."""
+    room = len(text) // _LEAST_LINK + 1
+    if len(text) > _MOST_TEXT:
+        return None
+    slots = np.zeros(1 << (2 * room).bit_length(), np.int32)
+    ids, hard = np.empty((2 * room, 2), np.int32), np.empty((room, 3), np.int32)
+    ends, values, counts = np.empty((2, room), np.int32), np.empty(room), np.zeros(2, np.int64)
+    found = _scan(np.frombuffer(text, np.uint8), slots, ids, hard, ends, values, values.view(np.uint64), counts)
+    if found < 0:
+        return None
+    for row, start, end in hard[: counts[1]].tolist():
+        values[row] = float(text[start:end].tobytes())
+        if not np.isfinite(values[row]):
+            return None  # 1e400: no number for msgspec, a counted drop for the tolerant reader
+    whole = bytes(text)
+    texts = [whole[start:end].decode("ascii") for start, end in ids[: counts[0]].tolist()]
+    return LinkColumns(texts, ends[0, :found], ends[1, :found], values[:found])
