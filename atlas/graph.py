@@ -63,9 +63,13 @@ class Space(NamedTuple):
     model: str | None
     transcoder_set: str | None
     unit_type: str
+    link_weight: str | None = None  # what a weight is, where the tracer said it: direct_effect, attribution_flow
 
     def __str__(self) -> str:
-        return f"{self.model or 'unknown model'} / {self.transcoder_set or 'no transcoder set'} / {self.unit_type}"
+        said = f" / {self.link_weight}" if self.link_weight else ""
+        return (
+            f"{self.model or 'unknown model'} / {self.transcoder_set or 'no transcoder set'} / {self.unit_type}{said}"
+        )
 
     @property
     def method(self) -> str:
