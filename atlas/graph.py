@@ -79,7 +79,11 @@ class Space(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GraphInfo:
-    """Where a graph came from; `path` is relative to the folder or archive it was found in."""
+    """Where a graph came from; `path` is relative to the folder or archive it was found in.
+
+    `content_hash` identifies the graph: the hash of its bytes, or where the tracer made it that of prompt,
+    model and options, whether it came through a file or not; `file_hash` is then the hash of the bytes.
+    """
 
     path: str
     content_hash: str
@@ -92,6 +96,7 @@ class GraphInfo:
     corpus_source: str | None = None
     corpus_index: int | None = None
     nodes_exceeded: bool | None = None
+    file_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

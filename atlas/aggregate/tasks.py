@@ -121,7 +121,7 @@ def _read_file(source: Source, task: Task, chunk: Chunk, hashes: dict[str, str])
         chunk.add(found)
         graph_count += 1
         if found.info.path == source.name and found.info.size_bytes == stat.st_size:
-            file_hash = found.info.content_hash  # the file is the graph, unpacked and alone
+            file_hash = found.info.file_hash or found.info.content_hash  # the file is the graph, unpacked and alone
     books.file(
         path=source.name,
         size_bytes=stat.st_size,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 
 from atlas.errors import GraphError
@@ -13,6 +14,8 @@ from atlas.graphs.dialects import detect
 from atlas.graphs.files import Blob, companion, find_sources, is_companion, read_blobs
 from atlas.graphs.raw import RawGraph, RawMetadata, decode
 from atlas.ids import well_formed
+
+_HASH = re.compile(r"[0-9a-f]{64}\Z")
 
 __all__ = ["Blob", "Graph", "Reject", "Source", "find_sources", "parse_graph", "read_graphs"]
 
@@ -40,9 +43,11 @@ def parse_graph(blob: Blob) -> Graph:
     raw, malformed = decode(blob.data)
     dialect = detect(raw)
     metadata = raw.metadata or RawMetadata()
+    traced = metadata.trace_hash
     info = GraphInfo(
         path=blob.path,
-        content_hash=content_hash,
+        content_hash=traced if traced and _HASH.match(traced) else content_hash,
+        file_hash=content_hash,
         size_bytes=len(blob.data),
         dialect=dialect.name,
         space=dialect.space(metadata),

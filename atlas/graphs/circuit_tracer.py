@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from atlas.graph import NodeKind, Space
 from atlas.graphs.raw import RawMetadata
 
@@ -16,11 +18,15 @@ KINDS = {
     "logit": NodeKind.LOGIT,
 }
 
+_BARE_NEURON = re.compile(r"L\d+/N\d+\Z")
+
 
 def space(metadata: RawMetadata) -> Space:
     """Model and transcoder set; `scan` alone is the same for cross-layer and per-layer transcoders."""
     scan = "+".join(metadata.scan) if isinstance(metadata.scan, list) else metadata.scan
-    return Space(scan, _transcoder_set(metadata), "feature")
+    # The tracer of this package writes neurons in this form, too, and says so.
+    unit_type = "neuron" if metadata.unit_type == "neuron" else "feature"
+    return Space(scan, _transcoder_set(metadata), unit_type, metadata.link_weight)
 
 
 def _transcoder_set(metadata: RawMetadata) -> str | None:
@@ -35,5 +41,5 @@ def _transcoder_set(metadata: RawMetadata) -> str | None:
 
 
 def neuron_text(clerp: str) -> str | None:
-    """The label of a feature: the whole clerp, or None where it is blank."""
-    return clerp if clerp.strip() else None
+    """The label of a feature: the whole clerp, or None where it is blank or the bare id of a neuron."""
+    return clerp if clerp.strip() and not _BARE_NEURON.match(clerp) else None

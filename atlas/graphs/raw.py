@@ -42,6 +42,7 @@ class RawNode(msgspec.Struct, gc=False):
     activation: float | None = None
     influence: float | None = None
     token_prob: float | None = None
+    token: Text | None = None
 
 
 class RawLink(msgspec.Struct, gc=False):
@@ -72,6 +73,9 @@ class RawMetadata(msgspec.Struct):
     source: Text | None = None
     corpus_index: Int64 | None = None
     sample_index: Int64 | None = None
+    trace_hash: Text | None = None
+    link_weight: Text | None = None
+    unit_type: Text | None = None
     nodes_exceeded: bool | None = None
 
 

@@ -1,0 +1,210 @@
+"""Traced graphs as files: the RelP dialects raw and viewer, and the JSON of circuit-tracer and Neuronpedia."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atlas import __version__
+from atlas.graph import Graph, NodeKind
+from atlas.ids import INDEX_BITS, MAX_INDEX
+from atlas.trace.tracer import Traced
+
+FORMATS = ("relp", "viewer", "neuronpedia")
+ERROR_TYPE = "mlp reconstruction error"
+
+
+def graph_json(traced: Traced, form: str) -> dict[str, Any]:
+    """The graph as one JSON object, in the form that the tools of that name write."""
+    graph = traced.graph
+    nodes = list(_NODES[form](graph))
+    ids = [node["node_id"] for node in nodes]
+    links = graph.links
+    found = {
+        "metadata": _metadata(traced, form),
+        "qParams": {} if form == "relp" else {"pinnedIds": [], "supernodes": [], "linkType": "both"},
+        "nodes": nodes,
+        "links": [
+            {"source": ids[source], "target": ids[target], "weight": weight}
+            for source, target, weight in zip(
+                links.source.tolist(), links.target.tolist(), links.weight.tolist(), strict=True
+            )
+        ],
+    }
+    if form == "relp":
+        found["nodes_exceeded"] = graph.info.nodes_exceeded
+    if form == "viewer":
+        found["features"] = _features(nodes)
+    return found
+
+
+def write_graph(traced: Traced, path: Path, form: str) -> None:
+    """Write the graph to `path`, whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(graph_json(traced, form), ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def written_hash(path: Path) -> str | None:
+    """The hash of the prompt and options that a graph file was traced with, or None where it says none."""
+    try:
+        with path.open(encoding="utf-8") as stream:
+            head = stream.read(1 << 12)
+    except (OSError, UnicodeDecodeError):
+        return None
+    # Written first, by `_metadata`: the rest of a large file is not read for it.
+    start = '{"metadata": {"trace_hash": "'
+    return head[len(start) : len(start) + 64] if head.startswith(start) else None
+
+
+def _metadata(traced: Traced, form: str) -> dict[str, Any]:
+    info, options = traced.graph.info, traced.options
+    return {
+        "trace_hash": info.content_hash,
+        "slug": f"relp-{info.slug}" if form != "neuronpedia" else info.slug,
+        "scan": info.space.model,
+        "unit_type": info.space.unit_type,
+        "link_weight": info.space.link_weight,
+        "prompt_tokens": info.prompt_tokens,
+        "prompt": info.prompt,
+        "node_threshold": options.tau,
+        "target_position": len(traced.ids) - 1,
+        "source": info.corpus_source,
+        "corpus_index": info.corpus_index,
+        "info": {"generator": {"name": "circuit-atlas", "version": __version__}},
+        "generation_settings": {
+            "max_n_logits": options.top,
+            "max_nodes": options.max_nodes,
+            "node_threshold": options.tau,
+            "metric_value": traced.metric,
+            "target_position": len(traced.ids) - 1,
+            "nodes_exceeded": info.nodes_exceeded,
+        },
+        "schema_version": 1,
+        "num_nodes": len(traced.graph.nodes.kind),
+        "num_edges": len(traced.graph.links.weight),
+    }
+
+
+def _rows(graph: Graph) -> Iterator[tuple[NodeKind, int, int, float | None, float | None, float | None, str | None]]:
+    """(kind, key, position, activation, influence, probability, text) of every node."""
+    nodes = graph.nodes
+
+    def known(values: np.ndarray) -> list[float | None]:
+        return [None if np.isnan(value) else value for value in values.tolist()]
+
+    yield from zip(
+        [NodeKind(kind) for kind in nodes.kind.tolist()],
+        nodes.key.tolist(),
+        nodes.position.tolist(),
+        known(nodes.activation),
+        known(nodes.influence),
+        known(nodes.probability),
+        nodes.text,
+        strict=True,
+    )
+
+
+def _relp(graph: Graph) -> Iterator[dict[str, Any]]:
+    for kind, key, position, activation, influence, probability, text in _rows(graph):
+        layer: int | str
+        if kind is NodeKind.NEURON:
+            layer, feature = key >> INDEX_BITS, key & MAX_INDEX
+            name, clerp = f"{layer}_{feature}_{position}", f"L{layer}/N{feature}"
+            feature_type = "mlp_neuron"
+        elif kind is NodeKind.TOKEN:
+            layer, feature, feature_type = "embedding", key, "embedding"
+            name, clerp = f"E_{key}_{position}", f"Token: {text}"
+        elif kind is NodeKind.LOGIT:
+            layer, feature, feature_type = "logit", key, "logit"
+            name, clerp = f"L_{key}_{position}", f"Logit: {text} (p={probability:.4f})"
+        else:
+            layer, feature, feature_type = 0, -1, "error"
+            name, clerp = f"0_-1_{position}", "what the kept neurons leave unexplained"
+        yield {
+            "node_id": name,
+            "feature": feature,
+            "layer": layer,
+            "ctx_idx": position,
+            "feature_type": feature_type,
+            "jsNodeId": name,
+            "clerp": clerp,
+            "influence": influence,
+            "activation": activation,
+        } | _token(text, probability)
+
+
+def _viewer(graph: Graph) -> Iterator[dict[str, Any]]:
+    top = max((key >> INDEX_BITS for kind, key, *_ in _rows(graph) if kind is NodeKind.NEURON), default=0)
+    for node in _relp(graph):
+        logit = node["feature_type"] == "logit"
+        layer = {"embedding": "E", "logit": str(top + 1)}.get(node["layer"], str(node["layer"]))
+        yield node | {"layer": layer, "isLogit": logit, "clerp": node["clerp"].removeprefix("Logit: ")}
+
+
+def _neuronpedia(graph: Graph) -> Iterator[dict[str, Any]]:
+    top = max((key >> INDEX_BITS for kind, key, *_ in _rows(graph) if kind is NodeKind.NEURON), default=0)
+    for kind, key, position, activation, influence, probability, text in _rows(graph):
+        layer, feature, clerp, logit = str(key >> INDEX_BITS), key & MAX_INDEX, "", kind is NodeKind.LOGIT
+        feature_type = "cross layer transcoder"  # the type that viewers draw as a unit of the model
+        name = f"{layer}_{feature}_{position}"
+        if kind is NodeKind.NEURON:
+            clerp, feature = f"L{layer}/N{feature}", _cantor(int(layer), feature)
+        elif kind is NodeKind.TOKEN:
+            layer, feature, feature_type = "E", position, "embedding"
+            name, clerp = f"E_{key}_{position}", f'Emb: "{text}"'
+        elif logit:
+            layer, feature, feature_type = str(top + 1), key, "logit"
+            name, clerp = f"{layer}_{key}_{position}", f'Output "{text}" (p={probability:.4f})'
+        else:
+            layer, feature, feature_type, name = "0", -1, ERROR_TYPE, f"0_-1_{position}"
+        yield {
+            "node_id": name,
+            "feature": feature,
+            "layer": layer,
+            "ctx_idx": position,
+            "feature_type": feature_type,
+            "token_prob": 0.0,
+            "is_target_logit": logit,
+            "run_idx": 0,
+            "reverse_ctx_idx": 0,
+            "jsNodeId": name,
+            "clerp": clerp,
+            "influence": influence,
+            "activation": activation,
+        } | _token(text, probability)
+
+
+def _token(text: str | None, probability: float | None) -> dict[str, Any]:
+    """The text of a token and the probability of a logit, exactly; labels only show them."""
+    named = {} if text is None else {"token": text}
+    return named if probability is None else named | {"token_prob": probability}
+
+
+def _cantor(layer: int, neuron: int) -> int:
+    """One number for a pair, as circuit-tracer pairs layer and feature."""
+    return (layer + neuron) * (layer + neuron + 1) // 2 + neuron
+
+
+def _features(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for node in nodes:
+        name = f"{node['layer']}_{node['feature']}"
+        found.setdefault(
+            name,
+            {
+                "featureId": name,
+                "featureIndex": node["feature"],
+                "layer": node["layer"],
+                "clerp": node["clerp"],
+                "feature_type": node["feature_type"],
+            },
+        )
+    return list(found.values())
+
+
+_NODES = {"relp": _relp, "viewer": _viewer, "neuronpedia": _neuronpedia}

@@ -1,0 +1,70 @@
+"""Models and tokenizers from a local folder or a hub name, by `transformers`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from atlas.errors import InputError, UsageError, needs_extra
+from atlas.trace.model import DTYPES, FAMILY, TracedModel
+
+
+def choose_device(device: str) -> str:
+    """`auto` as cuda where there is a card; raises `UsageError` for a card that is not there."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise UsageError(f"device {device!r} is none; there are auto, cpu, cuda and cuda:N")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError("no CUDA device here; use --device cpu")
+    return device
+
+
+def load_model(
+    model: str | Path, *, name: str | None = None, device: str = "auto", dtype: str | None = None
+) -> TracedModel:
+    """Load a causal language model of the Llama family with its tokenizer.
+
+    `model` is a folder that `transformers` loads, or a name on the model hub; `name` is what graphs call it
+    (the last part of `model` where None, the whole name of a hub model). `dtype` is that of the weights:
+    float32 on a CPU and what the files hold on a card where None.
+
+    Raises `InputError` where there is no such model or it is of another family, `UsageError` for a wrong
+    device or dtype, `MissingExtra` without transformers.
+    """
+    with needs_extra("trace"):
+        import transformers
+
+    if dtype is not None and dtype not in DTYPES:
+        raise UsageError(f"dtype {dtype!r} is none; there are {', '.join(DTYPES)}")
+    where = choose_device(device)
+    _quiet(transformers)
+    given = str(model)
+    local = os.path.isdir(given)  # noqa: PTH112 (hub names are no paths)
+    try:
+        config = transformers.AutoConfig.from_pretrained(given)
+        if config.model_type not in FAMILY:
+            raise InputError(
+                f"{given} is a {config.model_type} model; models that can be traced are {', '.join(FAMILY)}"
+            )
+        kind = DTYPES[dtype] if dtype else "auto" if where != "cpu" else torch.float32
+        loaded = transformers.AutoModelForCausalLM.from_pretrained(given, dtype=kind, attn_implementation="eager")
+        tokenizer = transformers.AutoTokenizer.from_pretrained(given)
+    except (OSError, ValueError, KeyError) as error:
+        said = " ".join(str(error).split())[:200]
+        what = "no model folder (config.json, *.safetensors, tokenizer.json)" if local else "no folder here and no model on the hub"
+        raise InputError(f"{given}: {what} that can be loaded ({said})") from error
+    title = name or (Path(given).resolve().name if local else given)
+    return TracedModel(loaded.to(where), tokenizer, title)
+
+
+def _quiet(transformers: Any) -> None:
+    """No bars and no advice of the library: what matters is said by the caller."""
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)

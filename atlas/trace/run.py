@@ -1,0 +1,188 @@
+"""A corpus traced to statistics, with no graph on the disk, or to graph files; both go on where they stopped."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from atlas.errors import InputError, SpaceMismatch, UsageError
+from atlas.graph import Graph, Reject
+from atlas.storage import only_writer, translated_os_errors
+from atlas.trace.corpora import CorpusOptions, count_prompts, read_prompts
+from atlas.trace.files import FORMATS, write_graph, written_hash
+from atlas.trace.tracer import Prompt, Traced, Tracer, prompt_hash
+
+Progress = Callable[[str, int, int], None]
+REJECTS = "rejects.csv"
+FLUSH_SECONDS = 30.0  # what a killed run loses at most
+
+
+class Sink(Protocol):
+    """What takes graphs: `Aggregator` of `atlas.aggregate`."""
+
+    hashes: set[str]
+
+    def add_graph(self, graph: Graph) -> None:
+        """Take a graph."""
+
+    def reject(self, reject: Reject) -> None:
+        """Note a prompt that gave none."""
+
+    def flush(self) -> None:
+        """Make sure that what came so far survives this process."""
+
+
+@dataclass
+class TraceSummary:
+    """What a run did."""
+
+    graphs: int = 0  # traced now
+    known: int = 0  # traced by an earlier run
+    rejects: Counter[str] = field(default_factory=Counter)
+    exceeded: int = 0  # graphs in which more neurons passed tau than fit
+    nodes: int = 0
+    links: int = 0
+    saved: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Graph files to keep beside the statistics: the first `count` of the run, as `form`."""
+
+    folder: Path
+    count: int
+    form: str = "relp"
+
+
+def trace_to_sink(
+    tracer: Tracer,
+    prompts: Path,
+    corpus: CorpusOptions,
+    sink: Sink,
+    *,
+    batch: int = 8,
+    saving: Saving | None = None,
+    progress: Progress,
+) -> TraceSummary:
+    """Trace the prompts of a file into `sink`; those whose hash it holds are passed over.
+
+    Memory is bounded by the batch. Raises `InputError` where no prompt can be read.
+    """
+    summary = TraceSummary()
+    flushed = time.monotonic()
+
+    def known(prompt: Prompt) -> bool:
+        return prompt_hash(tracer.model, prompt, tracer.options) in sink.hashes
+
+    for item in _traced(tracer, prompts, corpus, batch, known, summary, progress):
+        if isinstance(item, Reject):
+            sink.reject(item)
+            continue
+        if saving and summary.saved < saving.count:
+            saving.folder.mkdir(parents=True, exist_ok=True)
+            write_graph(item, saving.folder / _name(item.graph.info.path), saving.form)
+            summary.saved += 1
+        sink.add_graph(item.graph)
+        if time.monotonic() - flushed > FLUSH_SECONDS:
+            sink.flush()
+            flushed = time.monotonic()
+    return summary
+
+
+def trace_to_files(
+    tracer: Tracer, prompts: Path, corpus: CorpusOptions, out: Path, *, form: str, batch: int = 8, progress: Progress
+) -> TraceSummary:
+    """Trace the prompts of a file into graph files in the folder `out`, and note rejects in rejects.csv.
+
+    A file that is there and was made of the same prompt, model and options is not made again. Raises
+    `UsageError` for an unknown form, `SpaceMismatch` where the folder holds a graph of that name made otherwise.
+    """
+    if form not in FORMATS:
+        raise UsageError(f"format {form!r} is none; there are {', '.join(FORMATS)}")
+    with translated_os_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    summary = TraceSummary()
+
+    def known(prompt: Prompt) -> bool:
+        path = out / _name(prompt.path)
+        if not path.exists():
+            return False
+        if written_hash(path) != prompt_hash(tracer.model, prompt, tracer.options):
+            raise SpaceMismatch(
+                f"{path} was made of another prompt, model or options; choose another -o, or remove the folder"
+            )
+        return True
+
+    rejects: list[Reject] = []
+    with only_writer(out), translated_os_errors(out):
+        for item in _traced(tracer, prompts, corpus, batch, known, summary, progress):
+            if isinstance(item, Reject):
+                rejects.append(item)
+            else:
+                write_graph(item, out / _name(item.graph.info.path), form)
+                summary.saved += 1
+        if rejects:
+            with (out / REJECTS).open("w", encoding="utf-8", newline="") as stream:
+                rows = csv.writer(stream)
+                rows.writerow(Reject._fields)
+                rows.writerows(rejects)
+    return summary
+
+
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
+
+
+def _traced(
+    tracer: Tracer,
+    prompts: Path,
+    corpus: CorpusOptions,
+    batch: int,
+    known: Callable[[Prompt], bool],
+    summary: TraceSummary,
+    progress: Progress,
+) -> Iterator[Traced | Reject]:
+    """Graphs and rejects in the order of the corpus, counted in `summary`."""
+    total = count_prompts(prompts, corpus)
+    started, done = time.monotonic(), 0
+    progress("tracing prompts", 0, total)
+    for group in _batches(read_prompts(prompts, tracer.model, corpus), batch):
+        waiting = [item for item in group if isinstance(item, Prompt) and not known(item)]
+        summary.known += sum(isinstance(item, Prompt) for item in group) - len(waiting)
+        found: list[Any] = [item for item in group if isinstance(item, Reject)]
+        for item in found + tracer.trace(waiting):
+            _count(item, summary)
+            yield item
+        done += len(group)
+        progress("tracing prompts", done, total)
+    summary.seconds = time.monotonic() - started
+    if not summary.graphs and not summary.known:
+        why = ", ".join(f"{reason}: {count}" for reason, count in summary.rejects.items())
+        raise InputError(f"none of the {total} prompts of {prompts} gave a graph ({why})")
+
+
+def _count(item: Traced | Reject, summary: TraceSummary) -> None:
+    if isinstance(item, Reject):
+        summary.rejects[item.reason] += 1
+        return
+    summary.graphs += 1
+    summary.exceeded += bool(item.graph.info.nodes_exceeded)
+    summary.nodes += len(item.graph.nodes.kind)
+    summary.links += len(item.graph.links.weight)
+
+
+def _batches(items: Iterator[Prompt | Reject], size: int) -> Iterator[list[Prompt | Reject]]:
+    group: list[Prompt | Reject] = []
+    for item in items:
+        group.append(item)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
