@@ -227,6 +227,22 @@ class Atlas:
         """Output tokens that a neuron pushes up or down, strongest first; columns as of `tokens_in`."""
         return self._of("logits_out", neuron, limit=limit)
 
+    def projection(
+        self, neuron: Neuron, *, kind: str | None = None, limit: int | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """Tokens that a neuron's weights promote, suppress or answer to; `kind` is output, input_up or input_gated.
+
+        Columns: projection_kind, direction, rank, token_id, token, weight.
+        """
+        return self._of("projection", neuron, kind=kind, limit=limit)
+
+    def exemplars(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Where in a corpus a neuron fires most, strongest first.
+
+        Columns: activation, token, context, rank, position, prompt_path.
+        """
+        return self._of("exemplars", neuron, limit=limit)
+
     def graphs(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Graphs in which a neuron is a node, strongest activation first.
 

@@ -345,6 +345,80 @@ _DATASETS = (
         ),
         "one label file and what became of its rows",
     ),
+    Dataset(
+        "projections",
+        "projections",
+        pa.schema(
+            [
+                *_NEURON,
+                *_required(
+                    ("projection_kind", _NAME), ("direction", _NAME), ("rank", pa.int32()), ("token_id", pa.int64())
+                ),
+                *_fields(("token", pa.string())),
+                *_required(("weight", pa.float64())),
+            ]
+        ),
+        "tokens that a neuron's weights promote, suppress or answer to",
+    ),
+    Dataset(
+        "neuron_norms",
+        "projections",
+        pa.schema(
+            [*_NEURON, *_required(("output_norm", pa.float64()), ("up_norm", pa.float64()), ("gate_norm", pa.float64()))]
+        ),
+        "one neuron's lengths of what it writes and reads",
+    ),
+    Dataset(
+        "direct_effects",
+        "projections",
+        pa.schema(
+            [
+                *_NEURON,
+                *_required(
+                    ("prompt_count", pa.int32()),
+                    ("ratio_mean", pa.float64()),
+                    ("ratio_std", pa.float64()),
+                    ("ratio_min", pa.float64()),
+                    ("ratio_max", pa.float64()),
+                    ("effect_type", _NAME),
+                ),
+            ]
+        ),
+        "one neuron's direct effect ratio over prompts",
+    ),
+    Dataset(
+        "exemplars",
+        "projections",
+        pa.schema(
+            [
+                *_NEURON,
+                *_required(
+                    ("sign", pa.int32()), ("rank", pa.int32()), ("activation", pa.float64()), ("token_id", pa.int64())
+                ),
+                *_fields(("token", pa.string()), ("context", pa.string())),
+                *_required(("position", pa.int32()), ("prompt_path", pa.string())),
+            ]
+        ),
+        "one place in a corpus where a neuron fires most",
+    ),
+    Dataset(
+        "automatic_labels",
+        "projections",
+        pa.schema(
+            [
+                *_NEURON,
+                *_required(("kind", pa.string()), ("label", pa.string())),
+                *_fields(
+                    ("description", pa.string()),
+                    ("source", pa.string()),
+                    ("confidence", pa.string()),
+                    ("num_exemplars", pa.int32()),
+                    ("score", pa.float64()),
+                ),
+            ]
+        ),
+        "labels made by rule from exemplars and projections; a label file like any other",
+    ),
 )
 
 DATASETS: Mapping[str, Dataset] = {f"{dataset.stage}.{dataset.name}": dataset for dataset in _DATASETS}

@@ -236,6 +236,7 @@ INSERT INTO neurons (
     mean_influence,
     min_influence,
     max_influence,
+    output_norm,
     cluster_path,
     top_cluster,
     sub_module,
@@ -288,6 +289,7 @@ SELECT
     seen.influence_sum / nullif(seen.influence_count, 0),
     seen.influence_min,
     seen.influence_max,
+    norms.output_norm,
     member.cluster_path,
     member.top_cluster,
     member.sub_module,
@@ -299,11 +301,24 @@ LEFT JOIN (FROM input.labels WHERE rank = 1) AS best USING (layer, neuron)
 LEFT JOIN by_neuron USING (layer, neuron)
 LEFT JOIN out_degrees USING (layer, neuron)
 LEFT JOIN in_degrees USING (layer, neuron)
+LEFT JOIN input.neuron_norms AS norms USING (layer, neuron)
 LEFT JOIN (
     FROM cluster_members
     WHERE clustering = (SELECT clustering FROM clusterings WHERE is_primary)
 ) AS member USING (layer, neuron)
 ORDER BY seen.layer, seen.neuron;
+
+INSERT INTO projections BY NAME
+FROM input.projections
+ORDER BY layer, neuron, projection_kind, direction, rank;
+
+INSERT INTO direct_effects BY NAME
+FROM input.direct_effects
+ORDER BY layer, neuron;
+
+INSERT INTO exemplars BY NAME
+FROM input.exemplars
+ORDER BY layer, neuron, sign DESC, rank;
 
 INSERT INTO sources
 SELECT path, 'graph', size_bytes, content_hash FROM input.graphs

@@ -340,6 +340,32 @@ CREATE TABLE projections (
 );
 COMMENT ON TABLE projections IS 'Tokens that a neuron''s weights promote, suppress or answer to; empty unless weights were read.';
 
+CREATE TABLE direct_effects (
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    prompt_count INTEGER NOT NULL,
+    ratio_mean FLOAT NOT NULL,
+    ratio_std FLOAT NOT NULL,
+    ratio_min FLOAT NOT NULL,
+    ratio_max FLOAT NOT NULL,
+    effect_type VARCHAR NOT NULL
+);
+COMMENT ON TABLE direct_effects IS 'Direct effect ratio of every neuron: |direct| / (|direct| + |indirect|) effect on the predicted token, over prompts; empty unless a model was read.';
+
+CREATE TABLE exemplars (
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    sign INTEGER NOT NULL,
+    rank INTEGER NOT NULL,
+    activation FLOAT NOT NULL,
+    token_id BIGINT NOT NULL,
+    token VARCHAR,
+    context VARCHAR,
+    position INTEGER NOT NULL,
+    prompt_path VARCHAR NOT NULL
+);
+COMMENT ON TABLE exemplars IS 'Where in a corpus a neuron fires most, for each sign of its activation; empty unless a model was run.';
+
 CREATE TABLE link_counts (
     graph_id INTEGER NOT NULL,
     subject VARCHAR NOT NULL,
@@ -519,6 +545,19 @@ COMMENT ON COLUMN projections.projection_kind IS 'Which product of weights: outp
 COMMENT ON COLUMN projections.direction IS 'promotes or suppresses; activates or suppresses for inputs.';
 COMMENT ON COLUMN projections.rank IS '1 is the strongest.';
 COMMENT ON COLUMN projections.weight IS 'Value of the product.';
+
+COMMENT ON COLUMN direct_effects.prompt_count IS 'Prompts that the ratio was measured on.';
+COMMENT ON COLUMN direct_effects.ratio_mean IS 'Mean ratio; 1 is all straight to the logits, 0 all through later layers.';
+COMMENT ON COLUMN direct_effects.ratio_std IS 'Population standard deviation of the ratio.';
+COMMENT ON COLUMN direct_effects.ratio_min IS 'Smallest ratio.';
+COMMENT ON COLUMN direct_effects.ratio_max IS 'Largest ratio.';
+COMMENT ON COLUMN direct_effects.effect_type IS 'logit above 0.7, routing below 0.3, mixed between.';
+
+COMMENT ON COLUMN exemplars.sign IS '1 or -1: the sign of the activation.';
+COMMENT ON COLUMN exemplars.activation IS 'Activation at this token.';
+COMMENT ON COLUMN exemplars.context IS 'The words in front of the token.';
+COMMENT ON COLUMN exemplars.position IS 'Token position in the prompt.';
+COMMENT ON COLUMN exemplars.prompt_path IS 'Prompt, as graphs.path names its graph.';
 
 COMMENT ON COLUMN link_counts.subject IS 'link, or node for an oddity of the node table.';
 COMMENT ON COLUMN link_counts.kept IS 'Whether these links are in the table that reason names.';

@@ -138,6 +138,7 @@ def _facts(inputs: Inputs) -> dict[str, str]:
         "transcoder_set": space["transcoder_set"],
         "unit_type": space["unit_type"],
         "method": manifest["method"],
+        "link_weight": space.get("link_weight"),
         "graph_inputs": ", ".join(manifest["inputs"]),
         "min_edge_count": inputs.min_count,
         **inputs.metadata,

@@ -18,11 +18,12 @@ from atlas.storage import read_manifest
 
 @dataclass(frozen=True)
 class Inputs:
-    """What an atlas is built from: one stats folder, any number of clusterings, labels or none."""
+    """What an atlas is built from: one stats folder, any number of clusterings, labels and projections or none."""
 
     stats: Path
     clusters: Sequence[Path] = ()
     labels: Path | None = None
+    projections: Path | None = None
     primary: str | None = None  # name of the clustering that `neurons` shows; the first where None
     min_count: int = 1
     memory: str = "4GB"  # DuckDB's bound while building; beyond it, it spills beside the target
@@ -40,13 +41,14 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
     space = read_manifest(inputs.stats, "stats")["space"]
     for dataset in datasets_of("stats"):
         _view(con, dataset, require(inputs.stats, dataset))
-    if inputs.labels is not None:
-        read_manifest(inputs.labels, "labels")
-    for dataset in datasets_of("labels"):
-        if inputs.labels is not None:
-            _view(con, dataset, require(inputs.labels, dataset))
-        else:
-            _table(con, dataset.name, dataset.empty())
+    for stage, folder in (("labels", inputs.labels), ("projections", inputs.projections)):
+        if folder is not None:
+            read_manifest(folder, stage)
+        for dataset in datasets_of(stage):
+            if folder is not None:
+                _view(con, dataset, require(folder, dataset))
+            else:
+                _table(con, dataset.name, dataset.empty())
     _clusterings(con, inputs)
     parameters = {"min_count": [inputs.min_count], "unit_type": [space["unit_type"]]}
     _table(con, "parameters", pa.table(parameters))

@@ -1,0 +1,156 @@
+"""A model's projections, norms, direct effect ratios, exemplars and automatic labels -> the stage `projections`."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from atlas import __version__
+from atlas.errors import UsageError
+from atlas.schema import DATASETS, Dataset
+from atlas.storage import MANIFEST, parquet_writer, replaced_folder, write_json, write_parquet
+from atlas.trace.corpora import CorpusOptions, count_prompts, read_prompts
+from atlas.trace.effects import direct_effect_ratios, effect_table
+from atlas.trace.exemplars import Exemplars, automatic_labels
+from atlas.trace.model import TracedModel
+from atlas.trace.projections import projections
+from atlas.trace.tracer import Prompt
+
+Progress = Callable[[str, int, int], None]
+SEED = 42  # of the prompts that ratios are measured on
+
+
+@dataclass(frozen=True)
+class ProjectOptions:
+    """How much is kept: `top` tokens of each kind and direction, `exemplars` of each sign, `effects` prompts.
+
+    0 effects leaves direct effect ratios out.
+    """
+
+    top: int = 20
+    exemplars: int = 8
+    effects: int = 50
+
+    def __post_init__(self) -> None:
+        if self.top < 1 or self.exemplars < 1 or self.effects < 0:
+            raise UsageError("projections keep 1 token or more, 1 exemplar or more, 0 prompts or more")
+
+
+@dataclass(frozen=True)
+class ProjectSummary:
+    """What a run did."""
+
+    neurons: int
+    projections: int
+    exemplars: int
+    ratio_prompts: int
+    effect_types: dict[str, int]
+
+
+def project(
+    model: TracedModel,
+    out: Path,
+    options: ProjectOptions | None = None,
+    *,
+    prompts: Path | None = None,
+    corpus: CorpusOptions | None = None,
+    batch: int = 8,
+    progress: Progress = lambda what, done, total: None,
+) -> ProjectSummary:
+    """Write the stage `projections` of a model to the folder `out`.
+
+    Without `prompts` there are no direct effect ratios, exemplars and automatic labels. Raises `InputError`
+    where prompts cannot be read, `OutputError` where the folder cannot be written.
+    """
+    options, corpus = options or ProjectOptions(), corpus or CorpusOptions()
+    with replaced_folder(out, "projections") as folder:
+        count = _write_projections(model, folder, options, progress)
+        exemplars, sample = _run_corpus(model, prompts, corpus, options, batch, progress)
+        _write(folder, "exemplars", exemplars)
+        ratios = direct_effect_ratios(
+            model, sample, progress=lambda done, total: progress("direct effect ratios", done, total)
+        )
+        effects = effect_table(ratios) if sample else DATASETS["projections.direct_effects"].empty()
+        _write(folder, "direct_effects", effects)
+        _write(folder, "automatic_labels", automatic_labels(exemplars, _promoted(folder)))
+        manifest = {"stage": "projections", "tool_version": __version__, "model": model.name}
+        write_json(manifest | {"prompts": prompts.name if prompts else None, "top": options.top}, folder / MANIFEST)
+        types = dict(pl.Series(effects["effect_type"].to_pylist(), dtype=pl.String).value_counts(sort=True).iter_rows())
+    return ProjectSummary(len(model.blocks) * model.neurons, count, len(exemplars), len(sample), types)
+
+
+def _path(folder: Path, name: str) -> tuple[Dataset, Path]:
+    dataset = DATASETS[f"projections.{name}"]
+    return dataset, dataset.path(folder)
+
+
+def _write(folder: Path, name: str, table: object) -> None:
+    write_parquet(table, _path(folder, name)[1])
+
+
+def _write_projections(model: TracedModel, folder: Path, options: ProjectOptions, progress: Progress) -> int:
+    count = done = 0
+    tokens, path = _path(folder, "projections")
+    norms, norms_path = _path(folder, "neuron_norms")
+    total = len(model.blocks) * model.neurons
+    with parquet_writer(path, tokens.schema) as writer, parquet_writer(norms_path, norms.schema) as norm_writer:
+        for _, rows, lengths in projections(model, top=options.top):
+            writer.write_table(rows.unify_dictionaries())
+            norm_writer.write_table(lengths)
+            count, done = count + len(rows), done + len(lengths)
+            progress("projecting neurons", done, total)
+    return count
+
+
+def _run_corpus(
+    model: TracedModel,
+    prompts: Path | None,
+    corpus: CorpusOptions,
+    options: ProjectOptions,
+    batch: int,
+    progress: Progress,
+) -> tuple[object, list[tuple[int, ...]]]:
+    """Exemplars over all prompts, and the prompts drawn for the ratios."""
+    if prompts is None:
+        return DATASETS["projections.exemplars"].empty(), []
+    total, done = count_prompts(prompts, corpus), 0
+    kept = Exemplars(model, top=options.exemplars)
+    rng = random.Random(SEED)
+    sample: list[tuple[int, ...]] = []
+    waiting: list[Prompt] = []
+    usable = 0
+    for item in read_prompts(prompts, model, corpus):
+        done += 1
+        if isinstance(item, Prompt):
+            waiting.append(item)
+            usable += 1
+            # Reservoir sampling: every prompt is drawn with the same chance, whatever their number.
+            place = usable - 1 if usable <= options.effects else rng.randrange(usable)
+            if len(item.ids) > 1 and place < options.effects:
+                sample[place : place + 1] = [item.ids]
+        if len(waiting) == batch or (done == total and waiting):
+            kept.add(waiting)
+            waiting = []
+            progress("running prompts", done, total)
+    if waiting:
+        kept.add(waiting)
+    return kept.table(), sample
+
+
+def _promoted(folder: Path) -> Callable[[int], dict[tuple[int, str], list[str]]]:
+    """Per layer, the tokens of each (neuron, direction) of the output projection."""
+    path = _path(folder, "projections")[1]
+
+    def of_layer(layer: int) -> dict[tuple[int, str], list[str]]:
+        filters = [("layer", "=", layer), ("projection_kind", "=", "output"), ("rank", "<=", 5)]
+        found: dict[tuple[int, str], list[str]] = {}
+        for row in pq.read_table(path, columns=["neuron", "direction", "token"], filters=filters).to_pylist():
+            found.setdefault((row["neuron"], row["direction"]), []).append(row["token"])
+        return found
+
+    return of_layer

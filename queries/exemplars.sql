@@ -1,0 +1,15 @@
+-- Where in a corpus a neuron fires most: the token, and the words in front of it.
+--
+-- $layer INTEGER required: layer of the neuron
+-- $neuron INTEGER required: index of the neuron
+-- $limit BIGINT: at most this many rows
+SELECT
+    activation,
+    token,
+    context,
+    rank,
+    position,
+    prompt_path
+FROM exemplars_of($layer, $neuron)
+ORDER BY abs(activation) DESC, prompt_path, position
+LIMIT $limit

@@ -1,0 +1,17 @@
+-- Tokens that a neuron's weights promote, suppress or answer to, by kind and direction.
+--
+-- $layer INTEGER required: layer of the neuron
+-- $neuron INTEGER required: index of the neuron
+-- $kind VARCHAR: only this kind: output, input_up or input_gated
+-- $limit BIGINT: at most this many rows
+SELECT
+    projection_kind,
+    direction,
+    rank,
+    token_id,
+    token,
+    weight
+FROM projection($layer, $neuron)
+WHERE $kind IS NULL OR projection_kind = $kind
+ORDER BY projection_kind = 'output' DESC, projection_kind, direction, rank
+LIMIT $limit
