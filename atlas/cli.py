@@ -14,6 +14,7 @@ import click
 from atlas import __version__
 from atlas.command_options import FILE, atlas_option, engine_options, format_options
 from atlas.errors import AtlasError, CheckError, UsageError, needs_extra
+from atlas.model_commands import import_llama2c, project, trace
 
 
 class _Group(click.Group):
@@ -92,7 +93,8 @@ def merge(folders: Sequence[Path], output: Path, memory: str, **options: Any) ->
 
 def _to_statistics(run: Callable[..., Any], sources: Sequence[Any], output: Path, memory: str, options: Any) -> None:
     from atlas.recipe import parse_bytes
-    from atlas.terminal import cost, progress, say, tell_summary
+    from atlas.telling import tell_summary
+    from atlas.terminal import cost, progress, say
 
     started = time.monotonic()
     with progress() as update:
@@ -156,7 +158,8 @@ def import_labels_command(
 ) -> None:
     """Import labels: .jsonl, .csv, .tsv, .parquet, or a stats folder for the labels that the graphs carry."""
     from atlas.labels import LabelFile, Precedence, import_labels
-    from atlas.terminal import say, tell_labels
+    from atlas.telling import tell_labels
+    from atlas.terminal import say
 
     results = import_labels(
         [LabelFile(path, source, kind, model) for path in files], output, Precedence(sources=precedence)
@@ -179,7 +182,8 @@ def build(recipe: str, output: Path | None, settings: Sequence[str]) -> None:
     """Build an atlas from RECIPE (a .toml file, or the name of one that ships); only what is out of date runs."""
     from atlas.pipeline import run_recipe
     from atlas.recipe import find_recipe, load_recipe
-    from atlas.terminal import cost, progress, say, tell_atlas, tell_labels, tell_summary
+    from atlas.telling import tell_atlas, tell_stage
+    from atlas.terminal import cost, progress, say
 
     started = time.monotonic()
     path = find_recipe(recipe)
@@ -188,14 +192,17 @@ def build(recipe: str, output: Path | None, settings: Sequence[str]) -> None:
         result = run_recipe(loaded, recipe_path=path, progress=update)
     for stage in result.stages:
         say(f"{stage.name:20} {f'{stage.seconds:.1f} s' if stage.ran else 'up to date'}")
-        if stage.name == "stats" and stage.ran:
-            tell_summary(stage.result)
-        if stage.name == "labels" and stage.ran:
-            tell_labels(stage.result)
+        if stage.ran:
+            tell_stage(stage)
     if result.build is not None:
         tell_atlas(result.build.counts)
         say(f"  {cost(started)}, {result.build.size_bytes / 1e6:.1f} MB")
     say(f"atlas: {result.path}    next: atlas info {result.path}")
+
+
+main.add_command(trace)
+main.add_command(project)
+import_.add_command(import_llama2c)
 
 
 @main.command()

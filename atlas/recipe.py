@@ -16,6 +16,7 @@ from atlas.errors import RecipeError, UsageError
 from atlas.resources import folder, names
 
 T = TypeVar("T")
+HERE = "HERE"  # the folder of the recipe, as in ${HERE}/model
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]i?B)\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
@@ -30,6 +31,39 @@ class GraphsSection:
     transcoder_set: str | None = None
     unit_type: str = "neuron"
     strict: bool = False
+
+
+@dataclass(frozen=True)
+class TraceSection:
+    """[trace]: a model and prompts instead of graph files; what is left out is as `atlas trace` has it."""
+
+    model: str
+    prompts: str
+    name: str | None = None
+    dtype: str | None = None
+    tau: float = 0.005
+    top_logits: int = 5
+    max_nodes: int = 500
+    link_weight: str = "direct_effect"
+    column: str | None = None
+    separator: str | None = None
+    chat: bool = False
+    limit: int | None = None
+    seed: int | None = None
+    min_tokens: int = 2
+    max_tokens: int = 128
+    truncate: bool = False
+    batch: int = 8
+
+
+@dataclass(frozen=True)
+class ProjectSection:
+    """[project]: what is read from the weights of the traced model; `labels` makes labels of it."""
+
+    top: int = 20
+    exemplars: int = 8
+    effects: int = 50
+    labels: bool = True
 
 
 @dataclass(frozen=True)
@@ -98,9 +132,11 @@ class Recipe:
     """One atlas: its inputs and every parameter of every stage."""
 
     name: str
-    graphs: GraphsSection
+    graphs: GraphsSection | None = None
+    trace: TraceSection | None = None
     output: str | None = None
     work: str | None = None
+    project: ProjectSection = field(default_factory=ProjectSection)
     aggregate: AggregateSection = field(default_factory=AggregateSection)
     cluster: tuple[ClusterOptions, ...] = (ClusterOptions(),)
     labels: LabelsSection = field(default_factory=LabelsSection)
@@ -156,7 +192,12 @@ def load_recipe(
         table["output"] = str(output)
     # Keys first: a misspelt --set must not be reported as a variable that is not set.
     _section(Recipe, table, "", str(path))
-    recipe = _section(Recipe, _with_variables(table, environment or os.environ, str(path)), "", str(path))
+    variables = {**(environment or os.environ), HERE: str(path.resolve().parent)}
+    recipe = _section(Recipe, _with_variables(table, variables, str(path)), "", str(path))
+    if (recipe.graphs is None) == (recipe.trace is None):
+        raise RecipeError(
+            f"{path}: an atlas is made of [graphs] (with paths) or of [trace] (with model and prompts), one of them"
+        )
     _check_numbers(recipe, str(path))
     if not recipe.output_path.name or recipe.output_path.is_dir():
         raise RecipeError(
@@ -279,7 +320,9 @@ def _value(hint: Any, value: Any, key: str, where: str) -> Any:
         if hint is LabelFileSection and isinstance(value, str):
             value = {"path": value}
         return _section(typing.cast(type[Any], hint), value, f"{key}.", where)
-    words = {str: "text", int: "a whole number", bool: "true or false"}
+    words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    if hint is float and type(value) is int:
+        value = float(value)
     if type(value) is not hint:
         raise RecipeError(f"{where}: {key} must be {words[hint]}, not {value!r}")
     return value

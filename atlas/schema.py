@@ -364,7 +364,10 @@ _DATASETS = (
         "neuron_norms",
         "projections",
         pa.schema(
-            [*_NEURON, *_required(("output_norm", pa.float64()), ("up_norm", pa.float64()), ("gate_norm", pa.float64()))]
+            [
+                *_NEURON,
+                *_required(("output_norm", pa.float64()), ("up_norm", pa.float64()), ("gate_norm", pa.float64())),
+            ]
         ),
         "one neuron's lengths of what it writes and reads",
     ),

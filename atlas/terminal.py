@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import Any, Literal, TextIO
 
 import click
 import duckdb
@@ -24,12 +24,6 @@ from rich.text import Text
 
 from atlas.errors import QueryError, UsageError
 from atlas.storage import translated_os_errors
-
-if TYPE_CHECKING:
-    from collections import Counter
-
-    from atlas.aggregate import Summary
-    from atlas.labels import LabelFileResult
 
 # A table is for reading; beyond this many rows a file is the better place.
 SHOWN_ROWS = 40
@@ -296,48 +290,3 @@ def cost(started: float) -> str:
 
     workers = f" and {peak_worker_mb():,.0f} MB in a worker" if peak_worker_mb() else ""
     return f"{time.monotonic() - started:.1f} s, peak memory {peak_memory_mb():,.0f} MB{workers}"
-
-
-def tell_summary(summary: Summary) -> None:
-    """What an aggregation read, kept and dropped."""
-    if summary.work:
-        say(f"  {summary.work}")
-    if 0 < summary.new_graphs < summary.graphs:
-        say(f"  {summary.new_graphs:,} new graphs added to {summary.graphs - summary.new_graphs:,}")
-    say(f"  {summary.graphs:,} graphs, {summary.neurons:,} neurons, {summary.edges:,} edges")
-    say(f"  {summary.links:,} links = {summary.kept.total():,} kept + {summary.dropped.total():,} dropped")
-    say(f"    kept: {_counted(summary.kept)}")
-    for what, counts in (
-        ("  dropped", summary.dropped),
-        ("nodes to look at", summary.node_oddities),
-        ("files not read (see rejects.parquet)", summary.rejects),
-    ):
-        if counts:
-            say(f"  {what}: {_counted(counts)}")
-
-
-def _counted(counts: Counter[str]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common() if count) or "none"
-
-
-def tell_labels(results: Sequence[LabelFileResult]) -> None:
-    """What became of the rows of label files."""
-    for result in results:
-        parts = [f"{result.row_count:,} rows", f"{result.kept_count:,} labels", f"junk {result.junk_count:,}"]
-        if result.malformed:
-            parts.append(f"malformed {result.malformed.total():,} ({_counted(result.malformed)})")
-        name = "texts in the graphs" if result.from_graphs else result.path
-        say(f"  {name}: {', '.join(parts)}")
-
-
-def tell_atlas(counts: dict[str, int]) -> None:
-    """How labels and clusters fit the graphs, with a hint where they hardly do."""
-    labels, here = counts["total_labels"], counts["labels_in_atlas"]
-    if labels:
-        say(f"  {here:,} of {labels:,} labels belong to a neuron of the graphs; the others are kept in `labels`")
-    if here * 10 < labels:
-        say("  few labels fit: are they of the same model and transcoder set as the graphs?")
-    neurons, clustered = counts["total_neurons"], counts["clustered_neurons"]
-    say(f"  {clustered:,} of {neurons:,} neurons are in a circuit")
-    if clustered * 20 < neurons:
-        say("  few neurons are: for few graphs, lower the threshold with --set cluster.min_count=2")

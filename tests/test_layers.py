@@ -14,10 +14,10 @@ LAYERS = [
     {"errors"},
     {"resources", "ids", "storage", "compiling"},
     {"schema", "recipe", "graph"},
-    {"graphs", "aggregate", "cluster", "labels"},
+    {"graphs", "aggregate", "trace", "cluster", "labels"},
     {"database"},
     {"pipeline", "queries"},
-    {"cli", "page", "terminal", "query_options", "command_options"},
+    {"cli", "page", "terminal", "query_options", "command_options", "model_commands", "telling"},
 ]
 # The terminal front: the command prints pages and tables.
 WITHIN_TOP = {
@@ -25,11 +25,20 @@ WITHIN_TOP = {
     ("cli", "terminal"),
     ("cli", "query_options"),
     ("cli", "command_options"),
+    ("cli", "model_commands"),
+    ("cli", "telling"),
+    ("model_commands", "command_options"),
+    ("model_commands", "telling"),
+    ("model_commands", "terminal"),
+    ("telling", "terminal"),
     ("page", "terminal"),
 }
 HEAVY = {
-    "torch": {"aggregate", "graphs"},  # graphs: reading .pt files, inside the function that does
-    "numpy": {"aggregate", "graphs", "cluster", "graph"},
+    "torch": {"aggregate", "graphs", "trace"},  # graphs: reading .pt files, inside the function that does
+    "numpy": {"aggregate", "graphs", "trace", "cluster", "graph"},
+    "transformers": {"trace"},
+    "tokenizers": {"trace"},
+    "safetensors": {"trace"},
     "msgspec": {"graphs"},
     "numba": {"aggregate", "compiling", "graphs"},
     "distributed": {"aggregate"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -18,9 +18,10 @@ from atlas.aggregate.kernels import choose_device, choose_kernel
 from atlas.aggregate.observations import COLUMNS, MAX_WEIGHT, columns_of, graph_hash, observe
 from atlas.aggregate.observed import ObservedBooks, ObservedOptions, numbered, write_observed, write_reduced
 from atlas.aggregate.plan import Budget, books_name
+from atlas.aggregate.runs import RunFile
 from atlas.aggregate.sample import threshold
 from atlas.aggregate.store import open_store
-from atlas.aggregate.tasks import TaskDone, finish_task, read_done, refuse_other_space, runs_name
+from atlas.aggregate.tasks import TaskDone, book, finish_task, read_done, refuse_other_space, runs_name
 from atlas.aggregate.together import Together
 from atlas.aggregate.workers import Inline, Processes, cpu_count
 from atlas.errors import InputError, UsageError
@@ -61,12 +62,14 @@ class Aggregator:
         together: int = 20,
         expected_links: int = 0,
         fresh: bool = False,
+        inputs: Sequence[str] = ("added",),
         progress: Progress = _silent,
     ) -> None:
         from atlas.aggregate.run import work_folder
 
         self._out = out = Path(out)
         self._space = space
+        self._inputs = list(inputs)
         self._written = False
         # Two aggregators of one folder would overwrite each other's tasks.
         self._lock = ExitStack()
@@ -90,6 +93,7 @@ class Aggregator:
         self._chunk = self._new_chunk()
         self._known: dict[int, str] = {}
         self._next = 0
+        self._rejected: set[str] = set()
         self.hashes: set[str] = set()
         self._recall()
 
@@ -105,6 +109,7 @@ class Aggregator:
             done, graphs = read_done(self._store.url, self._next, ["content_hash"])
             refuse_other_space(self._space, str(self._out), done.space, done.space_path)
             self.hashes.update(graphs["content_hash"].to_pylist())
+            self._rejected.update(book(RunFile(self._store, runs_name(self._next)), "rejects")["path"].to_pylist())
             self._next += 1
 
     def add(self, batch: Any, *, hashes: Mapping[int, str] | None = None) -> None:
@@ -182,8 +187,15 @@ class Aggregator:
             self._chunk.add(graph)
 
     def reject(self, reject: Reject) -> None:
-        """Note a graph that could not be made."""
-        self._chunk.books.reject(reject)
+        """Note a graph that could not be made; it takes the place of an earlier note of that path."""
+        if reject.path not in self._rejected:
+            self._rejected.add(reject.path)
+            self._chunk.books.reject(reject)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there are graphs that the stats folder does not hold yet."""
+        return bool(self._next or self._pending_rows or self._chunk.holds_graphs)
 
     def flush(self) -> None:
         """Make sure that what was added survives this process."""
@@ -209,18 +221,21 @@ class Aggregator:
         if not self._next:
             self._close()
             raise InputError(f"nothing was added, so {self._out} was not written")
-        facts = Facts(["added"], self._observed.sample_below, {})
+        facts = Facts(self._inputs, self._observed.sample_below, {})
+        forget = {"rejects": self._rejected, "files": set[str]()}
         count = Budget.of(self._options.memory).workers(self._options.memory, self._threads)
         with replaced_folder(self._out, "stats") as folder:
             workers = Processes(count) if count > 1 and self._options.device == "cpu" and self._next > 1 else Inline()
             with workers:
                 aggregation = Aggregation(self._store, workers, self._options, self._progress)
-                summary = aggregation.write(folder, aggregation.parts(self._next, self._earlier), facts)
+                summary = aggregation.write(folder, aggregation.parts(self._next, self._earlier), facts, forget=forget)
         self._close()
         return summary
 
     def close(self) -> None:
         """Let go of the folder; what was flushed stays for another aggregator."""
+        if not self._written and not self._next:
+            self._store.remove()
         self._lock.close()
 
     def _close(self) -> None:

@@ -63,6 +63,11 @@ class Chunk:
         """How many graphs were flushed."""
         return self._first
 
+    @property
+    def holds_graphs(self) -> bool:
+        """Whether any graph was added."""
+        return bool(self._first or self._graphs)
+
     def add(self, graph: Graph) -> None:
         """Take one graph."""
         self._graphs.append(graph)

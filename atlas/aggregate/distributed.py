@@ -24,6 +24,11 @@ class DaskWorkers:
     def __init__(self, client: Any) -> None:
         self._client = client
 
+    @property
+    def count(self) -> int:
+        """How many workers there are now."""
+        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+
     def run(self, function: Call, items: Sequence[Any]) -> Iterator[Any]:
         """The results as they come; the first error ends the iteration and the tasks that wait."""
         from distributed import as_completed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ class CorpusOptions:
     Of more than `limit` prompts, `limit` are drawn at random by `seed` (the first ones where None).
     Prompts of fewer than `min_tokens` or more than `max_tokens` are rejected, unless `truncate` keeps the
     first `max_tokens`.
+    With `shard` (i, n) only every n-th of the chosen prompts is read, from the i-th on.
     """
 
     column: str | None = None
@@ -38,6 +40,7 @@ class CorpusOptions:
     min_tokens: int = 2
     max_tokens: int = 128
     truncate: bool = False
+    shard: tuple[int, int] = (0, 1)
 
     def __post_init__(self) -> None:
         if self.separator == "":
@@ -70,11 +73,17 @@ def count_prompts(path: Path, options: CorpusOptions) -> int:
     total = sum(1 for _ in _rows(path, options))
     if not total:
         raise InputError(f"{path} holds no prompt")
-    return min(total, options.limit or total)
+    shard, of = options.shard
+    return len(range(shard, min(total, options.limit or total), of))
 
 
 def chosen_rows(path: Path, options: CorpusOptions) -> Iterator[Row]:
     """The rows that are traced."""
+    shard, of = options.shard
+    yield from itertools.islice(_drawn(path, options), shard, None, of)
+
+
+def _drawn(path: Path, options: CorpusOptions) -> Iterator[Row]:
     if options.limit is None or options.seed is None:
         for number, row in enumerate(_rows(path, options)):
             if options.limit is not None and number >= options.limit:
@@ -96,7 +105,7 @@ def _rows(path: Path, options: CorpusOptions) -> Iterator[Row]:
     yield from (Row(index, value) for index, value in enumerate(reader(path, options)))
 
 
-def _json_lines(path: Path, options: CorpusOptions) -> Iterator[Any]:
+def _json_lines(path: Path, _: CorpusOptions) -> Iterator[Any]:
     with path.open(encoding="utf-8-sig", errors="replace") as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():

@@ -14,11 +14,47 @@ from pathlib import Path
 
 SEED = 42
 EACH = 40  # prompts per source
-NAMES = "name value path data key size text line count index parent result items args func mode buffer start level".split()
-VERBS = "read write close open get set update load parse find append remove check send start".split()
-BASES = "object Exception Base dict list Thread Handler ValueError".split()
-ERRORS = "ValueError TypeError KeyError OSError IndexError".split()
-MODULES = "os sys re time json types random socket threading".split()
+NAMES = [
+    "name",
+    "value",
+    "path",
+    "data",
+    "key",
+    "size",
+    "text",
+    "line",
+    "count",
+    "index",
+    "parent",
+    "result",
+    "items",
+    "args",
+    "func",
+    "mode",
+    "buffer",
+    "start",
+    "level",
+]
+VERBS = [
+    "read",
+    "write",
+    "close",
+    "open",
+    "get",
+    "set",
+    "update",
+    "load",
+    "parse",
+    "find",
+    "append",
+    "remove",
+    "check",
+    "send",
+    "start",
+]
+BASES = ["object", "Exception", "Base", "dict", "list", "Thread", "Handler", "ValueError"]
+ERRORS = ["ValueError", "TypeError", "KeyError", "OSError", "IndexError"]
+MODULES = ["os", "sys", "re", "time", "json", "types", "random", "socket", "threading"]
 
 # {n}, {m}, {k} are names, {v} a verb, {b} a base class, {e} an error, {i} and {j} modules, {d} a digit.
 TEMPLATES: dict[str, list[str]] = {

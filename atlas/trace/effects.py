@@ -31,7 +31,7 @@ def direct_effect_ratios(
     prompts: Sequence[Sequence[int]],
     *,
     batch: int = 1024,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None],
 ) -> np.ndarray:
     """Ratios (prompts, layers, neurons), float64, over prompts of two tokens or more.
 

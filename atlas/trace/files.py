@@ -24,7 +24,7 @@ def graph_json(traced: Traced, form: str) -> dict[str, Any]:
     nodes = list(_NODES[form](graph))
     ids = [node["node_id"] for node in nodes]
     links = graph.links
-    found = {
+    found: dict[str, Any] = {
         "metadata": _metadata(traced, form),
         "qParams": {} if form == "relp" else {"pinnedIds": [], "supernodes": [], "linkType": "both"},
         "nodes": nodes,

@@ -36,7 +36,8 @@ def gate_factor(layer: LayerCache) -> Tensor:
 
 def weight_of(linear: torch.nn.Linear, like: Tensor) -> Tensor:
     """A weight in the precision that gradients have."""
-    return linear.weight.to(like.dtype)
+    weight: Tensor = linear.weight
+    return weight.to(like.dtype)
 
 
 def into_write(part: Sublayer, gradient: Tensor, scale: Tensor) -> Tensor:
@@ -83,7 +84,8 @@ def logit_gradient(model: TracedModel, cache: Cache, tokens: Tensor, prompt: Ten
     """Gradient of logits at the last token with respect to the last residual stream there, (k, d)."""
     last = torch.tensor(cache.lengths, device=prompt.device)[prompt] - 1
     rows = model.unembedding[tokens].to(cache.final.dtype)
-    return rows * model.final_norm.weight.to(rows.dtype) * cache.final_scale[prompt, last]
+    gain: Tensor = model.final_norm.weight
+    return rows * gain.to(rows.dtype) * cache.final_scale[prompt, last]
 
 
 def scores(model: TracedModel, cache: Cache, metric: Tensor) -> list[Tensor]:
@@ -176,9 +178,7 @@ def direct_effects(model: TracedModel, cache: Cache, cells: Cells, logits: Tenso
     order = torch.argsort(cells.layer, descending=True, stable=True)
     total = len(order) + len(logits)
     like = cache.final
-    effects = Effects(
-        like.new_zeros(total, len(cells)), like.new_zeros(total, like.shape[1]), like.new_zeros(total)
-    )
+    effects = Effects(like.new_zeros(total, len(cells)), like.new_zeros(total, like.shape[1]), like.new_zeros(total))
     # Logits first: they stand above every layer.
     for start in range(0, total, batch):
         _some_effects(model, cache, cells, logits, order, range(start, min(start + batch, total)), effects)

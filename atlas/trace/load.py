@@ -53,11 +53,15 @@ def load_model(
                 f"{given} is a {config.model_type} model; models that can be traced are {', '.join(FAMILY)}"
             )
         kind = DTYPES[dtype] if dtype else "auto" if where != "cpu" else torch.float32
-        loaded = transformers.AutoModelForCausalLM.from_pretrained(given, dtype=kind, attn_implementation="eager")
+        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(given, dtype=kind, attn_implementation="eager")
         tokenizer = transformers.AutoTokenizer.from_pretrained(given)
     except (OSError, ValueError, KeyError) as error:
         said = " ".join(str(error).split())[:200]
-        what = "no model folder (config.json, *.safetensors, tokenizer.json)" if local else "no folder here and no model on the hub"
+        what = (
+            "no model folder (config.json, *.safetensors, tokenizer.json)"
+            if local
+            else "no folder here and no model on the hub"
+        )
         raise InputError(f"{given}: {what} that can be loaded ({said})") from error
     title = name or (Path(given).resolve().name if local else given)
     return TracedModel(loaded.to(where), tokenizer, title)

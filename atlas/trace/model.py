@@ -166,7 +166,7 @@ class TracedModel:
             def before(_: Any, args: Any) -> None:
                 seen[layer, name] = args[0]
 
-            def after(_: Any, args: Any, output: Any) -> None:
+            def after(_: Any, __: Any, output: Any) -> None:
                 seen[layer, name] = output[1] if isinstance(output, tuple) else output
 
             hooks.append(module.register_forward_hook(after) if result else module.register_forward_pre_hook(before))
@@ -201,7 +201,12 @@ class TracedModel:
         stream = final[torch.arange(len(lengths), device=final.device), last]
         logits = self.model.get_output_embeddings()(self.final_norm(stream))
         return Cache(
-            _wide(self.embedding[ids]), layers, _wide(final), inverse_rms(final, self.final_norm), _wide(logits), lengths
+            _wide(self.embedding[ids]),
+            layers,
+            _wide(final),
+            inverse_rms(final, self.final_norm),
+            _wide(logits),
+            lengths,
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from atlas import __version__
@@ -60,7 +61,7 @@ def project(
     prompts: Path | None = None,
     corpus: CorpusOptions | None = None,
     batch: int = 8,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress,
 ) -> ProjectSummary:
     """Write the stage `projections` of a model to the folder `out`.
 
@@ -89,7 +90,7 @@ def _path(folder: Path, name: str) -> tuple[Dataset, Path]:
     return dataset, dataset.path(folder)
 
 
-def _write(folder: Path, name: str, table: object) -> None:
+def _write(folder: Path, name: str, table: pa.Table) -> None:
     write_parquet(table, _path(folder, name)[1])
 
 
@@ -114,18 +115,17 @@ def _run_corpus(
     options: ProjectOptions,
     batch: int,
     progress: Progress,
-) -> tuple[object, list[tuple[int, ...]]]:
+) -> tuple[pa.Table, list[tuple[int, ...]]]:
     """Exemplars over all prompts, and the prompts drawn for the ratios."""
     if prompts is None:
         return DATASETS["projections.exemplars"].empty(), []
-    total, done = count_prompts(prompts, corpus), 0
+    total = count_prompts(prompts, corpus)
     kept = Exemplars(model, top=options.exemplars)
     rng = random.Random(SEED)
     sample: list[tuple[int, ...]] = []
     waiting: list[Prompt] = []
     usable = 0
-    for item in read_prompts(prompts, model, corpus):
-        done += 1
+    for done, item in enumerate(read_prompts(prompts, model, corpus), 1):
         if isinstance(item, Prompt):
             waiting.append(item)
             usable += 1

@@ -28,7 +28,9 @@ KINDS = {
 }
 
 
-def projections(model: TracedModel, *, top: int = 20, memory: int = 1 << 28) -> Iterator[tuple[int, pa.Table, pa.Table]]:
+def projections(
+    model: TracedModel, *, top: int = 20, memory: int = 1 << 28
+) -> Iterator[tuple[int, pa.Table, pa.Table]]:
     """(layer, rows of `projections`, rows of `neuron_norms`) by layer and batch of neurons.
 
     `top` tokens of each kind and direction; `memory` (bytes) bounds the product (vocabulary, neurons) held at once.

@@ -68,11 +68,13 @@ def trace_to_sink(
     *,
     batch: int = 8,
     saving: Saving | None = None,
+    required: bool = True,
     progress: Progress,
 ) -> TraceSummary:
     """Trace the prompts of a file into `sink`; those whose hash it holds are passed over.
 
-    Memory is bounded by the batch. Raises `InputError` where no prompt can be read.
+    Memory is bounded by the batch. Raises `InputError` where no prompt can be read, or (if `required`)
+    where none of them gives a graph.
     """
     summary = TraceSummary()
     flushed = time.monotonic()
@@ -92,6 +94,8 @@ def trace_to_sink(
         if time.monotonic() - flushed > FLUSH_SECONDS:
             sink.flush()
             flushed = time.monotonic()
+    if required:
+        _refuse_nothing(summary, prompts)
     return summary
 
 
@@ -132,6 +136,7 @@ def trace_to_files(
                 rows = csv.writer(stream)
                 rows.writerow(Reject._fields)
                 rows.writerows(rejects)
+    _refuse_nothing(summary, prompts)
     return summary
 
 
@@ -162,9 +167,12 @@ def _traced(
         done += len(group)
         progress("tracing prompts", done, total)
     summary.seconds = time.monotonic() - started
+
+
+def _refuse_nothing(summary: TraceSummary, prompts: Path) -> None:
     if not summary.graphs and not summary.known:
         why = ", ".join(f"{reason}: {count}" for reason, count in summary.rejects.items())
-        raise InputError(f"none of the {total} prompts of {prompts} gave a graph ({why})")
+        raise InputError(f"none of the {summary.rejects.total()} prompts of {prompts} gave a graph ({why})")
 
 
 def _count(item: Traced | Reject, summary: TraceSummary) -> None:

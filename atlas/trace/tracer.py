@@ -101,7 +101,9 @@ class Tracer:
         with torch.no_grad():
             cache = self.model.forward([list(prompt.ids) for prompt in prompts])
             targets = [self._targets(cache, row, prompt) for row, prompt in enumerate(prompts)]
-            found = scores(self.model, cache, torch.stack([self._metric(cache, row, t) for row, t in enumerate(targets)]))
+            found = scores(
+                self.model, cache, torch.stack([self._metric(cache, row, t) for row, t in enumerate(targets)])
+            )
             return [
                 self._graph(prompt, cache.of(row), [layer[row, : len(prompt.ids)] for layer in found], targets[row])
                 for row, prompt in enumerate(prompts)
@@ -145,7 +147,9 @@ class Tracer:
         exceeded: bool,
     ) -> Graph:
         kept = score[cells.layer, cells.position, cells.neuron]
-        active = torch.stack([activation(layer)[0] for layer in cache.layers])[cells.layer, cells.position, cells.neuron]
+        active = torch.stack([activation(layer)[0] for layer in cache.layers])[
+            cells.layer, cells.position, cells.neuron
+        ]
         scale = torch.ones(len(cells) + len(targets.tokens), dtype=kept.dtype, device=kept.device)
         if self.options.link_weight == FLOW:
             scale = torch.cat([kept / active, targets.signs])
@@ -172,7 +176,9 @@ class Tracer:
     ) -> Nodes:
         """Neurons, then tokens, then logits, then one error node."""
         n, tokens = len(prompt.ids), targets.tokens.tolist()
-        kinds = [NodeKind.NEURON] * len(cells) + [NodeKind.TOKEN] * n + [NodeKind.LOGIT] * len(tokens) + [NodeKind.ERROR]
+        kinds = (
+            [NodeKind.NEURON] * len(cells) + [NodeKind.TOKEN] * n + [NodeKind.LOGIT] * len(tokens) + [NodeKind.ERROR]
+        )
         keys = [*(cells.layer << INDEX_BITS | cells.neuron).tolist(), *prompt.ids, *tokens, 0]
         positions = [*cells.position.tolist(), *range(n), *([n - 1] * (len(tokens) + 1))]
         unknown = np.full(n + len(tokens) + 1, np.nan)
@@ -184,7 +190,7 @@ class Tracer:
             activation=np.concatenate([active.double().cpu().numpy(), np.ones(n), unknown[n:]]),
             influence=np.concatenate([score.double().cpu().numpy(), unknown]),
             probability=np.concatenate([np.full(len(cells) + n, np.nan), probability, [np.nan]]),
-            text=[None] * len(cells) + [*self.model.token_texts([*prompt.ids, *tokens]), None],
+            text=[*([None] * len(cells)), *self.model.token_texts([*prompt.ids, *tokens]), None],
         )
 
 

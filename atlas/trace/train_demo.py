@@ -95,7 +95,8 @@ def train(tokens: Any, seed: int = SEED, steps: int = STEPS) -> Any:
         optimizer.step()
         if step % 50 == 0 or step == steps - 1:
             print(f"step {step:5} of {steps}  loss {loss.item():.3f}  {time.monotonic() - began:5.0f} s", flush=True)  # noqa: T201 (the progress of a script)
-    return model.eval()
+    model.train(False)
+    return model
 
 
 def loss_on(model: Any, tokens: Any) -> float:
@@ -105,7 +106,7 @@ def loss_on(model: Any, tokens: Any) -> float:
     blocks = tokens[: len(tokens) // BLOCK * BLOCK].view(-1, BLOCK)
     with torch.no_grad():
         losses = [model(input_ids=block, labels=block).loss.item() for block in blocks.split(64)]
-    return sum(losses) / len(losses)
+    return float(sum(losses) / len(losses))
 
 
 def main(folder: Path) -> None:
@@ -113,6 +114,7 @@ def main(folder: Path) -> None:
     import torch
     from transformers import PreTrainedTokenizerFast
 
+    fast: Any = PreTrainedTokenizerFast
     files = list(texts())
     tokenizer = make_tokenizer([text for _, text in files])
     ids = {name: tokenizer.encode(text).ids for name, text in files}
@@ -133,7 +135,7 @@ def main(folder: Path) -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     model.half().save_pretrained(folder)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=END, eos_token=END).save_pretrained(folder)
+    fast(tokenizer_object=tokenizer, bos_token=END, eos_token=END).save_pretrained(folder)
     facts["sha256"] = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     (folder / "training.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(facts, indent=1))  # noqa: T201

@@ -12,3 +12,10 @@ SELECT
 FROM direct_effects
 GROUP BY layer
 ORDER BY layer;
+
+COMMENT ON COLUMN effect_types.neuron_count IS 'Neurons of the layer.';
+COMMENT ON COLUMN effect_types.logit_count IS 'Neurons that act straight on the logits (ratio above 0.7).';
+COMMENT ON COLUMN effect_types.mixed_count IS 'Neurons that act both ways.';
+COMMENT ON COLUMN effect_types.routing_count IS 'Neurons that act through later layers (ratio below 0.3).';
+COMMENT ON COLUMN effect_types.ratio_mean IS 'Mean of the mean ratios.';
+COMMENT ON COLUMN effect_types.ratio_median IS 'Median of the mean ratios.';

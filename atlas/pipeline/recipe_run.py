@@ -1,0 +1,233 @@
+"""Runs a recipe: each stage that is out of date, in order, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from atlas import resources
+from atlas.database import BuildResult, Inputs, build_database, open_atlas, refuse_foreign
+from atlas.errors import AtlasFileError, SourceChanged, needs_extra
+from atlas.pipeline.graphs import aggregate_graphs, find_inputs
+from atlas.pipeline.memory import peak_memory_mb
+from atlas.pipeline.progress import Progress, silent
+from atlas.pipeline.stamps import Stamps
+from atlas.pipeline.traced_stages import TracedStages
+from atlas.recipe import Recipe, parse_bytes
+from atlas.schema import DATASETS, is_whole
+from atlas.storage import only_writer, translated_os_errors
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One stage of a build: whether it ran, and how long its last run took."""
+
+    name: str
+    ran: bool
+    seconds: float
+    result: Any = None
+
+
+@dataclass(frozen=True)
+class PipelineResult:
+    """All stages of a build, and the atlas."""
+
+    path: Path
+    stages: list[StageRun]
+    build: BuildResult | None  # None where the atlas was up to date
+
+
+def run_recipe(recipe: Recipe, *, recipe_path: Path | None = None, progress: Progress = silent) -> PipelineResult:
+    """Run the stages of a recipe that are out of date, and build its atlas.
+
+    Raises `AtlasError` of the stage that fails; finished stages stay, so the same call goes on there.
+    """
+    # Before hours of work, not after them.
+    refuse_foreign(recipe.output_path)
+    with only_writer(recipe.work_path):
+        with translated_os_errors(recipe.work_path):
+            recipe.work_path.mkdir(parents=True, exist_ok=True)
+        return _Run(recipe, recipe_path, progress).all()
+
+
+class _Run:
+    def __init__(self, recipe: Recipe, recipe_path: Path | None, progress: Progress) -> None:
+        self.recipe = recipe
+        self.recipe_path = recipe_path
+        self.progress = progress
+        self.work = recipe.work_path
+        self.stamps = Stamps(self.work)
+        self.stages: list[StageRun] = []
+
+    def all(self) -> PipelineResult:
+        traced = TracedStages(self.recipe.trace, self.recipe, self.progress) if self.recipe.trace else None
+        stats = self._traced_stats(traced) if traced else self._stats()
+        projections = self._projections(traced) if traced else None
+        clusters = [self._clusters(stats, index) for index in range(len(self.recipe.cluster))]
+        labels = self._labels(stats, projections)
+        build = self._atlas(stats, clusters, labels, projections)
+        return PipelineResult(self.recipe.output_path, self.stages, build)
+
+    def _stage(self, name: str, fingerprint: str, is_there: bool, run: Callable[[], Any]) -> StageRun:
+        last = self.stamps.last(name)
+        if is_there and last.get("fingerprint") == fingerprint and isinstance(last.get("seconds"), int | float):
+            stage = StageRun(name, False, float(last["seconds"]))
+        else:
+            started = time.monotonic()
+            result = run()
+            stage = StageRun(name, True, round(time.monotonic() - started, 3), result)
+            self.stamps.save(name, fingerprint, stage.seconds)
+        self.stages.append(stage)
+        return stage
+
+    def _traced_stats(self, traced: TracedStages) -> Path:
+        folder = self.work / "stats"
+        fingerprint = self.stamps.fingerprint("stats", traced.trace_parameters(), traced.inputs())
+        # A run that was killed goes on; what another model, option or list of prompts left is no part of this atlas.
+        begun = self.stamps.last("stats-begun").get("fingerprint") == fingerprint
+
+        def run() -> Any:
+            self.stamps.save("stats-begun", fingerprint, 0.0)
+            return traced.trace(folder, fresh=not begun or is_whole(folder, "stats"))
+
+        self._stage("stats", fingerprint, is_whole(folder, "stats"), run)
+        return folder
+
+    def _projections(self, traced: TracedStages) -> Path:
+        folder = self.work / "projections"
+        fingerprint = self.stamps.fingerprint("projections", traced.project_parameters(), traced.inputs())
+        is_there = is_whole(folder, "projections")
+        self._stage("projections", fingerprint, is_there, lambda: traced.project(folder))
+        return folder
+
+    def _stats(self) -> Path:
+        section, how = self.recipe.graphs, self.recipe.aggregate
+        assert section is not None  # a recipe without [graphs] has [trace]
+        folder = self.work / "stats"
+        sources, _ = find_inputs(section.paths)
+        # Device, memory and threads change no count and no byte that matters; a GPU appearing reruns nothing.
+        parameters: dict[str, Any] = {
+            "model": section.model,
+            "transcoder_set": section.transcoder_set,
+            "unit_type": section.unit_type,
+            "strict": section.strict,
+            "together": how.together,
+        }
+        # A graph that cannot be read is a reject of the stage, and no reason to stop before it.
+        fingerprint = self.stamps.fingerprint("stats", parameters, sources, missing_ok=True)
+
+        def run(*, fresh: bool = False) -> Any:
+            return aggregate_graphs(
+                section.paths,
+                folder,
+                device=how.device,
+                memory=parse_bytes(how.memory),
+                threads=how.threads or None,
+                fresh=fresh,
+                progress=self.progress,
+                **parameters,
+            )
+
+        def run_anyhow() -> Any:
+            try:
+                return run()
+            except SourceChanged:
+                # The recipe says what the atlas is made of; nobody is asked whether that may change.
+                return run(fresh=True)
+
+        self._stage("stats", fingerprint, is_whole(folder, "stats"), run_anyhow)
+        return folder
+
+    def _clusters(self, stats: Path, index: int) -> Path:
+        with needs_extra("cluster"):
+            from atlas.cluster import cluster
+
+        options = self.recipe.cluster[index]
+        name = f"clusters-{options.title}"
+        folder = self.work / name
+        inputs = _files(stats / "edges", "edges")
+        fingerprint = self.stamps.fingerprint(name, asdict(options), inputs)
+
+        def run() -> Any:
+            self.progress(f"clustering {options.title}", 0, 0)
+            return cluster(stats, folder, options)
+
+        self._stage(name, fingerprint, is_whole(folder, "clusters"), run)
+        return folder
+
+    def _labels(self, stats: Path, projections: Path | None) -> Path | None:
+        from atlas.labels import JUNK, KINDS, LabelFile, Precedence, import_labels
+
+        section = self.recipe.labels
+        files = [LabelFile(Path(item.path), item.source, item.kind, item.model) for item in section.files]
+        inputs = [(item.path.name, item.path) for item in files]
+        if projections is not None and self.recipe.project.labels:
+            path = DATASETS["projections.automatic_labels"].path(projections)
+            files.append(LabelFile(path))
+            inputs.append(("automatic_labels", path))
+        if section.from_graphs:
+            # After the files: a label file that somebody chose comes before what the graphs happen to carry.
+            files.append(LabelFile(stats))
+            inputs.append(("graph_labels", stats / "graph_labels.parquet"))
+        if not files:
+            return None
+        precedence = Precedence(
+            section.precedence, section.kinds or KINDS, JUNK if section.junk is None else section.junk
+        )
+        fingerprint = self.stamps.fingerprint("labels", asdict(section), inputs)
+        folder = self.work / "labels"
+        self._stage("labels", fingerprint, is_whole(folder, "labels"), lambda: import_labels(files, folder, precedence))
+        return folder
+
+    def _atlas(
+        self, stats: Path, clusters: list[Path], labels: Path | None, projections: Path | None
+    ) -> BuildResult | None:
+        recipe, out = self.recipe, self.recipe.output_path
+        # The SQL is part of the result: a changed view makes a new file.
+        inputs = _files(stats, "stats") + _files(resources.folder("sql"), "sql")
+        for folder in [*clusters, *(folder for folder in (labels, projections) if folder)]:
+            inputs += _files(folder, folder.name)
+        parameters = asdict(recipe)
+        fingerprint = self.stamps.fingerprint("atlas", parameters, inputs)
+        metadata = {"recipe": json.dumps(parameters, sort_keys=True), "recipe_name": recipe.name}
+        metadata |= {f"seconds_{stage.name}": str(stage.seconds) for stage in self.stages}
+        metadata["peak_memory_mb"] = f"{peak_memory_mb():.0f}"
+        sources = []
+        if self.recipe_path is not None:
+            path = self.recipe_path
+            sources.append((path.name, "recipe", path.stat().st_size, self.stamps.content_hash(path)))
+        section = recipe.atlas
+        given = Inputs(
+            stats,
+            clusters,
+            labels,
+            projections,
+            primary=section.primary,
+            min_count=section.min_count,
+            memory=section.memory,
+            metadata=metadata,
+            other_sources=sources,
+        )
+
+        def run() -> BuildResult:
+            return build_database(out, given, report=lambda step: self.progress(step, 0, 0))
+
+        result: BuildResult | None = self._stage("atlas", fingerprint, _is_atlas(out), run).result
+        return result
+
+
+def _is_atlas(path: Path) -> bool:
+    try:
+        open_atlas(path).close()
+    except AtlasFileError:
+        return False
+    return True
+
+
+def _files(folder: Path, name: str) -> list[tuple[str, Path]]:
+    """Every file of a stage's folder, so that a stage replaced by a user's own script is noticed."""
+    return [(f"{name}/{path.relative_to(folder)}", path) for path in sorted(folder.rglob("*")) if path.is_file()]

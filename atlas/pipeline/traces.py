@@ -1,0 +1,98 @@
+"""A model and prompts -> a stats folder or graph files; a model -> its projections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atlas.errors import UsageError, needs_extra
+from atlas.pipeline.graphs import DEFAULT_MEMORY
+from atlas.pipeline.models import load
+from atlas.pipeline.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from atlas.aggregate import Summary
+    from atlas.trace import CorpusOptions, ProjectOptions, ProjectSummary, TracedModel, TraceOptions, TraceSummary
+
+
+def trace_prompts(
+    model: str | TracedModel,
+    prompts: Path,
+    out: Path,
+    *,
+    form: str = "stats",
+    options: TraceOptions | None = None,
+    corpus: CorpusOptions | None = None,
+    name: str | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    batch: int = 8,
+    save_graphs: int = 0,
+    memory: int = DEFAULT_MEMORY,
+    threads: int | None = None,
+    together: int = 20,
+    fresh: bool = False,
+    scheduler: str | None = None,
+    shards: int | None = None,
+    progress: Progress = silent,
+) -> tuple[TraceSummary, Summary | None]:
+    """Trace prompts to statistics in the folder `out` (`form` stats), or to graph files of another form.
+
+    What an earlier run traced is not traced again, by the hash of prompt, model and options; statistics are
+    added to unless `fresh`. `save_graphs` keeps the first graphs of a run as files in `out` + `.graphs`.
+    With a Dask `scheduler` (`local` or an address) the prompts are traced in `shards` parts, one per worker
+    where None, each on a card of its own where there are several, and the parts are merged.
+
+    Raises `InputError` where the model or the prompts cannot be read, `SpaceMismatch` where `out` holds
+    graphs of another model or link weight, `OutputError`, `UsageError`, `MissingExtra`.
+    """
+    with needs_extra("trace"):
+        from atlas.trace import CorpusOptions, Saving, Tracer, trace_to_files, trace_to_sink
+    with needs_extra("aggregate"):
+        from atlas.aggregate import Aggregator
+        from atlas.pipeline.shards import Shard, trace_on_cluster
+
+    corpus = corpus or CorpusOptions()
+    if scheduler is not None:
+        if form != "stats" or save_graphs or not isinstance(model, str):
+            raise UsageError("--scheduler traces to statistics alone, and loads the model by its name on every worker")
+        shared = Shard(0, 1, model, prompts.resolve(), out, options, corpus, name, device, dtype, batch, together)
+        return trace_on_cluster(shared, out, scheduler, shards, memory, threads, fresh=fresh, progress=progress)
+    loaded = load(model, name=name, device=device, dtype=dtype)
+    tracer = Tracer(loaded, options)
+    if form != "stats":
+        return trace_to_files(tracer, prompts, corpus, out, form=form, batch=batch, progress=progress), None
+    saving = Saving(out.with_name(f"{out.name}.graphs"), save_graphs) if save_graphs else None
+    settings: dict[str, Any] = {"memory": memory, "threads": threads, "together": together, "fresh": fresh}
+    aggregator = Aggregator(
+        out, space=tracer.space, device=loaded.device.type, inputs=[prompts.name], progress=progress, **settings
+    )
+    try:
+        traced = trace_to_sink(tracer, prompts, corpus, aggregator, batch=batch, saving=saving, progress=progress)
+        return traced, aggregator.write() if aggregator.is_new else None
+    finally:
+        aggregator.close()
+
+
+def project_model(
+    model: str | TracedModel,
+    out: Path,
+    *,
+    prompts: Path | None = None,
+    options: ProjectOptions | None = None,
+    corpus: CorpusOptions | None = None,
+    name: str | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    batch: int = 8,
+    progress: Progress = silent,
+) -> ProjectSummary:
+    """Write projections, norms and (with prompts) direct effect ratios, exemplars and labels to the folder `out`.
+
+    Raises as `trace_prompts` does.
+    """
+    with needs_extra("trace"):
+        from atlas.trace import project
+
+    loaded = load(model, name=name, device=device, dtype=dtype)
+    return project(loaded, out, options, prompts=prompts, corpus=corpus, batch=batch, progress=progress)

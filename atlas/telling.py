@@ -1,0 +1,99 @@
+"""What a finished stage says of itself, on stderr."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from atlas.terminal import say
+
+if TYPE_CHECKING:
+    from atlas.aggregate import Summary
+    from atlas.labels import LabelFileResult
+    from atlas.pipeline import StageRun
+    from atlas.trace import ProjectSummary, TraceSummary
+
+
+def tell_summary(summary: Summary) -> None:
+    """What an aggregation read, kept and dropped."""
+    if summary.work:
+        say(f"  {summary.work}")
+    if 0 < summary.new_graphs < summary.graphs:
+        say(f"  {summary.new_graphs:,} new graphs added to {summary.graphs - summary.new_graphs:,}")
+    say(f"  {summary.graphs:,} graphs, {summary.neurons:,} neurons, {summary.edges:,} edges")
+    say(f"  {summary.links:,} links = {summary.kept.total():,} kept + {summary.dropped.total():,} dropped")
+    say(f"    kept: {_counted(summary.kept)}")
+    for what, counts in (
+        ("  dropped", summary.dropped),
+        ("nodes to look at", summary.node_oddities),
+        ("files not read (see rejects.parquet)", summary.rejects),
+    ):
+        if counts:
+            say(f"  {what}: {_counted(counts)}")
+
+
+def tell_stage(stage: StageRun) -> None:
+    """What a stage of a build did, where there is more to say than that it ran."""
+    if stage.name == "stats":
+        traced, summary = stage.result if isinstance(stage.result, tuple) else (None, stage.result)
+        if traced is not None:
+            tell_trace(traced)
+        if summary is not None:
+            tell_summary(summary)
+    elif stage.name == "projections":
+        tell_projections(stage.result)
+    elif stage.name == "labels":
+        tell_labels(stage.result)
+
+
+def tell_trace(summary: TraceSummary) -> None:
+    """What a tracer made of prompts."""
+    if summary.known:
+        say(f"  {summary.known:,} prompts were traced already")
+    if summary.graphs:
+        speed = summary.graphs / max(summary.seconds, 1e-9)
+        say(
+            f"  {summary.graphs:,} prompts traced at {speed:,.1f} a second: "
+            f"{summary.nodes:,} nodes, {summary.links:,} links"
+        )
+    if summary.exceeded:
+        say(f"  in {summary.exceeded:,} of them more neurons passed tau than fit; the strongest were kept")
+    if summary.rejects:
+        say(f"  prompts not traced: {_counted(summary.rejects)}")
+    if summary.saved:
+        say(f"  {summary.saved:,} graph files written")
+
+
+def tell_projections(summary: ProjectSummary) -> None:
+    """What was read from the weights of a model."""
+    say(f"  {summary.neurons:,} neurons: {summary.projections:,} projections, {summary.exemplars:,} exemplars")
+    if summary.ratio_prompts:
+        say(f"  direct effect ratios on {summary.ratio_prompts} prompts: {_counted(Counter(summary.effect_types))}")
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common() if count) or "none"
+
+
+def tell_labels(results: Sequence[LabelFileResult]) -> None:
+    """What became of the rows of label files."""
+    for result in results:
+        parts = [f"{result.row_count:,} rows", f"{result.kept_count:,} labels", f"junk {result.junk_count:,}"]
+        if result.malformed:
+            parts.append(f"malformed {result.malformed.total():,} ({_counted(result.malformed)})")
+        name = "texts in the graphs" if result.from_graphs else result.path
+        say(f"  {name}: {', '.join(parts)}")
+
+
+def tell_atlas(counts: dict[str, int]) -> None:
+    """How labels and clusters fit the graphs, with a hint where they hardly do."""
+    labels, here = counts["total_labels"], counts["labels_in_atlas"]
+    if labels:
+        say(f"  {here:,} of {labels:,} labels belong to a neuron of the graphs; the others are kept in `labels`")
+    if here * 10 < labels:
+        say("  few labels fit: are they of the same model and transcoder set as the graphs?")
+    neurons, clustered = counts["total_neurons"], counts["clustered_neurons"]
+    say(f"  {clustered:,} of {neurons:,} neurons are in a circuit")
+    if clustered * 20 < neurons:
+        say("  few neurons are: for few graphs, lower the threshold with --set cluster.min_count=2")
