@@ -5,10 +5,12 @@ BIN    := $(VENV)/bin
 RECIPES := $(filter-out atlas,$(basename $(notdir $(wildcard build/*.toml))))
 
 # `build` is a folder of recipes and no target's output; clean never removes it.
-.PHONY: help setup test lint types wheel bench bench-graphs bench-aggregate clean atlas $(RECIPES)
+.PHONY: demo-model help setup test lint types wheel bench bench-graphs bench-aggregate clean atlas $(RECIPES)
 
 help:
 	@echo "make test                    run the tests (sets up $(VENV) first)"
+	@echo "make atlas                   trace the demo model, build out/demo.duckdb and show what is in it"
+	@echo "make demo-model              train the demo model again (about ten minutes)"
 	@echo "make atlas GRAPHS=dir [LABELS=file] [OUT=out/atlas.duckdb]"
 	@echo "                             build an atlas from a folder of attribution graphs"
 	@echo "make RECIPE [DATA=dir]       build the atlas of a recipe: $(RECIPES)"
@@ -44,15 +46,26 @@ bench-graphs: setup
 bench: setup bench-graphs bench-aggregate
 	$(BIN)/python tests/bench/bench_atlas.py
 
+DEMO_OUT := $(if $(filter file undefined,$(origin OUT)),out/demo.duckdb,$(OUT))
 OUT ?= out/atlas.duckdb
 export GRAPHS DATA
 
+# Without GRAPHS: the demo, from the model that ships with the project.
+ifeq ($(strip $(GRAPHS)),)
+atlas: demo
+	@$(BIN)/atlas check '$(DEMO_OUT)' | tail -n 1
+	@$(BIN)/atlas tour '$(DEMO_OUT)'
+else
 atlas: setup
-	@test -n "$(GRAPHS)" || { echo "make atlas: say which graphs, as in: make atlas GRAPHS=dir [LABELS=file] [OUT=out/atlas.duckdb]" >&2; exit 2; }
 	$(BIN)/atlas build build/atlas.toml $(if $(LABELS),--set labels.files='$(LABELS)') -o '$(OUT)'
+endif
 
 $(RECIPES): setup
 	$(BIN)/atlas build build/$@.toml $(if $(filter file,$(origin OUT)),,-o '$(OUT)')
+
+demo-model: setup
+	$(BIN)/python -m atlas.trace.train_demo build/demo
+	$(BIN)/python -m atlas.trace.demo_prompts build/demo/prompts.jsonl
 
 clean:
 	rm -rf $(VENV) dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -338,6 +338,18 @@ def circuit(file: Path, cluster_path: str, limit: int) -> None:
         show(circuit_page(atlas, cluster_path, limit=limit))
 
 
+@main.command("tour")
+@atlas_option
+def tour_command(file: Path) -> None:
+    """A first look at an atlas: a summary, one circuit, one neuron, and what to try next."""
+    from atlas.queries import Atlas
+    from atlas.terminal import show
+    from atlas.tour import tour
+
+    with Atlas(file) as atlas:
+        show(tour(atlas))
+
+
 @main.command()
 @atlas_option
 @click.argument("text")

@@ -17,7 +17,7 @@ LAYERS = [
     {"graphs", "aggregate", "trace", "cluster", "labels"},
     {"database"},
     {"pipeline", "queries"},
-    {"cli", "page", "terminal", "query_options", "command_options", "model_commands", "telling"},
+    {"cli", "page", "terminal", "query_options", "command_options", "model_commands", "telling", "tour"},
 ]
 # The terminal front: the command prints pages and tables.
 WITHIN_TOP = {
@@ -31,6 +31,8 @@ WITHIN_TOP = {
     ("model_commands", "telling"),
     ("model_commands", "terminal"),
     ("telling", "terminal"),
+    ("cli", "tour"),
+    ("tour", "page"),
     ("page", "terminal"),
 }
 HEAVY = {

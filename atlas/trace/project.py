@@ -23,6 +23,8 @@ from atlas.trace.projections import projections
 from atlas.trace.tracer import Prompt
 
 Progress = Callable[[str, int, int], None]
+REPLACEMENT = "\ufffd"
+LOOKED_AT = 10  # promoted tokens, for those that are text
 SEED = 42  # of the prompts that ratios are measured on
 
 
@@ -78,7 +80,7 @@ def project(
         )
         effects = effect_table(ratios) if sample else DATASETS["projections.direct_effects"].empty()
         _write(folder, "direct_effects", effects)
-        _write(folder, "automatic_labels", automatic_labels(exemplars, _promoted(folder)))
+        _write(folder, "automatic_labels", automatic_labels(exemplars, _promoted(folder, model)))
         manifest = {"stage": "projections", "tool_version": __version__, "model": model.name}
         write_json(manifest | {"prompts": prompts.name if prompts else None, "top": options.top}, folder / MANIFEST)
         types = dict(pl.Series(effects["effect_type"].to_pylist(), dtype=pl.String).value_counts(sort=True).iter_rows())
@@ -142,15 +144,22 @@ def _run_corpus(
     return kept.table(), sample
 
 
-def _promoted(folder: Path) -> Callable[[int], dict[tuple[int, str], list[str]]]:
-    """Per layer, the tokens of each (neuron, direction) of the output projection."""
+def _promoted(folder: Path, model: TracedModel) -> Callable[[int], dict[tuple[int, str], list[str]]]:
+    """Per layer, the tokens of each (neuron, direction) of the output projection, as far as they are text.
+
+    A vocabulary of bytes holds parts of characters, which say nothing to a reader.
+    """
+    whole = [REPLACEMENT not in model.tokenizer.decode([token]) for token in range(model.vocabulary)]
     path = _path(folder, "projections")[1]
 
     def of_layer(layer: int) -> dict[tuple[int, str], list[str]]:
-        filters = [("layer", "=", layer), ("projection_kind", "=", "output"), ("rank", "<=", 5)]
+        filters = [("layer", "=", layer), ("projection_kind", "=", "output"), ("rank", "<=", LOOKED_AT)]
         found: dict[tuple[int, str], list[str]] = {}
-        for row in pq.read_table(path, columns=["neuron", "direction", "token"], filters=filters).to_pylist():
-            found.setdefault((row["neuron"], row["direction"]), []).append(row["token"])
+        for row in pq.read_table(
+            path, columns=["neuron", "direction", "token_id", "token"], filters=filters
+        ).to_pylist():
+            if whole[row["token_id"]]:
+                found.setdefault((row["neuron"], row["direction"]), []).append(row["token"])
         return found
 
     return of_layer

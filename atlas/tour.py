@@ -1,0 +1,78 @@
+"""The first look at an atlas: a summary, one circuit, one neuron of it, and what to try next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group
+from rich.text import Text
+
+from atlas.errors import InputError
+from atlas.ids import NeuronId
+from atlas.page import circuit_page, neuron_page
+from atlas.queries import Atlas
+
+_LIMIT = 6
+# A circuit that fits on a page: the busiest of these sizes, the busiest of any size where there is none.
+_FITTING = (4, 16)
+_CIRCUIT = """
+SELECT cluster_path FROM clusters
+ORDER BY size BETWEEN $least AND $most DESC, flow DESC NULLS LAST, cluster_path LIMIT 1
+"""
+_NEURON = """
+SELECT layer, neuron FROM neurons
+WHERE $path IS NULL OR cluster_path = $path OR starts_with(cluster_path, $path || '.')
+ORDER BY infomap_flow DESC NULLS LAST, in_degree + out_degree DESC, layer, neuron LIMIT 1
+"""
+
+
+def tour(atlas: Atlas) -> Group:
+    """What is in the atlas at a glance; raises `InputError` where it holds no neuron."""
+    facts = dict(atlas.metadata().fetchall())
+    circuits = atlas.sql(_CIRCUIT, {"least": _FITTING[0], "most": _FITTING[1]}).fetchall()
+    path = circuits[0][0] if circuits else None
+    found = atlas.sql(_NEURON, {"path": path}).fetchall()
+    if not found:
+        raise InputError(f"{atlas.path} holds no neuron")
+    neuron = NeuronId(*found[0])
+    parts: list[Any] = [_summary(facts)]
+    if path is not None:
+        parts += [_title("One circuit"), circuit_page(atlas, path, limit=_LIMIT)]
+    parts += [
+        _title("One neuron"),
+        neuron_page(atlas, neuron, limit=_LIMIT),
+        _title("Next"),
+        _next(atlas, path, neuron),
+    ]
+    return Group(*parts)
+
+
+def _title(text: str) -> Text:
+    return Text(f"\n── {text} " + "─" * (60 - len(text)), style="bold")
+
+
+def _summary(facts: dict[str, str]) -> Text:
+    def number(key: str) -> str:
+        return f"{int(facts.get(key, 0)):,}"
+
+    return Text(
+        f"\n{facts.get('model', 'unknown model')}: {number('total_graphs')} graphs, {number('total_neurons')} neurons "
+        f"({number('labelled_neurons')} labelled), {number('total_edges')} edges, {number('total_clusters')} circuits; "
+        f"{number('links_kept')} links kept, {number('links_dropped')} dropped"
+    )
+
+
+def _next(atlas: Atlas, path: str | None, neuron: NeuronId) -> Text:
+    file = atlas.path
+    pairs = [
+        (f"atlas query {file} circuits --min-size 4 --max-size 40", "all circuits of that size"),
+        *([(f"atlas circuit {file} {path}", "all of this circuit")] if path else []),
+        (f"atlas neuron {file} {neuron}", "all of this neuron"),
+        (f"atlas query {file} exemplars {neuron}", "where it fires"),
+        (f"atlas query {file} projection {neuron} --kind output", "what its weights promote"),
+        (f"atlas search {file} TEXT", "neurons by label"),
+        (f'atlas sql {file} "FROM help"', "every view and macro, with an example"),
+        (f"duckdb -readonly {file}", "the same in the DuckDB shell"),
+    ]
+    width = max(len(command) for command, _ in pairs)
+    return Text("\n".join(f"  {command:{width}}   {what}" for command, what in pairs))
