@@ -15,6 +15,7 @@ from atlas import __version__
 from atlas.command_options import FILE, atlas_option, engine_options, format_options
 from atlas.errors import AtlasError, CheckError, UsageError, needs_extra
 from atlas.model_commands import import_llama2c, project, trace
+from atlas.page_commands import circuit, info, neuron, tour
 
 
 class _Group(click.Group):
@@ -200,64 +201,9 @@ def build(recipe: str, output: Path | None, settings: Sequence[str]) -> None:
     say(f"atlas: {result.path}    next: atlas info {result.path}")
 
 
-main.add_command(trace)
-main.add_command(project)
+for _command in (trace, project, info, neuron, circuit, tour):
+    main.add_command(_command)
 import_.add_command(import_llama2c)
-
-
-@main.command()
-@atlas_option
-@click.option("--reliability", is_flag=True, help="How well edge weights repeat, against the number of graphs.")
-def info(file: Path, reliability: bool) -> None:
-    """What is in an atlas: model, counts, links kept and dropped, circuits."""
-    if reliability:
-        from atlas.page import reliability_page
-        from atlas.queries import Atlas
-        from atlas.terminal import show
-
-        with Atlas(file) as atlas:
-            show(reliability_page(atlas))
-        return
-    from atlas.queries import Atlas
-    from atlas.terminal import show, table
-
-    with Atlas(file) as atlas:
-        facts = dict(atlas.metadata().fetchall())
-        first = (
-            "model",
-            "transcoder_set",
-            "unit_type",
-            "method",
-            "total_graphs",
-            "total_neurons",
-            "total_edges",
-            "num_layers",
-        )
-        hidden = {"recipe", "tool", "atlas_schema", "label_precedence"}
-        ordered = [key for key in first if key in facts] + [key for key in facts if key not in {*first, *hidden}]
-        rows = [(key.replace("_", " "), _grouped(facts[key])) for key in ordered]
-        show(table(("fact", "value"), rows, title=f"{file}, {file.stat().st_size / 1e6:.1f} MB"))
-        links = atlas.link_accounting()
-        counted = [
-            ("kept in" if kept else "dropped:", reason, f"{count:,}", f"{graphs:,}", f"{share:.2%}")
-            for kept, reason, count, graphs, share in links.fetchall()
-        ]
-        counted.append(
-            ("together", "links in the files", f"{int(facts['links_in_files']):,}", facts["total_graphs"], "100.00%")
-        )
-        show(table(("links", "table or reason", "count", "graphs", "share"), counted, title="\nLinks"))
-        circuits = atlas.circuits(level=1, limit=5)
-        show(
-            table(
-                circuits.columns,
-                circuits.fetchall(),
-                title="\nLargest circuits (more: atlas query FILE circuits --min-size 3 --max-size 60; one: atlas circuit FILE 1)",
-            )
-        )
-
-
-def _grouped(value: str) -> str:
-    return f"{int(value):,}" if value.isascii() and value.isdigit() else value
 
 
 @main.command()
@@ -304,50 +250,6 @@ def schema(file: Path, name: str | None) -> None:
         if not columns:
             raise UsageError(f"{file} has no table or view {name}; list them with: atlas schema {file}")
         show(table(("column", "type", "meaning"), columns))
-
-
-@main.command()
-@atlas_option
-@click.argument("neuron")
-@click.option("--limit", default=10, show_default=True, help="Neighbours, tokens and graphs to show of each.")
-@click.option(
-    "--min-graphs", default=1, show_default=True, help="Only neighbours whose edge is in at least this many graphs."
-)
-def neuron(file: Path, neuron: str, limit: int, min_graphs: int) -> None:
-    """The page of one NEURON (L24/N5326): labels, cluster, neighbours, tokens, graphs."""
-    from atlas.ids import NeuronId
-    from atlas.page import neuron_page
-    from atlas.queries import Atlas
-    from atlas.terminal import show
-
-    with Atlas(file) as atlas:
-        show(neuron_page(atlas, NeuronId.parse(neuron), limit=limit, min_graphs=min_graphs))
-
-
-@main.command()
-@atlas_option
-@click.argument("cluster_path")
-@click.option("--limit", default=15, show_default=True, help="Members, edges and circuits inside to show of each.")
-def circuit(file: Path, cluster_path: str, limit: int) -> None:
-    """The page of one circuit (CLUSTER_PATH 12 or 12.3): members, wiring, circuits inside."""
-    from atlas.page import circuit_page
-    from atlas.queries import Atlas
-    from atlas.terminal import show
-
-    with Atlas(file) as atlas:
-        show(circuit_page(atlas, cluster_path, limit=limit))
-
-
-@main.command("tour")
-@atlas_option
-def tour_command(file: Path) -> None:
-    """A first look at an atlas: a summary, one circuit, one neuron, and what to try next."""
-    from atlas.queries import Atlas
-    from atlas.terminal import show
-    from atlas.tour import tour
-
-    with Atlas(file) as atlas:
-        show(tour(atlas))
 
 
 @main.command()

@@ -53,7 +53,7 @@ class TraceSection:
     min_tokens: int = 2
     max_tokens: int = 128
     truncate: bool = False
-    batch: int = 8
+    batch: int | None = None
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,8 @@ def small_atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "99,5,nowhere,output,,\n"
     )
     import_labels([LabelFile(labels, source="made"), LabelFile(folder / "stats")], folder / "labels")
-    inputs = Inputs(folder / "stats", [folder / "clusters"], folder / "labels")
+    makers.write_projections(folder / "projections")
+    inputs = Inputs(folder / "stats", [folder / "clusters"], folder / "labels", folder / "projections")
     return build_database(folder / "small.duckdb", inputs).path
 
 

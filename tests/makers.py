@@ -232,3 +232,35 @@ def zoo() -> dict[str, list[dict[str, Any]]]:
         "random": [random_graph(seed) for seed in range(8)],
         "many small": [random_graph(100 + seed, neurons=3, links=4) for seed in range(30)],
     }
+
+
+def write_projections(folder: Path) -> None:
+    """The stage `projections` of a model of 3 layers with 6 neurons each, as a user's own script might write it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from atlas.schema import datasets_of
+
+    rng = random.Random(5)
+    cells = [{"layer": layer, "neuron": neuron} for layer in range(3) for neuron in range(6)]
+    kinds = {"output": ("promotes", "suppresses"), "input_up": ("activates", "suppresses")}
+    rows: dict[str, list[dict[str, Any]]] = {dataset.name: [] for dataset in datasets_of("projections")}
+    for cell in cells:
+        for kind, directions in kinds.items():
+            for sign, direction in zip((1, -1), directions, strict=True):
+                for rank in range(1, 4):
+                    token = rng.randrange(90)
+                    about = {"projection_kind": kind, "direction": direction, "rank": rank, "token_id": token}
+                    rows["projections"].append(cell | about | {"token": f"t{token}", "weight": sign * (5.0 - rank)})
+        rows["neuron_norms"].append(cell | {"output_norm": rng.random(), "up_norm": 1.0, "gate_norm": 2.0})
+        low, high = sorted((rng.random(), rng.random()))
+        effect = "logit" if (low + high) / 2 > 0.7 else "routing" if (low + high) / 2 < 0.3 else "mixed"
+        ratios = {"ratio_mean": (low + high) / 2, "ratio_std": (high - low) / 2, "ratio_min": low, "ratio_max": high}
+        rows["direct_effects"].append(cell | ratios | {"prompt_count": 2, "effect_type": effect})
+        for rank in range(1, 3):
+            about = {"sign": 1, "rank": rank, "activation": 3.0 / rank, "token_id": 7, "token": "t7"}
+            rows["exemplars"].append(cell | about | {"context": "so", "position": rank, "prompt_path": f"p/{rank}"})
+    folder.mkdir(parents=True)
+    for dataset in datasets_of("projections"):
+        pq.write_table(pa.Table.from_pylist(rows[dataset.name], dataset.schema), dataset.path(folder))
+    (folder / "manifest.json").write_text(json.dumps({"stage": "projections", "tool_version": "made"}))

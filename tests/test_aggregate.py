@@ -234,6 +234,7 @@ def test_model_replaces_and_transcoder_set_fills_what_the_files_say(aggregate_ma
         "model": "mine",
         "transcoder_set": "set",
         "unit_type": "feature",
+        "link_weight": None,
     }
     named = aggregate_made([makers.ct_graph([makers.ct_feature(0, 1)], [])], transcoder_set="other", fresh=True)
     assert json.loads((named / "manifest.json").read_text())["space"]["transcoder_set"] == "clt-hp"

@@ -54,6 +54,8 @@ DAMAGE = {
     "UPDATE metadata SET value = '7' WHERE key = 'total_edges'": "metadata_counts_true",
     "DELETE FROM metadata WHERE key = 'total_graphs'": "metadata_counts_true",
     "DELETE FROM tokens WHERE token_id = (SELECT max(token_id) FROM token_edges)": "tokens_known",
+    "UPDATE projections SET weight = weight + 100 WHERE layer = 1 AND neuron = 2 AND rank = 2": "projections_ordered",
+    "UPDATE direct_effects SET ratio_max = 1.5 WHERE layer = 1 AND neuron = 2": "projections_ordered",
 }
 
 

@@ -155,4 +155,4 @@ def test_nothing_names_a_machine() -> None:
     for folder in ("atlas", "build", "sql", "queries", ".ci"):
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
-                assert "/work/" not in path.read_text(), path
+                assert b"/work/" not in path.read_bytes(), path

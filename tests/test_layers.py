@@ -17,11 +17,25 @@ LAYERS = [
     {"graphs", "aggregate", "trace", "cluster", "labels"},
     {"database"},
     {"pipeline", "queries"},
-    {"cli", "page", "terminal", "query_options", "command_options", "model_commands", "telling", "tour"},
+    {
+        "cli",
+        "page",
+        "terminal",
+        "query_options",
+        "command_options",
+        "model_commands",
+        "page_commands",
+        "telling",
+        "tour",
+    },
 ]
 # The terminal front: the command prints pages and tables.
 WITHIN_TOP = {
-    ("cli", "page"),
+    ("cli", "page_commands"),
+    ("page_commands", "page"),
+    ("page_commands", "tour"),
+    ("page_commands", "terminal"),
+    ("page_commands", "command_options"),
     ("cli", "terminal"),
     ("cli", "query_options"),
     ("cli", "command_options"),
@@ -31,7 +45,6 @@ WITHIN_TOP = {
     ("model_commands", "telling"),
     ("model_commands", "terminal"),
     ("telling", "terminal"),
-    ("cli", "tour"),
     ("tour", "page"),
     ("page", "terminal"),
 }

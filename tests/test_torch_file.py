@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from atlas.errors import GraphError
-from atlas.graph import Graph, NodeKind
+from atlas.graph import Graph, NodeKind, Space
 from atlas.graphs import Blob, parse_graph
 from atlas.ids import NeuronId
 
@@ -70,7 +70,7 @@ def test_nodes_and_links_in_source_to_target_direction() -> None:
         zip(graph.links.source.tolist(), graph.links.target.tolist(), graph.links.weight.tolist(), strict=True)
     )
     assert found == [(0, 8, 1.5), (1, 0, 0.5), (2, 0, -0.25), (6, 1, 2.0)]
-    assert graph.info.space == ("gemma", None, "feature")
+    assert graph.info.space == Space("gemma", None, "feature")
     assert graph.link_total == 4
 
 

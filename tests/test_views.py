@@ -363,6 +363,46 @@ def test_edges_know_the_graphs_of_both_ends(con, edges) -> None:
             assert edge["npmi"] is None
 
 
+def test_effect_types(con) -> None:
+    by_layer = defaultdict(list)
+    for row in rows(con, "direct_effects"):
+        by_layer[row["layer"]].append(row)
+    found = rows(con, "effect_types")
+    assert [row["layer"] for row in found] == sorted(by_layer) == [0, 1, 2]
+    for row in found:
+        mine = by_layer[row["layer"]]
+        kinds = Counter(one["effect_type"] for one in mine)
+        assert row["neuron_count"] == len(mine) == 6
+        assert [row[f"{kind}_count"] for kind in ("logit", "mixed", "routing")] == [
+            kinds[kind] for kind in ("logit", "mixed", "routing")
+        ]
+        assert row["ratio_mean"] == pytest.approx(sum(one["ratio_mean"] for one in mine) / 6)
+        ordered = sorted(one["ratio_mean"] for one in mine)
+        assert row["ratio_median"] == pytest.approx((ordered[2] + ordered[3]) / 2)
+
+
+def test_projection_and_exemplars_of(con) -> None:
+    wanted = [row for row in rows(con, "projections") if (row["layer"], row["neuron"]) == (1, 2)]
+    found = rows(con, "projection(1, 2)")
+    order = [
+        (row["projection_kind"] != "output", row["projection_kind"], row["direction"], row["rank"]) for row in found
+    ]
+    assert order == sorted(order)
+    assert len(found) == len(wanted) == 12
+    assert Counter(row["weight"] for row in found) == Counter(row["weight"] for row in wanted)
+    exemplars = rows(con, "exemplars_of(1, 2)")
+    assert [(row["activation"], row["token"], row["context"], row["rank"]) for row in exemplars] == [
+        (3.0, "t7", "so", 1),
+        (1.5, "t7", "so", 2),
+    ]
+
+
+def test_neurons_show_the_length_of_what_they_write(con, neurons) -> None:
+    shown = [key for key, row in neurons.items() if row["output_norm"] is not None]
+    assert shown
+    assert all(layer < 3 and neuron < 6 for layer, neuron in shown)
+
+
 def test_every_view_and_macro_is_tested_here() -> None:
     text = Path(__file__).read_text()
     for kind in ("views", "macros"):

@@ -55,7 +55,9 @@ def tiny(architecture: str, *, seed: int = 0, dtype: torch.dtype = torch.float64
     model = getattr(transformers, f"{kind}ForCausalLM")(config).to(dtype)
     with torch.no_grad():
         for key, value in model.named_parameters():
-            value.copy_(torch.randn_like(value) * (0.3 if value.ndim > 1 else 0.2) + ("norm" in key))
+            # Drawn in float64 whatever the model's precision, so that all precisions are of one model.
+            drawn = torch.randn(value.shape, dtype=torch.float64)
+            value.copy_(drawn * (0.3 if value.ndim > 1 else 0.2) + ("norm" in key))
     if dtype == torch.float64:
         exact_norms(model)
     return TracedModel(model, Letters(), f"tiny-{architecture}")

@@ -18,7 +18,7 @@ from atlas.pipeline.graphs import merge_stats
 from atlas.pipeline.models import load
 from atlas.pipeline.progress import Progress
 from atlas.schema import DATASETS, is_whole
-from atlas.trace import CorpusOptions, TraceOptions, Tracer, TraceSummary, trace_to_sink
+from atlas.trace import CorpusOptions, TraceOptions, Tracer, TraceSummary, card_of, trace_to_sink
 
 if TYPE_CHECKING:
     from atlas.aggregate import Summary
@@ -38,7 +38,7 @@ class Shard:
     name: str | None
     device: str
     dtype: str | None
-    batch: int
+    batch: int | None
     together: int
 
     @property
@@ -105,7 +105,7 @@ def _add(total: TraceSummary, part: TraceSummary) -> None:
 def trace_shard(task: tuple[Shard, bool]) -> TraceSummary:
     """Trace one part on this worker; prompts that the target holds already are passed over."""
     shard, has_earlier = task
-    loaded = load(shard.model, name=shard.name, device=_card(shard), dtype=shard.dtype)
+    loaded = load(shard.model, name=shard.name, device=card_of(shard.number, shard.device), dtype=shard.dtype)
     tracer = Tracer(loaded, shard.options)
     corpus = dataclasses.replace(shard.corpus, shard=(shard.number, shard.of))
     shard.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +121,13 @@ def trace_shard(task: tuple[Shard, bool]) -> TraceSummary:
     sink.hashes |= held
     try:
         summary = trace_to_sink(
-            tracer, shard.prompts, corpus, sink, batch=shard.batch, required=False, progress=lambda *_: None
+            tracer,
+            shard.prompts,
+            corpus,
+            sink,
+            batch=shard.batch or loaded.usual_batch,
+            required=False,
+            progress=lambda *_: None,
         )
         if sink.is_new:
             sink.write()
@@ -132,12 +138,3 @@ def trace_shard(task: tuple[Shard, bool]) -> TraceSummary:
 
 def _held(out: Path) -> set[str]:
     return set(pq.read_table(DATASETS["stats.graphs"].path(out), columns=["content_hash"])["content_hash"].to_pylist())
-
-
-def _card(shard: Shard) -> str:
-    """The card of a part: in turn, where a worker sees several; dask-cuda shows each worker its own."""
-    import torch
-
-    if shard.device != "auto" or not torch.cuda.is_available():
-        return shard.device
-    return f"cuda:{shard.number % torch.cuda.device_count()}"

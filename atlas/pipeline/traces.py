@@ -26,7 +26,7 @@ def trace_prompts(
     name: str | None = None,
     device: str = "auto",
     dtype: str | None = None,
-    batch: int = 8,
+    batch: int | None = None,
     save_graphs: int = 0,
     memory: int = DEFAULT_MEMORY,
     threads: int | None = None,
@@ -39,7 +39,8 @@ def trace_prompts(
     """Trace prompts to statistics in the folder `out` (`form` stats), or to graph files of another form.
 
     What an earlier run traced is not traced again, by the hash of prompt, model and options; statistics are
-    added to unless `fresh`. `save_graphs` keeps the first graphs of a run as files in `out` + `.graphs`.
+    added to unless `fresh`. `batch` prompts run at once (one on a CPU, where that repeats to the bit, eight on
+    a card, where None). `save_graphs` keeps the first graphs of a run as files in `out` + `.graphs`.
     With a Dask `scheduler` (`local` or an address) the prompts are traced in `shards` parts, one per worker
     where None, each on a card of its own where there are several, and the parts are merged.
 
@@ -59,6 +60,7 @@ def trace_prompts(
         shared = Shard(0, 1, model, prompts.resolve(), out, options, corpus, name, device, dtype, batch, together)
         return trace_on_cluster(shared, out, scheduler, shards, memory, threads, fresh=fresh, progress=progress)
     loaded = load(model, name=name, device=device, dtype=dtype)
+    batch = batch or loaded.usual_batch
     tracer = Tracer(loaded, options)
     if form != "stats":
         return trace_to_files(tracer, prompts, corpus, out, form=form, batch=batch, progress=progress), None
@@ -84,7 +86,7 @@ def project_model(
     name: str | None = None,
     device: str = "auto",
     dtype: str | None = None,
-    batch: int = 8,
+    batch: int | None = None,
     progress: Progress = silent,
 ) -> ProjectSummary:
     """Write projections, norms and (with prompts) direct effect ratios, exemplars and labels to the folder `out`.
@@ -95,4 +97,5 @@ def project_model(
         from atlas.trace import project
 
     loaded = load(model, name=name, device=device, dtype=dtype)
-    return project(loaded, out, options, prompts=prompts, corpus=corpus, batch=batch, progress=progress)
+    size = batch or loaded.usual_batch
+    return project(loaded, out, options, prompts=prompts, corpus=corpus, batch=size, progress=progress)

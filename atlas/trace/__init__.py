@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from atlas.trace.corpora import CorpusOptions, read_prompts
 from atlas.trace.files import FORMATS, graph_json, write_graph
-from atlas.trace.load import load_model
+from atlas.trace.load import card_of, load_model
 from atlas.trace.model import TracedModel
 from atlas.trace.project import ProjectOptions, ProjectSummary, project
 from atlas.trace.run import Saving, TraceSummary, trace_to_files, trace_to_sink
@@ -22,6 +22,7 @@ __all__ = [
     "Traced",
     "TracedModel",
     "Tracer",
+    "card_of",
     "graph_json",
     "load_model",
     "project",

@@ -77,16 +77,22 @@ def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         count = int(np.prod(shape))
         found[name] = np.frombuffer(data, "<f4", count, at).reshape(shape)
         at += 4 * count
-    config = {
+    config = _config(header, tied)
+    return config, _named(found, layers, heads, kv_heads)
+
+
+def _config(header: tuple[int, ...], tied: bool) -> dict[str, Any]:
+    width, hidden, layers, heads, kv_heads, words, positions = header
+    return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
-        "vocab_size": words,
+        "vocab_size": abs(words),
         "hidden_size": width,
         "intermediate_size": hidden,
         "num_hidden_layers": layers,
         "num_attention_heads": heads,
         "num_key_value_heads": kv_heads,
-        "head_dim": head,
+        "head_dim": width // heads,
         "max_position_embeddings": positions,
         "rms_norm_eps": 1e-5,
         "rope_theta": 10000.0,
@@ -96,7 +102,6 @@ def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "eos_token_id": _EOS,
         "dtype": "float32",
     }
-    return config, _named(found, layers, heads, kv_heads)
 
 
 def _named(found: dict[str, np.ndarray], layers: int, heads: int, kv_heads: int) -> dict[str, np.ndarray]:

@@ -25,6 +25,11 @@ def choose_device(device: str) -> str:
     return device
 
 
+def card_of(part: int, device: str) -> str:
+    """The card for a part of the work: in turn, where there are several; dask-cuda shows each worker its own."""
+    return f"cuda:{part % torch.cuda.device_count()}" if device == "auto" and torch.cuda.is_available() else device
+
+
 def load_model(
     model: str | Path, *, name: str | None = None, device: str = "auto", dtype: str | None = None
 ) -> TracedModel:

@@ -121,6 +121,11 @@ class TracedModel:
         return device
 
     @property
+    def usual_batch(self) -> int:
+        """Prompts to run at once: a batch gains nothing on a CPU, and changes last bits with what is beside a prompt."""
+        return 1 if self.device.type == "cpu" else 8
+
+    @property
     def embedding(self) -> Tensor:
         """Token embeddings (vocabulary, d)."""
         weight: Tensor = self.model.get_input_embeddings().weight

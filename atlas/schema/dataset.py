@@ -1,0 +1,83 @@
+"""What a dataset is, and the columns that several of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+NAME = pa.dictionary(pa.int32(), pa.string())
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One Parquet dataset: a file, or a folder of part files, inside a stage's folder."""
+
+    name: str
+    stage: str
+    schema: pa.Schema
+    doc: str
+    parted: bool = False
+
+    def path(self, folder: Path) -> Path:
+        """Where the dataset lies inside the folder of its stage."""
+        return folder / self.name if self.parted else folder / f"{self.name}.parquet"
+
+    def table(self, columns: Mapping[str, Any]) -> pa.Table:
+        """A table of this schema from columns by name; a missing column is an error."""
+        return pa.table({field.name: columns[field.name] for field in self.schema}, schema=self.schema)
+
+    def empty(self) -> pa.Table:
+        """The dataset without rows."""
+        return self.schema.empty_table()
+
+
+def fields(*pairs: tuple[str, pa.DataType]) -> list[pa.Field]:
+    """Columns that may be null, because a source need not know them."""
+    return [pa.field(name, kind) for name, kind in pairs]
+
+
+def required(*pairs: tuple[str, pa.DataType]) -> list[pa.Field]:
+    """Columns that every row fills."""
+    return [pa.field(name, kind, nullable=False) for name, kind in pairs]
+
+
+# Counts, sums and extrema over links: DESIGN section 5. Only the number of links is always known: files of
+# earlier tools state no distinct graphs, some only means; what is unknown is null.
+STATISTICS = [
+    *required(("count", pa.int64())),
+    *fields(
+        ("graph_count", pa.int64()),
+        ("positive_count", pa.int64()),
+        ("weight_sum", pa.float64()),
+        ("weight_abs_sum", pa.float64()),
+        ("weight_sq_sum", pa.float64()),
+        ("weight_min", pa.float64()),
+        ("weight_max", pa.float64()),
+    ),
+]
+NEURON = required(("layer", pa.int32()), ("neuron", pa.int32()))
+PAIR = required(
+    ("src_layer", pa.int32()), ("src_neuron", pa.int32()), ("tgt_layer", pa.int32()), ("tgt_neuron", pa.int32())
+)
+TOKEN = required(("token_id", pa.int64()))
+METHOD = required(("method", NAME))
+# One hash-half of the graphs; the other half is the rest. And the graphs that hold both ends, linked or not.
+HALVES = fields(("half_count", pa.int64()), ("half_weight_sum", pa.float64()))
+TOGETHER = fields(("both_graphs", pa.int64()))
+# One row of how often a unit was seen active, and how strongly.
+NODE_VALUES = fields(
+    ("activation_count", pa.int64()),
+    ("activation_sum", pa.float64()),
+    ("activation_sq_sum", pa.float64()),
+    ("activation_min", pa.float64()),
+    ("activation_max", pa.float64()),
+    ("influence_count", pa.int64()),
+    ("influence_sum", pa.float64()),
+    ("influence_abs_sum", pa.float64()),
+    ("influence_min", pa.float64()),
+    ("influence_max", pa.float64()),
+)
