@@ -567,7 +567,7 @@ COMMENT ON COLUMN link_counts.count IS 'Links (or nodes).';
 COMMENT ON COLUMN sources.path IS 'File.';
 COMMENT ON COLUMN sources.size_bytes IS 'Size; of a graph unpacked, of other files as stored.';
 COMMENT ON COLUMN sources.content_hash IS 'SHA-256; of a graph unpacked, of other files as stored.';
-COMMENT ON COLUMN sources.role IS 'graph, labels or recipe.';
+COMMENT ON COLUMN sources.role IS 'graph, labels, recipe, model or prompts.';
 
 COMMENT ON COLUMN rejects.path IS 'File.';
 COMMENT ON COLUMN rejects.size_bytes IS 'Size as far as it was read: unpacked where unpacking worked, else as stored.';

@@ -69,7 +69,7 @@ class _Run:
         projections = self._projections(traced) if traced else None
         clusters = [self._clusters(stats, index) for index in range(len(self.recipe.cluster))]
         labels = self._labels(stats, projections)
-        build = self._atlas(stats, clusters, labels, projections)
+        build = self._atlas(stats, clusters, labels, projections, traced)
         return PipelineResult(self.recipe.output_path, self.stages, build)
 
     def _stage(self, name: str, fingerprint: str, is_there: bool, run: Callable[[], Any]) -> StageRun:
@@ -184,7 +184,12 @@ class _Run:
         return folder
 
     def _atlas(
-        self, stats: Path, clusters: list[Path], labels: Path | None, projections: Path | None
+        self,
+        stats: Path,
+        clusters: list[Path],
+        labels: Path | None,
+        projections: Path | None,
+        traced: TracedStages | None,
     ) -> BuildResult | None:
         recipe, out = self.recipe, self.recipe.output_path
         # The SQL is part of the result: a changed view makes a new file.
@@ -200,6 +205,9 @@ class _Run:
         if self.recipe_path is not None:
             path = self.recipe_path
             sources.append((path.name, "recipe", path.stat().st_size, self.stamps.content_hash(path)))
+        for name, path in traced.inputs() if traced else []:
+            role = name.partition("/")[0]
+            sources.append((path.name, role, path.stat().st_size, self.stamps.content_hash(path)))
         section = recipe.atlas
         given = Inputs(
             stats,
