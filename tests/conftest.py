@@ -16,6 +16,9 @@ from atlas.database import Inputs, build_database
 from atlas.labels import LabelFile, import_labels
 from atlas.pipeline import aggregate_graphs
 
+# Tests ask no server; the hub's library would try for half a minute where there is no network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 # A loaded machine is no failure.
 settings.register_profile("atlas", deadline=None)
 settings.load_profile("atlas")

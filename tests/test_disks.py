@@ -63,8 +63,9 @@ def test_a_full_disk_while_building_keeps_the_old_atlas(graphs: Path, tmp_path: 
     recipe.write_text(
         f'work = "{tmp_path}/work"\noutput = "{disk}/a.duckdb"\n[graphs]\npaths = "{graphs}"\n[[cluster]]\nmin_count = 1\ntrials = 1\n'
     )
+    size = small_atlas.stat().st_size + (1 << 20)  # the old atlas fits, no second one beside it
     done = in_namespace(
-        f"mount -t tmpfs -o size=8m none {disk}; cp {small_atlas} {disk}/a.duckdb; {ATLAS} build {recipe}; echo code $?; cmp {small_atlas} {disk}/a.duckdb && echo same; ls -A {disk}"
+        f"mount -t tmpfs -o size={size} none {disk}; cp {small_atlas} {disk}/a.duckdb; {ATLAS} build {recipe}; echo code $?; cmp {small_atlas} {disk}/a.duckdb && echo same; ls -A {disk}"
     )
     assert done.stdout.split() == ["code", "1", "same", ".a.duckdb.lock", "a.duckdb"]
     assert "disk full while writing" in lines(done)[-1]
