@@ -69,7 +69,9 @@ def _head(neuron: _Row, labels: Sequence[_Row]) -> Group:
     lines.append(Text(f"  edges      {neuron['in_degree']:,} in, {neuron['out_degree']:,} out"))
     if neuron["max_activation"] is not None:
         mean = f", mean {shown(neuron['mean_activation'])}" if neuron["mean_activation"] is not None else ""
-        lines.append(Text(f"  activation max {shown(neuron['max_activation'])}{mean}"))
+        least = neuron["min_activation"]
+        span = f"{shown(least)} to " if least is not None else "max "
+        lines.append(Text(f"  activation {span}{shown(neuron['max_activation'])}{mean}"))
     return Group(*lines)
 
 
@@ -122,9 +124,16 @@ def _tokens(title: str, rows: list[_Row]) -> Any:
     return table(("token", scale, "mean weight", "graphs"), cells, title=title)
 
 
+def _strongest(row: _Row) -> float | None:
+    found: float | None = (
+        max(row["activation_min"], row["activation_max"], key=abs) if row["activation_max"] is not None else None
+    )
+    return found
+
+
 def _graphs(title: str, rows: list[_Row]) -> Any:
     cells = [
-        (row["graph_id"], row["activation_max"], [token or "" for token in row["tokens"] or []], row["prompt"])
+        (row["graph_id"], _strongest(row), [token or "" for token in row["tokens"] or []], row["prompt"])
         for row in rows
     ]
     return table(("graph", "activation", "on tokens", "prompt"), cells, title=title)

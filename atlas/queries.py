@@ -121,7 +121,7 @@ class Atlas:
         """One neuron: one row, or none where it is in no graph.
 
         Columns: layer, neuron, neuron_id, unit_type, label, description, input_label, output_label,
-        appearance_count, node_count, in_degree, out_degree, max_activation, mean_activation,
+        appearance_count, node_count, in_degree, out_degree, min_activation, max_activation, mean_activation,
         mean_influence, cluster_path, infomap_flow.
         """
         return self._of("neuron", neuron)
@@ -246,7 +246,7 @@ class Atlas:
     def graphs(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Graphs in which a neuron is a node, strongest activation first.
 
-        Columns: graph_id, path, prompt, positions, tokens, activation_max, influence_min, influence_max.
+        Columns: graph_id, path, prompt, positions, tokens, activation_min, activation_max, influence_min, influence_max.
         """
         return self._of("graphs", neuron, limit=limit)
 

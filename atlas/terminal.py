@@ -74,7 +74,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str |
     """A plain table: numbers to the right, text to the left, nothing interpreted as markup.
 
     Where the terminal is too narrow for all columns, one line per value instead: no column ever vanishes.
+    Without rows a titled table is its title.
     """
+    if title and not rows:
+        return Text(title, style="bold")
     cells = [[shown(value) for value in row] for row in rows]
     least = [_least_width(columns[place], [row[place] for row in rows]) for place in range(len(columns))]
     if sum(least) + 2 * (len(least) - 1) > terminal_width() and rows:

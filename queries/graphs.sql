@@ -1,4 +1,4 @@
--- Graphs in which a neuron is a node, with the prompt and the token positions; strongest activation first.
+-- Graphs in which a neuron is a node, with the prompt and the token positions; strongest activation of either sign first.
 --
 -- $layer INTEGER required: layer of the neuron
 -- $neuron INTEGER required: index of the neuron
@@ -9,9 +9,10 @@ SELECT
     prompt,
     positions,
     tokens,
+    activation_min,
     activation_max,
     influence_min,
     influence_max
 FROM graphs_of($layer, $neuron)
-ORDER BY activation_max DESC NULLS LAST, graph_id
+ORDER BY greatest(abs(activation_min), abs(activation_max)) DESC NULLS LAST, graph_id
 LIMIT $limit

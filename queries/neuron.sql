@@ -15,6 +15,7 @@ SELECT
     node_count,
     in_degree,
     out_degree,
+    min_activation,
     max_activation,
     mean_activation,
     mean_influence,

@@ -101,6 +101,7 @@ SELECT
     graph_id,
     node_count,
     positions,
+    activation_min,
     activation_max,
     influence_min,
     influence_max
@@ -229,6 +230,7 @@ INSERT INTO neurons (
     node_count,
     in_degree,
     out_degree,
+    min_activation,
     max_activation,
     mean_activation,
     std_activation,
@@ -279,6 +281,7 @@ SELECT
     seen.node_count,
     coalesce(in_degree, 0),
     coalesce(out_degree, 0),
+    seen.activation_min,
     coalesce(best.max_activation, seen.activation_max),
     seen.activation_sum / nullif(seen.activation_count, 0),
     sqrt(greatest(

@@ -19,6 +19,7 @@ CREATE TABLE neurons (
     node_count INTEGER NOT NULL,
     in_degree INTEGER NOT NULL,
     out_degree INTEGER NOT NULL,
+    min_activation FLOAT,
     max_activation FLOAT,
     mean_activation FLOAT,
     std_activation FLOAT,
@@ -226,6 +227,7 @@ CREATE TABLE neuron_graphs (
     graph_id INTEGER NOT NULL,
     node_count INTEGER NOT NULL,
     positions INTEGER[],
+    activation_min FLOAT,
     activation_max FLOAT,
     influence_min FLOAT,
     influence_max FLOAT
@@ -422,6 +424,7 @@ COMMENT ON COLUMN neurons.appearance_count IS 'Distinct graphs in which it is a 
 COMMENT ON COLUMN neurons.node_count IS 'Nodes: each token position of each graph counts once.';
 COMMENT ON COLUMN neurons.in_degree IS 'Edges of this atlas into it; a pair that two methods know counts twice.';
 COMMENT ON COLUMN neurons.out_degree IS 'Edges of this atlas out of it; a pair that two methods know counts twice.';
+COMMENT ON COLUMN neurons.min_activation IS 'Smallest activation over the nodes of the graphs; neurons of an MLP act with either sign.';
 COMMENT ON COLUMN neurons.max_activation IS 'Largest activation: over the exemplars of the label shown where its file states it, otherwise over the nodes of the graphs.';
 COMMENT ON COLUMN neurons.mean_activation IS 'Mean activation over its nodes; NULL where the graphs state none.';
 COMMENT ON COLUMN neurons.std_activation IS 'Population standard deviation of the activation over its nodes.';
@@ -528,6 +531,7 @@ COMMENT ON COLUMN graphs.content_hash IS 'SHA-256, of the unpacked bytes where t
 
 COMMENT ON COLUMN neuron_graphs.node_count IS 'Token positions at which it is a node.';
 COMMENT ON COLUMN neuron_graphs.positions IS 'Token positions at which it is a node, from 0; -1 where the file says none.';
+COMMENT ON COLUMN neuron_graphs.activation_min IS 'Smallest activation in this graph.';
 COMMENT ON COLUMN neuron_graphs.activation_max IS 'Largest activation in this graph.';
 COMMENT ON COLUMN neuron_graphs.influence_min IS 'Smallest influence in this graph.';
 COMMENT ON COLUMN neuron_graphs.influence_max IS 'Largest influence in this graph.';

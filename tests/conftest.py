@@ -18,6 +18,8 @@ from atlas.pipeline import aggregate_graphs
 
 # Tests ask no server; the hub's library would try for half a minute where there is no network.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# As atlas.trace does; tests import torch themselves before it.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # A loaded machine is no failure.
 settings.register_profile("atlas", deadline=None)

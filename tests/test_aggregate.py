@@ -135,6 +135,7 @@ def test_neuron_graphs_hold_positions_and_extremes(aggregate_made) -> None:
         "graph_id": 0,
         "node_count": 3,
         "positions": [0, 1, 2],
+        "activation_min": 1.0,
         "activation_max": 3.0,
         "influence_min": 0.2,
         "influence_max": 0.9,

@@ -258,7 +258,12 @@ def test_graphs_of_a_neuron(con) -> None:
         row["graph_id"]
         for row in sorted(
             mine,
-            key=lambda row: (-(row["activation_max"] if row["activation_max"] is not None else -9e9), row["graph_id"]),
+            key=lambda row: (
+                -max(abs(row["activation_min"]), abs(row["activation_max"]))
+                if row["activation_max"] is not None
+                else 9e9,
+                row["graph_id"],
+            ),
         )
     ]
 

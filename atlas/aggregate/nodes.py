@@ -24,7 +24,7 @@ class NodeTables:
     """The rows of `neurons` and of `neuron_graphs`, as arrays; unknown values are NaN."""
 
     neurons: dict[str, Array]  # key (n_neurons,) ascending, and the columns of the dataset
-    incidences: dict[str, Array]  # key (n_incidences,), graph, node_count, activation_max, influence_min, influence_max
+    incidences: dict[str, Array]  # key (n_incidences,), graph, node_count, extrema of activation and influence
     positions: NDArray[np.int32]  # (n_nodes,), node_count of them per incidence
 
 
@@ -47,6 +47,7 @@ def from_nodes(columns: Mapping[str, Array]) -> NodeTables:
         "key": key[cells],
         "graph": graph[cells],
         "node_count": np.diff(cells, append=len(key)),
+        "activation_min": _reduce(np.fmin, activation, cells),
         "activation_max": _reduce(np.fmax, activation, cells),
         "influence_min": _reduce(np.fmin, influence, cells),
         "influence_max": _reduce(np.fmax, influence, cells),
@@ -163,7 +164,7 @@ def from_tables(neurons: pa.Table, incidences: pa.Table, graph_ids: Ints) -> Nod
     """The inverse of the two tables, for merging; `graph_ids` are the final ids of the old ones."""
     lists = incidences["positions"].combine_chunks()
     positions = lists.flatten().to_numpy(zero_copy_only=False).astype(np.int32)
-    rows = _arrays(incidences, ("node_count", "activation_max", "influence_min", "influence_max"))
+    rows = _arrays(incidences, ("node_count", "activation_min", "activation_max", "influence_min", "influence_max"))
     rows = {"key": _packed(incidences), "graph": graph_ids[incidences["graph_id"].to_numpy()], **rows}
     columns = [name for name in neurons.column_names if name not in ("layer", "neuron")]
     return NodeTables({"key": _packed(neurons), **_arrays(neurons, columns)}, rows, positions)

@@ -80,6 +80,7 @@ STATS = (
                 *required(("graph_id", pa.int32()), ("node_count", pa.int32())),
                 *fields(
                     ("positions", pa.list_(pa.int32())),
+                    ("activation_min", pa.float64()),
                     ("activation_max", pa.float64()),
                     ("influence_min", pa.float64()),
                     ("influence_max", pa.float64()),

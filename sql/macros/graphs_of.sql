@@ -1,4 +1,4 @@
--- Graphs in which a neuron is a node, with the prompt and the token positions; strongest activation first.
+-- Graphs in which a neuron is a node, with the prompt and the token positions; strongest activation of either sign first.
 -- Example: FROM graphs_of({layer}, {neuron}) LIMIT 10;
 CREATE MACRO graphs_of(of_layer, of_neuron) AS TABLE
 SELECT
@@ -7,10 +7,11 @@ SELECT
     g.prompt,
     ng.positions,
     [g.prompt_tokens[position + 1] FOR position IN ng.positions] AS tokens,
+    ng.activation_min,
     ng.activation_max,
     ng.influence_min,
     ng.influence_max
 FROM neuron_graphs AS ng
 JOIN graphs AS g ON g.graph_id = ng.graph_id
 WHERE ng.layer = of_layer AND ng.neuron = of_neuron
-ORDER BY ng.activation_max DESC NULLS LAST, g.graph_id;
+ORDER BY greatest(abs(ng.activation_min), abs(ng.activation_max)) DESC NULLS LAST, g.graph_id;

@@ -36,7 +36,7 @@ def generate(folder: Path, edges: int) -> tuple[int, int]:
         "neurons": named | {name: ones if name.endswith("count") else zeros for name in DATASETS["stats.neurons"].schema.names[2:]},
         "neuron_graphs": named
         | {"graph_id": ones, "node_count": ones, "positions": pa.array([[0]] * len(neurons))}
-        | dict.fromkeys(("activation_max", "influence_min", "influence_max"), zeros),
+        | dict.fromkeys(("activation_min", "activation_max", "influence_min", "influence_max"), zeros),
         "edges": {
             "src_layer": source // WIDTH, "src_neuron": source % WIDTH, "tgt_layer": target // WIDTH, "tgt_neuron": target % WIDTH,
             "count": count, "graph_count": np.ones(len(pairs), dtype=int), "positive_count": count * (weight > 0),
