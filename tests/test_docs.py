@@ -9,6 +9,7 @@ import pkgutil
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -43,7 +44,7 @@ def test_every_command_is_in_the_readme_and_every_command_in_the_readme_exists()
             option.help for option in command.params if isinstance(option, click.Option) and option.name != "fmt"
         ), name
     table = README.partition("## Commands")[2]
-    for name in re.findall(r"`(atlas [a-z]+(?: labels)?)", table):
+    for name in re.findall(r"`(atlas [a-z]+(?: (?:labels|llama2c))?)", table):
         assert name in known, name
 
 
@@ -79,37 +80,56 @@ def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 200, "move parts to docs/"
 
 
-@pytest.fixture(scope="module")
-def real_atlas(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("readme")
-    recipe = load_recipe(
-        ROOT / "build" / "gemma-2-2b-clt-hp.toml",
-        [f"output={folder}/out/gemma-2-2b-clt-hp.duckdb"],
-        {"DATA": str(data)},
-    )
-    run_recipe(recipe)
+def built(name: str, folder: Path, **environment: str) -> Path:
+    """A folder with the atlas of a recipe where the documents have it."""
+    run_recipe(load_recipe(ROOT / "build" / f"{name}.toml", [f"output={folder}/out/{name}.duckdb"], environment))
     return folder
 
 
-def test_the_session_of_the_readme_is_true(real_atlas: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(real_atlas)
-    blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-    assert blocks
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("transformers")
+    return built("demo", tmp_path_factory.mktemp("demo"))
+
+
+def true_session(document: str) -> int:
+    """Runs the commands of a document and compares what they print; the number of commands."""
+    blocks = re.findall(r"```console\n(.*?)```", document, re.DOTALL)
     for block in blocks:
         command, _, shown = block.partition("\n")
         result = CliRunner().invoke(main, shlex.split(command.removeprefix("$ atlas ")))
         assert result.stdout == shown
+    return len(blocks)
 
 
-def test_python_and_sql_of_the_readme_run(real_atlas: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(real_atlas)
+def test_the_session_of_the_readme_is_true(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(demo)
+    assert true_session(README) == 4
+
+
+def test_the_tour_of_gemma_is_true(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(built("gemma-2-2b-clt-hp", tmp_path, DATA=str(data)))
+    assert true_session((ROOT / "docs" / "gemma-2-2b.md").read_text()) == 2
+
+
+def test_python_and_sql_of_the_readme_run(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(demo)
     (python,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     exec(compile(python.replace(".df()", ".pl()"), "README", "exec"), {})  # pandas is not installed here
     (sql,) = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
-    with atlas.open("out/gemma-2-2b-clt-hp.duckdb") as opened:
+    with atlas.open("out/demo.duckdb") as opened:
         for statement in re.sub(r"--.*", "", sql).split(";"):
             if statement.strip():
                 opened.sql(statement).fetchall()
+
+
+def test_python_of_the_tracing_document_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers")
+    monkeypatch.chdir(ROOT)
+    (python,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "trace.md").read_text(), re.DOTALL)
+    found: dict[str, Any] = {}
+    exec(compile(python, "docs/trace.md", "exec"), found)
+    assert len(found["traced"].graph.links.weight) > 1000
 
 
 MODULES = [module.name for module in pkgutil.walk_packages(atlas.__path__, "atlas.")]

@@ -21,6 +21,7 @@ from atlas.database import open_atlas, run_checks  # noqa: E402
 from atlas.errors import InputError  # noqa: E402
 from atlas.pipeline import project_model, run_recipe, trace_prompts  # noqa: E402
 from atlas.recipe import find_recipe, load_recipe  # noqa: E402
+from atlas.schema import DATASETS  # noqa: E402
 from atlas.trace import CorpusOptions, ProjectOptions, Prompt, load_model  # noqa: E402
 from atlas.trace.effects import direct_effect_ratios, effect_table  # noqa: E402
 from atlas.trace.exemplars import Exemplars, automatic_labels, readable  # noqa: E402
@@ -162,6 +163,12 @@ def test_labels_are_made_of_exemplars_and_projections() -> None:
     assert fires["label"].startswith(f"on ‘{strongest['token']}’")
     assert (output["source"], output["confidence"]) == ("automatic", "low")
     assert readable("▁the") == " the"
+
+
+def test_an_automatic_label_without_promoted_tokens() -> None:
+    one = {"layer": 0, "sign": 1, "rank": 1, "activation": 2.0, "prompt_path": "p", "position": 1, "context": "x", "token_id": 3, "token": "a"}  # fmt: skip
+    table = DATASETS["projections.exemplars"].table({key: [value] for key, value in one.items()} | {"neuron": [4]})
+    assert [row["label"] for row in automatic_labels(table, lambda _: {}).to_pylist()] == ["on ‘a’", "on ‘a’"]
 
 
 # llama2.c

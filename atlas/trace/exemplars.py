@@ -118,7 +118,7 @@ def automatic_labels(exemplars: pa.Table, projections: Callable[[int], dict[tupl
             common = {"layer": layer, "neuron": neuron, "source": SOURCE, "score": abs(strongest["activation"])}
             common |= {"confidence": "low", "num_exemplars": len(found)}
             common["description"] = f"{strongest['context']}[{readable(strongest['token'])}]"
-            rows.append(common | {"kind": "output", "label": f"on {fires}: {says}"})
+            rows.append(common | {"kind": "output", "label": f"on {fires}: {says}" if says else f"on {fires}"})
             rows.append(common | {"kind": "input", "label": f"on {fires}"})
     return DATASETS["projections.automatic_labels"].table(
         {name: [row[name] for row in rows] for name in DATASETS["projections.automatic_labels"].schema.names}

@@ -144,12 +144,21 @@ def _run_corpus(
     return kept.table(), sample
 
 
+def is_text(token: str) -> bool:
+    r"""Whether a decoded token says something: no part of a character, no control character.
+
+    >>> is_text(" self"), is_text("\n  "), is_text("\x10"), is_text("\ufffd"), is_text("")
+    (True, True, False, False, False)
+    """
+    return REPLACEMENT not in token and (token.isspace() or (token.strip().isprintable() and bool(token)))
+
+
 def _promoted(folder: Path, model: TracedModel) -> Callable[[int], dict[tuple[int, str], list[str]]]:
     """Per layer, the tokens of each (neuron, direction) of the output projection, as far as they are text.
 
-    A vocabulary of bytes holds parts of characters, which say nothing to a reader.
+    A vocabulary of bytes holds parts of characters and control characters, which say nothing to a reader.
     """
-    whole = [REPLACEMENT not in model.tokenizer.decode([token]) for token in range(model.vocabulary)]
+    whole = [is_text(model.tokenizer.decode([token])) for token in range(model.vocabulary)]
     path = _path(folder, "projections")[1]
 
     def of_layer(layer: int) -> dict[tuple[int, str], list[str]]:

@@ -27,6 +27,8 @@ from atlas.graph import Graph, NodeKind, Reject
 from atlas.ids import INDEX_BITS, MAX_INDEX
 from atlas.trace import Prompt, TracedModel, TraceOptions, Tracer
 
+MEMORY = 512_000_000  # of the statistics; the process with torch and the model comes on top
+
 
 def forward_and_backward(model: TracedModel, prompt: Prompt) -> None:
     embeddings = model.embedding[list(prompt.ids)][None].clone().requires_grad_()
@@ -100,8 +102,8 @@ def speed(title: str, model: TracedModel, prompts: list[Prompt], options: TraceO
 def memory(count: int) -> None:
     """Peak of `atlas trace` by size of the corpus."""
     lines = (models.ROOT / "build" / "demo" / "prompts.jsonl").read_text().splitlines()
-    print("\natlas trace on the demo model, memory by size of the corpus")
-    for copies in (1, count):
+    print(f"\natlas trace --memory {MEMORY / 1e6:.0f}MB on the demo model, by size of the corpus")
+    for copies in (1, max(count // 4, 1), count):
         with tempfile.TemporaryDirectory() as work:
             corpus = Path(work) / "prompts.jsonl"
             # A comment in front makes each copy prompts of its own.
@@ -121,14 +123,14 @@ def child(corpus: str, out: str) -> None:
     from atlas.pipeline import trace_prompts
 
     model, _ = models.demo()
-    trace_prompts(model, Path(corpus), Path(out))
+    trace_prompts(model, Path(corpus), Path(out), memory=MEMORY)
     print("{}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--graphs", type=int, default=20)
-    parser.add_argument("--copies", type=int, default=10)
+    parser.add_argument("--copies", type=int, default=40, help="of the demo's prompts, for memory")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
