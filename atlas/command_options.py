@@ -23,7 +23,11 @@ def engine_options(function: Any) -> Any:
         "--threads", type=click.IntRange(1, 1023), help="Worker processes; by default one per core, as memory allows."
     )(function)
     function = click.option(
-        "--memory", default="2GB", show_default=True, metavar="SIZE", help="Memory of all processes together."
+        "--memory",
+        default="2GB",
+        show_default=True,
+        metavar="SIZE",
+        help="Memory of all processes together; a model that is traced comes on top.",
     )(function)
     return click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")(function)
 

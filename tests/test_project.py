@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import struct
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,30 @@ def test_exemplars_are_the_strongest_places() -> None:
             mine = found.get((layer, neuron, sign), [])
             assert [(row["position"], row["prompt_path"]) for row in mine] == [one[1:] for one in best]
             np.testing.assert_allclose([row["activation"] for row in mine], [one[0] for one in best], rtol=1e-5)
+
+
+def test_exemplars_forget_the_prompts_that_they_do_not_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny("llama")
+    drawn = random.Random(3)
+    prompts = [Prompt(f"p/{number}", "", tuple(drawn.randrange(50) for _ in range(6))) for number in range(120)]
+    tables = []
+    for most in (1 << 20, 40):
+        monkeypatch.setattr("atlas.trace.exemplars.PRUNED_TOKENS", most)
+        kept = Exemplars(model, top=2)
+        for start in range(0, 120, 8):
+            kept.add(prompts[start : start + 8])
+        tables.append(kept.table())
+        assert (len(kept._paths) < 120) == (most == 40)
+    assert tables[0].equals(tables[1])
+
+
+def test_what_is_no_number_is_no_exemplar() -> None:
+    model = tiny("llama")
+    with torch.no_grad():
+        model.embedding[7] = float("nan")
+    kept = Exemplars(model, top=2)
+    kept.add([Prompt("p/0", "", (3, 7, 5)), Prompt("p/1", "", (3, 4, 5))])
+    assert set(kept.table()["prompt_path"].to_pylist()) == {"p/1"}
 
 
 def test_labels_are_made_of_exemplars_and_projections() -> None:

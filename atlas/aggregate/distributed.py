@@ -60,8 +60,10 @@ def _once(function: Call, item: Any) -> tuple[bool, Any]:
 
 
 @contextlib.contextmanager
-def cluster_workers(scheduler: str, threads: int | None, memory: int) -> Iterator[DaskWorkers]:
+def cluster_workers(scheduler: str, threads: int | None, memory: int | None) -> Iterator[DaskWorkers]:
     """The workers of the cluster at an address, or of one that is started here for `local`.
+
+    `memory` bounds what the processes of a local one take together; None leaves that to the calls.
 
     Raises `MissingExtra` without Dask, `UsageError` for what is no address, `AtlasError` where nobody answers.
     """
@@ -77,7 +79,7 @@ def cluster_workers(scheduler: str, threads: int | None, memory: int) -> Iterato
                 LocalCluster(
                     n_workers=workers,
                     threads_per_worker=1,
-                    memory_limit=max(memory // workers, 500_000_000),
+                    memory_limit=max(memory // workers, 500_000_000) if memory else None,
                     dashboard_address=None,
                 )
             )

@@ -40,6 +40,7 @@ class Shard:
     dtype: str | None
     batch: int | None
     together: int
+    memory: int
 
     @property
     def folder(self) -> Path:
@@ -72,10 +73,12 @@ def trace_on_cluster(
     total = TraceSummary()
     if fresh:
         shutil.rmtree(shards_folder(out), ignore_errors=True)
-    with cluster_workers(scheduler, threads, memory) as workers:
+    # No limit by Dask: what a model takes comes on top of `memory`.
+    with cluster_workers(scheduler, threads, None) as workers:
         count = shards or max(1, workers.count)
         earlier = [out] if not fresh and is_whole(out, "stats") else []
-        shared = dataclasses.replace(shared, out=out.resolve(), of=count)
+        each = memory // max(1, workers.count) if scheduler == "local" else memory
+        shared = dataclasses.replace(shared, out=out.resolve(), of=count, memory=each)
         parts = [dataclasses.replace(shared, number=number) for number in range(count)]
         tasks = [(part, bool(earlier)) for part in parts]
         progress("tracing parts", 0, count)
@@ -114,6 +117,7 @@ def trace_shard(task: tuple[Shard, bool]) -> TraceSummary:
         space=tracer.space,
         device=loaded.device.type,
         inputs=[shard.prompts.name],
+        memory=shard.memory,
         threads=1,
         together=0,
     )

@@ -57,7 +57,9 @@ def trace_prompts(
     if scheduler is not None:
         if form != "stats" or save_graphs or not isinstance(model, str):
             raise UsageError("--scheduler traces to statistics alone, and loads the model by its name on every worker")
-        shared = Shard(0, 1, model, prompts.resolve(), out, options, corpus, name, device, dtype, batch, together)
+        shared = Shard(
+            0, 1, model, prompts.resolve(), out, options, corpus, name, device, dtype, batch, together, memory
+        )
         return trace_on_cluster(shared, out, scheduler, shards, memory, threads, fresh=fresh, progress=progress)
     loaded = load(model, name=name, device=device, dtype=dtype)
     batch = batch or loaded.usual_batch

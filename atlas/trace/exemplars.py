@@ -19,6 +19,7 @@ SIGNS = (1.0, -1.0)
 CONTEXT = 12  # tokens in front of an exemplar
 SOURCE = "automatic"
 _NAMED_TOKENS = 3
+PRUNED_TOKENS = 1 << 20
 
 
 class Exemplars:
@@ -30,9 +31,11 @@ class Exemplars:
         shape = (len(SIGNS), len(model.blocks), model.neurons, top)
         self._value = torch.zeros(shape)
         self._place = torch.full(shape, -1, dtype=torch.long)  # number of the token in all prompts
-        self._tokens: list[int] = []
-        self._starts: list[int] = []
+        # The prompts that exemplars stand in, and those since the last look at which these are.
+        self._tokens = np.zeros(0, np.int32)
+        self._starts = np.zeros(0, np.int64)
         self._paths: list[str] = []
+        self._most = PRUNED_TOKENS
 
     def add(self, prompts: list[Prompt]) -> None:
         """Run the model on some prompts and keep what fires most; their first token is left out.
@@ -40,16 +43,20 @@ class Exemplars:
         What a model does on its first token is the same in every prompt.
         """
         cache = self._model.forward([list(prompt.ids) for prompt in prompts])
-        for row, prompt in enumerate(prompts):
-            first, n = len(self._tokens), len(prompt.ids)
-            self._starts.append(first)
-            self._paths.append(prompt.path)
-            self._tokens += prompt.ids
+        starts = len(self._tokens) + np.cumsum([0, *(len(prompt.ids) for prompt in prompts)])
+        self._tokens = np.concatenate([self._tokens, *(np.array(prompt.ids, np.int32) for prompt in prompts)])
+        self._starts = np.concatenate([self._starts, starts[:-1]])
+        self._paths += [prompt.path for prompt in prompts]
+        for row, (prompt, first) in enumerate(zip(prompts, starts.tolist(), strict=False)):
+            n = len(prompt.ids)
             places = torch.arange(first + 1, first + n)
             for layer, kept in enumerate(cache.layers):
-                active = activation(kept)[row, 1:n].T.float().cpu()
+                # What is no number fires nowhere.
+                active = activation(kept)[row, 1:n].T.float().cpu().nan_to_num(0.0, 0.0, 0.0)
                 for side, sign in enumerate(SIGNS):
                     self._keep(side, layer, active * sign, places)
+        if len(self._tokens) > self._most:
+            self._prune()
 
     def _keep(self, side: int, layer: int, active: Tensor, places: Tensor) -> None:
         value = torch.cat([self._value[side, layer], active.clamp_min(0)], 1)
@@ -58,6 +65,21 @@ class Exemplars:
         order = torch.argsort(value, dim=1, descending=True, stable=True)[:, : self._top]
         self._value[side, layer], self._place[side, layer] = value.gather(1, order), place.gather(1, order)
 
+    def _prune(self) -> None:
+        """Forget the prompts in which nothing fires most: memory follows the neurons, not the corpus."""
+        place = self._place.numpy()
+        held = place >= 0
+        prompt = np.searchsorted(self._starts, place[held], side="right") - 1
+        kept = np.unique(prompt)
+        ends = np.append(self._starts[1:], len(self._tokens))
+        lengths = (ends - self._starts)[kept]
+        starts = np.cumsum(lengths) - lengths
+        place[held] += (starts - self._starts[kept])[np.searchsorted(kept, prompt)]
+        inside = np.repeat(self._starts[kept] - starts, lengths) + np.arange(lengths.sum())
+        self._tokens, self._starts = self._tokens[inside], starts
+        self._paths = [self._paths[number] for number in kept.tolist()]
+        self._most = max(PRUNED_TOKENS, 2 * len(self._tokens))
+
     def table(self) -> pa.Table:
         """Rows of `exemplars`."""
         value, place = self._value.numpy(), self._place.numpy()
@@ -65,8 +87,7 @@ class Exemplars:
         at = place[side, layer, neuron, rank]
         order = np.lexsort((rank, side, neuron, layer))
         side, layer, neuron, rank, at = (column[order] for column in (side, layer, neuron, rank, at))
-        tokens = np.array(self._tokens, np.int64)
-        starts = np.array(self._starts, np.int64)
+        tokens, starts = self._tokens, self._starts
         prompt = np.searchsorted(starts, at, side="right") - 1
         texts = self._model.token_texts(tokens[at].tolist())
         contexts = [
@@ -80,7 +101,7 @@ class Exemplars:
                 "sign": np.array(SIGNS, np.int32)[side],
                 "rank": rank.astype(np.int32) + 1,
                 "activation": value[side, layer, neuron, rank].astype(np.float64) * np.array(SIGNS)[side],
-                "token_id": tokens[at],
+                "token_id": tokens[at].astype(np.int64),
                 "token": texts,
                 "context": contexts,
                 "position": (at - starts[prompt]).astype(np.int32),
