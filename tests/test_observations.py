@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from test_aggregate import EXACT, SUMS, rows
 
 from atlas.aggregate import Aggregator
 from atlas.aggregate import plan as plan_module
+from atlas.aggregate.sample import sampled, threshold
 from atlas.errors import InputError, OutputError, SourceChanged, SpaceMismatch, UsageError
 from atlas.graph import Space
 from atlas.pipeline import aggregate_graphs
@@ -202,11 +204,12 @@ def test_an_aggregator_takes_batches_of_whole_graphs(form: str, tmp_path: Path, 
     assert not (tmp_path / ".stats.work").exists()
 
 
-def test_tensors_and_tables_give_the_same_sample_and_halves(tmp_path: Path) -> None:
+def test_tensors_and_tables_give_the_same_sample_and_halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     observed = made(200)
-    for name, below in (("whole", 0), ("part", 10**9)):
+    for name, most in (("whole", 10**9), ("part", 300)):
+        monkeypatch.setattr("atlas.aggregate.sample.SAMPLE_LINKS", most)
         for form in ("table", "tensors"):
-            aggregator = Aggregator(tmp_path / name / form, space=SPACE, device="cpu", threads=1, expected_links=below)
+            aggregator = Aggregator(tmp_path / name / form, space=SPACE, device="cpu", threads=1)
             for batch in batches(observed):
                 aggregator.add(table(batch) if form == "table" else tensors(batch, "cpu"))
             aggregator.write()
@@ -217,6 +220,14 @@ def test_tensors_and_tables_give_the_same_sample_and_halves(tmp_path: Path) -> N
             for form in ("table", "tensors")
         ]
         assert halves[0] == halves[1]
+    # The sample shrinks as links come, and is in the end that of all of them.
+    key = ["src_layer", "src_neuron", "tgt_layer", "tgt_neuron"]
+    whole, part = (pl.DataFrame(rows(tmp_path / name / "table", "edge_samples")) for name in ("whole", "part"))
+    layer, neuron, other_layer, other = (whole[name].to_numpy().astype(np.int64) for name in key)
+    packed = ((layer << 24 | neuron) << 31) | (other_layer << 24 | other)
+    expected = whole.filter(pl.Series(sampled(packed, threshold(len(observed)))))
+    assert 0 < len(part) < len(whole) / 2
+    assert part.equals(expected)
 
 
 def test_an_aggregator_goes_on_with_what_was_flushed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +20,7 @@ from atlas.aggregate.observations import COLUMNS, MAX_WEIGHT, columns_of, graph_
 from atlas.aggregate.observed import ObservedBooks, ObservedOptions, numbered, write_observed, write_reduced
 from atlas.aggregate.plan import Budget, books_name
 from atlas.aggregate.runs import RunFile
-from atlas.aggregate.sample import threshold
+from atlas.aggregate.sample import WHOLE, threshold
 from atlas.aggregate.store import open_store
 from atlas.aggregate.tasks import TaskDone, book, finish_task, read_done, refuse_other_space, runs_name
 from atlas.aggregate.together import Together
@@ -60,7 +61,6 @@ class Aggregator:
         memory: int = 2_000_000_000,
         threads: int | None = None,
         together: int = 20,
-        expected_links: int = 0,
         fresh: bool = False,
         inputs: Sequence[str] = ("added",),
         progress: Progress = _silent,
@@ -86,8 +86,9 @@ class Aggregator:
         self._checkpoint = Checkpoint(self._store)
         budget = Budget.of(memory)
         self._observed = ObservedOptions(
-            self._store.url, (), (), space, budget.links, threshold(expected_links), True, self._options.device
+            self._store.url, (), (), space, budget.links, WHOLE, True, self._options.device
         )
+        self._links = 0  # that came so far; the more, the smaller the share of edges that is sampled
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
         self._chunk = self._new_chunk()
@@ -98,7 +99,10 @@ class Aggregator:
         self._recall()
 
     def _new_chunk(self) -> Chunk:
-        return Chunk(max_links=self._observed.rows, sample_below=self._observed.sample_below, combine=True)
+        return Chunk(max_links=self._observed.rows, sample_below=threshold(self._links), combine=True)
+
+    def _now(self) -> ObservedOptions:
+        return dataclasses.replace(self._observed, sample_below=threshold(self._links))
 
     def _recall(self) -> None:
         for part in Aggregation(self._store, Inline(), self._options, self._progress).parts(0, self._earlier):
@@ -106,9 +110,10 @@ class Aggregator:
             self.hashes.update(part.graphs["content_hash"].to_pylist())
         finished = self._checkpoint.trusted
         while books_name(self._next) in finished:
-            done, graphs = read_done(self._store.url, self._next, ["content_hash"])
+            done, graphs = read_done(self._store.url, self._next, ["content_hash", "link_count"])
             refuse_other_space(self._space, str(self._out), done.space, done.space_path)
             self.hashes.update(graphs["content_hash"].to_pylist())
+            self._links += sum(graphs["link_count"].to_pylist())
             self._rejected.update(book(RunFile(self._store, runs_name(self._next)), "rejects")["path"].to_pylist())
             self._next += 1
 
@@ -140,6 +145,7 @@ class Aggregator:
             table = table.filter(pa.array(np.isin(columns["graph_id"], new)))
         self._pending.append(table)
         self._pending_rows += len(table)
+        self._links += len(table)
         if self._pending_rows >= self._observed.rows:
             self.flush()
 
@@ -167,8 +173,10 @@ class Aggregator:
         if not len(new):
             return
         if len(new) < len(links.ids):
-            links = kernel.observe(kernel.only(batch, new), MAX_WEIGHT)
-        write_reduced(self._next, links, kernel, self._books(links.ids), self._observed)
+            batch = kernel.only(batch, new)
+            links = kernel.observe(batch, MAX_WEIGHT)
+        self._links += len(batch["weight"])
+        write_reduced(self._next, links, kernel, self._books(links.ids), self._now())
         self._done()
 
     def _done(self) -> None:
@@ -184,6 +192,8 @@ class Aggregator:
         refuse_other_space(self._space, str(self._out), graph.info.space, graph.info.path)
         if graph.info.content_hash not in self.hashes:
             self.hashes.add(graph.info.content_hash)
+            self._links += graph.link_total
+            self._chunk.sample_below = threshold(self._links)
             self._chunk.add(graph)
 
     def reject(self, reject: Reject) -> None:
@@ -202,7 +212,7 @@ class Aggregator:
         if self._pending_rows:
             seen = observe(columns_of(pa.concat_tables(self._pending, promote_options="permissive")))
             ids, graph = numbered(seen.graph)
-            write_observed(self._next, seen, graph, self._books(ids), self._observed)
+            write_observed(self._next, seen, graph, self._books(ids), self._now())
             self._pending, self._pending_rows = [], 0
             self._done()
         self._chunk.flush()
@@ -221,7 +231,7 @@ class Aggregator:
         if not self._next:
             self._close()
             raise InputError(f"nothing was added, so {self._out} was not written")
-        facts = Facts(self._inputs, self._observed.sample_below, {})
+        facts = Facts(self._inputs, threshold(self._links), {})
         forget = {"rejects": self._rejected, "files": set[str]()}
         count = Budget.of(self._options.memory).workers(self._options.memory, self._threads)
         with replaced_folder(self._out, "stats") as folder:

@@ -51,7 +51,7 @@ class Chunk:
         self.runs = RunWriter()
         self.books = Books()
         self._max_links = max_links
-        self._sample_below = sample_below
+        self.sample_below = sample_below  # may fall while links come
         self._combine = combine
         self._graphs: list[Graph] = []
         self._first = 0  # number of the first pending graph, within the task
@@ -93,7 +93,7 @@ class Chunk:
             rows = np.flatnonzero(pending.table == number)
             if len(rows):
                 source, target, graph = (take(found, rows) for found in (pending.source, pending.target, pending.graph))
-                below = self._sample_below if table.name == "edges" else 0
+                below = self.sample_below if table.name == "edges" else 0
                 seen = Observations(table.keys(source, target), graph, take(pending.weight, rows))
                 halves = Halves(pending.buckets, self._first)
                 write_observations(self.runs, table.name, self._flushes, seen, halves, below, combine=self._combine)

@@ -32,6 +32,7 @@ from atlas.aggregate.partitions import Range
 from atlas.aggregate.plan import Budget, Plan, books_name
 from atlas.aggregate.reduce import Job, Origin, ReduceOptions
 from atlas.aggregate.runs import RunFile, RunWriter
+from atlas.aggregate.sample import sample_rows
 from atlas.aggregate.store import Store
 from atlas.aggregate.tables import TABLES
 from atlas.aggregate.tasks import (
@@ -302,7 +303,10 @@ class Aggregation:
     def _write_samples(self, folder: Path, parts: Sequence[Part], below: int) -> None:
         raw = [RunFile(self.store, part.origin.runs) for part in parts if part.origin.runs]
         cells = [
-            file.columns(run, ["key", "bucket", "count", "weight_sum"]) for file in raw for run in file.names("sample.")
+            # Early runs may have sampled more than is kept now that all links are counted.
+            sample_rows(file.columns(run, ["key", "bucket", "count", "weight_sum"]), below)
+            for file in raw
+            for run in file.names("sample.")
         ]
         folders = [part.folder for part in parts if part.folder]
         earlier = [pq.read_table(DATASETS["stats.edge_samples"].path(folder)) for folder in folders]

@@ -63,6 +63,12 @@ def sample_cells(
     return columns | {"count": counts[used], "weight_sum": sums[used]}
 
 
+def sample_rows(cells: dict[str, NDArray[Any]], below: int) -> dict[str, NDArray[Any]]:
+    """The cells whose edge has a hash below `below`, of all their columns (n_cells,)."""
+    mine = sampled(cells["key"], below)
+    return {name: values[mine] for name, values in cells.items()}
+
+
 def sample_table(parts: Sequence[dict[str, NDArray[Any]]], below: int) -> pa.Table:
     """The dataset from cells: `key`, `bucket`, `count` and `weight_sum` (n,) each; only edges with a hash below `below`."""
     key: Ints = np.concatenate([np.zeros(0, np.int64), *(part["key"] for part in parts)])
