@@ -102,15 +102,38 @@ def slow_ratio(model: Any, ids: tuple[int, ...], layer: int, neuron: int) -> flo
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_direct_effect_ratios_are_their_definition(architecture: str) -> None:
+def test_direct_effect_ratios_are_their_definition(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The twin's attention in float64, too: transformers takes its softmax in float32.
+    monkeypatch.setattr(torch.nn.functional, "softmax", lambda value, dim, dtype=None: torch.softmax(value, dim))
     model = tiny(architecture)
-    ratios = direct_effect_ratios(model, PROMPTS, batch=7, progress=lambda done, total: None)
+    ratios = direct_effect_ratios(model, PROMPTS, memory=10_000, progress=lambda done, total: None)
     assert ratios.shape == (3, 3, 12)
     for row, ids in enumerate(PROMPTS):
         for layer, neuron in ((0, 0), (0, 7), (1, 3), (1, 11), (2, 5)):
             assert ratios[row, layer, neuron] == pytest.approx(slow_ratio(model, ids, layer, neuron), rel=1e-6)
     # Nothing stands between the last layer and the logits.
     np.testing.assert_allclose(ratios[:, 2], 1.0, rtol=1e-6)
+
+
+def test_ratios_of_coarse_weights_are_not_noise() -> None:
+    """Weights may be bfloat16; what a neuron adds would be lost in a stream of that precision."""
+    model = tiny("llama", dtype=torch.bfloat16)
+    ratios = direct_effect_ratios(model, PROMPTS, progress=lambda done, total: None)
+    np.testing.assert_allclose(ratios[:, 2], 1.0, rtol=1e-6)
+    exact = tiny("llama", dtype=torch.bfloat16)
+    exact.model.to(torch.float64)
+    expected = direct_effect_ratios(exact, PROMPTS, progress=lambda done, total: None)
+    assert np.abs(ratios - expected).mean() < 0.02
+
+
+def test_prompts_without_numbers_are_no_part_of_ratios() -> None:
+    model = tiny("llama")
+    with torch.no_grad():
+        model.embedding[7] = float("nan")
+    ratios = direct_effect_ratios(model, [(3, 7, 5), (3, 4, 5)], progress=lambda done, total: None)
+    assert ratios.shape == (1, 3, 12)
+    assert np.isfinite(ratios).all()
+    assert len(effect_table(ratios[:0])) == 0
 
 
 def test_the_distribution_of_ratios() -> None:

@@ -194,10 +194,10 @@ class TracedModel:
     def _cache(self, ids: Tensor, seen: dict[tuple[int, str], Tensor], lengths: tuple[int, ...]) -> Cache:
         layers = [
             LayerCache(
-                _wide(seen[layer, "attention"]),
+                wide(seen[layer, "attention"]),
                 inverse_rms(seen[layer, "attention_norm"], block.attention.norm),
                 inverse_rms(seen[layer, "mlp_norm"], block.mlp.norm),
-                *(_wide(seen[layer, name]) for name in ("gate", "up", "mlp_out")),
+                *(wide(seen[layer, name]) for name in ("gate", "up", "mlp_out")),
             )
             for layer, block in enumerate(self.blocks)
         ]
@@ -206,23 +206,23 @@ class TracedModel:
         stream = final[torch.arange(len(lengths), device=final.device), last]
         logits = self.model.get_output_embeddings()(self.final_norm(stream))
         return Cache(
-            _wide(self.embedding[ids]),
+            wide(self.embedding[ids]),
             layers,
-            _wide(final),
+            wide(final),
             inverse_rms(final, self.final_norm),
-            _wide(logits),
+            wide(logits),
             lengths,
         )
 
 
-def _wide(value: Tensor) -> Tensor:
-    """At least float32: sums over thousands of products need it."""
+def wide(value: Tensor) -> Tensor:
+    """In float32 at least: sums over thousands of products need it."""
     return value if value.dtype == torch.float64 else value.float()
 
 
 def inverse_rms(value: Tensor, norm: Any) -> Tensor:
     """1 / sqrt(mean of squares + epsilon) over the last axis, which is kept."""
-    return torch.rsqrt(_wide(value).square().mean(-1, keepdim=True) + norm.variance_epsilon)
+    return torch.rsqrt(wide(value).square().mean(-1, keepdim=True) + norm.variance_epsilon)
 
 
 def _block(module: Any) -> Block:

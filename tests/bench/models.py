@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as atlas.trace does where it is imported first
 
 import torch
 import trace_models
