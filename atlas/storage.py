@@ -140,7 +140,7 @@ def replaced_folder(target: Path, stage: str) -> Iterator[Path]:
     # A link stays a link: what it points to is replaced.
     target = target.resolve()
     with only_writer(target):
-        _refuse_foreign(target, stage)
+        refuse_foreign_folder(target, stage)
         fresh = target.parent / f".{target.name}.new"
         with translated_os_errors(target):
             _recover(target)
@@ -153,7 +153,8 @@ def replaced_folder(target: Path, stage: str) -> Iterator[Path]:
             shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _refuse_foreign(target: Path, stage: str) -> None:
+def refuse_foreign_folder(target: Path, stage: str) -> None:
+    """Raise `OutputError` where `target` is a file, or a folder that holds something else than this stage."""
     if target.is_file():
         raise OutputError(f"{target} is a file; -o names a folder for {stage}")
     if target.is_dir() and any(target.iterdir()) and not _is_ours(target, stage):

@@ -189,7 +189,7 @@ def test_samples_are_kept(demo: TracedModel, tmp_path: Path) -> None:
     prompts = write_prompts(tmp_path / "p.jsonl", LINES)
     traced, _ = trace_prompts(demo, prompts, tmp_path / "stats", save_graphs=2)
     assert traced.saved == 2
-    assert sorted(path.name for path in (tmp_path / "stats.graphs").iterdir()) == ["graph_000000.json", "graph_000001.json"]  # fmt: skip
+    assert sorted(path.name for path in (tmp_path / "stats.graphs" / "p").iterdir()) == ["graph_000000.json", "graph_000001.json"]  # fmt: skip
 
 
 def test_files_of_other_options_are_not_taken_for_these(demo: TracedModel, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from atlas.aggregate.checkpoint import Checkpoint, claim
+from atlas.aggregate.checkpoint import Checkpoint, claim, refuse_other_options
 from atlas.aggregate.chunk import Chunk
 from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
 from atlas.aggregate.kernels import choose_device, choose_kernel
@@ -27,8 +29,8 @@ from atlas.aggregate.together import Together
 from atlas.aggregate.workers import Inline, Processes, cpu_count
 from atlas.errors import InputError, UsageError
 from atlas.graph import Graph, Reject, Space
-from atlas.schema import is_whole
-from atlas.storage import only_writer, replaced_folder
+from atlas.schema import DATASETS, is_whole
+from atlas.storage import only_writer, refuse_foreign_folder, replaced_folder
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -38,7 +40,8 @@ def _silent(what: str, done: int, total: int) -> None:
 class Aggregator:
     """Takes observations batch by batch, or graphs one by one, and writes their statistics to a stats folder.
 
-    Statistics that the folder holds are added to, unless `fresh`. What was added and flushed survives the
+    Statistics that the folder holds are added to, unless `fresh`; then `made_with`, what decides the graphs, must
+    be what they were made with (`SourceChanged`). What was added and flushed survives the
     process: an aggregator of the same folder knows by `hashes` which graphs it holds, and goes on. Use as a
     context manager, or call `write` at the end.
 
@@ -63,6 +66,7 @@ class Aggregator:
         together: int = 20,
         fresh: bool = False,
         inputs: Sequence[str] = ("added",),
+        made_with: Mapping[str, Any] | None = None,
         progress: Progress = _silent,
     ) -> None:
         from atlas.aggregate.run import work_folder
@@ -70,6 +74,8 @@ class Aggregator:
         self._out = out = Path(out)
         self._space = space
         self._inputs = list(inputs)
+        self._made_with = dict(made_with or {}) | {"together": together}
+        refuse_foreign_folder(out.resolve(), "stats")
         self._written = False
         # Two aggregators of one folder would overwrite each other's tasks.
         self._lock = ExitStack()
@@ -80,14 +86,22 @@ class Aggregator:
         self._progress = progress
         self._store = open_store(work_folder(out))
         self._earlier = [out] if not fresh and is_whole(out, "stats") else []
+        self._checkpoint = self._claimed(fresh)
+        self._observed = ObservedOptions(
+            self._store.url, (), (), space, Budget.of(memory).links, WHOLE, True, self._options.device
+        )
+        self._begin()
+
+    def _claimed(self, fresh: bool) -> Checkpoint:
+        """The work folder, emptied unless it holds what an unfinished run of the same kind left."""
+        for folder in self._earlier:
+            refuse_other_options(folder, self._made_with)
         if fresh:
             self._store.remove()
-        claim(self._store, out, "added")
-        self._checkpoint = Checkpoint(self._store)
-        budget = Budget.of(memory)
-        self._observed = ObservedOptions(
-            self._store.url, (), (), space, budget.links, WHOLE, True, self._options.device
-        )
+        claim(self._store, self._out, json.dumps(["added", self._made_with], sort_keys=True))
+        return Checkpoint(self._store)
+
+    def _begin(self) -> None:
         self._links = 0  # that came so far; the more, the smaller the share of edges that is sampled
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
@@ -95,6 +109,8 @@ class Aggregator:
         self._known: dict[int, str] = {}
         self._next = 0
         self._rejected: set[str] = set()
+        self._told: set[str] = set()  # paths of the rejects of earlier stats
+        self._paths: set[str] = set()  # of graphs that came; what was said against them earlier is forgotten
         self.hashes: set[str] = set()
         self._recall()
 
@@ -108,12 +124,17 @@ class Aggregator:
         for part in Aggregation(self._store, Inline(), self._options, self._progress).parts(0, self._earlier):
             refuse_other_space(self._space, "the aggregator", part.space, part.space_path)
             self.hashes.update(part.graphs["content_hash"].to_pylist())
+        for folder in self._earlier:
+            self._told.update(
+                pq.read_table(DATASETS["stats.rejects"].path(folder), columns=["path"])["path"].to_pylist()
+            )
         finished = self._checkpoint.trusted
         while books_name(self._next) in finished:
-            done, graphs = read_done(self._store.url, self._next, ["content_hash", "link_count"])
+            done, graphs = read_done(self._store.url, self._next, ["content_hash", "link_count", "path"])
             refuse_other_space(self._space, str(self._out), done.space, done.space_path)
             self.hashes.update(graphs["content_hash"].to_pylist())
             self._links += sum(graphs["link_count"].to_pylist())
+            self._paths.update(graphs["path"].to_pylist())
             self._rejected.update(book(RunFile(self._store, runs_name(self._next)), "rejects")["path"].to_pylist())
             self._next += 1
 
@@ -192,6 +213,7 @@ class Aggregator:
         refuse_other_space(self._space, str(self._out), graph.info.space, graph.info.path)
         if graph.info.content_hash not in self.hashes:
             self.hashes.add(graph.info.content_hash)
+            self._paths.add(graph.info.path)
             self._links += graph.link_total
             self._chunk.sample_below = threshold(self._links)
             self._chunk.add(graph)
@@ -204,8 +226,9 @@ class Aggregator:
 
     @property
     def is_new(self) -> bool:
-        """Whether there are graphs that the stats folder does not hold yet."""
-        return bool(self._next or self._pending_rows or self._chunk.holds_graphs)
+        """Whether there are graphs, or rejects beside earlier graphs, that the stats folder does not hold yet."""
+        rejects = self._earlier and self._rejected - self._told
+        return bool(self._next or self._pending_rows or self._chunk.holds_graphs or rejects)
 
     def flush(self) -> None:
         """Make sure that what was added survives this process."""
@@ -231,8 +254,8 @@ class Aggregator:
         if not self._next:
             self._close()
             raise InputError(f"nothing was added, so {self._out} was not written")
-        facts = Facts(self._inputs, threshold(self._links), {})
-        forget = {"rejects": self._rejected, "files": set[str]()}
+        facts = Facts(self._inputs, threshold(self._links), self._made_with)
+        forget = {"rejects": self._rejected | self._paths, "files": set[str]()}
         count = Budget.of(self._options.memory).workers(self._options.memory, self._threads)
         with replaced_folder(self._out, "stats") as folder:
             workers = Processes(count) if count > 1 and self._options.device == "cpu" and self._next > 1 else Inline()

@@ -11,10 +11,13 @@ import contextlib
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from atlas.aggregate.store import Store
-from atlas.storage import MANIFEST
+from atlas.errors import SourceChanged
+from atlas.storage import MANIFEST, read_manifest
 
 NAME = "checkpoint.json"
 CLAIM = "claim.json"
@@ -45,6 +48,16 @@ def claim(store: Store, out: Path, purpose: str) -> None:
                 return
     store.remove()
     store.put(CLAIM, [state.encode()])
+
+
+def refuse_other_options(out: Path, options: Mapping[str, Any]) -> None:
+    """Raise `SourceChanged` where the stats in `out` were made with other values of these options."""
+    made_with = read_manifest(out, "stats").get("options", {})
+    for key, value in options.items():
+        if key in made_with and made_with[key] != value:
+            raise SourceChanged(
+                f"{out} was made with {key} {made_with[key]!r}, not {value!r}; start over with --fresh, or choose another -o"
+            )
 
 
 class Checkpoint:

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from atlas.aggregate import finish
-from atlas.aggregate.checkpoint import KEPT, Checkpoint, claim
+from atlas.aggregate.checkpoint import KEPT, Checkpoint, claim, refuse_other_options
 from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
 from atlas.aggregate.finish import Summary
 from atlas.aggregate.kernels import choose_device
@@ -111,12 +111,7 @@ def _earlier(
     """Finished stats in `out` to add to, the files that they lack, and those of their rejects that are tried again."""
     if fresh or not is_whole(out, "stats"):
         return [], files, set()
-    made_with = read_manifest(out, "stats").get("options", {})
-    for key, value in options.items():
-        if key in made_with and made_with[key] != value:
-            raise SourceChanged(
-                f"{out} was made with {key} {made_with[key]!r}, not {value!r}; start over with --fresh, or choose another -o"
-            )
+    refuse_other_options(out, options)
     lacking, retried = new_files(out, files)
     return [out], lacking, retried
 
@@ -213,7 +208,7 @@ def merge_stats(folders: Sequence[Path], out: Path, how: How, *, skip_duplicates
             aggregation = Aggregation(store, workers, options, how.progress)
             parts = aggregation.parts(0, chosen)
             below = min(part.sample_below for part in parts)
-            facts = Facts(list(dict.fromkeys(inputs)), below, _made_with(how.options))
+            facts = Facts(list(dict.fromkeys(inputs)), below, _common_options(chosen) | _made_with(how.options))
             summary = aggregation.write(folder, parts, facts)
     store.remove()
     skipped = len(folders) - len(chosen)
@@ -222,6 +217,12 @@ def merge_stats(folders: Sequence[Path], out: Path, how: How, *, skip_duplicates
         f"left out {skipped} of {len(folders)} folders: all their graphs stand in the others" if skipped else ""
     )
     return summary
+
+
+def _common_options(folders: Sequence[Path]) -> dict[str, Any]:
+    """The options that all folders were made with alike."""
+    first, *others = (read_manifest(folder, "stats").get("options", {}) for folder in folders)
+    return {key: value for key, value in first.items() if all(other.get(key, ...) == value for other in others)}
 
 
 def _distinct(folders: Sequence[Path], skip_duplicates: bool) -> list[Path]:

@@ -117,6 +117,7 @@ def trace_shard(task: tuple[Shard, bool]) -> TraceSummary:
         space=tracer.space,
         device=loaded.device.type,
         inputs=[shard.prompts.name],
+        made_with=tracer.made_with,
         memory=shard.memory,
         threads=1,
         together=0,

@@ -54,6 +54,10 @@ def trace_prompts(
         from atlas.pipeline.shards import Shard, trace_on_cluster
 
     corpus = corpus or CorpusOptions()
+    if batch is not None and batch < 1:
+        raise UsageError("a batch is 1 prompt or more")
+    if form != "stats" and save_graphs:
+        raise UsageError("--save-graphs keeps graphs beside statistics; --format writes all of them")
     if scheduler is not None:
         if form != "stats" or save_graphs or not isinstance(model, str):
             raise UsageError("--scheduler traces to statistics alone, and loads the model by its name on every worker")
@@ -65,11 +69,20 @@ def trace_prompts(
     batch = batch or loaded.usual_batch
     tracer = Tracer(loaded, options)
     if form != "stats":
-        return trace_to_files(tracer, prompts, corpus, out, form=form, batch=batch, progress=progress), None
-    saving = Saving(out.with_name(f"{out.name}.graphs"), save_graphs) if save_graphs else None
+        return trace_to_files(
+            tracer, prompts, corpus, out, form=form, batch=batch, fresh=fresh, progress=progress
+        ), None
+    whole = out.resolve()
+    saving = Saving(whole.with_name(f"{whole.name}.graphs"), save_graphs) if save_graphs else None
     settings: dict[str, Any] = {"memory": memory, "threads": threads, "together": together, "fresh": fresh}
     aggregator = Aggregator(
-        out, space=tracer.space, device=loaded.device.type, inputs=[prompts.name], progress=progress, **settings
+        out,
+        space=tracer.space,
+        device=loaded.device.type,
+        inputs=[prompts.name],
+        progress=progress,
+        made_with=tracer.made_with,
+        **settings,
     )
     try:
         traced = trace_to_sink(tracer, prompts, corpus, aggregator, batch=batch, saving=saving, progress=progress)

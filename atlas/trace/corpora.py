@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import random
@@ -17,6 +18,9 @@ from atlas.trace.model import TracedModel
 from atlas.trace.tracer import Prompt
 
 _TEXT_KEYS = ("prompt", "text", "content")
+_MESSAGES = "messages"
+_TARGETS, _CONTRASTS, _SOURCE = ("target", "targets"), ("contrast", "contrasts"), "source"
+_BESIDE = (*_TARGETS, *_CONTRASTS, _SOURCE)
 SUFFIXES = (".jsonl", ".txt", ".parquet")
 
 
@@ -29,7 +33,7 @@ class CorpusOptions:
     Of more than `limit` prompts, `limit` are drawn at random by `seed` (the first ones where None).
     Prompts of fewer than `min_tokens` or more than `max_tokens` are rejected, unless `truncate` keeps the
     first `max_tokens`.
-    With `shard` (i, n) only every n-th of the chosen prompts is read, from the i-th on.
+    With `shard` (i, n) only the i-th of n parts of the chosen prompts is read; equal prompts are in one part.
     """
 
     column: str | None = None
@@ -64,26 +68,36 @@ def read_prompts(path: Path, model: TracedModel, options: CorpusOptions) -> Iter
 
     Raises `InputError` where the file is missing, of another kind or without any prompt.
     """
+    if options.chat:
+        _require_template(model)
     for row in chosen_rows(path, options):
-        yield _prompt(path, row, model, options)
+        found = _prompt(path, row, model, options)
+        if _is_mine(found, row, options):
+            yield found
 
 
 def count_prompts(path: Path, options: CorpusOptions) -> int:
-    """How many prompts `read_prompts` gives."""
-    total = sum(1 for _ in _rows(path, options))
+    """How many prompts `read_prompts` gives, over all shards."""
+    most = None if options.seed is not None else options.limit
+    total = sum(1 for _ in itertools.islice(_rows(path, options), most))
     if not total:
         raise InputError(f"{path} holds no prompt")
+    return min(total, options.limit or total)
+
+
+def _is_mine(found: Prompt | Reject, row: Row, options: CorpusOptions) -> bool:
+    """Whether a prompt belongs to this shard: by its tokens, so that equal prompts meet in one."""
     shard, of = options.shard
-    return len(range(shard, min(total, options.limit or total), of))
+    if of == 1:
+        return True
+    if isinstance(found, Reject):
+        return row.index % of == shard
+    facts = json.dumps([found.ids, found.targets, found.contrasts])
+    return int.from_bytes(hashlib.sha256(facts.encode()).digest()[:8]) % of == shard
 
 
 def chosen_rows(path: Path, options: CorpusOptions) -> Iterator[Row]:
-    """The rows that are traced."""
-    shard, of = options.shard
-    yield from itertools.islice(_drawn(path, options), shard, None, of)
-
-
-def _drawn(path: Path, options: CorpusOptions) -> Iterator[Row]:
+    """The rows that are traced, by all shards together."""
     if options.limit is None or options.seed is None:
         for number, row in enumerate(_rows(path, options)):
             if options.limit is not None and number >= options.limit:
@@ -124,9 +138,9 @@ def _texts(path: Path, options: CorpusOptions) -> Iterator[str]:
         rest = ""
         while block := stream.read(1 << 20):
             *whole, rest = (rest + block).split(options.separator)
-            yield from (text.strip() for text in whole if text.strip())
+            yield from (text.strip("\r\n") for text in whole if text.strip())
         if rest.strip():
-            yield rest.strip()
+            yield rest.strip("\r\n")
 
 
 def _parquet(path: Path, options: CorpusOptions) -> Iterator[Any]:
@@ -135,15 +149,17 @@ def _parquet(path: Path, options: CorpusOptions) -> Iterator[Any]:
 
     try:
         with pq.ParquetFile(path) as file:
-            names = [options.column] if options.column else [*_TEXT_KEYS, "messages"]
-            wanted = [name for name in names if name in file.schema_arrow.names]
+            names = [options.column] if options.column else [*_TEXT_KEYS, _MESSAGES]
+            there = file.schema_arrow.names
+            wanted = [name for name in names if name in there]
             if not wanted:
                 raise InputError(
-                    f"{path} has no column {' or '.join(names)}; it has {', '.join(file.schema_arrow.names)[:200]}; name one with --column"
+                    f"{path} has no column {' or '.join(names)}; it has {', '.join(there)[:200]}; name one with --column"
                 )
-            for batch in file.iter_batches(1024, columns=[wanted[0]]):
-                yield from ({wanted[0]: value} for value in batch.column(0).to_pylist())
-    except (pa.ArrowException, OSError) as error:
+            columns = [wanted[0], *(name for name in _BESIDE if name in there and name != wanted[0])]
+            for batch in file.iter_batches(1024, columns=columns):
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
 
 
@@ -152,21 +168,23 @@ def _prompt(path: Path, row: Row, model: TracedModel, options: CorpusOptions) ->
     value = row.value if isinstance(row.value, dict) else {"text": row.value}
     try:
         text, ids = _encode(value, model, options)
-        targets = [_target(model, token) for token in _listed(value.get("target", value.get("targets")))]
-        contrasts = [_target(model, token) for token in _listed(value.get("contrast", value.get("contrasts")))]
+        targets, contrasts = (_targets(value, keys, model) for keys in (_TARGETS, _CONTRASTS))
+        if set(targets) & set(contrasts):
+            raise _Unusable("bad_target", "a token is target and contrast at once")
     except _Unusable as error:
         return Reject(name, error.reason, str(error))
-    if len(ids) > options.max_tokens and options.truncate:
-        ids = ids[: options.max_tokens]
     most = min(options.max_tokens, model.most_positions)
+    if options.truncate:
+        ids = ids[:most]
     if len(ids) < options.min_tokens:
         return Reject(name, "too_short", f"{len(ids)} tokens; at least {options.min_tokens} are asked for")
     if len(ids) > most:
         return Reject(name, "too_long", f"{len(ids)} tokens; at most {most} are traced (--max-tokens, --truncate)")
-    source = value.get("source")
-    return Prompt(
-        name, text, tuple(ids), tuple(targets), tuple(contrasts), source if isinstance(source, str) else None, row.index
-    )
+    if max(ids) >= model.vocabulary:
+        return Reject(name, "bad_token", f"token {max(ids)} of the tokenizer is none of the model's {model.vocabulary}")
+    source = value.get(_SOURCE)
+    given = well_formed(source) if isinstance(source, str) else None
+    return Prompt(name, text, tuple(ids), tuple(targets), tuple(contrasts), given, row.index)
 
 
 class _Unusable(Exception):
@@ -177,11 +195,11 @@ class _Unusable(Exception):
 
 def _encode(value: dict[str, Any], model: TracedModel, options: CorpusOptions) -> tuple[str, list[int]]:
     """The text of a row as the model sees it, and its tokens."""
-    messages = value.get("messages")
-    if isinstance(messages, list) and not options.column:
-        return _chat(messages, model)
     keys = [options.column] if options.column else _TEXT_KEYS
     text = next((value[key] for key in keys if isinstance(value.get(key), str)), None)
+    messages = value.get(options.column or _MESSAGES)
+    if text is None and isinstance(messages, list) and messages:
+        return _chat(messages, model)
     if text is None:
         raise _Unusable("no_text", f"no text under {' or '.join(map(str, keys))}; keys {', '.join(value)}"[:200])
     text = well_formed(text)
@@ -192,18 +210,29 @@ def _encode(value: dict[str, Any], model: TracedModel, options: CorpusOptions) -
     return text, list(model.tokenizer(text)["input_ids"])
 
 
-def _chat(messages: list[Any], model: TracedModel) -> tuple[str, list[int]]:
+def _require_template(model: TracedModel) -> None:
     if not getattr(model.tokenizer, "chat_template", None):
         raise UsageError(f"{model.name} has no chat template; leave out --chat")
+
+
+def _chat(messages: list[Any], model: TracedModel) -> tuple[str, list[int]]:
+    if not getattr(model.tokenizer, "chat_template", None):
+        raise _Unusable("no_template", f"messages need a chat template, and {model.name} has none")
     try:
         text = model.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     except Exception as error:  # templates are programs of the model's authors: they raise what they like
         raise _Unusable("bad_chat", f"the chat template refuses it: {' '.join(str(error).split())[:150]}") from error
+    text = well_formed(text)
     return text, list(model.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def _listed(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
+def _targets(value: dict[str, Any], keys: Sequence[str], model: TracedModel) -> list[int]:
+    """The tokens named under any of the keys, each once."""
+    named: list[Any] = []
+    for key in keys:
+        found = value.get(key)
+        named += found if isinstance(found, list) else [] if found is None else [found]
+    return list(dict.fromkeys(_target(model, token) for token in named))
 
 
 def _target(model: TracedModel, token: Any) -> int:
@@ -212,7 +241,17 @@ def _target(model: TracedModel, token: Any) -> int:
         if not 0 <= token < model.vocabulary:
             raise _Unusable("bad_target", f"there is no token {token}")
         return token
-    ids = model.tokenizer(str(token), add_special_tokens=False)["input_ids"]
+    if not isinstance(token, str):
+        raise _Unusable("bad_target", f"the target {token!r} is neither a token's text nor its number"[:200])
+    text = well_formed(token)
+    ids = list(model.tokenizer(text, add_special_tokens=False)["input_ids"])
+    if len(ids) != 1 and text.startswith(" "):
+        # Tokenizers of the sentencepiece kind put the blank in front themselves.
+        shorter = list(model.tokenizer(text[1:], add_special_tokens=False)["input_ids"])
+        if len(shorter) == 1 and model.token_texts(shorter)[0].startswith("▁"):
+            ids = shorter
     if len(ids) != 1:
-        raise _Unusable("bad_target", f"the target {str(token)[:50]!r} is {len(ids)} tokens, not one")
+        raise _Unusable("bad_target", f"the target {text[:50]!r} is {len(ids)} tokens, not one")
+    if ids[0] >= model.vocabulary:
+        raise _Unusable("bad_target", f"the target {text[:50]!r} is none of the model's tokens")
     return int(ids[0])

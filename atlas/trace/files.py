@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from atlas.trace.tracer import Traced
 
 FORMATS = ("relp", "viewer", "neuronpedia")
 ERROR_TYPE = "mlp reconstruction error"
+_HEAD = re.compile(r'\{"metadata": \{"trace_hash": "([0-9a-f]{64})", "trace_form": "(\w+)"')
 
 
 def graph_json(traced: Traced, form: str) -> dict[str, Any]:
@@ -35,8 +37,7 @@ def graph_json(traced: Traced, form: str) -> dict[str, Any]:
             )
         ],
     }
-    if form == "relp":
-        found["nodes_exceeded"] = graph.info.nodes_exceeded
+    found["nodes_exceeded"] = graph.info.nodes_exceeded
     if form == "viewer":
         found["features"] = _features(nodes)
     return found
@@ -49,22 +50,23 @@ def write_graph(traced: Traced, path: Path, form: str) -> None:
     part.replace(path)
 
 
-def written_hash(path: Path) -> str | None:
-    """The hash of the prompt and options that a graph file was traced with, or None where it says none."""
+def written_as(path: Path) -> tuple[str, str] | None:
+    """The form of a graph file, and the hash of what it was traced with, or None where it says none."""
     try:
         with path.open(encoding="utf-8") as stream:
-            head = stream.read(1 << 12)
+            head = stream.read(1 << 10)
     except (OSError, UnicodeDecodeError):
         return None
     # Written first, by `_metadata`: the rest of a large file is not read for it.
-    start = '{"metadata": {"trace_hash": "'
-    return head[len(start) : len(start) + 64] if head.startswith(start) else None
+    found = _HEAD.match(head)
+    return (found[2], found[1]) if found else None
 
 
 def _metadata(traced: Traced, form: str) -> dict[str, Any]:
     info, options = traced.graph.info, traced.options
     return {
         "trace_hash": info.content_hash,
+        "trace_form": form,
         "slug": f"relp-{info.slug}" if form != "neuronpedia" else info.slug,
         "scan": info.space.model,
         "unit_type": info.space.unit_type,

@@ -59,11 +59,21 @@ def through_attention(model: TracedModel, number: int, layer: LayerCache, gradie
     attention = part.module
     rows, n, _ = gradient.shape
     written = into_write(part, gradient, layer.attention_scale) @ weight_of(attention.o_proj, gradient)
-    heads = written.view(rows, n, model.heads, -1).transpose(1, 2)
-    values = layer.attention.transpose(-1, -2) @ heads
-    grouped = values.reshape(rows, model.heads // model.groups, model.groups, n, -1).sum(2)
-    flat = grouped.transpose(1, 2).reshape(rows, n, -1)
+    flat = _to_values(model, layer.attention, written.view(rows, n, model.heads, -1))
     return gradient + into_read(part, flat @ weight_of(attention.v_proj, gradient), layer.attention_scale)
+
+
+def _to_values(model: TracedModel, pattern: Tensor, written: Tensor) -> Tensor:
+    """Gradient of the values (rows, n, key-value heads x head width), from that of the heads (rows, n, H, w)."""
+    rows, n, heads, _ = written.shape
+    back = pattern.transpose(-1, -2)
+    if len(back) == 1:
+        # One prompt's pattern for all rows: rows side by side in one product, not a copy of the pattern for each.
+        beside = written.permute(2, 1, 0, 3).reshape(heads, n, -1)
+        values = (back[0] @ beside).view(heads // model.groups, model.groups, n, rows, -1).sum(1)
+        return values.permute(2, 1, 0, 3).reshape(rows, n, -1)
+    values = (back @ written.transpose(1, 2)).view(rows, heads // model.groups, model.groups, n, -1).sum(2)
+    return values.transpose(1, 2).reshape(rows, n, -1)
 
 
 def neuron_gradient(model: TracedModel, number: int, layer: LayerCache, gradient: Tensor) -> Tensor:

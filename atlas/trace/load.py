@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from atlas.errors import InputError, UsageError, needs_extra
+from atlas.errors import AtlasError, InputError, UsageError, needs_extra
 from atlas.trace.model import DTYPES, FAMILY, TracedModel
 
 
@@ -22,6 +22,8 @@ def choose_device(device: str) -> str:
         raise UsageError(f"device {device!r} is none; there are auto, cpu, cuda and cuda:N")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError("no CUDA device here; use --device cpu")
+    if ":" in device and int(device.partition(":")[2]) >= torch.cuda.device_count():
+        raise UsageError(f"there is no {device}; the CUDA devices here are 0 to {torch.cuda.device_count() - 1}")
     return device
 
 
@@ -57,10 +59,19 @@ def load_model(
             raise InputError(
                 f"{given} is a {config.model_type} model; models that can be traced are {', '.join(FAMILY)}"
             )
+        if getattr(config, "quantization_config", None):
+            raise InputError(f"{given} holds quantised weights; trace the model that they were made of")
         kind = DTYPES[dtype] if dtype else "auto" if where != "cpu" else torch.float32
-        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(given, dtype=kind, attn_implementation="eager")
+        found: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            given, dtype=kind, attn_implementation="eager", output_loading_info=True
+        )
+        loaded, facts = found
+        _refuse_missing(given, facts)
         tokenizer = transformers.AutoTokenizer.from_pretrained(given)
-    except (OSError, ValueError, KeyError) as error:
+        loaded = loaded.to(where)
+    except AtlasError:
+        raise
+    except Exception as error:  # a damaged file may raise anything in the libraries that read it
         said = " ".join(str(error).split())[:200]
         what = (
             "no model folder (config.json, *.safetensors, tokenizer.json)"
@@ -69,7 +80,16 @@ def load_model(
         )
         raise InputError(f"{given}: {what} that can be loaded ({said})") from error
     title = name or (Path(given).resolve().name if local else given)
-    return TracedModel(loaded.to(where), tokenizer, title)
+    return TracedModel(loaded, tokenizer, title)
+
+
+def _refuse_missing(model: str, facts: dict[str, Any]) -> None:
+    """Weights that the files lack would be random numbers."""
+    lacking = sorted(str(name) for kind in ("missing_keys", "mismatched_keys") for name in facts.get(kind) or ())
+    if lacking:
+        raise InputError(
+            f"{model} lacks {len(lacking)} weights of its own shape: {', '.join(lacking)[:200]}; the files are incomplete"
+        )
 
 
 def _quiet(transformers: Any) -> None:

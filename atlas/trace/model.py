@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atlas.errors import InputError
+from atlas.errors import InputError, UsageError
 
 # Gated MLP with SiLU, RMSNorm with a plain gain, rotary positions, grouped-query attention.
 FAMILY = ("llama", "mistral", "qwen2", "qwen3", "olmo2", "olmo3")
@@ -102,6 +102,8 @@ class TracedModel:
             )
         if getattr(config, "hidden_act", "silu") not in ("silu", "swish"):
             raise InputError(f"{name} has the activation {config.hidden_act}; the rules of RelP here are those of SiLU")
+        if config._attn_implementation != "eager":
+            raise UsageError(f'{name} gives no attention patterns; load it with attn_implementation="eager"')
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
@@ -111,6 +113,7 @@ class TracedModel:
         self.groups: int = config.num_attention_heads // config.num_key_value_heads
         self.neurons: int = config.intermediate_size
         self.width: int = config.hidden_size
+        self.head_width: int = self.blocks[0].attention.module.o_proj.weight.shape[1]  # of all heads together
         self.vocabulary: int = config.vocab_size
         self.most_positions: int = config.max_position_embeddings
 
@@ -143,7 +146,7 @@ class TracedModel:
         digest = hashlib.sha256()
         for key, value in sorted(self.model.state_dict().items()):
             sample = value.flatten()[:: max(1, value.numel() // 64)].double().cpu().numpy()
-            digest.update(f"{key} {tuple(value.shape)}".encode() + sample.tobytes())
+            digest.update(f"{key} {tuple(value.shape)} {value.dtype}".encode() + sample.tobytes())
         return digest.hexdigest()
 
     def token_texts(self, ids: list[int]) -> list[str]:

@@ -14,7 +14,7 @@ from atlas.errors import InputError, SpaceMismatch, UsageError
 from atlas.graph import Graph, Reject
 from atlas.storage import only_writer, translated_os_errors
 from atlas.trace.corpora import CorpusOptions, count_prompts, read_prompts
-from atlas.trace.files import FORMATS, write_graph, written_hash
+from atlas.trace.files import FORMATS, write_graph, written_as
 from atlas.trace.tracer import Prompt, Traced, Tracer, prompt_hash
 
 Progress = Callable[[str, int, int], None]
@@ -50,10 +50,25 @@ class TraceSummary:
     saved: int = 0
     seconds: float = 0.0
 
+    def count(self, item: Traced | Reject, times: int = 1) -> None:
+        """Note a graph that was traced, or why there is none."""
+        if isinstance(item, Reject):
+            self.rejects[item.reason] += 1
+            return
+        self.graphs += times
+        self.exceeded += times * bool(item.graph.info.nodes_exceeded)
+        self.nodes += times * len(item.graph.nodes.kind)
+        self.links += times * len(item.graph.links.weight)
+
+    def uncount(self, item: Traced) -> None:
+        """Note that a traced graph is one that was known."""
+        self.count(item, -1)
+        self.known += 1
+
 
 @dataclass(frozen=True)
 class Saving:
-    """Graph files to keep beside the statistics: the first `count` of the run, as `form`."""
+    """Graph files to keep beside the statistics: the first `count` that a run traces, as `form`, by corpus."""
 
     folder: Path
     count: int
@@ -86,9 +101,14 @@ def trace_to_sink(
         if isinstance(item, Reject):
             sink.reject(item)
             continue
+        if item.graph.info.content_hash in sink.hashes:
+            # The same prompt twice in one batch.
+            summary.uncount(item)
+            continue
         if saving and summary.saved < saving.count:
-            saving.folder.mkdir(parents=True, exist_ok=True)
-            write_graph(item, saving.folder / _name(item.graph.info.path), saving.form)
+            path = saving.folder / item.graph.info.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_graph(item, path, saving.form)
             summary.saved += 1
         sink.add_graph(item.graph)
         if time.monotonic() - flushed > FLUSH_SECONDS:
@@ -100,12 +120,21 @@ def trace_to_sink(
 
 
 def trace_to_files(
-    tracer: Tracer, prompts: Path, corpus: CorpusOptions, out: Path, *, form: str, batch: int = 8, progress: Progress
+    tracer: Tracer,
+    prompts: Path,
+    corpus: CorpusOptions,
+    out: Path,
+    *,
+    form: str,
+    batch: int = 8,
+    fresh: bool = False,
+    progress: Progress,
 ) -> TraceSummary:
     """Trace the prompts of a file into graph files in the folder `out`, and note rejects in rejects.csv.
 
-    A file that is there and was made of the same prompt, model and options is not made again. Raises
-    `UsageError` for an unknown form, `SpaceMismatch` where the folder holds a graph of that name made otherwise.
+    A file that is there and was made of the same prompt, model and options in the same form is not made again,
+    unless `fresh`. Raises `UsageError` for an unknown form, `SpaceMismatch` where the folder holds a graph of that
+    name made otherwise.
     """
     if form not in FORMATS:
         raise UsageError(f"format {form!r} is none; there are {', '.join(FORMATS)}")
@@ -115,11 +144,11 @@ def trace_to_files(
 
     def known(prompt: Prompt) -> bool:
         path = out / _name(prompt.path)
-        if not path.exists():
+        if fresh or not path.exists():
             return False
-        if written_hash(path) != prompt_hash(tracer.model, prompt, tracer.options):
+        if written_as(path) != (form, prompt_hash(tracer.model, prompt, tracer.options)):
             raise SpaceMismatch(
-                f"{path} was made of another prompt, model or options; choose another -o, or remove the folder"
+                f"{path} was made of another prompt, model or options, or in another format; choose another -o, or start over with --fresh"
             )
         return True
 
@@ -131,6 +160,7 @@ def trace_to_files(
             else:
                 write_graph(item, out / _name(item.graph.info.path), form)
                 summary.saved += 1
+        (out / REJECTS).unlink(missing_ok=True)  # of an earlier run
         if rejects:
             with (out / REJECTS).open("w", encoding="utf-8", newline="") as stream:
                 rows = csv.writer(stream)
@@ -162,7 +192,7 @@ def _traced(
         summary.known += sum(isinstance(item, Prompt) for item in group) - len(waiting)
         found: list[Any] = [item for item in group if isinstance(item, Reject)]
         for item in found + tracer.trace(waiting):
-            _count(item, summary)
+            summary.count(item)
             yield item
         done += len(group)
         progress("tracing prompts", done, total)
@@ -173,16 +203,6 @@ def _refuse_nothing(summary: TraceSummary, prompts: Path) -> None:
     if not summary.graphs and not summary.known:
         why = ", ".join(f"{reason}: {count}" for reason, count in summary.rejects.items())
         raise InputError(f"none of the {summary.rejects.total()} prompts of {prompts} gave a graph ({why})")
-
-
-def _count(item: Traced | Reject, summary: TraceSummary) -> None:
-    if isinstance(item, Reject):
-        summary.rejects[item.reason] += 1
-        return
-    summary.graphs += 1
-    summary.exceeded += bool(item.graph.info.nodes_exceeded)
-    summary.nodes += len(item.graph.nodes.kind)
-    summary.links += len(item.graph.links.weight)
 
 
 def _batches(items: Iterator[Prompt | Reject], size: int) -> Iterator[list[Prompt | Reject]]:

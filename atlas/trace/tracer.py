@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,6 +92,12 @@ class Tracer:
         self.space = Space(model.name, None, "neuron", self.options.link_weight)
         self._memory = memory
 
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """What decides the graph of a prompt: the model's weights and the options."""
+        options = {key: value for key, value in asdict(self.options).items() if key != "link_weight"}
+        return {"traced_model": self.model.fingerprint, **options}
+
     def trace(self, prompts: Sequence[Prompt]) -> list[Traced | Reject]:
         """One graph per prompt, in order, or a reject where the model computes no finite numbers.
 
@@ -130,8 +137,9 @@ class Tracer:
         if not (np.isfinite(metric) and bool(torch.isfinite(flat).all()) and bool(torch.isfinite(cache.logits).all())):
             return Reject(prompt.path, "not_finite", "the model computes NaN or infinity on this prompt")
         cells, exceeded = _strongest(flat, options.tau * abs(metric), options.max_nodes)
-        # A gradient, what it becomes in front of the attention, and its heads.
-        each = cache.final.shape[1] * self.model.width * cache.final.element_size() * 6
+        # A gradient, what it becomes in front of the attention, and its heads, which may be wider than the model.
+        widest = max(self.model.width, self.model.head_width)
+        each = cache.final.shape[1] * widest * cache.final.element_size() * 6
         effects = direct_effects(self.model, cache, cells, targets.tokens, batch=max(1, self._memory // each))
         graph = self._assemble(prompt, cache, cells, flat, effects, targets, exceeded)
         return Traced(graph, metric, prompt.ids, options)
