@@ -70,6 +70,8 @@ def tell_projections(summary: ProjectSummary) -> None:
     say(f"  {summary.neurons:,} neurons: {summary.projections:,} projections, {summary.exemplars:,} exemplars")
     if summary.ratio_prompts:
         say(f"  direct effect ratios on {summary.ratio_prompts} prompts: {_counted(Counter(summary.effect_types))}")
+    if summary.rejects:
+        say(f"  prompts not used: {_counted(summary.rejects)}")
 
 
 def _counted(counts: Counter[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from rich.console import Group
@@ -63,7 +64,7 @@ def _summary(facts: dict[str, str]) -> Text:
 
 
 def _next(atlas: Atlas, path: str | None, neuron: NeuronId) -> Text:
-    file = atlas.path
+    file = shlex.quote(str(atlas.path))
     pairs = [
         (f"atlas query {file} circuits --min-size 4 --max-size 40", "all circuits of that size"),
         *([(f"atlas circuit {file} {path}", "all of this circuit")] if path else []),

@@ -383,7 +383,7 @@ CREATE TABLE sources (
     size_bytes BIGINT,
     content_hash VARCHAR
 );
-COMMENT ON TABLE sources IS 'Every input file that is in this atlas.';
+COMMENT ON TABLE sources IS 'Every input that is in this atlas.';
 
 CREATE TABLE rejects (
     path VARCHAR NOT NULL,
@@ -511,23 +511,23 @@ COMMENT ON COLUMN labels.in_atlas IS 'Whether the neuron has a row in neurons.';
 COMMENT ON COLUMN labels.file IS 'File it was read from.';
 
 COMMENT ON COLUMN graphs.graph_id IS 'Number of the graph in this atlas, in the order of path.';
-COMMENT ON COLUMN graphs.path IS 'File, below the folder that was given; a member of an archive stands behind ! and a line of a .jsonl behind #.';
+COMMENT ON COLUMN graphs.path IS 'File, below the folder that was given; a member of an archive stands behind ! and a line of a .jsonl behind #. Of a traced prompt: its corpus and its row there.';
 COMMENT ON COLUMN graphs.slug IS 'Name that the graph file gives itself.';
 COMMENT ON COLUMN graphs.prompt IS 'Prompt that was traced.';
 COMMENT ON COLUMN graphs.prompt_tokens IS 'Tokens of the prompt; position 0 is the first.';
 COMMENT ON COLUMN graphs.corpus_source IS 'Corpus the prompt comes from, where stated.';
 COMMENT ON COLUMN graphs.corpus_index IS 'Index of the prompt in its corpus, where stated.';
-COMMENT ON COLUMN graphs.dialect IS 'Format of the file: relp-raw, relp-viewer, circuit-tracer, circuit-tracer-pt.';
-COMMENT ON COLUMN graphs.nodes_exceeded IS 'Whether too many nodes passed the threshold, so that the tracer wrote no links between neurons.';
-COMMENT ON COLUMN graphs.node_count IS 'Nodes in the file, each id once.';
+COMMENT ON COLUMN graphs.dialect IS 'Format of the file: relp-raw, relp-viewer, circuit-tracer, circuit-tracer-pt; traced where there was none.';
+COMMENT ON COLUMN graphs.nodes_exceeded IS 'Whether too many nodes passed the threshold, so that the strongest were kept, or (earlier tools) no links between neurons written.';
+COMMENT ON COLUMN graphs.node_count IS 'Nodes of the graph, each id once.';
 COMMENT ON COLUMN graphs.neuron_count IS 'Distinct neurons.';
-COMMENT ON COLUMN graphs.link_count IS 'Links in the file.';
+COMMENT ON COLUMN graphs.link_count IS 'Links of the graph.';
 COMMENT ON COLUMN graphs.kept_count IS 'Links that went into a table of this atlas.';
 COMMENT ON COLUMN graphs.dropped_count IS 'Links that did not; link_counts says why.';
 COMMENT ON COLUMN graphs.self_loop_count IS 'Links from a neuron to itself; they are kept.';
 COMMENT ON COLUMN graphs.backward_count IS 'Links that do not go to a higher layer; they are kept.';
-COMMENT ON COLUMN graphs.size_bytes IS 'Size, unpacked where the file is compressed.';
-COMMENT ON COLUMN graphs.content_hash IS 'SHA-256, of the unpacked bytes where the file is compressed.';
+COMMENT ON COLUMN graphs.size_bytes IS 'Size, unpacked where the file is compressed; of a traced prompt that of its text.';
+COMMENT ON COLUMN graphs.content_hash IS 'SHA-256, of the unpacked bytes where the file is compressed; of a traced prompt that of model, tokens, targets and options.';
 
 COMMENT ON COLUMN neuron_graphs.node_count IS 'Token positions at which it is a node.';
 COMMENT ON COLUMN neuron_graphs.positions IS 'Token positions at which it is a node, from 0; -1 where the file says none.';
@@ -568,7 +568,7 @@ COMMENT ON COLUMN link_counts.kept IS 'Whether these links are in the table that
 COMMENT ON COLUMN link_counts.reason IS 'Table the links went to, or why they were dropped.';
 COMMENT ON COLUMN link_counts.count IS 'Links (or nodes).';
 
-COMMENT ON COLUMN sources.path IS 'File.';
+COMMENT ON COLUMN sources.path IS 'File, or traced prompt.';
 COMMENT ON COLUMN sources.size_bytes IS 'Size; of a graph unpacked, of other files as stored.';
 COMMENT ON COLUMN sources.content_hash IS 'SHA-256; of a graph unpacked, of other files as stored.';
 COMMENT ON COLUMN sources.role IS 'graph, labels, recipe, model or prompts.';

@@ -25,11 +25,13 @@ from atlas.recipe import find_recipe, load_recipe  # noqa: E402
 from atlas.schema import DATASETS  # noqa: E402
 from atlas.trace import CorpusOptions, ProjectOptions, Prompt, load_model  # noqa: E402
 from atlas.trace.effects import direct_effect_ratios, effect_table  # noqa: E402
-from atlas.trace.exemplars import Exemplars, automatic_labels, readable  # noqa: E402
+from atlas.trace.exemplars import Exemplars, automatic_labels  # noqa: E402
 from atlas.trace.linear import activation  # noqa: E402
 from atlas.trace.llama2c import convert  # noqa: E402
 from atlas.trace.projections import projections  # noqa: E402
+from atlas.trace.tokens import passage, readable, shown  # noqa: E402
 
+DEMO = ROOT / "build" / "demo"
 PROMPTS = [(3, 14, 15, 9, 26), (5, 8), (1, 2, 3, 4, 5, 6, 7)]
 
 
@@ -201,22 +203,35 @@ def test_labels_are_made_of_exemplars_and_projections() -> None:
     kept = Exemplars(tiny("llama"), top=2)
     kept.add([Prompt("p/0", "", PROMPTS[0]), Prompt("p/1", "", PROMPTS[2])])
     table = kept.table()
-    says = {(neuron, side): [f"Ġ{side}", "t1"] for neuron in range(12) for side in ("promotes", "suppresses")}
-    labels = {(row["layer"], row["neuron"], row["kind"]): row for row in automatic_labels(table, lambda layer: says).to_pylist()}  # fmt: skip
+    says = {(neuron, side): [len(side), 1] for neuron in range(12) for side in ("promotes", "suppresses")}
+    labels = {(row["layer"], row["neuron"], row["kind"]): row for row in automatic_labels(tiny("llama"), table, lambda layer: says).to_pylist()}  # fmt: skip
     rows = [row for row in table.to_pylist() if (row["layer"], row["neuron"]) == (1, 4)]
     strongest = max(rows, key=lambda row: abs(row["activation"]))
     direction = "promotes" if strongest["sign"] > 0 else "suppresses"
     output, fires = labels[1, 4, "output"], labels[1, 4, "input"]
-    assert output["label"] == f"{fires['label']}: ‘ {direction}’ ‘t1’"
-    assert fires["label"].startswith(f"on ‘{strongest['token']}’")
+    assert output["label"] == f"{fires['label']}: ‘ t{len(direction)}’ ‘ t1’"
+    assert fires["label"].startswith(f"on ‘ {strongest['token']}’")
     assert (output["source"], output["confidence"]) == ("automatic", "low")
     assert readable("▁the") == " the"
+
+
+def test_tokens_are_shown_as_text() -> None:
+    demo = load_model(DEMO, device="cpu")
+    ids = demo.tokenizer("# caf\u00e9\n\tself")["input_ids"]
+    assert passage(demo, ids[1:]) == "# caf\u00e9\\n\\tself"
+    assert "".join(shown(demo, demo.tokenizer(" self\n")["input_ids"][1:])) == " self\\n"
+    # Half of a character is no text, and is spelled as the vocabulary has it.
+    halves = shown(demo, demo.tokenizer("\u00e9")["input_ids"][1:])
+    assert len(halves) == 2
+    assert "\ufffd" not in "".join(halves)
 
 
 def test_an_automatic_label_without_promoted_tokens() -> None:
     one = {"layer": 0, "sign": 1, "rank": 1, "activation": 2.0, "prompt_path": "p", "position": 1, "context": "x", "token_id": 3, "token": "a"}  # fmt: skip
     table = DATASETS["projections.exemplars"].table({key: [value] for key, value in one.items()} | {"neuron": [4]})
-    assert [row["label"] for row in automatic_labels(table, lambda _: {}).to_pylist()] == ["on ‘a’", "on ‘a’"]
+    assert [row["label"] for row in automatic_labels(tiny("llama"), table, lambda _: {}).to_pylist()] == [
+        "on ‘ t3’"
+    ] * 2
 
 
 # llama2.c
@@ -309,7 +324,7 @@ def test_what_is_no_llama2c_model_is_said(tmp_path: Path, weights: bytes, tokens
 def demo_atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's recipe on every fifth prompt."""
     folder = tmp_path_factory.mktemp("demo")
-    lines = (ROOT / "build" / "demo" / "prompts.jsonl").read_text().splitlines()
+    lines = (DEMO / "prompts.jsonl").read_text().splitlines()
     (folder / "prompts.jsonl").write_text("\n".join(lines[::5]) + "\n")
     settings = [f"trace.prompts={folder}/prompts.jsonl", "cluster.trials=3", "cluster.min_count=5", "project.effects=3"]
     path = find_recipe("demo")
@@ -366,7 +381,7 @@ def test_the_tour_of_an_atlas_without_clusters(small_atlas: Path, tmp_path: Path
 
 
 def test_the_command_project(tmp_path: Path, atlas_command: Any) -> None:
-    demo = ROOT / "build" / "demo"
+    demo = DEMO
     done = atlas_command("project", demo, "-o", tmp_path / "p", "--device", "cpu", "--top", "3")
     assert done.returncode == 0, done.stderr
     assert "1,600 neurons: 28,800 projections, 0 exemplars" in done.stderr
@@ -381,6 +396,6 @@ def test_options_that_keep_nothing_are_refused() -> None:
 
 
 def test_projections_need_no_prompts(tmp_path: Path) -> None:
-    model = load_model(ROOT / "build" / "demo", device="cpu")
+    model = load_model(DEMO, device="cpu")
     summary = project_model(model, tmp_path / "p", options=ProjectOptions(top=2))
     assert (summary.exemplars, summary.ratio_prompts, summary.effect_types) == (0, 0, {})

@@ -26,6 +26,9 @@ class Letters:
     def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
         return [f"t{token}" for token in ids]
 
+    def decode(self, ids: list[int]) -> str:
+        return "".join(f" t{token}" for token in ids)
+
 
 def tiny(architecture: str, *, seed: int = 0, dtype: torch.dtype = torch.float64) -> TracedModel:
     """A random model of 3 layers, width 16 and 12 neurons per layer, with norms that do something."""

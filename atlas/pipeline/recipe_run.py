@@ -77,6 +77,7 @@ class _Run:
         if is_there and last.get("fingerprint") == fingerprint and isinstance(last.get("seconds"), int | float):
             stage = StageRun(name, False, float(last["seconds"]))
         else:
+            self.stamps.forget(name)
             started = time.monotonic()
             result = run()
             stage = StageRun(name, True, round(time.monotonic() - started, 3), result)

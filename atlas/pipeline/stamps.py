@@ -65,6 +65,10 @@ class Stamps:
         """What is known of the last run of a stage."""
         return self._read(self._folder / f"{stage}.json")
 
+    def forget(self, stage: str) -> None:
+        """Take back what is known of a stage: it is about to be changed, and may be killed on the way."""
+        (self._folder / f"{stage}.json").unlink(missing_ok=True)
+
     def save(self, stage: str, fingerprint: str, seconds: float) -> None:
         """Note a finished run."""
         self._folder.mkdir(parents=True, exist_ok=True)

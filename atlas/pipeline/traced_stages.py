@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # What changes no graph: how many prompts run at once.
 _NO_MATTER = ("batch",)
+# What `transformers` reads of a model's folder: weights, configuration, tokenizer, chat template.
+_MODEL_FILES = (".safetensors", ".bin", ".json", ".model", ".txt", ".jinja")
 
 
 class TracedStages:
@@ -37,7 +39,7 @@ class TracedStages:
     def inputs(self) -> list[tuple[str, Path]]:
         """The files that both stages depend on; a model on the hub is known by its name alone."""
         section, model = self._section, Path(self._section.model)
-        files = sorted(path for path in model.iterdir() if path.is_file()) if model.is_dir() else []
+        files = sorted(path for path in model.iterdir() if path.suffix in _MODEL_FILES) if model.is_dir() else []
         return [("prompts", Path(section.prompts)), *((f"model/{path.name}", path) for path in files)]
 
     def trace_parameters(self) -> dict[str, Any]:

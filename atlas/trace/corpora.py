@@ -15,6 +15,7 @@ from atlas.errors import InputError, UsageError
 from atlas.graph import Reject
 from atlas.ids import well_formed
 from atlas.trace.model import TracedModel
+from atlas.trace.tokens import shown
 from atlas.trace.tracer import Prompt
 
 _TEXT_KEYS = ("prompt", "text", "content")
@@ -99,10 +100,7 @@ def _is_mine(found: Prompt | Reject, row: Row, options: CorpusOptions) -> bool:
 def chosen_rows(path: Path, options: CorpusOptions) -> Iterator[Row]:
     """The rows that are traced, by all shards together."""
     if options.limit is None or options.seed is None:
-        for number, row in enumerate(_rows(path, options)):
-            if options.limit is not None and number >= options.limit:
-                return
-            yield row
+        yield from itertools.islice(_rows(path, options), options.limit)
         return
     total = sum(1 for _ in _rows(path, options))
     drawn = set(random.Random(options.seed).sample(range(total), min(options.limit, total)))
@@ -244,11 +242,13 @@ def _target(model: TracedModel, token: Any) -> int:
     if not isinstance(token, str):
         raise _Unusable("bad_target", f"the target {token!r} is neither a token's text nor its number"[:200])
     text = well_formed(token)
+    if text != token:
+        raise _Unusable("bad_target", "the target is no text (half of a surrogate pair)")
     ids = list(model.tokenizer(text, add_special_tokens=False)["input_ids"])
     if len(ids) != 1 and text.startswith(" "):
         # Tokenizers of the sentencepiece kind put the blank in front themselves.
         shorter = list(model.tokenizer(text[1:], add_special_tokens=False)["input_ids"])
-        if len(shorter) == 1 and model.token_texts(shorter)[0].startswith("▁"):
+        if len(shorter) == 1 and shown(model, shorter) == [text]:
             ids = shorter
     if len(ids) != 1:
         raise _Unusable("bad_target", f"the target {text[:50]!r} is {len(ids)} tokens, not one")

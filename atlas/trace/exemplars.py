@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
 from atlas.schema import DATASETS
 from atlas.trace.linear import activation
 from atlas.trace.model import TracedModel
+from atlas.trace.tokens import passage, shown
 from atlas.trace.tracer import Prompt
 
 SIGNS = (1.0, -1.0)
@@ -52,6 +54,8 @@ class Exemplars:
             places = torch.arange(first + 1, first + n)
             for layer, kept in enumerate(cache.layers):
                 # What is no number fires nowhere.
+                if n == 1:
+                    continue
                 active = activation(kept)[row, 1:n].T.float().cpu().nan_to_num(0.0, 0.0, 0.0)
                 for side, sign in enumerate(SIGNS):
                     self._keep(side, layer, active * sign, places)
@@ -59,11 +63,14 @@ class Exemplars:
             self._prune()
 
     def _keep(self, side: int, layer: int, active: Tensor, places: Tensor) -> None:
-        value = torch.cat([self._value[side, layer], active.clamp_min(0)], 1)
-        place = torch.cat([self._place[side, layer], places.expand(len(active), -1)], 1)
+        held, held_places = self._value[side, layer], self._place[side, layer]
+        # Most neurons have fired more before, and are left alone.
+        rows = torch.nonzero(active.amax(1) > held[:, -1]).flatten()
+        value = torch.cat([held[rows], active[rows].clamp_min(0)], 1)
+        place = torch.cat([held_places[rows], places.expand(len(rows), -1)], 1)
         # Stable: of equal activations the first in the corpus stays.
         order = torch.argsort(value, dim=1, descending=True, stable=True)[:, : self._top]
-        self._value[side, layer], self._place[side, layer] = value.gather(1, order), place.gather(1, order)
+        held[rows], held_places[rows] = value.gather(1, order), place.gather(1, order)
 
     def _prune(self) -> None:
         """Forget the prompts in which nothing fires most: memory follows the neurons, not the corpus."""
@@ -91,7 +98,7 @@ class Exemplars:
         prompt = np.searchsorted(starts, at, side="right") - 1
         texts = self._model.token_texts(tokens[at].tolist())
         contexts = [
-            readable("".join(self._model.token_texts(tokens[max(starts[row], place - CONTEXT) : place].tolist())))
+            passage(self._model, tokens[max(starts[row], place - CONTEXT) : place].tolist())
             for row, place in zip(prompt.tolist(), at.tolist(), strict=True)
         ]
         return DATASETS["projections.exemplars"].table(
@@ -110,50 +117,54 @@ class Exemplars:
         )
 
 
-def readable(token: str) -> str:
-    """A token as people write it: byte-level and sentencepiece spellings of blanks undone.
-
-    >>> readable("Ġself"), readable("ĊĠĠ")
-    (' self', '\\\\n  ')
-    """
-    for spelling, text in (("Ġ", " "), ("▁", " "), ("Ċ", "\\n"), ("ĉ", "\\t"), ("č", "\\r")):
-        token = token.replace(spelling, text)
-    return token
-
-
-def automatic_labels(exemplars: pa.Table, projections: Callable[[int], dict[tuple[int, str], list[str]]]) -> pa.Table:
+def automatic_labels(
+    model: TracedModel, exemplars: pa.Table, projections: Callable[[int], dict[tuple[int, str], list[int]]]
+) -> pa.Table:
     """Two labels per neuron that ever fires: on which tokens (input), and towards which tokens (output).
 
     `projections` gives for a layer the tokens of (neuron, direction) of the output projection, strongest
     first. A neuron whose strongest activation is negative pushes what its weights suppress.
     """
-    rows: list[dict[str, Any]] = []
-    for layer, neurons in _by_neuron(exemplars):
+    dataset = DATASETS["projections.automatic_labels"]
+    tables = [dataset.empty()]
+    for layer in pc.unique(exemplars["layer"]).to_pylist():
         promoted = projections(layer)
-        for neuron, found in neurons.items():
-            strongest = max(found, key=lambda row: abs(row["activation"]))
-            same = [row for row in found if row["sign"] == strongest["sign"]]
-            direction = "promotes" if strongest["sign"] > 0 else "suppresses"
-            fires = _listed(row["token"] for row in same)
-            says = _listed(promoted.get((neuron, direction), []))
-            common = {"layer": layer, "neuron": neuron, "source": SOURCE, "score": abs(strongest["activation"])}
-            common |= {"confidence": "low", "num_exemplars": len(found)}
-            common["description"] = f"{strongest['context']}[{readable(strongest['token'])}]"
-            rows.append(common | {"kind": "output", "label": f"on {fires}: {says}" if says else f"on {fires}"})
-            rows.append(common | {"kind": "input", "label": f"on {fires}"})
-    return DATASETS["projections.automatic_labels"].table(
-        {name: [row[name] for row in rows] for name in DATASETS["projections.automatic_labels"].schema.names}
-    )
+        rows: list[dict[str, Any]] = []
+        for neuron, found in _by_neuron(exemplars.filter(pc.field("layer") == layer)).items():
+            rows += _labels_of(model, layer, neuron, found, promoted)
+        tables.append(dataset.table({name: [row[name] for row in rows] for name in dataset.schema.names}))
+    return pa.concat_tables(tables)
 
 
-def _by_neuron(exemplars: pa.Table) -> Iterable[tuple[int, dict[int, list[dict[str, Any]]]]]:
-    layers: dict[int, dict[int, list[dict[str, Any]]]] = {}
+def _labels_of(
+    model: TracedModel,
+    layer: int,
+    neuron: int,
+    found: list[dict[str, Any]],
+    promoted: dict[tuple[int, str], list[int]],
+) -> list[dict[str, Any]]:
+    strongest = max(found, key=lambda row: abs(row["activation"]))
+    same = [row["token_id"] for row in found if row["sign"] == strongest["sign"]]
+    direction = "promotes" if strongest["sign"] > 0 else "suppresses"
+    fires = _listed(model, same)
+    says = _listed(model, promoted.get((neuron, direction), []))
+    common = {"layer": layer, "neuron": neuron, "source": SOURCE, "score": abs(strongest["activation"])}
+    common |= {"confidence": "low", "num_exemplars": len(found)}
+    common["description"] = f"{strongest['context']}[{shown(model, [strongest['token_id']])[0]}]"
+    return [
+        common | {"kind": "output", "label": f"on {fires}: {says}" if says else f"on {fires}"},
+        common | {"kind": "input", "label": f"on {fires}"},
+    ]
+
+
+def _by_neuron(exemplars: pa.Table) -> dict[int, list[dict[str, Any]]]:
+    found: dict[int, list[dict[str, Any]]] = {}
     for row in exemplars.to_pylist():
-        layers.setdefault(row["layer"], {}).setdefault(row["neuron"], []).append(row)
-    return layers.items()
+        found.setdefault(row["neuron"], []).append(row)
+    return found
 
 
-def _listed(tokens: Iterable[str]) -> str:
+def _listed(model: TracedModel, tokens: Sequence[int]) -> str:
     """The first distinct tokens, as people write them."""
-    distinct = list(dict.fromkeys(map(readable, tokens)))[:_NAMED_TOKENS]
+    distinct = list(dict.fromkeys(shown(model, tokens)))[:_NAMED_TOKENS]
     return " ".join(f"‘{token}’" for token in distinct)

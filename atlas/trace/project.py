@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 
 from atlas import __version__
 from atlas.errors import UsageError
+from atlas.graph import Reject
 from atlas.schema import DATASETS, Dataset
 from atlas.storage import MANIFEST, parquet_writer, replaced_folder, write_json, write_parquet
 from atlas.trace.corpora import CorpusOptions, count_prompts, read_prompts
@@ -20,10 +22,10 @@ from atlas.trace.effects import direct_effect_ratios, effect_table
 from atlas.trace.exemplars import Exemplars, automatic_labels
 from atlas.trace.model import TracedModel
 from atlas.trace.projections import projections
+from atlas.trace.tokens import is_text
 from atlas.trace.tracer import Prompt
 
 Progress = Callable[[str, int, int], None]
-REPLACEMENT = "\ufffd"
 LOOKED_AT = 10  # promoted tokens, for those that are text
 SEED = 42  # of the prompts that ratios are measured on
 
@@ -53,6 +55,7 @@ class ProjectSummary:
     exemplars: int
     ratio_prompts: int
     effect_types: dict[str, int]
+    rejects: Counter[str]  # prompts that gave nothing, by reason
 
 
 def project(
@@ -73,18 +76,18 @@ def project(
     options, corpus = options or ProjectOptions(), corpus or CorpusOptions()
     with replaced_folder(out, "projections") as folder:
         count = _write_projections(model, folder, options, progress)
-        exemplars, sample = _run_corpus(model, prompts, corpus, options, batch, progress)
+        exemplars, sample, rejects = _run_corpus(model, prompts, corpus, options, batch, progress)
         _write(folder, "exemplars", exemplars)
         ratios = direct_effect_ratios(
             model, sample, progress=lambda done, total: progress("direct effect ratios", done, total)
         )
-        effects = effect_table(ratios) if sample else DATASETS["projections.direct_effects"].empty()
+        effects = effect_table(ratios)
         _write(folder, "direct_effects", effects)
-        _write(folder, "automatic_labels", automatic_labels(exemplars, _promoted(folder, model)))
+        _write(folder, "automatic_labels", automatic_labels(model, exemplars, _promoted(folder, model)))
         manifest = {"stage": "projections", "tool_version": __version__, "model": model.name}
         write_json(manifest | {"prompts": prompts.name if prompts else None, "top": options.top}, folder / MANIFEST)
         types = dict(pl.Series(effects["effect_type"].to_pylist(), dtype=pl.String).value_counts(sort=True).iter_rows())
-    return ProjectSummary(len(model.blocks) * model.neurons, count, len(exemplars), len(sample), types)
+    return ProjectSummary(len(model.blocks) * model.neurons, count, len(exemplars), len(ratios), types, rejects)
 
 
 def _path(folder: Path, name: str) -> tuple[Dataset, Path]:
@@ -117,10 +120,11 @@ def _run_corpus(
     options: ProjectOptions,
     batch: int,
     progress: Progress,
-) -> tuple[pa.Table, list[tuple[int, ...]]]:
-    """Exemplars over all prompts, and the prompts drawn for the ratios."""
+) -> tuple[pa.Table, list[tuple[int, ...]], Counter[str]]:
+    """Exemplars over all prompts, the prompts drawn for the ratios, and why others were left out."""
+    rejects: Counter[str] = Counter()
     if prompts is None:
-        return DATASETS["projections.exemplars"].empty(), []
+        return DATASETS["projections.exemplars"].empty(), [], rejects
     total = count_prompts(prompts, corpus)
     kept = Exemplars(model, top=options.exemplars)
     rng = random.Random(SEED)
@@ -128,7 +132,9 @@ def _run_corpus(
     waiting: list[Prompt] = []
     usable = 0
     for done, item in enumerate(read_prompts(prompts, model, corpus), 1):
-        if isinstance(item, Prompt):
+        if isinstance(item, Reject):
+            rejects[item.reason] += 1
+        else:
             waiting.append(item)
             usable += 1
             # Reservoir sampling: every prompt is drawn with the same chance, whatever their number.
@@ -141,19 +147,10 @@ def _run_corpus(
             progress("running prompts", done, total)
     if waiting:
         kept.add(waiting)
-    return kept.table(), sample
+    return kept.table(), sample, rejects
 
 
-def is_text(token: str) -> bool:
-    r"""Whether a decoded token says something: no part of a character, no control character.
-
-    >>> is_text(" self"), is_text("\n  "), is_text("\x10"), is_text("\ufffd"), is_text("")
-    (True, True, False, False, False)
-    """
-    return REPLACEMENT not in token and (token.isspace() or (token.strip().isprintable() and bool(token)))
-
-
-def _promoted(folder: Path, model: TracedModel) -> Callable[[int], dict[tuple[int, str], list[str]]]:
+def _promoted(folder: Path, model: TracedModel) -> Callable[[int], dict[tuple[int, str], list[int]]]:
     """Per layer, the tokens of each (neuron, direction) of the output projection, as far as they are text.
 
     A vocabulary of bytes holds parts of characters and control characters, which say nothing to a reader.
@@ -161,14 +158,13 @@ def _promoted(folder: Path, model: TracedModel) -> Callable[[int], dict[tuple[in
     whole = [is_text(model.tokenizer.decode([token])) for token in range(model.vocabulary)]
     path = _path(folder, "projections")[1]
 
-    def of_layer(layer: int) -> dict[tuple[int, str], list[str]]:
+    def of_layer(layer: int) -> dict[tuple[int, str], list[int]]:
         filters = [("layer", "=", layer), ("projection_kind", "=", "output"), ("rank", "<=", LOOKED_AT)]
-        found: dict[tuple[int, str], list[str]] = {}
-        for row in pq.read_table(
-            path, columns=["neuron", "direction", "token_id", "token"], filters=filters
-        ).to_pylist():
+        found: dict[tuple[int, str], list[int]] = {}
+        table = pq.read_table(path, columns=["neuron", "direction", "token_id"], filters=filters)
+        for row in table.to_pylist():
             if whole[row["token_id"]]:
-                found.setdefault((row["neuron"], row["direction"]), []).append(row["token"])
+                found.setdefault((row["neuron"], row["direction"]), []).append(row["token_id"])
         return found
 
     return of_layer
