@@ -18,6 +18,7 @@ import pytest
 from atlas.database import open_atlas, run_checks
 from atlas.errors import InputError, OutputError
 from atlas.pipeline import PipelineResult, run_recipe
+from atlas.pipeline.stamps import Stamps
 from atlas.recipe import load_recipe
 from atlas.storage import only_writer
 
@@ -257,3 +258,31 @@ def test_an_output_that_is_no_atlas_is_refused_before_the_work(project: Path) ->
     with pytest.raises(OutputError, match="exists and is no atlas"):
         build(project)
     assert [path.name for path in (project / "out").iterdir()] == ["small.duckdb"]
+
+
+@pytest.mark.parametrize("stage", EVERYTHING)
+def test_a_stage_that_was_made_but_not_noted_is_made_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    """Killed between the two, then the input is taken back: what the last noted run says is no longer there."""
+
+    class Killed(Exception):
+        pass
+
+    build(project)
+    save = Stamps.save
+
+    def killed(self: Stamps, name: str, fingerprint: str, seconds: float) -> None:
+        if name == stage:
+            raise Killed
+        save(self, name, fingerprint, seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stamps, "save", killed)
+        makers.write(project / "graphs" / "x.json", makers.random_graph(1000))
+        with pytest.raises(Killed):
+            build(project)
+    (project / "graphs" / "x.json").unlink()
+    assert stage in ran(build(project))
+    with open_atlas(project / "out" / "small.duckdb") as con:
+        assert con.execute("SELECT count(*) FROM graphs").fetchall() == [(12,)]
