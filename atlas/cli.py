@@ -184,7 +184,7 @@ def build(recipe: str, output: Path | None, settings: Sequence[str]) -> None:
     from atlas.pipeline import run_recipe
     from atlas.recipe import find_recipe, load_recipe
     from atlas.telling import tell_atlas, tell_stage
-    from atlas.terminal import cost, progress, say
+    from atlas.terminal import cost, program, progress, say
 
     started = time.monotonic()
     path = find_recipe(recipe)
@@ -198,7 +198,7 @@ def build(recipe: str, output: Path | None, settings: Sequence[str]) -> None:
     if result.build is not None:
         tell_atlas(result.build.counts)
         say(f"  {cost(started)}, {result.build.size_bytes / 1e6:.1f} MB")
-    say(f"atlas: {result.path}    next: atlas info {result.path}")
+    say(f"atlas: {result.path}    next: {program()} info {result.path}")
 
 
 for _command in (trace, project, info, neuron, circuit, tour):

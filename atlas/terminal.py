@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import os
 import shutil
 import sys
 import time
@@ -91,6 +92,14 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str |
     for row in cells:
         result.add_row(*map(Text, row))
     return result
+
+
+def program() -> str:
+    """How this command is typed here: `atlas`, or its path where the shell would not find it."""
+    given = Path(sys.argv[0])
+    if given.name != "atlas" or shutil.which("atlas"):
+        return "atlas"
+    return min(os.path.relpath(given), str(given), key=len)
 
 
 def _is_number(value: Any) -> bool:

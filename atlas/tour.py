@@ -12,6 +12,7 @@ from atlas.errors import InputError
 from atlas.ids import NeuronId
 from atlas.page import circuit_page, neuron_page
 from atlas.queries import Atlas
+from atlas.terminal import program
 
 _LIMIT = 6
 # A circuit that fits on a page: the busiest of these sizes, the busiest of any size where there is none.
@@ -66,13 +67,13 @@ def _summary(facts: dict[str, str]) -> Text:
 def _next(atlas: Atlas, path: str | None, neuron: NeuronId) -> Text:
     file = shlex.quote(str(atlas.path))
     pairs = [
-        (f"atlas query {file} circuits --min-size 4 --max-size 40", "all circuits of that size"),
-        *([(f"atlas circuit {file} {path}", "all of this circuit")] if path else []),
-        (f"atlas neuron {file} {neuron}", "all of this neuron"),
-        (f"atlas query {file} exemplars {neuron}", "where it fires"),
-        (f"atlas query {file} projection {neuron} --kind output", "what its weights promote"),
-        (f"atlas search {file} TEXT", "neurons by label"),
-        (f'atlas sql {file} "FROM help"', "every view and macro, with an example"),
+        (f"{program()} query {file} circuits --min-size 4 --max-size 40", "all circuits of that size"),
+        *([(f"{program()} circuit {file} {path}", "all of this circuit")] if path else []),
+        (f"{program()} neuron {file} {neuron}", "all of this neuron"),
+        (f"{program()} query {file} exemplars {neuron}", "where it fires"),
+        (f"{program()} query {file} projection {neuron} --kind output", "what its weights promote"),
+        (f"{program()} search {file} TEXT", "neurons by label"),
+        (f'{program()} sql {file} "FROM help"', "every view and macro, with an example"),
         (f"duckdb -readonly {file}", "the same in the DuckDB shell"),
     ]
     width = max(len(command) for command, _ in pairs)

@@ -46,6 +46,7 @@ WITHIN_TOP = {
     ("model_commands", "terminal"),
     ("telling", "terminal"),
     ("tour", "page"),
+    ("tour", "terminal"),
     ("page", "terminal"),
 }
 HEAVY = {
