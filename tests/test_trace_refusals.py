@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from trace_models import tiny  # noqa: E402
 
 from atlas.cli import main  # noqa: E402
-from atlas.errors import InputError, OutputError, SourceChanged, SpaceMismatch, UsageError  # noqa: E402
+from atlas.errors import AtlasError, InputError, OutputError, SourceChanged, SpaceMismatch, UsageError  # noqa: E402
 from atlas.graph import Reject  # noqa: E402
 from atlas.pipeline import aggregate_graphs, project_model, trace_prompts  # noqa: E402
 from atlas.trace import CorpusOptions, Prompt, TracedModel, TraceOptions, load_model, read_prompts  # noqa: E402
@@ -202,6 +202,18 @@ def test_cuts_and_bounds(demo: TracedModel, tmp_path: Path) -> None:
     assert trace_prompts(demo, damaged, tmp_path / "stats", corpus=CorpusOptions(limit=1))[0].graphs == 1
     with pytest.raises(UsageError, match="1 prompt or more"):
         trace_prompts(demo, damaged, tmp_path / "stats", batch=0)
+
+
+def test_a_card_that_is_too_small_is_said(demo: TracedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(TracedModel, "forward", full)
+    prompts = jsonl(tmp_path / "p.jsonl", LINES)
+    with pytest.raises(AtlasError, match=r"memory is too small .*lower --batch"):
+        trace_prompts(demo, prompts, tmp_path / "stats")
+    with pytest.raises(AtlasError, match=r"memory is too small .*lower --batch"):
+        project_model(demo, tmp_path / "p", prompts=prompts)
 
 
 # Twice the same prompt, and rejects that are none any more.

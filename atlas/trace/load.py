@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,18 @@ def choose_device(device: str) -> str:
     if ":" in device and int(device.partition(":")[2]) >= torch.cuda.device_count():
         raise UsageError(f"there is no {device}; the CUDA devices here are 0 to {torch.cuda.device_count() - 1}")
     return device
+
+
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+    """Raise `AtlasError` with what to do where a card's memory is too small."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise AtlasError(
+            f"the card's memory is too small ({' '.join(str(error).split())[:150]}); "
+            "lower --batch or --max-tokens, or take --dtype bfloat16, and run the same command again"
+        ) from error
 
 
 def card_of(part: int, device: str) -> str:

@@ -20,6 +20,7 @@ from atlas.storage import MANIFEST, parquet_writer, replaced_folder, write_json,
 from atlas.trace.corpora import CorpusOptions, count_prompts, read_prompts
 from atlas.trace.effects import direct_effect_ratios, effect_table
 from atlas.trace.exemplars import Exemplars, automatic_labels
+from atlas.trace.load import enough_memory
 from atlas.trace.model import TracedModel
 from atlas.trace.projections import projections
 from atlas.trace.tokens import is_text
@@ -74,7 +75,7 @@ def project(
     where prompts cannot be read, `OutputError` where the folder cannot be written.
     """
     options, corpus = options or ProjectOptions(), corpus or CorpusOptions()
-    with replaced_folder(out, "projections") as folder:
+    with replaced_folder(out, "projections") as folder, enough_memory():
         count = _write_projections(model, folder, options, progress)
         exemplars, sample, rejects = _run_corpus(model, prompts, corpus, options, batch, progress)
         _write(folder, "exemplars", exemplars)

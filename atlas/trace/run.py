@@ -15,6 +15,7 @@ from atlas.graph import Graph, Reject
 from atlas.storage import only_writer, translated_os_errors
 from atlas.trace.corpora import CorpusOptions, count_prompts, read_prompts
 from atlas.trace.files import FORMATS, write_graph, written_as
+from atlas.trace.load import enough_memory
 from atlas.trace.tracer import Prompt, Traced, Tracer, prompt_hash
 
 Progress = Callable[[str, int, int], None]
@@ -191,7 +192,9 @@ def _traced(
         waiting = [item for item in group if isinstance(item, Prompt) and not known(item)]
         summary.known += sum(isinstance(item, Prompt) for item in group) - len(waiting)
         found: list[Any] = [item for item in group if isinstance(item, Reject)]
-        for item in found + tracer.trace(waiting):
+        with enough_memory():
+            traced = tracer.trace(waiting)
+        for item in found + traced:
             summary.count(item)
             yield item
         done += len(group)
