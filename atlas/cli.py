@@ -14,7 +14,7 @@ import click
 from atlas import __version__
 from atlas.command_options import FILE, atlas_option, engine_options, format_options
 from atlas.errors import AtlasError, CheckError, UsageError, needs_extra
-from atlas.model_commands import import_llama2c, project, trace
+from atlas.model_commands import import_llama2c, project, trace, wire
 from atlas.page_commands import circuit, info, neuron, tour
 
 
@@ -201,7 +201,7 @@ def build(recipe: str, output: Path | None, settings: Sequence[str]) -> None:
     say(f"atlas: {result.path}    next: {program()} info {result.path}")
 
 
-for _command in (trace, project, info, neuron, circuit, tour):
+for _command in (trace, project, wire, info, neuron, circuit, tour):
     main.add_command(_command)
 import_.add_command(import_llama2c)
 

@@ -143,6 +143,42 @@ def project(model: str, output: Path, prompts: Path | None, **options: Any) -> N
     say(f"  {cost(started)}; projections in {output}")
 
 
+@click.command()
+@click.argument("model", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="Folder for the statistics (replaced if it holds some).")
+@click.option("--top", default=10, show_default=True, help="Connections of each polarity and direction per neuron.")
+@click.option("--fold-norms", is_flag=True, help="Count the gains of the MLPs' norms into the weights.")
+@click.option("--name", help="What the statistics call the model; its folder where left out.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option(
+    "--memory",
+    default="2GB",
+    show_default=True,
+    metavar="SIZE",
+    help="Memory of the tiles of products; a layer's weights and what is found come on top.",
+)
+@click.option("--fresh", is_flag=True, help="Start over instead of going on with an unfinished run.")
+def wire(model: Path, output: Path, top: int, fold_norms: bool, memory: str, **options: Any) -> None:
+    """Connect the neurons of MODEL (a folder with config.json and *.safetensors) by its weights alone.
+
+    Every neuron gets its strongest excitatory and inhibitory connections, upstream and downstream.
+    """
+    from atlas.recipe import parse_bytes
+    from atlas.telling import tell_wiring
+    from atlas.terminal import cost, progress, say
+
+    with needs_extra("trace"):
+        from atlas.wiring import WireOptions
+        from atlas.wiring import wire as wire_model
+
+    started = time.monotonic()
+    given = WireOptions(top, fold_norms)
+    with progress() as update:
+        summary = wire_model(model, output, given, memory=parse_bytes(memory), progress=update, **options)
+    tell_wiring(summary)
+    say(f"  {cost(started)}; statistics in {output}")
+
+
 @click.command("llama2c")
 @click.argument("weights", type=FILE)
 @click.argument("tokenizer", type=FILE)

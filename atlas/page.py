@@ -34,8 +34,10 @@ def neuron_page(atlas: Atlas, neuron: NeuronId, *, limit: int = 10, min_graphs: 
         ("Upstream (share: of the source's graphs)", atlas.upstream),
         ("Downstream (share: of its own graphs)", atlas.downstream),
     ):
-        total = _count(ask(neuron, min_graphs=min_graphs))
-        parts.append(_neighbours(_titled(title, total, limit), _rows(ask(neuron, min_graphs=min_graphs, limit=limit))))
+        # Edges by weights alone are in no graph.
+        least = min_graphs if min_graphs > 1 else None
+        total = _count(ask(neuron, min_graphs=least))
+        parts.append(_neighbours(_titled(title, total, limit), _rows(ask(neuron, min_graphs=least, limit=limit))))
     for title, tokens in (("Tokens in", atlas.tokens_in), ("Logits out", atlas.logits_out)):
         parts.append(_tokens(_titled(title, _count(tokens(neuron)), limit), _rows(tokens(neuron, limit=limit))))
     parts.append(

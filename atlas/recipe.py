@@ -67,6 +67,16 @@ class ProjectSection:
 
 
 @dataclass(frozen=True)
+class WireSection:
+    """[wire]: connections by a model's weights, beside the edges of graphs or instead of them."""
+
+    model: str
+    name: str | None = None
+    top: int = 10
+    fold_norms: bool = False
+
+
+@dataclass(frozen=True)
 class AggregateSection:
     """[aggregate]: where the kernel runs, and with how much."""
 
@@ -134,6 +144,7 @@ class Recipe:
     name: str
     graphs: GraphsSection | None = None
     trace: TraceSection | None = None
+    wire: WireSection | None = None
     output: str | None = None
     work: str | None = None
     project: ProjectSection = field(default_factory=ProjectSection)
@@ -194,9 +205,10 @@ def load_recipe(
     _section(Recipe, table, "", str(path))
     variables = {**(environment or os.environ), HERE: str(path.resolve().parent)}
     recipe = _section(Recipe, _with_variables(table, variables, str(path)), "", str(path))
-    if (recipe.graphs is None) == (recipe.trace is None):
+    if (recipe.graphs and recipe.trace) or not (recipe.graphs or recipe.trace or recipe.wire):
         raise RecipeError(
-            f"{path}: an atlas is made of [graphs] (with paths) or of [trace] (with model and prompts), one of them"
+            f"{path}: an atlas is made of [graphs] (with paths) or of [trace] (with model and prompts), one of them, "
+            "and of [wire] (with model), beside them or alone"
         )
     _check_numbers(recipe, str(path))
     if not recipe.output_path.name or recipe.output_path.is_dir():

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from atlas.labels import LabelFileResult
     from atlas.pipeline import StageRun
     from atlas.trace import ProjectSummary, TraceSummary
+    from atlas.wiring import WireSummary
 
 
 def tell_summary(summary: Summary) -> None:
@@ -41,6 +42,8 @@ def tell_stage(stage: StageRun) -> None:
             tell_trace(traced)
         if summary is not None:
             tell_summary(summary)
+    elif stage.name == "wiring":
+        tell_wiring(stage.result)
     elif stage.name == "projections":
         tell_projections(stage.result)
     elif stage.name == "labels":
@@ -63,6 +66,17 @@ def tell_trace(summary: TraceSummary) -> None:
         say(f"  prompts not traced: {_counted(summary.rejects)}")
     if summary.saved:
         say(f"  {summary.saved:,} graph files written")
+
+
+def tell_wiring(summary: WireSummary) -> None:
+    """What was read from the MLP weights of a model."""
+    say(
+        f"  {summary.neurons:,} neurons in {summary.layers} layers: {summary.connections:,} connections "
+        f"({summary.downstream:,} downstream, {summary.upstream:,} upstream)"
+    )
+    if summary.pairs and summary.seconds > 0:
+        speed = summary.operations / summary.seconds / 1e12
+        say(f"  {summary.pairs:,} pairs of neurons in {summary.seconds:,.1f} s, {speed:,.2f} TFLOP/s")
 
 
 def tell_projections(summary: ProjectSummary) -> None:

@@ -40,6 +40,10 @@ INSERT INTO edges_by_target BY NAME
 FROM input.measured_edges()
 ORDER BY tgt_layer, tgt_neuron, src_layer, src_neuron, method;
 
+INSERT INTO connections BY NAME
+FROM input.connections
+ORDER BY src_layer, src_neuron, tgt_layer, tgt_neuron;
+
 INSERT INTO cooccurrence BY NAME
 FROM input.cooccurrence
 ORDER BY layer, neuron, rank;

@@ -114,6 +114,21 @@ CREATE TABLE edge_samples (
 );
 COMMENT ON TABLE edge_samples IS 'A random sample of the edges (all, where there are few) in sixteen buckets of graphs by hash; behind the view reliability.';
 
+CREATE TABLE connections (
+    src_layer INTEGER NOT NULL,
+    src_neuron INTEGER NOT NULL,
+    tgt_layer INTEGER NOT NULL,
+    tgt_neuron INTEGER NOT NULL,
+    c_up FLOAT NOT NULL,
+    c_gate FLOAT NOT NULL,
+    strength FLOAT NOT NULL,
+    polarity VARCHAR NOT NULL,
+    confidence FLOAT NOT NULL,
+    upstream_rank INTEGER,
+    downstream_rank INTEGER
+);
+COMMENT ON TABLE connections IS 'Neuron -> neuron by the weights alone, the strongest of each neuron (what a pair could do where the target works in its usual regime); sorted by source, empty unless weights were wired.';
+
 CREATE TABLE clusters (
     cluster_path VARCHAR NOT NULL,
     level INTEGER NOT NULL,
@@ -549,6 +564,14 @@ COMMENT ON COLUMN projections.projection_kind IS 'Which product of weights: outp
 COMMENT ON COLUMN projections.direction IS 'promotes or suppresses; activates or suppresses for inputs.';
 COMMENT ON COLUMN projections.rank IS '1 is the strongest.';
 COMMENT ON COLUMN projections.weight IS 'Value of the product.';
+
+COMMENT ON COLUMN connections.c_up IS 'up_proj of the target . down_proj of the source.';
+COMMENT ON COLUMN connections.c_gate IS 'gate_proj of the target . down_proj of the source.';
+COMMENT ON COLUMN connections.strength IS 'c_up + c_gate; both have one sign, so it is |c_up| + |c_gate|, negative where inhibitory.';
+COMMENT ON COLUMN connections.polarity IS 'excitatory where both products are positive, inhibitory where both are negative; predicted, it flips where the target fires with gate and up both negative.';
+COMMENT ON COLUMN connections.confidence IS 'Smaller of |c_up| and |c_gate| over the larger.';
+COMMENT ON COLUMN connections.upstream_rank IS 'Rank among the connections of this polarity into the target; NULL where it is not among those kept.';
+COMMENT ON COLUMN connections.downstream_rank IS 'Rank among the connections of this polarity out of the source; NULL where it is not among those kept.';
 
 COMMENT ON COLUMN direct_effects.prompt_count IS 'Prompts that the ratio was measured on.';
 COMMENT ON COLUMN direct_effects.ratio_mean IS 'Mean ratio; 1 is all straight to the logits, 0 all through later layers.';

@@ -12,9 +12,9 @@ from conftest import ROOT
 # `errors` is the ground floor: everything may raise.
 LAYERS = [
     {"errors"},
-    {"resources", "ids", "storage", "compiling"},
+    {"resources", "ids", "storage", "compiling", "devices"},
     {"schema", "recipe", "graph"},
-    {"graphs", "aggregate", "trace", "cluster", "labels"},
+    {"graphs", "aggregate", "trace", "wiring", "cluster", "labels"},
     {"database"},
     {"pipeline", "queries"},
     {
@@ -50,11 +50,17 @@ WITHIN_TOP = {
     ("page", "terminal"),
 }
 HEAVY = {
-    "torch": {"aggregate", "graphs", "trace"},  # graphs: reading .pt files, inside the function that does
-    "numpy": {"aggregate", "graphs", "trace", "cluster", "graph"},
+    "torch": {
+        "aggregate",
+        "devices",
+        "graphs",
+        "trace",
+        "wiring",
+    },  # graphs: reading .pt files, inside the function that does
+    "numpy": {"aggregate", "graphs", "trace", "wiring", "cluster", "graph"},
     "transformers": {"trace"},
     "tokenizers": {"trace"},
-    "safetensors": {"trace"},
+    "safetensors": {"trace", "wiring"},
     "msgspec": {"graphs"},
     "numba": {"aggregate", "compiling", "graphs"},
     "distributed": {"aggregate"},

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from atlas.aggregate.checkpoint import Checkpoint, claim, refuse_other_options
 from atlas.aggregate.chunk import Chunk
 from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
-from atlas.aggregate.kernels import choose_device, choose_kernel
+from atlas.aggregate.kernels import choose_kernel
 from atlas.aggregate.observations import COLUMNS, MAX_WEIGHT, columns_of, graph_hash, observe
 from atlas.aggregate.observed import ObservedBooks, ObservedOptions, numbered, write_observed, write_reduced
 from atlas.aggregate.plan import Budget, books_name
@@ -27,6 +27,7 @@ from atlas.aggregate.store import open_store
 from atlas.aggregate.tasks import TaskDone, book, finish_task, read_done, refuse_other_space, runs_name
 from atlas.aggregate.together import Together
 from atlas.aggregate.workers import Inline, Processes, cpu_count
+from atlas.devices import choose_device
 from atlas.errors import InputError, UsageError
 from atlas.graph import Graph, Reject, Space
 from atlas.schema import DATASETS, is_whole

@@ -16,12 +16,12 @@ from atlas.aggregate import finish
 from atlas.aggregate.checkpoint import KEPT, Checkpoint, claim, refuse_other_options
 from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
 from atlas.aggregate.finish import Summary
-from atlas.aggregate.kernels import choose_device
 from atlas.aggregate.observed_plan import ObservedPlan
 from atlas.aggregate.plan import PLAN, Budget, Known, Plan, books_name, load_plan, look, make_plan, new_files, save_plan
 from atlas.aggregate.store import Store, open_store
 from atlas.aggregate.tasks import Reader, files_read
 from atlas.aggregate.workers import Inline, Processes, Workers, cpu_count
+from atlas.devices import choose_device
 from atlas.errors import InputError, SourceChanged, SpaceMismatch
 from atlas.graph import Source, Space
 from atlas.schema import DATASETS, is_whole, require

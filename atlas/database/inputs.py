@@ -18,12 +18,16 @@ from atlas.storage import read_manifest
 
 @dataclass(frozen=True)
 class Inputs:
-    """What an atlas is built from: one stats folder, any number of clusterings, labels and projections or none."""
+    """What an atlas is built from: one stats folder, any number of clusterings, labels and projections or none.
+
+    `wiring` is a stats folder of weight wiring whose connections stand beside the edges of `stats`.
+    """
 
     stats: Path
     clusters: Sequence[Path] = ()
     labels: Path | None = None
     projections: Path | None = None
+    wiring: Path | None = None
     primary: str | None = None  # name of the clustering that `neurons` shows; the first where None
     min_count: int = 1
     memory: str = "4GB"  # DuckDB's bound while building; beyond it, it spills beside the target
@@ -40,7 +44,11 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
     con.execute("ATTACH ':memory:' AS input")
     space = read_manifest(inputs.stats, "stats")["space"]
     for dataset in datasets_of("stats"):
-        _view(con, dataset, require(inputs.stats, dataset))
+        source = inputs.wiring if inputs.wiring and dataset.name == "connections" else inputs.stats
+        if dataset.optional and not dataset.path(source).exists():
+            _table(con, dataset.name, dataset.empty())
+        else:
+            _view(con, dataset, require(source, dataset))
     for stage, folder in (("labels", inputs.labels), ("projections", inputs.projections)):
         if folder is not None:
             read_manifest(folder, stage)

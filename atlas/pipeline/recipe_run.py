@@ -17,7 +17,7 @@ from atlas.pipeline.memory import peak_memory_mb
 from atlas.pipeline.progress import Progress, silent
 from atlas.pipeline.stamps import Stamps
 from atlas.pipeline.traced_stages import TracedStages
-from atlas.recipe import Recipe, parse_bytes
+from atlas.recipe import Recipe, WireSection, parse_bytes
 from atlas.schema import DATASETS, is_whole
 from atlas.storage import only_writer, translated_os_errors
 
@@ -65,11 +65,13 @@ class _Run:
 
     def all(self) -> PipelineResult:
         traced = TracedStages(self.recipe.trace, self.recipe, self.progress) if self.recipe.trace else None
-        stats = self._traced_stats(traced) if traced else self._stats()
+        wiring = self._wiring(self.recipe.wire) if self.recipe.wire else None
+        stats = self._traced_stats(traced) if traced else self._stats() if self.recipe.graphs else wiring
+        assert stats is not None  # a recipe has [graphs], [trace] or [wire]
         projections = self._projections(traced) if traced else None
         clusters = [self._clusters(stats, index) for index in range(len(self.recipe.cluster))]
         labels = self._labels(stats, projections)
-        build = self._atlas(stats, clusters, labels, projections, traced)
+        build = self._atlas(stats, clusters, labels, projections, wiring, traced)
         return PipelineResult(self.recipe.output_path, self.stages, build)
 
     def _stage(self, name: str, fingerprint: str, is_there: bool, run: Callable[[], Any]) -> StageRun:
@@ -143,6 +145,26 @@ class _Run:
         self._stage("stats", fingerprint, is_whole(folder, "stats"), run_anyhow)
         return folder
 
+    def _wiring(self, section: WireSection) -> Path:
+        with needs_extra("trace"):
+            from atlas.wiring import Weights, WireOptions, wire
+
+        folder, model = self.work / "wiring", Path(section.model)
+        files = [(f"model/{path.name}", path) for path in Weights(model).inputs()]
+        parameters = asdict(section) | {"model": section.name or model.resolve().name}
+        how = self.recipe.aggregate
+
+        def run() -> Any:
+            options = WireOptions(section.top, section.fold_norms)
+            memory = parse_bytes(how.memory)
+            return wire(
+                model, folder, options, name=section.name, device=how.device, memory=memory, progress=self.progress
+            )
+
+        fingerprint = self.stamps.fingerprint("wiring", parameters, files)
+        self._stage("wiring", fingerprint, is_whole(folder, "stats"), run)
+        return folder
+
     def _clusters(self, stats: Path, index: int) -> Path:
         with needs_extra("cluster"):
             from atlas.cluster import cluster
@@ -190,12 +212,13 @@ class _Run:
         clusters: list[Path],
         labels: Path | None,
         projections: Path | None,
+        wiring: Path | None,
         traced: TracedStages | None,
     ) -> BuildResult | None:
         recipe, out = self.recipe, self.recipe.output_path
         # The SQL is part of the result: a changed view makes a new file.
         inputs = _files(stats, "stats") + _files(resources.folder("sql"), "sql")
-        for folder in [*clusters, *(folder for folder in (labels, projections) if folder)]:
+        for folder in [*clusters, *(folder for folder in (labels, projections, wiring) if folder)]:
             inputs += _files(folder, folder.name)
         parameters = asdict(recipe)
         fingerprint = self.stamps.fingerprint("atlas", parameters, inputs)
@@ -215,6 +238,7 @@ class _Run:
             clusters,
             labels,
             projections,
+            wiring,
             primary=section.primary,
             min_count=section.min_count,
             memory=section.memory,

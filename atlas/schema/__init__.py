@@ -35,7 +35,8 @@ def is_whole(folder: Path, stage: str) -> bool:
     try:
         read_manifest(folder, stage)
         for dataset in datasets_of(stage):
-            require(folder, dataset)
+            if not dataset.optional or dataset.path(folder).exists():
+                require(folder, dataset)
     except StageError:
         return False
     return True

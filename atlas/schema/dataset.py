@@ -21,6 +21,7 @@ class Dataset:
     schema: pa.Schema
     doc: str
     parted: bool = False
+    optional: bool = False  # only some runs of the stage write it
 
     def path(self, folder: Path) -> Path:
         """Where the dataset lies inside the folder of its stage."""

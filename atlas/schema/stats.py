@@ -97,6 +97,25 @@ STATS = (
         "neuron -> neuron",
         parted=True,
     ),
+    Dataset(
+        "connections",
+        "stats",
+        pa.schema(
+            [
+                *PAIR,
+                *required(
+                    ("c_up", pa.float32()),
+                    ("c_gate", pa.float32()),
+                    ("strength", pa.float32()),
+                    ("polarity", NAME),
+                    ("confidence", pa.float32()),
+                ),
+                *fields(("upstream_rank", pa.int32()), ("downstream_rank", pa.int32())),
+            ]
+        ),
+        "neuron -> neuron by the weights alone: both products, and the rank in the lists of either end",
+        optional=True,
+    ),
     Dataset("token_edges", "stats", pa.schema([*TOKEN, *NEURON, *STATISTICS]), "input token -> neuron", parted=True),
     Dataset("logit_edges", "stats", pa.schema([*NEURON, *TOKEN, *STATISTICS]), "neuron -> output token", parted=True),
     Dataset(

@@ -5,28 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from atlas.devices import choose_device
 from atlas.errors import AtlasError, InputError, UsageError, needs_extra
 from atlas.trace.model import DTYPES, FAMILY, TracedModel
-
-
-def choose_device(device: str) -> str:
-    """`auto` as cuda where there is a card; raises `UsageError` for a card that is not there."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-        raise UsageError(f"device {device!r} is none; there are auto, cpu, cuda and cuda:N")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("no CUDA device here; use --device cpu")
-    if ":" in device and int(device.partition(":")[2]) >= torch.cuda.device_count():
-        raise UsageError(f"there is no {device}; the CUDA devices here are 0 to {torch.cuda.device_count() - 1}")
-    return device
 
 
 @contextlib.contextmanager

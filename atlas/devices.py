@@ -1,0 +1,36 @@
+"""Which device computes: `auto`, `cpu`, `cuda` or one card of several, `cuda:1`."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from atlas.errors import UsageError, needs_extra
+
+_NAMES = re.compile(r"auto|cpu|cuda(:\d+)?")
+
+
+def choose_device(name: str) -> str:
+    """`auto` is CUDA where there is a card; raises `UsageError` for a device that there is not."""
+    if not _NAMES.fullmatch(name):
+        raise UsageError(f"--device {name}: choose auto, cpu or cuda (cuda:1 is the second card)")
+    if name == "cpu" or (name == "auto" and not _card_is_likely()):
+        return "cpu"
+    with needs_extra("aggregate"):
+        import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return "cuda" if count else "cpu"
+    if not count:
+        raise UsageError(f"--device {name}: no CUDA device is available here; use --device auto or cpu")
+    if ":" in name and int(name.partition(":")[2]) >= count:
+        raise UsageError(f"--device {name}: there are {count} CUDA devices here, from cuda:0 to cuda:{count - 1}")
+    return name
+
+
+def _card_is_likely() -> bool:
+    """Whether it is worth a second to import torch and ask it."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return not hidden and any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg"))

@@ -1,0 +1,128 @@
+"""A model's weights -> a stats folder of weight-based edges; a run that is killed goes on at the layer where it was."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from atlas.devices import choose_device
+from atlas.errors import UsageError
+from atlas.storage import only_writer, replaced_folder, translated_os_errors
+from atlas.wiring.listed import write_stats
+from atlas.wiring.state import State
+from atlas.wiring.strongest import Strongest, connect
+from atlas.wiring.weights import Weights, on
+
+Progress = Callable[[str, int, int], None]
+SAVE_SECONDS = 60.0
+_FLOPS_PER_PAIR = 4  # times the width: two products of one multiplication and one addition each
+
+
+@dataclass(frozen=True)
+class WireOptions:
+    """What decides the wiring: `top` connections of each polarity and direction; `fold_norms` counts the gains of the
+    MLPs' norms into the weights."""
+
+    top: int = 10
+    fold_norms: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.top <= 1000:
+            raise UsageError(f"--top must be from 1 to 1000, not {self.top}")
+
+
+@dataclass(frozen=True)
+class WireSummary:
+    """What a run did."""
+
+    layers: int
+    neurons: int
+    connections: int  # distinct pairs
+    downstream: int  # of them in the list of their source
+    upstream: int  # of them in the list of their target
+    pairs: int  # of neurons that were looked at now
+    seconds: float  # of products and top K alone
+    operations: int  # multiplications and additions of the products
+
+
+def wire(
+    model: Path,
+    out: Path,
+    options: WireOptions | None = None,
+    *,
+    name: str | None = None,
+    device: str = "auto",
+    memory: int = 2_000_000_000,
+    fresh: bool = False,
+    progress: Progress = lambda *_: None,
+) -> WireSummary:
+    """Write the strongest connections of every neuron, by its weights alone, to the stats folder `out`.
+
+    `model` is a folder with config.json and *.safetensors; `name` what the statistics call it (the folder's name where
+    None). `memory` (bytes) bounds the tiles of products; three matrices of a layer and 40 bytes per connection
+    that is held come on top. Raises `InputError` where the folder holds no gated MLP of the Llama family,
+    `OutputError` where `out` holds something else, `UsageError`.
+    """
+    options = options or WireOptions()
+    weights = Weights(model)
+    where = choose_device(device)
+    claim = {"options": asdict(options), "files": [_facts(path) for path in weights.inputs()]}
+    with replaced_folder(out, "stats") as folder, only_writer(work_folder(out)), translated_os_errors(out):
+        state = State(work_folder(out), json.dumps(claim, sort_keys=True), fresh=fresh)
+        seconds, pairs = _connect_layers(weights, options, state, where, memory, progress)
+        progress("writing connections", 0, 0)
+        counts = write_stats(folder, state, weights, name or model.resolve().name, asdict(options))
+    state.remove()
+    shape = weights.shape
+    operations = pairs * _FLOPS_PER_PAIR * shape.width
+    return WireSummary(shape.layers, shape.layers * shape.neurons, *counts, pairs, seconds, operations)
+
+
+def work_folder(out: Path) -> Path:
+    """Where an unfinished run keeps what it found."""
+    whole = out.resolve()
+    return whole.with_name(f".{whole.name}.wiring")
+
+
+def _facts(path: Path) -> list[str | int]:
+    stat = path.stat()
+    return [path.name, stat.st_size, stat.st_mtime_ns]
+
+
+def _connect_layers(
+    weights: Weights, options: WireOptions, state: State, device: str, memory: int, progress: Progress
+) -> tuple[float, int]:
+    """Seconds and pairs of neurons; what is found is in `state`."""
+    shape = weights.shape
+    every = shape.layers * shape.neurons
+    downstream = state.downstream() or Strongest.none(every, options.top, device)
+    downstream = downstream.to(device)
+    saved, started, pairs = time.monotonic(), time.monotonic(), 0
+    total = shape.layers * (shape.layers - 1) // 2
+    # Products, their strengths, a mask and what top K takes, for the rows of a tile.
+    rows = max(min(memory // (40 * shape.neurons), shape.neurons), 1)
+    for upper in range(state.done + 1, shape.layers):
+        reads = weights.reads(upper, fold_norms=options.fold_norms)
+        up, gate = (on(device, value) for value in reads)
+        upstream = Strongest.none(shape.neurons, options.top, device)
+        for lower in range(upper):
+            progress("connecting layers", upper * (upper - 1) // 2 + lower, total)
+            writes = on(device, weights.writes(lower, fold_norms=options.fold_norms))
+            mine = downstream.rows(slice(lower * shape.neurons, (lower + 1) * shape.neurons))
+            connect((up, gate), writes, (lower, upper), upstream, mine, rows)
+            pairs += shape.neurons**2
+        state.save_upstream(upper, upstream)
+        if time.monotonic() - saved > SAVE_SECONDS:
+            state.save_downstream(upper, downstream)
+            saved = time.monotonic()
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    seconds = time.monotonic() - started
+    state.save_downstream(shape.layers - 1, downstream)
+    progress("connecting layers", total, total)
+    return seconds, pairs

@@ -1,0 +1,141 @@
+"""The MLP weights of a model of the Llama family, tensor by tensor from its safetensors files.
+
+No model is built and nothing is loaded that is not asked for: a layer's three matrices at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from atlas.errors import InputError, needs_extra
+
+_INDEX = "model.safetensors.index.json"
+_ACTIVATIONS = ("silu", "swish")
+# Where the norm of the MLP stands: in front of it (Llama, Mistral, Qwen), or behind it (OLMo 2 and 3).
+_NORM_BEFORE, _NORM_AFTER = "post_attention_layernorm", "post_feedforward_layernorm"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Layers, neurons per layer and model width."""
+
+    layers: int
+    neurons: int
+    width: int
+
+
+class Weights:
+    """The matrices of a model folder: config.json and *.safetensors, in one file or in shards.
+
+    Raises `InputError` where the folder holds no such model, or where a matrix is missing or of another shape.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        config = _read_json(folder / "config.json", "a model's folder holds config.json and *.safetensors")
+        text = config.get("text_config", config)
+        try:
+            self.shape = Shape(*(int(text[key]) for key in ("num_hidden_layers", "intermediate_size", "hidden_size")))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{folder / 'config.json'} does not say {error}") from error
+        if text.get("hidden_act", "silu") not in _ACTIVATIONS:
+            raise InputError(
+                f"{folder} has the activation {text['hidden_act']}; wiring is defined for MLPs gated by SiLU"
+            )
+        self._files = self._locate()
+
+    def _locate(self) -> dict[str, Path]:
+        """The file of every tensor."""
+        with needs_extra("trace"):
+            from safetensors import SafetensorError, safe_open
+        index = self.folder / _INDEX
+        if index.exists():
+            named = _read_json(index, "an index of shards").get("weight_map")
+            if not isinstance(named, dict):
+                raise InputError(f"{index} holds no weight_map")
+            return {str(name): self.folder / str(file) for name, file in named.items()}
+        found: dict[str, Path] = {}
+        for path in sorted(self.folder.glob("*.safetensors")):
+            try:
+                with safe_open(path, "pt") as file:
+                    found |= dict.fromkeys(file.keys(), path)
+            except (SafetensorError, OSError) as error:
+                raise InputError(f"{path} cannot be read: {error}") from error
+        if not found:
+            raise InputError(f"{self.folder} holds no *.safetensors")
+        return found
+
+    @cached_property
+    def prefix(self) -> str:
+        """What stands in front of `layers.0...`: `model.`, or more in models that see pictures as well."""
+        ending = "layers.0.mlp.down_proj.weight"
+        found = sorted((name for name in self._files if name.endswith(ending)), key=len)
+        if not found:
+            raise InputError(f"{self.folder} has no {ending}: wiring is defined for gated MLPs of the Llama family")
+        return found[0].removesuffix(ending)
+
+    def tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """One tensor as the file holds it."""
+        from safetensors import SafetensorError, safe_open
+
+        full = f"{self.prefix}{name}"
+        path = self._files.get(full)
+        if path is None:
+            raise InputError(f"{self.folder} has no {full}")
+        try:
+            with safe_open(path, "pt") as file:
+                found: Tensor = file.get_tensor(full)
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{path} cannot be read: {error}") from error
+        if tuple(found.shape) != shape:
+            raise InputError(f"{full} in {path} has the shape {tuple(found.shape)}; config.json asks for {shape}")
+        return found
+
+    def reads(self, layer: int, *, fold_norms: bool) -> tuple[Tensor, Tensor]:
+        """up_proj and gate_proj, (neurons, width); with `fold_norms` times the gain of the norm in front."""
+        shape = (self.shape.neurons, self.shape.width)
+        up, gate = (self.tensor(f"layers.{layer}.mlp.{name}_proj.weight", shape) for name in ("up", "gate"))
+        if fold_norms and not self._norm_is_behind:
+            gain = self.tensor(f"layers.{layer}.{_NORM_BEFORE}.weight", shape[1:]).float()
+            up, gate = up.float() * gain, gate.float() * gain
+        return up, gate
+
+    def writes(self, layer: int, *, fold_norms: bool) -> Tensor:
+        """down_proj as rows of neurons, (neurons, width); with `fold_norms` times the gain of the norm behind."""
+        shape = (self.shape.width, self.shape.neurons)
+        down = self.tensor(f"layers.{layer}.mlp.down_proj.weight", shape).T
+        if fold_norms and self._norm_is_behind:
+            down = down.float() * self.tensor(f"layers.{layer}.{_NORM_AFTER}.weight", shape[:1]).float()
+        return down.contiguous()
+
+    @cached_property
+    def _norm_is_behind(self) -> bool:
+        return f"{self.prefix}layers.0.{_NORM_AFTER}.weight" in self._files
+
+    def inputs(self) -> list[Path]:
+        """The files that decide the wiring."""
+        return sorted({self.folder / "config.json", *self._files.values()})
+
+
+def _read_json(path: Path, what: str) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); {what}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds no object; {what}")
+    return found
+
+
+def on(device: str, value: Tensor) -> Tensor:
+    """A matrix on the device; on a CPU in float32, which is what it multiplies fast and exactly enough."""
+    return value.to(device) if device.startswith("cuda") else value.to(device, torch.float32)

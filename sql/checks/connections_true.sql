@@ -1,0 +1,16 @@
+-- Connections that are there twice, that go down, or whose strength, polarity or confidence is not that of their products.
+SELECT src_layer, src_neuron, tgt_layer, tgt_neuron, strength, polarity
+FROM connections
+WHERE
+    src_layer >= tgt_layer
+    OR c_up * c_gate < 0
+    OR abs(strength - (c_up + c_gate)) > 1e-5 * (abs(c_up) + abs(c_gate))
+    OR (polarity = 'excitatory') <> (strength > 0)
+    OR confidence NOT BETWEEN 0 AND 1
+    OR (upstream_rank IS NULL AND downstream_rank IS NULL)
+UNION ALL
+SELECT src_layer, src_neuron, tgt_layer, tgt_neuron, NULL, 'twice'
+FROM connections
+GROUP BY src_layer, src_neuron, tgt_layer, tgt_neuron
+HAVING count(*) > 1
+ORDER BY ALL;

@@ -1,0 +1,28 @@
+-- What the graphs show beside what the weights allow: every observed edge and every connection, and whether both know it.
+-- Example: FROM edge_evidence WHERE evidence = 'both' ORDER BY graph_count DESC LIMIT 10;
+CREATE VIEW edge_evidence AS
+SELECT
+    src_layer,
+    src_neuron,
+    tgt_layer,
+    tgt_neuron,
+    CASE
+        WHEN c.strength IS NULL THEN 'observed only'
+        WHEN o.count IS NULL THEN 'weights only'
+        ELSE 'both'
+    END AS evidence,
+    o.count,
+    o.graph_count,
+    o.mean_weight,
+    c.strength,
+    c.polarity,
+    c.confidence,
+    c.upstream_rank,
+    c.downstream_rank,
+    -- A weight is activation x derivative: neurons of an MLP act with either sign, the weights speak of the derivative.
+    (o.mean_weight * coalesce(sign(s.mean_activation), 1) > 0) = (c.strength > 0) AS same_sign
+FROM (FROM edges WHERE method <> 'weight_graph') AS o
+FULL JOIN connections AS c USING (src_layer, src_neuron, tgt_layer, tgt_neuron)
+LEFT JOIN neurons AS s ON s.layer = src_layer AND s.neuron = src_neuron;
+COMMENT ON COLUMN edge_evidence.evidence IS 'both, observed only (in graphs), or weights only (a connection that no graph shows).';
+COMMENT ON COLUMN edge_evidence.same_sign IS 'Whether the mean weight has the sign that the weights predict, given the sign of the mean activation of the source; NULL unless both know the pair.';
