@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 RECIPES := $(filter-out atlas,$(basename $(notdir $(wildcard build/*.toml))))
 
 # `build` is a folder of recipes and no target's output; clean never removes it.
-.PHONY: demo-model help setup test lint types wheel bench bench-graphs bench-aggregate bench-trace clean atlas $(RECIPES)
+.PHONY: demo-model help setup test lint types wheel bench bench-graphs bench-aggregate bench-trace bench-wire clean atlas $(RECIPES)
 
 help:
 	@echo "make test                    run the tests (sets up $(VENV) first)"
@@ -14,7 +14,7 @@ help:
 	@echo "make atlas GRAPHS=dir [LABELS=file] [OUT=out/atlas.duckdb]"
 	@echo "                             build an atlas from a folder of attribution graphs"
 	@echo "make RECIPE [DATA=dir]       build the atlas of a recipe: $(RECIPES)"
-	@echo "make lint | types | wheel | bench | bench-graphs | bench-aggregate | bench-trace | clean"
+	@echo "make lint | types | wheel | bench | bench-graphs | bench-aggregate | bench-trace | bench-wire | clean"
 
 setup: $(VENV)/.ready
 
@@ -47,7 +47,10 @@ bench-trace: setup
 	$(BIN)/python tests/bench/bench_trace.py
 	$(BIN)/python tests/bench/bench_faithful.py
 
-bench: setup bench-graphs bench-aggregate bench-trace
+bench-wire: setup
+	$(BIN)/python tests/bench/bench_wire.py
+
+bench: setup bench-graphs bench-aggregate bench-trace bench-wire
 	$(BIN)/python tests/bench/bench_atlas.py
 
 DEMO_OUT := $(if $(filter file undefined,$(origin OUT)),out/demo.duckdb,$(OUT))
