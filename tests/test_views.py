@@ -412,5 +412,6 @@ def test_every_view_and_macro_is_tested_here() -> None:
     text = Path(__file__).read_text()
     for kind in ("views", "macros"):
         for script in scripts(kind):
-            # circuit, circuit_edges and search have their twins in test_queries.py.
+            # circuit, circuit_edges and search have their twins in test_queries.py, edge_evidence and
+            # evidence_by_layers in test_evidence.py.
             assert script.name in text, script.name

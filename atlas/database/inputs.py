@@ -57,6 +57,8 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
                 _view(con, dataset, require(folder, dataset))
             else:
                 _table(con, dataset.name, dataset.empty())
+    if inputs.wiring is not None:
+        read_manifest(inputs.wiring, "stats")
     _clusterings(con, inputs)
     parameters = {"min_count": [inputs.min_count], "unit_type": [space["unit_type"]]}
     _table(con, "parameters", pa.table(parameters))
