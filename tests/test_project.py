@@ -329,7 +329,7 @@ def demo_atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = [f"trace.prompts={folder}/prompts.jsonl", "cluster.trials=3", "cluster.min_count=5", "project.effects=3"]
     path = find_recipe("demo")
     first = run_recipe(load_recipe(path, settings, output=folder / "demo.duckdb"), recipe_path=path)
-    assert [stage.name for stage in first.stages if stage.ran] == ["stats", "projections", "clusters-infomap", "labels", "atlas"]  # fmt: skip
+    assert [stage.name for stage in first.stages if stage.ran] == ["stats", "wiring", "projections", "clusters-infomap", "labels", "atlas"]  # fmt: skip
     again = run_recipe(load_recipe(path, settings, output=folder / "demo.duckdb"), recipe_path=path)
     assert not [stage.name for stage in again.stages if stage.ran]
     return first.path

@@ -65,8 +65,9 @@ class _Run:
 
     def all(self) -> PipelineResult:
         traced = TracedStages(self.recipe.trace, self.recipe, self.progress) if self.recipe.trace else None
+        observed = self._traced_stats(traced) if traced else self._stats() if self.recipe.graphs else None
         wiring = self._wiring(self.recipe.wire) if self.recipe.wire else None
-        stats = self._traced_stats(traced) if traced else self._stats() if self.recipe.graphs else wiring
+        stats = observed or wiring
         assert stats is not None  # a recipe has [graphs], [trace] or [wire]
         projections = self._projections(traced) if traced else None
         clusters = [self._clusters(stats, index) for index in range(len(self.recipe.cluster))]
