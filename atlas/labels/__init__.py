@@ -14,6 +14,7 @@ import polars as pl
 from atlas import __version__
 from atlas.errors import IdError, LabelFileError
 from atlas.ids import NeuronId, well_formed
+from atlas.labels.dialects import Row
 from atlas.labels.files import (
     ID_COLUMNS,
     INDEX_COLUMNS,
@@ -21,7 +22,6 @@ from atlas.labels.files import (
     NEEDED,
     NUMBER_COLUMNS,
     TEXT_COLUMNS,
-    Row,
     read_rows,
 )
 from atlas.labels.precedence import JUNK, KINDS, Precedence, ranked

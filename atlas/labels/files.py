@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,12 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas.errors import LabelFileError
+from atlas.errors import InputError, LabelFileError
+from atlas.json_members import Member, members
+from atlas.labels.dialects import CONTAINERS, Row, expand
 from atlas.schema import DATASETS, require
 from atlas.storage import MANIFEST
 
-Row = dict[str, Any]
 INDEX_COLUMNS = ("neuron", "feature", "index", "neuron_idx", "feature_index")
 ID_COLUMNS = ("neuron_id", "id")
 LABEL_COLUMNS = ("label", "text")
@@ -26,9 +28,11 @@ TEXT_COLUMNS = ("kind", "description", "source", "model", "confidence", "interpr
 NUMBER_COLUMNS = ("score", "num_exemplars", "max_activation")
 COLUMNS = frozenset(("layer", *INDEX_COLUMNS, *ID_COLUMNS, *LABEL_COLUMNS, *TEXT_COLUMNS, *NUMBER_COLUMNS))
 NEEDED = "layer and neuron (or feature, index) or neuron_id, and label (or text)"
-_KINDS = ".jsonl, .csv, .tsv (each also .gz), .parquet or a stats folder"
+_KINDS = ".jsonl, .json, .csv, .tsv (each also .gz), .parquet or a stats folder"
+_LAYER_OF_FILE = re.compile(r"layer[s_.-]*(\d+)", re.IGNORECASE)
 # csv refuses longer fields by itself; JSON lines are held to the same bound.
 _MAX_LINE = 2**24
+_NEURON_KEY = re.compile(r"L?\d+[/_]N?\d+")
 
 
 def read_rows(path: Path) -> Iterator[Row | None]:
@@ -45,6 +49,7 @@ def read_rows(path: Path) -> Iterator[Row | None]:
     reader = {
         ".jsonl": _jsonl_rows,
         ".ndjson": _jsonl_rows,
+        ".json": _json_rows,
         ".csv": _csv_rows,
         ".tsv": _csv_rows,
         ".parquet": _parquet_rows,
@@ -53,7 +58,8 @@ def read_rows(path: Path) -> Iterator[Row | None]:
     if read is None:
         raise LabelFileError(f"{path} is no label file; give {_KINDS}")
     try:
-        yield from read(path)
+        for row in read(path):
+            yield from expand(row) if row is not None else (None,)
     except (OSError, EOFError, ValueError, zlib.error, csv.Error, pa.ArrowException) as error:
         raise LabelFileError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
 
@@ -69,6 +75,39 @@ def _jsonl_rows(path: Path) -> Iterator[Row | None]:
                 raise LabelFileError(f"{path} has a line of more than {_MAX_LINE // 2**20} MiB")
             if line.strip():
                 yield _json_row(line.removeprefix(b"\xef\xbb\xbf"))
+
+
+def _json_rows(path: Path) -> Iterator[Row | None]:
+    """One object or array of rows, by neuron or in a list, however large; or texts by number, with the layer in the name."""
+    layer = _LAYER_OF_FILE.search(path.name)
+    count = 0
+    try:
+        for member in members(path, CONTAINERS):
+            for row in _member_rows(member, layer[1] if layer else None):
+                count += 1
+                yield row
+    except InputError as error:
+        raise LabelFileError(str(error)) from error
+    if not count:
+        raise LabelFileError(
+            f"{path} holds no label: rows stand in a list, by neuron (L24/N5326), or under {', '.join(CONTAINERS)}; "
+            "texts by number need the layer in the file's name (layer_4)"
+        )
+
+
+def _member_rows(member: Member, layer: str | None) -> Iterator[Row | None]:
+    """The row of a member; facts about the file, which stand beside rows, give none."""
+    key, value = member.key, member.value
+    if isinstance(value, dict):
+        row = {str(name).lower(): item for name, item in value.items()}
+        if key is None or "layer" in row or _NEURON_KEY.match(key):
+            yield {"neuron_id": key, **row} if key is not None else row
+    elif isinstance(value, str) and key is not None and layer is not None and key.isdigit():
+        yield {"layer": layer, "neuron": key, "label": value.strip().removeprefix("Explanation:")}
+    elif isinstance(value, str) and key is not None and _NEURON_KEY.match(key):
+        yield {"neuron_id": key, "label": value}
+    elif member.container is not None or key is None:
+        yield None
 
 
 def _json_row(line: bytes) -> Row | None:

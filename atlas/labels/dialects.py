@@ -1,0 +1,127 @@
+"""Rows of the label files of other tools -> rows of one label each; what is a plain row stays as it is.
+
+Told apart by their keys (lower case): the neuron function database of two labelling passes, the batch labeler,
+OLMo's enriched labels, Qwen's feature labels, profiles with NeuronDB (Transluce) labels, NeuronDB's table,
+and explanations exported by Neuronpedia.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+Row = dict[str, Any]
+NEURONDB = "neurondb"
+_WHERE = ("layer", "neuron", "neuron_idx", "feature", "index", "neuron_id", "id")
+_LAYER = re.compile(r"(\d+)(?:-|$)")
+# What holds rows in a .json file of one object; all other members of such a file are about the file.
+CONTAINERS = ("neurons", "profiles", "labels", "explanations")
+
+
+def expand(row: Row) -> Iterator[Row]:
+    """The labels of a row, each as a row of its own; a row that no tool's keys mark is given as it is."""
+    for marks, read in _DIALECTS:
+        if marks(row):
+            yield from read(row)
+            return
+    yield row
+
+
+def _where(row: Row) -> Row:
+    return {key: row[key] for key in _WHERE if row.get(key) is not None}
+
+
+def _said(row: Row, label: str, **columns: str) -> Iterator[Row]:
+    """One label of a row, with `columns` taken from the keys they name; none where its text is missing."""
+    if row.get(label) is not None:
+        yield {name: row.get(key) for name, key in columns.items()} | {"label": row[label]}
+
+
+def _passes(row: Row) -> Iterator[Row]:
+    """The function database and the batch labeler: an output and an input label, each with its own facts."""
+    first = "function" if "function_label" in row else "output"
+    names = {"function": ("interpretability", "confidence"), "output": ("output_interpretability", "confidence")}
+    readable, sure = names[first]
+    score = {"score": "interestingness_score"} if "interestingness_score" in row else {}
+    output = {"description": f"{first}_description", "type": f"{first}_type", "interpretability": readable}
+    given = {"description": "input_description", "type": "input_type", "interpretability": "input_interpretability"}
+    for found in _said(row, f"{first}_label", confidence=sure, **output, **score):
+        yield _where(row) | found | {"kind": "output", "max_activation": row.get("max_activation")}
+    for found in _said(row, "input_label", confidence="input_confidence", **given):
+        yield _where(row) | found | {"kind": "input"}
+    yield from _neurondb(row)
+
+
+def _olmo(row: Row) -> Iterator[Row]:
+    """OLMo's enriched labels; the short label is the one to show, the confidence of an output its own."""
+    facts = {"type": "type", "interpretability": "interpretability", "confidence": "confidence"}
+    texts = dict.fromkeys(str(row[key]) for key in ("short_label", "label") if row.get(key))
+    for text in texts:
+        yield (
+            _where(row)
+            | {"label": text, "kind": "output", "description": row.get("output_function")}
+            | {name: row.get(key) for name, key in facts.items()}
+        )
+    given = {"type": "input_type", "interpretability": "input_interpretability", "confidence": "input_confidence"}
+    for found in _said(row, "input_label", description="input_function", **given):
+        yield _where(row) | found | {"kind": "input"}
+    for found in _said(row, "autointerp_label"):
+        yield _where(row) | found | {"source": "autointerp"}
+
+
+def _neurondb(row: Row) -> Iterator[Row]:
+    """NeuronDB's labels in profiles: what activates a neuron, and what suppresses it."""
+    for key, kind in (
+        ("transluce_label_positive", "activation+"),
+        ("transluce_label_negative", "activation-"),
+        ("max_act_label", "activation+"),
+        ("neurondb_label", "activation+"),
+    ):
+        for found in _said(row, key):
+            source = "transluce" if key.startswith("transluce") else NEURONDB
+            yield _where(row) | found | {"kind": kind, "source": source}
+
+
+def _qwen(row: Row) -> Iterator[Row]:
+    """Features with their labels in a list; the parsed answer describes the label."""
+    about = row["feature_metadata"]
+    where = {key: about.get(key) for key in ("layer", "neuron", "num_exemplars", "max_activation")}
+    for item in row["labels"] or [{}]:
+        answer = _within(item, "metadata", "parsed_response")
+        text = item.get("label") if isinstance(item, dict) else None
+        yield where | {"label": text or answer.get("label"), "description": answer.get("description")}
+
+
+def _neuronpedia(row: Row) -> Iterator[Row]:
+    """An exported explanation: the layer stands in front of the name of its dictionary, `6-res-jb`."""
+    layer = _LAYER.match(str(row["layer"]))
+    yield {
+        "layer": layer[1] if layer else None,
+        "neuron": row["index"],
+        "label": row["description"],
+        "source": "neuronpedia",
+        "model": row.get("modelid"),
+        "type": row.get("typename"),
+    }
+
+
+def _table(row: Row) -> Iterator[Row]:
+    """NeuronDB's table: what describes a neuron is its label; rows come best first."""
+    yield _where(row) | {"label": row["description"], "kind": "activation+", "source": NEURONDB}
+
+
+def _within(value: Any, *keys: str) -> Mapping[str, Any]:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+_DIALECTS: tuple[tuple[Callable[[Row], bool], Callable[[Row], Iterator[Row]]], ...] = (
+    (lambda row: isinstance(row.get("feature_metadata"), dict) and isinstance(row.get("labels"), list), _qwen),
+    (lambda row: "modelid" in row and "description" in row and "index" in row, _neuronpedia),
+    (lambda row: "short_label" in row or "output_function" in row, _olmo),
+    (lambda row: "function_label" in row or {"output_label", "input_label"} <= row.keys(), _passes),
+    (lambda row: any(key.startswith("transluce_label") or key in ("max_act_label", "neurondb_label") for key in row), _neurondb),
+    (lambda row: set(row) == {"layer", "neuron", "description"}, _table),
+)  # fmt: skip
