@@ -157,7 +157,9 @@ def import_labels_command(
     model: str | None,
     precedence: Sequence[str],
 ) -> None:
-    """Import labels: .jsonl, .csv, .tsv, .parquet, or a stats folder for the labels that the graphs carry."""
+    """Import labels: .jsonl, .json, .csv, .tsv, .parquet, or a stats folder for the labels that the graphs carry.
+
+    Label files of other tools are known by their keys (docs/labels.md)."""
     from atlas.labels import LabelFile, Precedence, import_labels
     from atlas.telling import tell_labels
     from atlas.terminal import say
