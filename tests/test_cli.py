@@ -154,7 +154,7 @@ ERRORS = [
     (("aggregate", "BAD", "-o", "OUT", "--strict"), "is no readable graph"),
     (("aggregate", "BAD", "-o", "OUT", "--device", "tpu"), "choose auto, cpu or cuda"),
     (("cluster", "none", "-o", "OUT"), "none does not exist"),
-    (("import", "labels", "BAD", "-o", "OUT"), "is no label file"),
+    (("import", "labels", "BAD", "-o", "OUT"), "ends in the middle; 0 members are whole"),
     (("import", "labels", "CSV", "-o", "OUT"), "needed are layer and neuron"),
     (("build", "nothing"), "no recipe nothing"),
     (("build", "atlas", "--set", "graphs.paths=x", "--set", "nonsense"), "write it as key=value"),
