@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import codecs
-import gzip
 import json
 import re
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple
 
 from atlas.errors import InputError
+from atlas.storage import opened
 
 CHUNK = 1 << 20  # bytes read at once
 MAX_MEMBER = 1 << 26  # letters; a member is held whole
@@ -38,14 +38,10 @@ def members(path: Path, into: Collection[str] = ()) -> Iterator[Member]:
     off (after the members before the cut), or holds a member of more than 64 million letters.
     """
     try:
-        with _opened(path) as stream:
+        with opened(path) as stream:
             yield from _Reader(path, stream).members(into)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
-
-
-def _opened(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
 class _Reader:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +18,7 @@ from atlas.errors import InputError, LabelFileError
 from atlas.json_members import Member, members
 from atlas.labels.dialects import CONTAINERS, Row, expand
 from atlas.schema import DATASETS, require
-from atlas.storage import MANIFEST
+from atlas.storage import MANIFEST, opened
 
 INDEX_COLUMNS = ("neuron", "feature", "index", "neuron_idx", "feature_index")
 ID_COLUMNS = ("neuron_id", "id")
@@ -64,12 +63,8 @@ def read_rows(path: Path) -> Iterator[Row | None]:
         raise LabelFileError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
 
 
-def _opened(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
-
-
 def _jsonl_rows(path: Path) -> Iterator[Row | None]:
-    with _opened(path) as stream:
+    with opened(path) as stream:
         while line := stream.readline(_MAX_LINE + 1):
             if len(line) > _MAX_LINE:
                 raise LabelFileError(f"{path} has a line of more than {_MAX_LINE // 2**20} MiB")
@@ -122,7 +117,7 @@ def _csv_rows(path: Path) -> Iterator[Row | None]:
     # In a TSV a quote is a character; in a CSV one that is never closed must not swallow the rows behind it.
     is_tsv = path.name.removesuffix(".gz").endswith(".tsv")
     form: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if is_tsv else {"strict": True}
-    with _opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as stream:
+    with opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream, **form)
         for row in reader:
             # Too few or too many fields: the columns of this row are not to be trusted.

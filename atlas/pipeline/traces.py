@@ -12,7 +12,15 @@ from atlas.pipeline.progress import Progress, silent
 
 if TYPE_CHECKING:
     from atlas.aggregate import Summary
-    from atlas.trace import CorpusOptions, ProjectOptions, ProjectSummary, TracedModel, TraceOptions, TraceSummary
+    from atlas.trace import (
+        CorpusOptions,
+        ProjectOptions,
+        ProjectSummary,
+        TracedModel,
+        TraceOptions,
+        Tracer,
+        TraceSummary,
+    )
 
 
 def trace_prompts(
@@ -48,9 +56,8 @@ def trace_prompts(
     graphs of another model or link weight, `OutputError`, `UsageError`, `MissingExtra`.
     """
     with needs_extra("trace"):
-        from atlas.trace import CorpusOptions, Saving, Tracer, trace_to_files, trace_to_sink
+        from atlas.trace import CorpusOptions, Tracer, trace_to_files
     with needs_extra("aggregate"):
-        from atlas.aggregate import Aggregator
         from atlas.pipeline.shards import Shard, trace_on_cluster
 
     corpus = corpus or CorpusOptions()
@@ -72,13 +79,29 @@ def trace_prompts(
         return trace_to_files(
             tracer, prompts, corpus, out, form=form, batch=batch, fresh=fresh, progress=progress
         ), None
+    settings: dict[str, Any] = {"memory": memory, "threads": threads, "together": together, "fresh": fresh}
+    return _into_stats(tracer, prompts, corpus, out, batch, save_graphs, progress, settings)
+
+
+def _into_stats(
+    tracer: Tracer,
+    prompts: Path,
+    corpus: CorpusOptions,
+    out: Path,
+    batch: int,
+    save_graphs: int,
+    progress: Progress,
+    settings: dict[str, Any],
+) -> tuple[TraceSummary, Summary | None]:
+    from atlas.aggregate import Aggregator
+    from atlas.trace import Saving, trace_to_sink
+
     whole = out.resolve()
     saving = Saving(whole.with_name(f"{whole.name}.graphs"), save_graphs) if save_graphs else None
-    settings: dict[str, Any] = {"memory": memory, "threads": threads, "together": together, "fresh": fresh}
     aggregator = Aggregator(
         out,
         space=tracer.space,
-        device=loaded.device.type,
+        device=tracer.model.device.type,
         inputs=[prompts.name],
         progress=progress,
         made_with=tracer.made_with,

@@ -15,10 +15,11 @@ from atlas.graph import Space
 from atlas.schema import DATASETS, VERSION, datasets_of
 from atlas.storage import MANIFEST, write_json, write_parquet
 from atlas.wiring.state import State
-from atlas.wiring.strongest import SIGNS, Strongest
+from atlas.wiring.strongest import Strongest
 from atlas.wiring.weights import Shape, Weights
 
 METHOD = "weight_graph"
+LEAST_MB = 256  # below, DuckDB cannot join
 _BATCH = 4096  # neurons at a time
 
 # Pairs of mixed sign are in no list, so both products have one sign and the strength is their sum.
@@ -55,16 +56,18 @@ FROM joined ORDER BY src_layer, src_neuron, tgt_layer, tgt_neuron
 
 
 def write_stats(
-    folder: Path, state: State, weights: Weights, name: str, options: Mapping[str, Any]
+    folder: Path, state: State, weights: Weights, name: str, options: Mapping[str, Any], memory: int
 ) -> tuple[int, int, int]:
-    """Write the stats folder of the lists in `state`; the numbers of connections, and of those listed
+    """Write the stats folder of the lists in `state`, in `memory` bytes; the numbers of connections, and of those listed
     downstream and upstream."""
     shape = weights.shape
     for dataset in datasets_of("stats"):
         path = dataset.path(folder)
         write_parquet(dataset.empty(), path / "part-00000.parquet" if dataset.parted else path)
     write_parquet(_neurons(shape), DATASETS["stats.neurons"].path(folder) / "part-00000.parquet")
-    with duckdb.connect(str(state.path("joined.duckdb")), config={"memory_limit": "2GB"}) as con:
+    with duckdb.connect(
+        str(state.path("joined.duckdb")), config={"memory_limit": f"{max(memory // 10**6, LEAST_MB)}MB"}
+    ) as con:
         counts = _join(con, state, shape)
         for sql, path in (
             (_CONNECTIONS, DATASETS["stats.connections"].path(folder)),
@@ -108,7 +111,6 @@ def _insert(con: duckdb.DuckDBPyConnection, direction: str, lists: Strongest, fi
             getattr(some, key).cpu().numpy() for key in ("strength", "partner", "up", "gate")
         )
         polarity, row, rank = np.nonzero(strength > 0)
-        assert len(SIGNS) == 2  # ranks are within a polarity
         mine = first + start + row
         other = partner[polarity, row, rank]
         source, target = (other, mine) if direction == "upstream" else (mine, other)

@@ -64,7 +64,7 @@ def wire(
     """Write the strongest connections of every neuron, by its weights alone, to the stats folder `out`.
 
     `model` is a folder with config.json and *.safetensors; `name` what the statistics call it (the folder's name where
-    None). `memory` (bytes) bounds the tiles of products; three matrices of a layer and 40 bytes per connection
+    None). `memory` (bytes) bounds the tiles of products, and the join of the lists; three matrices of a layer and 40 bytes per connection
     that is held come on top. Raises `InputError` where the folder holds no gated MLP of the Llama family,
     `OutputError` where `out` holds something else, `UsageError`.
     """
@@ -76,7 +76,7 @@ def wire(
         state = State(work_folder(out), json.dumps(claim, sort_keys=True), fresh=fresh)
         seconds, pairs = _connect_layers(weights, options, state, where, memory, progress)
         progress("writing connections", 0, 0)
-        counts = write_stats(folder, state, weights, name or model.resolve().name, asdict(options))
+        counts = write_stats(folder, state, weights, name or model.resolve().name, asdict(options), memory)
     state.remove()
     shape = weights.shape
     operations = pairs * _FLOPS_PER_PAIR * shape.width
