@@ -14,7 +14,8 @@ import click
 from atlas import __version__
 from atlas.command_options import FILE, atlas_option, engine_options, format_options
 from atlas.errors import AtlasError, CheckError, UsageError, needs_extra
-from atlas.model_commands import import_llama2c, project, trace, wire
+from atlas.import_commands import IMPORTS
+from atlas.model_commands import project, trace, wire
 from atlas.page_commands import circuit, info, neuron, tour
 
 
@@ -142,35 +143,6 @@ def import_() -> None:
     """Import files of other tools into stage folders."""
 
 
-@import_.command("labels")
-@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
-@click.option("-o", "--output", type=FILE, required=True, help="Folder for the labels (replaced if it holds some).")
-@click.option("--source", help="Source of labels whose rows name none; the file's name where left out.")
-@click.option("--kind", help="Kind of labels whose rows name none: output, input, activation+ or activation-.")
-@click.option("--model", help="Model behind labels whose rows name none.")
-@click.option("--precedence", multiple=True, metavar="SOURCE", help="Sources, the one to show first; repeat.")
-def import_labels_command(
-    files: Sequence[Path],
-    output: Path,
-    source: str | None,
-    kind: str | None,
-    model: str | None,
-    precedence: Sequence[str],
-) -> None:
-    """Import labels: .jsonl, .json, .csv, .tsv, .parquet, or a stats folder for the labels that the graphs carry.
-
-    Label files of other tools are known by their keys (docs/labels.md)."""
-    from atlas.labels import LabelFile, Precedence, import_labels
-    from atlas.telling import tell_labels
-    from atlas.terminal import say
-
-    results = import_labels(
-        [LabelFile(path, source, kind, model) for path in files], output, Precedence(sources=precedence)
-    )
-    tell_labels(results)
-    say(f"  labels in {output}")
-
-
 @main.command()
 @click.argument("recipe")
 @click.option("-o", "--output", type=FILE, help="The atlas file; the recipe's `output` where left out.")
@@ -205,7 +177,8 @@ def build(recipe: str, output: Path | None, settings: Sequence[str]) -> None:
 
 for _command in (trace, project, wire, info, neuron, circuit, tour):
     main.add_command(_command)
-import_.add_command(import_llama2c)
+for _command in IMPORTS:
+    import_.add_command(_command)
 
 
 @main.command()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from numba import njit, types
@@ -27,15 +30,33 @@ def out_2d(kind: Any) -> Any:
     return types.Array(kind, 2, "C")
 
 
-def compiled_kernel(result: Any, *arguments: Any) -> Callable[[_F], _F]:
-    """Compile now, or load from the cache: without the GIL, without fastmath, in one thread."""
+def compiled_kernel(result: Any, *arguments: Any, allocates: bool = True) -> Callable[[_F], _F]:
+    """Compile now, or load from the cache: without the GIL, without fastmath, in one thread.
+
+    A kernel that makes no array says so: then references to its arrays are not counted, which can be most of the time.
+    """
+    options: Any = {} if allocates else {"_nrt": False}
 
     def decorate(function: _F) -> _F:
         signature = result(*arguments)
+        # numba looks whether the file of a kernel has changed, not whether what it puts in from other files has.
+        function.__qualname__ += f"-{_state_of(Path(function.__code__.co_filename).parent)}"
         try:
-            return cast(_F, njit(signature, nogil=True, cache=True)(function))
+            return cast(_F, njit(signature, nogil=True, cache=True, **options)(function))
         except RuntimeError:
             # No folder for the cache can be written: compiled anew in every process.
-            return cast(_F, njit(signature, nogil=True)(function))
+            return cast(_F, njit(signature, nogil=True, **options)(function))
 
     return decorate
+
+
+def inlined(function: _F) -> _F:
+    """A part of a kernel: put into each that calls it. A call would count references of every array it passes."""
+    return cast(_F, njit(inline="always")(function))
+
+
+@functools.cache
+def _state_of(folder: Path) -> str:
+    """A hash of all that kernels of a folder are made from."""
+    sources = sorted(folder.glob("*.py")) + sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]

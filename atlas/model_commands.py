@@ -1,4 +1,4 @@
-"""Commands that start from a model: `atlas trace`, `atlas project`, `atlas import llama2c`."""
+"""Commands that start from a model: `atlas trace`, `atlas project`, `atlas wire`."""
 
 from __future__ import annotations
 
@@ -177,17 +177,3 @@ def wire(model: Path, output: Path, top: int, fold_norms: bool, memory: str, **o
         summary = wire_model(model, output, given, memory=parse_bytes(memory), progress=update, **options)
     tell_wiring(summary)
     say(f"  {cost(started)}; statistics in {output}")
-
-
-@click.command("llama2c")
-@click.argument("weights", type=FILE)
-@click.argument("tokenizer", type=FILE)
-@click.option("-o", "--output", type=FILE, required=True, help="Folder for the model.")
-def import_llama2c(weights: Path, tokenizer: Path, output: Path) -> None:
-    """Convert a llama2.c model (WEIGHTS .bin, TOKENIZER .bin) to a folder that `atlas trace` loads."""
-    from atlas.terminal import say
-
-    with needs_extra("trace"):
-        from atlas.trace.llama2c import convert
-    shape = convert(weights, tokenizer, output)
-    say(f"  {shape}; model in {output}")

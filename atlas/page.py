@@ -63,11 +63,9 @@ def _head(neuron: _Row, labels: Sequence[_Row]) -> Group:
         else "none (no edge passes the clustering's threshold)"
     )
     lines.append(Text(f"  cluster    {place}"))
-    lines.append(
-        Text(
-            f"  seen       {neuron['appearance_count']:,} graphs, {neuron['node_count']:,} nodes; {neuron['unit_type']}"
-        )
-    )
+    counted = [(neuron["appearance_count"], "graphs"), (neuron["node_count"], "nodes")]
+    seen = ", ".join(f"{count:,} {what}" for count, what in counted if count is not None) or "not counted"
+    lines.append(Text(f"  seen       {seen}; {neuron['unit_type']}"))
     lines.append(Text(f"  edges      {neuron['in_degree']:,} in, {neuron['out_degree']:,} out"))
     if neuron["max_activation"] is not None:
         mean = f", mean {shown(neuron['mean_activation'])}" if neuron["mean_activation"] is not None else ""

@@ -11,6 +11,7 @@ from atlas.terminal import say
 if TYPE_CHECKING:
     from atlas.aggregate import Summary
     from atlas.labels import LabelFileResult
+    from atlas.legacy import CheckpointSummary
     from atlas.pipeline import StageRun
     from atlas.trace import ProjectSummary, TraceSummary
     from atlas.wiring import WireSummary
@@ -77,6 +78,22 @@ def tell_wiring(summary: WireSummary) -> None:
     if summary.pairs and summary.seconds > 0:
         speed = summary.operations / summary.seconds / 1e12
         say(f"  {summary.pairs:,} pairs of neurons in {summary.seconds:,.1f} s, {speed:,.2f} TFLOP/s")
+
+
+def tell_checkpoint(summary: CheckpointSummary) -> None:
+    """What a checkpoint held."""
+    speed = summary.size_bytes / 1e6 / max(summary.seconds, 1e-9)
+    say(f"  checkpoint version {summary.version}, {summary.size_bytes / 1e6:,.1f} MB at {speed:,.0f} MB/s")
+    say(f"  {summary.graphs:,} graphs, {summary.neurons:,} neurons, {summary.edges:,} edges, {summary.links:,} links")
+    if summary.rare:
+        say(f"  {summary.rare:,} edges of fewer links left out")
+    if summary.left_out:
+        say(f"  left out: {_counted(summary.left_out)}")
+    if summary.only_in_edges:
+        say(f"  {summary.only_in_edges:,} neurons are named by edges alone; their graphs are unknown")
+    stated = summary.header.get("total_edge_observations")
+    if isinstance(stated, int) and stated != summary.links:
+        say(f"  the file's header says {stated:,} links, its edges add up to {summary.links:,}")
 
 
 def tell_projections(summary: ProjectSummary) -> None:

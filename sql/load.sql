@@ -13,9 +13,11 @@ ORDER BY table_oid, column_index;
 CREATE MACRO input.measured(dataset) AS TABLE
 SELECT
     * EXCLUDE (weight_sum, weight_abs_sum, weight_sq_sum),
+    (SELECT stat_quality FROM input.parameters) AS stat_quality,
     weight_sum / count AS mean_weight,
     weight_abs_sum / count AS mean_abs_weight,
-    CASE WHEN count < 2 THEN 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END AS std_weight
+    -- What a file does not state (NULL) is not known either for one link.
+    CASE WHEN count < 2 THEN weight_sq_sum * 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END AS std_weight
 FROM query_table('input.' || dataset);
 
 -- Lift and npmi as aggregate/together.py states them; here because they need the graphs of both ends.
@@ -64,14 +66,17 @@ FROM input.measured('logit_edges')
 ORDER BY layer, neuron, token_id;
 
 INSERT INTO token_logit_edges BY NAME
+SELECT * EXCLUDE (stat_quality)
 FROM input.measured('token_logit_edges')
 ORDER BY src_token_id, tgt_token_id;
 
 INSERT INTO error_mass BY NAME
+SELECT * EXCLUDE (stat_quality)
 FROM input.measured('error_mass')
 ORDER BY layer, neuron;
 
 INSERT INTO logit_error_mass BY NAME
+SELECT * EXCLUDE (stat_quality)
 FROM input.measured('logit_error_mass')
 ORDER BY token_id;
 
@@ -326,6 +331,35 @@ ORDER BY layer, neuron;
 INSERT INTO exemplars BY NAME
 FROM input.exemplars
 ORDER BY layer, neuron, sign DESC, rank;
+
+INSERT INTO reports
+SELECT
+    layer,
+    neuron,
+    kind,
+    title,
+    summary,
+    input_function,
+    output_function,
+    function_type,
+    polarity,
+    regime,
+    confidence,
+    verdict,
+    skeptic_verdict,
+    experiment_count,
+    findings,
+    open_questions,
+    reported,
+    details,
+    EXISTS (FROM input.neurons AS known WHERE known.layer = found.layer AND known.neuron = found.neuron),
+    file
+FROM input.reports AS found
+ORDER BY layer, neuron, kind, file;
+
+INSERT INTO report_examples BY NAME
+FROM input.report_examples
+ORDER BY layer, neuron, file, kind, rank;
 
 INSERT INTO sources
 SELECT path, 'graph', size_bytes, content_hash FROM input.graphs

@@ -15,8 +15,8 @@ CREATE TABLE neurons (
     label_kind VARCHAR,
     label_source VARCHAR,
     label_confidence VARCHAR,
-    appearance_count INTEGER NOT NULL,
-    node_count INTEGER NOT NULL,
+    appearance_count INTEGER,
+    node_count INTEGER,
     in_degree INTEGER NOT NULL,
     out_degree INTEGER NOT NULL,
     min_activation FLOAT,
@@ -60,7 +60,8 @@ CREATE TABLE edges (
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
     weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,
-    method VARCHAR NOT NULL
+    method VARCHAR NOT NULL,
+    stat_quality VARCHAR NOT NULL
 );
 COMMENT ON TABLE edges IS 'Neuron -> neuron, aggregated over all graphs; sorted by source. Filter on src_layer and src_neuron here.';
 
@@ -86,7 +87,8 @@ CREATE TABLE edges_by_target (
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
     weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,
-    method VARCHAR NOT NULL
+    method VARCHAR NOT NULL,
+    stat_quality VARCHAR NOT NULL
 );
 COMMENT ON TABLE edges_by_target IS 'The same rows as edges, sorted by target. Filter on tgt_layer and tgt_neuron here.';
 
@@ -97,8 +99,8 @@ CREATE TABLE cooccurrence (
     other_layer INTEGER NOT NULL,
     other_neuron INTEGER NOT NULL,
     both_graphs INTEGER NOT NULL,
-    lift FLOAT NOT NULL,
-    pmi FLOAT NOT NULL,
+    lift FLOAT,
+    pmi FLOAT,
     npmi FLOAT
 );
 COMMENT ON TABLE cooccurrence IS 'Per neuron, the neurons that share most graphs with it, linked or not; sorted by neuron. Order by npmi to see what goes with this one rather than with every one.';
@@ -119,13 +121,16 @@ CREATE TABLE connections (
     src_neuron INTEGER NOT NULL,
     tgt_layer INTEGER NOT NULL,
     tgt_neuron INTEGER NOT NULL,
-    c_up FLOAT NOT NULL,
-    c_gate FLOAT NOT NULL,
+    c_up FLOAT,
+    c_gate FLOAT,
     strength FLOAT NOT NULL,
     polarity VARCHAR NOT NULL,
-    confidence FLOAT NOT NULL,
+    confidence FLOAT,
     upstream_rank INTEGER,
-    downstream_rank INTEGER
+    downstream_rank INTEGER,
+    listed_by VARCHAR GENERATED ALWAYS AS (
+        CASE WHEN upstream_rank IS NULL THEN 'source' WHEN downstream_rank IS NULL THEN 'target' ELSE 'both' END
+    ) VIRTUAL
 );
 COMMENT ON TABLE connections IS 'Neuron -> neuron by the weights alone, the strongest of each neuron (what a pair could do where the target works in its usual regime); sorted by source, empty unless weights were wired.';
 
@@ -223,13 +228,13 @@ CREATE TABLE graphs (
     corpus_index BIGINT,
     dialect VARCHAR,
     nodes_exceeded BOOLEAN,
-    node_count INTEGER NOT NULL,
-    neuron_count INTEGER NOT NULL,
-    link_count INTEGER NOT NULL,
-    kept_count INTEGER NOT NULL,
-    dropped_count INTEGER NOT NULL,
-    self_loop_count INTEGER NOT NULL,
-    backward_count INTEGER NOT NULL,
+    node_count INTEGER,
+    neuron_count INTEGER,
+    link_count INTEGER,
+    kept_count INTEGER,
+    dropped_count INTEGER,
+    self_loop_count INTEGER,
+    backward_count INTEGER,
     size_bytes BIGINT,
     content_hash VARCHAR,
     PRIMARY KEY (graph_id)
@@ -240,7 +245,7 @@ CREATE TABLE neuron_graphs (
     layer INTEGER NOT NULL,
     neuron INTEGER NOT NULL,
     graph_id INTEGER NOT NULL,
-    node_count INTEGER NOT NULL,
+    node_count INTEGER,
     positions INTEGER[],
     activation_min FLOAT,
     activation_max FLOAT,
@@ -273,7 +278,8 @@ CREATE TABLE token_edges (
     weight_max FLOAT,
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
     weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
-    weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL
+    weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,
+    stat_quality VARCHAR NOT NULL
 );
 COMMENT ON TABLE token_edges IS 'Input token -> neuron, aggregated over all graphs.';
 
@@ -291,7 +297,8 @@ CREATE TABLE logit_edges (
     weight_max FLOAT,
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
     weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
-    weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL
+    weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,
+    stat_quality VARCHAR NOT NULL
 );
 COMMENT ON TABLE logit_edges IS 'Neuron -> output token, aggregated over all graphs.';
 
@@ -360,11 +367,11 @@ COMMENT ON TABLE projections IS 'Tokens that a neuron''s weights promote, suppre
 CREATE TABLE direct_effects (
     layer INTEGER NOT NULL,
     neuron INTEGER NOT NULL,
-    prompt_count INTEGER NOT NULL,
+    prompt_count INTEGER,
     ratio_mean FLOAT NOT NULL,
-    ratio_std FLOAT NOT NULL,
-    ratio_min FLOAT NOT NULL,
-    ratio_max FLOAT NOT NULL,
+    ratio_std FLOAT,
+    ratio_min FLOAT,
+    ratio_max FLOAT,
     effect_type VARCHAR NOT NULL
 );
 COMMENT ON TABLE direct_effects IS 'Direct effect ratio of every neuron: |direct| / (|direct| + |indirect|) effect on the predicted token, over prompts; empty unless a model was read.';
@@ -382,6 +389,47 @@ CREATE TABLE exemplars (
     prompt_path VARCHAR NOT NULL
 );
 COMMENT ON TABLE exemplars IS 'Where in a corpus a neuron fires most, for each sign of its activation; empty unless a model was run.';
+
+CREATE TABLE reports (
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    kind VARCHAR NOT NULL,
+    title VARCHAR,
+    summary VARCHAR,
+    input_function VARCHAR,
+    output_function VARCHAR,
+    function_type VARCHAR,
+    polarity VARCHAR,
+    regime VARCHAR,
+    confidence FLOAT,
+    verdict VARCHAR,
+    skeptic_verdict VARCHAR,
+    experiment_count INTEGER,
+    findings VARCHAR[],
+    open_questions VARCHAR[],
+    reported VARCHAR,
+    details VARCHAR,
+    in_atlas BOOLEAN NOT NULL,
+    file VARCHAR NOT NULL
+);
+COMMENT ON TABLE reports IS 'What investigations of single neurons found, one row per file; empty unless reports were imported.';
+
+CREATE TABLE report_examples (
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    kind VARCHAR NOT NULL,
+    rank INTEGER NOT NULL,
+    prompt VARCHAR,
+    token VARCHAR,
+    position INTEGER,
+    other_layer INTEGER,
+    other_neuron INTEGER,
+    value FLOAT,
+    text VARCHAR,
+    details VARCHAR,
+    file VARCHAR NOT NULL
+);
+COMMENT ON TABLE report_examples IS 'The evidence of reports: prompts, ablations, steering, connections, hypotheses, tests and reviews, one row each.';
 
 CREATE TABLE link_counts (
     graph_id INTEGER NOT NULL,
@@ -477,6 +525,7 @@ COMMENT ON COLUMN edges.weight_sum IS 'Sum of link weights, computed as mean_wei
 COMMENT ON COLUMN edges.weight_abs_sum IS 'Sum of absolute link weights, computed as mean_abs_weight * count.';
 COMMENT ON COLUMN edges.weight_sq_sum IS 'Sum of squared link weights, computed from std_weight, mean_weight and count.';
 COMMENT ON COLUMN edges.method IS 'How the weights were computed: relp, transcoder or weight_graph.';
+COMMENT ON COLUMN edges.stat_quality IS 'exact, or mean_only where the file it comes from states only links and mean: deviation and extremes are NULL then.';
 
 COMMENT ON COLUMN cooccurrence.rank IS '1 shares most graphs; ties by the rarer other neuron.';
 COMMENT ON COLUMN cooccurrence.other_layer IS 'Layer of the other neuron.';
@@ -560,7 +609,7 @@ COMMENT ON COLUMN tokens.probability_max IS 'Its largest output probability.';
 COMMENT ON COLUMN token_logit_edges.src_token_id IS 'Input token.';
 COMMENT ON COLUMN token_logit_edges.tgt_token_id IS 'Output token.';
 
-COMMENT ON COLUMN projections.projection_kind IS 'Which product of weights: output, input_up, input_gated.';
+COMMENT ON COLUMN projections.projection_kind IS 'Which product of weights: output, input_up, input_gated; or output_token: a token that is predicted where the neuron is a node (weight: how often).';
 COMMENT ON COLUMN projections.direction IS 'promotes or suppresses; activates or suppresses for inputs.';
 COMMENT ON COLUMN projections.rank IS '1 is the strongest.';
 COMMENT ON COLUMN projections.weight IS 'Value of the product.';
@@ -572,6 +621,34 @@ COMMENT ON COLUMN connections.polarity IS 'excitatory where both products are po
 COMMENT ON COLUMN connections.confidence IS 'Smaller of |c_up| and |c_gate| over the larger.';
 COMMENT ON COLUMN connections.upstream_rank IS 'Rank among the connections of this polarity into the target; NULL where it is not among those kept.';
 COMMENT ON COLUMN connections.downstream_rank IS 'Rank among the connections of this polarity out of the source; NULL where it is not among those kept.';
+
+COMMENT ON COLUMN connections.listed_by IS 'Whose list of strongest connections it is in: source, target or both.';
+
+COMMENT ON COLUMN reports.kind IS 'investigation, dashboard or review.';
+COMMENT ON COLUMN reports.title IS 'Name that the report gives the neuron.';
+COMMENT ON COLUMN reports.summary IS 'What the report says it does: its final hypothesis or summary.';
+COMMENT ON COLUMN reports.input_function IS 'What it answers to, as the report says.';
+COMMENT ON COLUMN reports.output_function IS 'What it does to the output, as the report says.';
+COMMENT ON COLUMN reports.function_type IS 'semantic, routing, formatting, lexical, hybrid, ...';
+COMMENT ON COLUMN reports.polarity IS 'Sign of the activations that were studied: positive or negative.';
+COMMENT ON COLUMN reports.regime IS 'standard, inverted or mixed: whether gate and up are positive where it fires.';
+COMMENT ON COLUMN reports.confidence IS 'Confidence of the investigator, 0 to 1.';
+COMMENT ON COLUMN reports.verdict IS 'Final verdict of the review: APPROVE, MAX_ITERATIONS or ERROR.';
+COMMENT ON COLUMN reports.skeptic_verdict IS 'What a second investigator concluded: SUPPORTED, WEAKENED or REFUTED.';
+COMMENT ON COLUMN reports.experiment_count IS 'Experiments that were run.';
+COMMENT ON COLUMN reports.findings IS 'Key findings.';
+COMMENT ON COLUMN reports.open_questions IS 'Questions left open.';
+COMMENT ON COLUMN reports.reported IS 'When it was written, as the file says.';
+COMMENT ON COLUMN reports.details IS 'Everything else of the file, as JSON.';
+
+COMMENT ON COLUMN report_examples.kind IS 'activating, non_activating, negatively_activating, promotes, suppresses, steering, upstream, downstream, relp, hypothesis, test or review.';
+COMMENT ON COLUMN report_examples.rank IS 'Place in its list, from 1.';
+COMMENT ON COLUMN report_examples.prompt IS 'Prompt of the experiment.';
+COMMENT ON COLUMN report_examples.token IS 'Token that fires, or that is promoted or suppressed.';
+COMMENT ON COLUMN report_examples.position IS 'Token position in the prompt.';
+COMMENT ON COLUMN report_examples.value IS 'Activation, shift of a logit, weight of a connection, or probability of a hypothesis.';
+COMMENT ON COLUMN report_examples.text IS 'Label of the other neuron, hypothesis with its status, test or feedback.';
+COMMENT ON COLUMN report_examples.details IS 'Everything else of the item, as JSON.';
 
 COMMENT ON COLUMN direct_effects.prompt_count IS 'Prompts that the ratio was measured on.';
 COMMENT ON COLUMN direct_effects.ratio_mean IS 'Mean ratio; 1 is all straight to the logits, 0 all through later layers.';
@@ -594,7 +671,7 @@ COMMENT ON COLUMN link_counts.count IS 'Links (or nodes).';
 COMMENT ON COLUMN sources.path IS 'File, or traced prompt.';
 COMMENT ON COLUMN sources.size_bytes IS 'Size; of a graph unpacked, of other files as stored.';
 COMMENT ON COLUMN sources.content_hash IS 'SHA-256; of a graph unpacked, of other files as stored.';
-COMMENT ON COLUMN sources.role IS 'graph, labels, recipe, model or prompts.';
+COMMENT ON COLUMN sources.role IS 'graph, labels, recipe, model, prompts, or the kind of an imported file.';
 
 COMMENT ON COLUMN rejects.path IS 'File.';
 COMMENT ON COLUMN rejects.size_bytes IS 'Size as far as it was read: unpacked where unpacking worked, else as stored.';

@@ -78,7 +78,14 @@ def small_atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import_labels([LabelFile(labels, source="made"), LabelFile(folder / "stats")], folder / "labels")
     makers.write_projections(folder / "projections")
     makers.write_connections(folder / "stats")
-    inputs = Inputs(folder / "stats", [folder / "clusters"], folder / "labels", folder / "projections")
+    makers.write_reports(folder / "reports")
+    inputs = Inputs(
+        folder / "stats",
+        [folder / "clusters"],
+        folder / "labels",
+        folder / "projections",
+        reports=folder / "reports",
+    )
     return build_database(folder / "small.duckdb", inputs).path
 
 

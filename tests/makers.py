@@ -290,3 +290,21 @@ def write_connections(stats: Path) -> None:
         )
     dataset = DATASETS["stats.connections"]
     pq.write_table(pa.Table.from_pylist(rows, dataset.schema), dataset.path(stats))
+
+
+def write_reports(folder: Path) -> None:
+    """The stage `reports` with one report of the neuron L1/N2 and two pieces of its evidence."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from atlas.schema import datasets_of
+
+    where = {"layer": 1, "neuron": 2, "file": "L1_N2_investigation.json"}
+    report = where | {"kind": "investigation", "summary": "It fires on numbers.", "confidence": 0.8, "findings": ["a", "b"]}
+    evidence = where | {"kind": "activating", "prompt": "1 2 3", "token": "3", "position": 2, "value": 4.5}
+    other = where | {"kind": "upstream", "other_layer": 0, "other_neuron": 3, "value": -0.5, "text": "digits"}
+    rows = {"reports": [report], "report_examples": [evidence | {"rank": 1}, other | {"rank": 1}]}
+    folder.mkdir(parents=True)
+    for dataset in datasets_of("reports"):
+        pq.write_table(pa.Table.from_pylist(rows[dataset.name], dataset.schema), dataset.path(folder))
+    (folder / "manifest.json").write_text(json.dumps({"stage": "reports", "tool_version": "made"}))

@@ -28,7 +28,7 @@ CONTRACT = {
 TABLES = (
     "neurons edges edges_by_target clusters metadata clusterings cluster_members clustering_clusters labels graphs neuron_graphs "
     "connections token_edges logit_edges token_logit_edges error_mass logit_error_mass cooccurrence edge_samples projections direct_effects "
-    "exemplars tokens sources "
+    "exemplars reports report_examples tokens sources "
     "rejects link_counts help"
 )
 
@@ -411,7 +411,7 @@ def test_an_atlas_of_another_schema_is_named(small_atlas: Path, tmp_path: Path) 
         shutil.copy(small_atlas, path)
         with duckdb.connect(str(path)) as con:
             con.execute(change)
-        with pytest.raises(AtlasFileError, match="has atlas schema (99|none).* reads schema 3"):
+        with pytest.raises(AtlasFileError, match="has atlas schema (99|none).* reads schema 4"):
             open_atlas(path)
         stats = Inputs(small_atlas.parent / "stats")
         if number == 0:

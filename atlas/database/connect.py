@@ -11,7 +11,7 @@ import duckdb
 from atlas.errors import AtlasFileError
 
 # Raised when a table or column changes its meaning; readers of this version know it.
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 TABLES = ("neurons", "edges", "clusters", "metadata")
 
 

@@ -28,6 +28,7 @@ class Inputs:
     labels: Path | None = None
     projections: Path | None = None
     wiring: Path | None = None
+    reports: Path | None = None
     primary: str | None = None  # name of the clustering that `neurons` shows; the first where None
     min_count: int = 1
     memory: str = "4GB"  # DuckDB's bound while building; beyond it, it spills beside the target
@@ -42,14 +43,14 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
     that there is not or is there twice.
     """
     con.execute("ATTACH ':memory:' AS input")
-    space = read_manifest(inputs.stats, "stats")["space"]
+    manifest = read_manifest(inputs.stats, "stats")
     for dataset in datasets_of("stats"):
         source = inputs.wiring if inputs.wiring and dataset.name == "connections" else inputs.stats
         if dataset.optional and not dataset.path(source).exists():
             _table(con, dataset.name, dataset.empty())
         else:
             _view(con, dataset, require(source, dataset))
-    for stage, folder in (("labels", inputs.labels), ("projections", inputs.projections)):
+    for stage, folder in (("labels", inputs.labels), ("projections", inputs.projections), ("reports", inputs.reports)):
         if folder is not None:
             read_manifest(folder, stage)
         for dataset in datasets_of(stage):
@@ -60,7 +61,8 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
     if inputs.wiring is not None:
         read_manifest(inputs.wiring, "stats")
     _clusterings(con, inputs)
-    parameters = {"min_count": [inputs.min_count], "unit_type": [space["unit_type"]]}
+    parameters = {"min_count": [inputs.min_count], "unit_type": [manifest["space"]["unit_type"]]}
+    parameters["stat_quality"] = [manifest.get("stat_quality", "exact")]
     _table(con, "parameters", pa.table(parameters))
     _table(con, "metadata", pa.table({"key": list(metadata), "value": [str(value) for value in metadata.values()]}))
     schema = pa.schema(

@@ -19,7 +19,7 @@ from atlas.storage import read_manifest
 
 __all__ = ["DATASETS", "STATISTICS", "VERSION", "Dataset", "datasets_of", "is_whole", "require"]
 
-VERSION = 3
+VERSION = 4
 
 _DATASETS = (*STATS, *STAGES)
 DATASETS: Mapping[str, Dataset] = {f"{dataset.stage}.{dataset.name}": dataset for dataset in _DATASETS}

@@ -1,4 +1,4 @@
-"""The datasets of the stages `clusters`, `labels` and `projections`."""
+"""The datasets of the stages `clusters`, `labels`, `projections` and `reports`."""
 
 from __future__ import annotations
 
@@ -108,10 +108,8 @@ STAGES = (
         pa.schema(
             [
                 *NEURON,
-                *required(
-                    ("projection_kind", NAME), ("direction", NAME), ("rank", pa.int32()), ("token_id", pa.int64())
-                ),
-                *fields(("token", pa.string())),
+                *required(("projection_kind", NAME), ("direction", NAME), ("rank", pa.int32())),
+                *fields(("token_id", pa.int64()), ("token", pa.string())),
                 *required(("weight", pa.float64())),
             ]
         ),
@@ -123,7 +121,7 @@ STAGES = (
         pa.schema(
             [
                 *NEURON,
-                *required(("output_norm", pa.float64()), ("up_norm", pa.float64()), ("gate_norm", pa.float64())),
+                *fields(("output_norm", pa.float64()), ("up_norm", pa.float64()), ("gate_norm", pa.float64())),
             ]
         ),
         "one neuron's lengths of what it writes and reads",
@@ -134,13 +132,12 @@ STAGES = (
         pa.schema(
             [
                 *NEURON,
-                *required(
+                *required(("ratio_mean", pa.float64()), ("effect_type", NAME)),
+                *fields(
                     ("prompt_count", pa.int32()),
-                    ("ratio_mean", pa.float64()),
                     ("ratio_std", pa.float64()),
                     ("ratio_min", pa.float64()),
                     ("ratio_max", pa.float64()),
-                    ("effect_type", NAME),
                 ),
             ]
         ),
@@ -178,5 +175,56 @@ STAGES = (
             ]
         ),
         "labels made by rule from exemplars and projections; a label file like any other",
+    ),
+    Dataset(
+        "reports",
+        "reports",
+        pa.schema(
+            [
+                *NEURON,
+                *required(("kind", pa.string())),
+                *fields(
+                    ("title", pa.string()),
+                    ("summary", pa.string()),
+                    ("input_function", pa.string()),
+                    ("output_function", pa.string()),
+                    ("function_type", pa.string()),
+                    ("polarity", pa.string()),
+                    ("regime", pa.string()),
+                    ("confidence", pa.float64()),
+                    ("verdict", pa.string()),
+                    ("skeptic_verdict", pa.string()),
+                    ("experiment_count", pa.int32()),
+                    ("findings", pa.list_(pa.string())),
+                    ("open_questions", pa.list_(pa.string())),
+                    ("reported", pa.string()),
+                    ("details", pa.string()),
+                ),
+                *required(("file", pa.string())),
+            ]
+        ),
+        "one file about one neuron: what an investigation of it found",
+    ),
+    Dataset(
+        "report_examples",
+        "reports",
+        pa.schema(
+            [
+                *NEURON,
+                *required(("kind", pa.string()), ("rank", pa.int32())),
+                *fields(
+                    ("prompt", pa.string()),
+                    ("token", pa.string()),
+                    ("position", pa.int32()),
+                    ("other_layer", pa.int32()),
+                    ("other_neuron", pa.int32()),
+                    ("value", pa.float64()),
+                    ("text", pa.string()),
+                    ("details", pa.string()),
+                ),
+                *required(("file", pa.string())),
+            ]
+        ),
+        "one piece of evidence of a report",
     ),
 )

@@ -36,8 +36,6 @@ STATS = (
                     ("corpus_source", pa.string()),
                     ("corpus_index", pa.int64()),
                     ("nodes_exceeded", pa.bool_()),
-                ),
-                *required(
                     ("node_count", pa.int32()),
                     ("neuron_count", pa.int32()),
                     ("link_count", pa.int32()),
@@ -67,7 +65,7 @@ STATS = (
     Dataset(
         "neurons",
         "stats",
-        pa.schema([*NEURON, *required(("graph_count", pa.int64()), ("node_count", pa.int64())), *NODE_VALUES]),
+        pa.schema([*NEURON, *fields(("graph_count", pa.int64()), ("node_count", pa.int64())), *NODE_VALUES]),
         "one neuron (or transcoder feature) over all graphs",
         parted=True,
     ),
@@ -77,8 +75,9 @@ STATS = (
         pa.schema(
             [
                 *NEURON,
-                *required(("graph_id", pa.int32()), ("node_count", pa.int32())),
+                *required(("graph_id", pa.int32())),
                 *fields(
+                    ("node_count", pa.int32()),
                     ("positions", pa.list_(pa.int32())),
                     ("activation_min", pa.float64()),
                     ("activation_max", pa.float64()),
@@ -103,14 +102,9 @@ STATS = (
         pa.schema(
             [
                 *PAIR,
-                *required(
-                    ("c_up", pa.float32()),
-                    ("c_gate", pa.float32()),
-                    ("strength", pa.float32()),
-                    ("polarity", NAME),
-                    ("confidence", pa.float32()),
-                ),
-                *fields(("upstream_rank", pa.int32()), ("downstream_rank", pa.int32())),
+                *fields(("c_up", pa.float32()), ("c_gate", pa.float32())),
+                *required(("strength", pa.float32()), ("polarity", NAME)),
+                *fields(("confidence", pa.float32()), ("upstream_rank", pa.int32()), ("downstream_rank", pa.int32())),
             ]
         ),
         "neuron -> neuron by the weights alone: both products, and the rank in the lists of either end",
@@ -138,10 +132,8 @@ STATS = (
                     ("other_layer", pa.int32()),
                     ("other_neuron", pa.int32()),
                     ("both_graphs", pa.int64()),
-                    ("lift", pa.float64()),
-                    ("pmi", pa.float64()),
                 ),
-                *fields(("npmi", pa.float64())),
+                *fields(("lift", pa.float64()), ("pmi", pa.float64()), ("npmi", pa.float64())),
             ]
         ),
         "per neuron, the neurons that are in the same graphs most tellingly",

@@ -14,5 +14,10 @@ FULL JOIN (
 ) AS g USING (layer, neuron)
 -- Files of earlier tools count graphs without naming them: then there is nothing to compare with.
 WHERE EXISTS (FROM neuron_graphs)
-    AND (n.appearance_count IS DISTINCT FROM g.graph_count OR n.node_count IS DISTINCT FROM g.node_count)
+    AND (
+        -- A neuron of which nothing was counted is one that only edges name.
+        n.appearance_count <> coalesce(g.graph_count, 0)
+        OR n.node_count IS DISTINCT FROM g.node_count
+        OR (n.layer IS NULL OR n.appearance_count IS NULL AND g.graph_count IS NOT NULL)
+    )
 ORDER BY ALL;

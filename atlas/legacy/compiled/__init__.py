@@ -1,0 +1,1 @@
+"""Kernels of the checkpoint reader: one loop each, compiled."""
