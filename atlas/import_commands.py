@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,7 +15,22 @@ from atlas.errors import needs_extra
 _STATS = click.option(
     "-o", "--output", type=FILE, required=True, help="Folder for the statistics (replaced if it holds some)."
 )
+_MEMORY = click.option("--memory", default="2GB", show_default=True, metavar="SIZE", help="Memory for joining lists.")
 _MODEL = click.option("--model", help="What the statistics call the model, where the file does not say.")
+
+
+def _run(importer: str, output: Path, tell: Callable[[Any], None], *arguments: Any, **options: Any) -> None:
+    """Run an importer of `atlas.legacy` and say what it read."""
+    from atlas.terminal import cost, progress, say
+
+    with needs_extra("aggregate"):
+        from atlas import legacy
+
+    started = time.monotonic()
+    with progress() as update:
+        summary = getattr(legacy, importer)(*arguments, output, progress=update, **options)
+    tell(summary)
+    say(f"  {cost(started)}; written to {output}")
 
 
 @click.command("checkpoint")
@@ -22,22 +38,102 @@ _MODEL = click.option("--model", help="What the statistics call the model, where
 @_STATS
 @_MODEL
 @click.option("--min-count", default=1, show_default=True, help="Leave out edges of fewer links.")
-def import_checkpoint(checkpoint: Path, output: Path, model: str | None, min_count: int) -> None:
+def import_checkpoint(checkpoint: Path, output: Path, **options: Any) -> None:
     """Import a CHECKPOINT of the earlier aggregator (or the newest in a folder), of any version and size.
 
     It is read as a stream of plain numbers; code in it is refused, not run.
     """
     from atlas.telling import tell_checkpoint
-    from atlas.terminal import cost, progress, say
 
-    with needs_extra("aggregate"):
-        from atlas.legacy import import_checkpoint as run
+    _run("import_checkpoint", output, tell_checkpoint, checkpoint, **options)
 
-    started = time.monotonic()
-    with progress() as update:
-        summary = run(checkpoint, output, model=model, min_count=min_count, progress=update)
-    tell_checkpoint(summary)
-    say(f"  {cost(started)}; statistics in {output}")
+
+@click.command("edge-stats")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@_STATS
+@_MODEL
+@_MEMORY
+def import_edge_stats(files: Sequence[Path], output: Path, memory: str, model: str | None) -> None:
+    """Import edge statistics of the earlier tool: a FILE of profiles, raw or enriched, and co-occurrence files beside it.
+
+    They state links and mean of the strongest partners of each neuron; what they do not state is NULL.
+    """
+    from atlas.recipe import parse_bytes
+    from atlas.telling import tell_imported
+
+    _run("import_edge_stats", output, tell_imported, files, model=model, memory=parse_bytes(memory))
+
+
+@click.command("wiring-cache")
+@click.argument("paths", nargs=-1, required=True, type=FILE, metavar="PATH...")
+@_STATS
+@_MODEL
+@_MEMORY
+def import_wiring_cache(paths: Sequence[Path], output: Path, memory: str, model: str | None) -> None:
+    """Import a wiring cache: the folder of its layer_0.json, layer_1.json, ..., or these files."""
+    from atlas.recipe import parse_bytes
+    from atlas.telling import tell_imported
+
+    _run("import_wiring_cache", output, tell_imported, paths, model=model, memory=parse_bytes(memory))
+
+
+@click.command("older-atlas")
+@click.argument("file", type=FILE)
+@_STATS
+@_MODEL
+def import_older_atlas(file: Path, output: Path, model: str | None) -> None:
+    """Import neurons and edges of an atlas of the earlier tool: a .duckdb FILE, or its export as a folder of Parquet.
+
+    Labels and clusters of the same file: atlas import labels FILE, atlas import assignments FILE.
+    """
+    from atlas.telling import tell_imported
+
+    _run("import_older_atlas", output, tell_imported, file, model=model)
+
+
+@click.command("assignments")
+@click.argument("file", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="Folder for the clustering (replaced if it holds one).")
+@click.option("--name", help="Name of the clustering in the atlas; the method where left out.")
+@click.option("--method", default="infomap", show_default=True, help="Method that made it.")
+@click.option(
+    "--leaf-ranks",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "strip", "keep"]),
+    help="Paths of Infomap may end in the rank of a neuron in its module, which is no cluster.",
+)
+def import_assignments(file: Path, output: Path, **options: Any) -> None:
+    """Import cluster assignments: FILE is JSON by neuron, or an atlas of the earlier tool (.duckdb)."""
+    from atlas.telling import tell_imported
+
+    _run("import_assignments", output, tell_imported, file, **options)
+
+
+@click.command("projections")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@click.option(
+    "-o", "--output", type=FILE, required=True, help="Folder for the projections (replaced if it holds some)."
+)
+def import_projections(files: Sequence[Path], output: Path) -> None:
+    """Import projections, norms and direct effect ratios.
+
+    FILE is enriched profiles, projections_task_N.json, a function database, layer_N.json of a wiring cache, ratios in a
+    batch file, SAEDashboard features, or an atlas of the earlier tool.
+    """
+    from atlas.telling import tell_imported
+
+    _run("import_projections", output, tell_imported, files)
+
+
+@click.command("reports")
+@click.argument("paths", nargs=-1, required=True, type=FILE, metavar="PATH...")
+@click.option("-o", "--output", type=FILE, required=True, help="Folder for the reports (replaced if it holds some).")
+def import_reports(paths: Sequence[Path], output: Path) -> None:
+    """Import neuron reports: *_investigation.json, *_dashboard.json, *_pi_result.json, or the folders that hold them."""
+    from atlas.telling import tell_imported
+
+    _run("import_reports", output, tell_imported, paths)
 
 
 @click.command("labels")
@@ -82,4 +178,14 @@ def import_llama2c(weights: Path, tokenizer: Path, output: Path) -> None:
     say(f"  {shape}; model in {output}")
 
 
-IMPORTS = (import_checkpoint, import_labels, import_llama2c)
+IMPORTS = (
+    import_assignments,
+    import_checkpoint,
+    import_edge_stats,
+    import_labels,
+    import_llama2c,
+    import_older_atlas,
+    import_projections,
+    import_reports,
+    import_wiring_cache,
+)

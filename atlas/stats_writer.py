@@ -15,7 +15,8 @@ from atlas.graph import Space
 from atlas.schema import DATASETS, VERSION, datasets_of
 from atlas.storage import MANIFEST, ROW_GROUP, parquet_writer, write_json, write_parquet
 
-EXACT, MEAN_ONLY = "exact", "mean_only"
+# What statistics are worth: all of them, all but kept as 32-bit numbers, or links and mean alone.
+EXACT, ROUNDED, MEAN_ONLY = "exact", "rounded", "mean_only"
 
 
 class StatsWriter:

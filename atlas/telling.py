@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from atlas.terminal import say
 
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from atlas.pipeline import StageRun
     from atlas.trace import ProjectSummary, TraceSummary
     from atlas.wiring import WireSummary
+
+_QUALITY = {
+    "rounded": "the file kept sums as 32-bit numbers",
+    "mean_only": "minimum, maximum and mean of repeated links are all the same number, so only links and mean are taken",
+}
 
 
 def tell_summary(summary: Summary) -> None:
@@ -94,6 +99,22 @@ def tell_checkpoint(summary: CheckpointSummary) -> None:
     stated = summary.header.get("total_edge_observations")
     if isinstance(stated, int) and stated != summary.links:
         say(f"  the file's header says {stated:,} links, its edges add up to {summary.links:,}")
+
+
+def tell_imported(summary: Any) -> None:
+    """The counts of an importer's summary, what was left out, and what was decided about the file."""
+    found = vars(summary)
+    counts = [f"{value:,} {name.replace('_', ' ')}" for name, value in found.items() if type(value) is int and value]
+    say(f"  {', '.join(counts)}")
+    for name in ("malformed", "rejects"):
+        if sum(found.get(name, Counter()).values()):
+            say(f"  {name}: {_counted(found[name])}")
+    if found.get("stripped"):
+        say("  no two neurons share a path, so paths end in the rank of a leaf: that number was taken off")
+    if found.get("quality", "exact") != "exact":
+        say(f"  statistics are {found['quality']}: {_QUALITY[found['quality']]}")
+    if not found.get("counts_graphs", True):
+        say("  some neurons appear more often than there are graphs: appearances are taken for nodes, not graphs")
 
 
 def tell_projections(summary: ProjectSummary) -> None:

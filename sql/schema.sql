@@ -257,8 +257,8 @@ COMMENT ON TABLE neuron_graphs IS 'Which neuron is a node of which graph, and wh
 CREATE TABLE tokens (
     token_id BIGINT NOT NULL,
     token VARCHAR,
-    input_graph_count INTEGER NOT NULL,
-    output_graph_count INTEGER NOT NULL,
+    input_graph_count INTEGER,
+    output_graph_count INTEGER,
     probability_max FLOAT,
     PRIMARY KEY (token_id)
 );
@@ -525,7 +525,7 @@ COMMENT ON COLUMN edges.weight_sum IS 'Sum of link weights, computed as mean_wei
 COMMENT ON COLUMN edges.weight_abs_sum IS 'Sum of absolute link weights, computed as mean_abs_weight * count.';
 COMMENT ON COLUMN edges.weight_sq_sum IS 'Sum of squared link weights, computed from std_weight, mean_weight and count.';
 COMMENT ON COLUMN edges.method IS 'How the weights were computed: relp, transcoder or weight_graph.';
-COMMENT ON COLUMN edges.stat_quality IS 'exact, or mean_only where the file it comes from states only links and mean: deviation and extremes are NULL then.';
+COMMENT ON COLUMN edges.stat_quality IS 'exact; rounded where an earlier tool kept sums as 32-bit numbers; mean_only where a file states links and mean alone (deviation and extremes are NULL then).';
 
 COMMENT ON COLUMN cooccurrence.rank IS '1 shares most graphs; ties by the rarer other neuron.';
 COMMENT ON COLUMN cooccurrence.other_layer IS 'Layer of the other neuron.';

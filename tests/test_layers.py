@@ -14,7 +14,8 @@ LAYERS = [
     {"errors"},
     {"resources", "ids", "storage", "compiling", "devices"},
     {"schema", "recipe", "graph", "json_members"},
-    {"stats_writer"},
+    {"stats_writer", "clusters_writer"},
+    {"connections"},
     {"graphs", "aggregate", "trace", "wiring", "cluster", "labels", "legacy"},
     {"database"},
     {"pipeline", "queries"},
@@ -31,7 +32,7 @@ LAYERS = [
         "tour",
     },
 ]
-SIBLINGS = LAYERS[4]
+SIBLINGS = LAYERS[5]
 # The terminal front: the command prints pages and tables.
 WITHIN_TOP = {
     ("cli", "page_commands"),
@@ -64,7 +65,7 @@ HEAVY = {
         "trace",
         "wiring",
     },  # graphs: reading .pt files, inside the function that does
-    "numpy": {"aggregate", "graphs", "trace", "wiring", "cluster", "graph", "legacy"},
+    "numpy": {"aggregate", "graphs", "trace", "wiring", "cluster", "graph", "legacy", "connections", "clusters_writer"},
     "transformers": {"trace"},
     "tokenizers": {"trace"},
     "safetensors": {"trace", "wiring"},

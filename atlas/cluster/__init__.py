@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from atlas import __version__
-from atlas.cluster import tables
 from atlas.cluster.edges import WEIGHTS, load_network
 from atlas.cluster.infomap_method import partition
+from atlas.clusters_writer import write_clusters
 from atlas.errors import UsageError
 from atlas.recipe import ClusterOptions, out_of_bounds
-from atlas.schema import DATASETS, VERSION
-from atlas.storage import MANIFEST, replaced_folder, write_json, write_parquet
 
 __all__ = ["METHODS", "WEIGHTS", "ClusterOptions", "Clustering", "cluster"]
 
@@ -43,43 +41,24 @@ def cluster(given: Path, out: Path, options: ClusterOptions | None = None) -> Cl
     chosen = _checked(options or ClusterOptions())
     network = load_network(given, weight=chosen.weight, min_count=chosen.min_count)
     found = partition(network, seed=chosen.seed, trials=chosen.trials, two_level=chosen.two_level)
-    members = tables.members(network.neurons, found.paths, found.flows)
-    clusters = tables.clusters(network.neurons, found.paths, found.flows)
-    top_sizes = [
-        size
-        for size, level in zip(clusters["size"].to_pylist(), clusters["level"].to_pylist(), strict=True)
-        if level == 1
-    ]
-    result = Clustering(
-        name=chosen.title,
-        neuron_count=len(network.neurons),
-        edge_count=len(network.weight),
-        cluster_count=len(clusters),
-        top_cluster_count=len(top_sizes),
-        max_level=max(map(len, found.paths)),
-        largest_top_cluster=max(top_sizes),
-        codelength=found.codelength,
-        one_level_codelength=found.one_level_codelength,
-    )
-    row = {field: getattr(result, field, None) for field in DATASETS["clusters.clusterings"].schema.names} | {
+    described = {key: value for key, value in asdict(chosen).items() if key != "name"}
+    clustering = {
+        "name": chosen.title,
         "method": chosen.method,
-        "options": json.dumps({key: value for key, value in asdict(chosen).items() if key != "name"}, sort_keys=True),
+        "options": json.dumps(described, sort_keys=True),
         "seed": chosen.seed,
         "trial_count": chosen.trials,
+        "edge_count": len(network.weight),
+        "codelength": found.codelength,
+        "one_level_codelength": found.one_level_codelength,
     }
-    with replaced_folder(out, "clusters") as folder:
-        clustering = DATASETS["clusters.clusterings"].table({key: [value] for key, value in row.items()})
-        for name, table in (("clusterings", clustering), ("members", members), ("clusters", clusters)):
-            write_parquet(table, DATASETS[f"clusters.{name}"].path(folder))
-        manifest = {
-            "stage": "clusters",
-            "version": VERSION,
-            "tool_version": __version__,
-            **asdict(result),
-            "options": asdict(chosen),
-        }
-        write_json(manifest, folder / MANIFEST)
-    return result
+    known: dict[str, Any] = {
+        key: clustering[key] for key in ("name", "edge_count", "codelength", "one_level_codelength")
+    }
+    manifest = {**known, "options": asdict(chosen)}
+    counts = write_clusters(out, network.neurons, found.paths, found.flows, clustering, manifest)
+    found_counts: dict[str, Any] = {**known, **counts}
+    return Clustering(**found_counts)
 
 
 def _checked(options: ClusterOptions) -> ClusterOptions:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from atlas import __version__
 from atlas.errors import IdError, LabelFileError
@@ -29,6 +30,8 @@ from atlas.schema import DATASETS, VERSION
 from atlas.storage import MANIFEST, replaced_folder, sha256_of, write_json, write_parquet
 
 __all__ = ["JUNK", "KINDS", "LabelFile", "LabelFileResult", "Precedence", "import_labels"]
+
+_BATCH = 1 << 15  # labels
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,10 @@ def import_labels(files: Sequence[LabelFile], out: Path, precedence: Precedence 
     a kind that there is not, `OutputError`.
     """
     order = (precedence or Precedence()).checked()
-    columns: dict[str, list[Any]] = {name: [] for name in DATASETS["labels.labels"].schema.names}
-    results = [_read_file(file, columns, order) for file in files]
     schema = DATASETS["labels.labels"]
-    frame = pl.from_arrow(schema.table(columns))
+    labels = _Labels()
+    results = [_read_file(file, labels, order) for file in files]
+    frame = pl.from_arrow(labels.table())
     assert isinstance(frame, pl.DataFrame)
     table = ranked(frame, order)
     with replaced_folder(out, "labels") as folder:
@@ -74,7 +77,28 @@ def import_labels(files: Sequence[LabelFile], out: Path, precedence: Precedence 
     return results
 
 
-def _read_file(file: LabelFile, columns: dict[str, list[Any]], order: Precedence) -> LabelFileResult:
+class _Labels:
+    """Labels as Arrow columns: as Python objects, a million of them would take gigabytes."""
+
+    def __init__(self) -> None:
+        self._schema = DATASETS["labels.labels"]
+        self._waiting: dict[str, list[Any]] = {name: [] for name in self._schema.schema.names}
+        self._tables = [self._schema.empty()]
+
+    def add(self, label: dict[str, Any]) -> None:
+        """One label, by column."""
+        for name, values in self._waiting.items():
+            values.append(label[name])
+        if len(self._waiting["layer"]) >= _BATCH:
+            self._tables.append(self._schema.table(self._waiting))
+            self._waiting = {name: [] for name in self._waiting}
+
+    def table(self) -> pa.Table:
+        """All labels in the order of import."""
+        return pa.concat_tables([*self._tables, self._schema.table(self._waiting)])
+
+
+def _read_file(file: LabelFile, labels: _Labels, order: Precedence) -> LabelFileResult:
     result = LabelFileResult(well_formed(file.path.name), file.path.is_dir())
     keys: list[str] = []
     for row in read_rows(file.path):
@@ -87,8 +111,7 @@ def _read_file(file: LabelFile, columns: dict[str, list[Any]], order: Precedence
         label["is_junk"] = order.is_junk(label["text"])
         label["rank"] = None
         label["file"] = result.path
-        for name, values in columns.items():
-            values.append(label[name])
+        labels.add(label)
         result.junk_count += label["is_junk"]
         result.kept_count += not label["is_junk"]
     if result.row_count and not result.kept_count + result.junk_count:

@@ -2,7 +2,7 @@
 
 Told apart by their keys (lower case): the neuron function database of two labelling passes, the batch labeler,
 OLMo's enriched labels, Qwen's feature labels, profiles with NeuronDB (Transluce) labels, NeuronDB's table,
-and explanations exported by Neuronpedia.
+explanations exported by Neuronpedia or scored by an evaluation, and SAEDashboard's features.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 Row = dict[str, Any]
 NEURONDB = "neurondb"
-_WHERE = ("layer", "neuron", "neuron_idx", "feature", "index", "neuron_id", "id")
+_WHERE = ("layer", "neuron", "neuron_idx", "feature", "index", "feature_index", "neuron_id", "id")
 _LAYER = re.compile(r"(\d+)(?:-|$)")
 # What holds rows in a .json file of one object; all other members of such a file are about the file.
-CONTAINERS = ("neurons", "profiles", "labels", "explanations")
+CONTAINERS = ("neurons", "profiles", "labels", "explanations", "features", "results")
 
 
 def expand(row: Row) -> Iterator[Row]:
@@ -111,6 +111,23 @@ def _table(row: Row) -> Iterator[Row]:
     yield _where(row) | {"label": row["description"], "kind": "activation+", "source": NEURONDB}
 
 
+def _dashboard(row: Row) -> Iterator[Row]:
+    """A feature of SAEDashboard: it has no label, but the tokens that its output promotes say what it does."""
+    tokens = row["pos_str"] if isinstance(row["pos_str"], list) else []
+    words = " ".join(f"‘{token}’" for token in tokens[:3] if isinstance(token, str))
+    about = {"kind": "output", "source": "saedashboard", "type": "tokens", "confidence": "low"}
+    yield _where(row) | about | {"label": words or None, "model": row.get("model_id")}
+
+
+def _evaluated(row: Row) -> Iterator[Row]:
+    """An explanation that an evaluation of a dictionary wrote and scored."""
+    where = _where(row)
+    if "latent" in row:
+        where["index"] = row["latent"]
+    given = {"label": row["explanation"], "score": row.get("score"), "source": row.get("source") or "autointerp"}
+    yield where | given | {"model": row.get("explainer") or row.get("model")}
+
+
 def _within(value: Any, *keys: str) -> Mapping[str, Any]:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
@@ -120,6 +137,8 @@ def _within(value: Any, *keys: str) -> Mapping[str, Any]:
 _DIALECTS: tuple[tuple[Callable[[Row], bool], Callable[[Row], Iterator[Row]]], ...] = (
     (lambda row: isinstance(row.get("feature_metadata"), dict) and isinstance(row.get("labels"), list), _qwen),
     (lambda row: "modelid" in row and "description" in row and "index" in row, _neuronpedia),
+    (lambda row: "pos_str" in row and "feature_index" in row, _dashboard),
+    (lambda row: "explanation" in row and "label" not in row, _evaluated),
     (lambda row: "short_label" in row or "output_function" in row, _olmo),
     (lambda row: "function_label" in row or {"output_label", "input_label"} <= row.keys(), _passes),
     (lambda row: any(key.startswith("transluce_label") or key in ("max_act_label", "neurondb_label") for key in row), _neurondb),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -27,10 +28,13 @@ TEXT_COLUMNS = ("kind", "description", "source", "model", "confidence", "interpr
 NUMBER_COLUMNS = ("score", "num_exemplars", "max_activation")
 COLUMNS = frozenset(("layer", *INDEX_COLUMNS, *ID_COLUMNS, *LABEL_COLUMNS, *TEXT_COLUMNS, *NUMBER_COLUMNS))
 NEEDED = "layer and neuron (or feature, index) or neuron_id, and label (or text)"
-_KINDS = ".jsonl, .json, .csv, .tsv (each also .gz), .parquet or a stats folder"
+_KINDS = ".jsonl, .json, .csv, .tsv (each also .gz), .parquet, a stats folder, or an earlier atlas (.duckdb)"
 _LAYER_OF_FILE = re.compile(r"layer[s_.-]*(\d+)", re.IGNORECASE)
 # csv refuses longer fields by itself; JSON lines are held to the same bound.
 _MAX_LINE = 2**24
+# What a file may say once for all of its rows.
+_ABOUT = ("layer", "model_id", "sae_set", "model")
+_OLDER_COLUMNS = ("layer", "neuron", "label", "description", "num_exemplars", "max_activation")
 _NEURON_KEY = re.compile(r"L?\d+[/_]N?\d+")
 
 
@@ -52,6 +56,7 @@ def read_rows(path: Path) -> Iterator[Row | None]:
         ".csv": _csv_rows,
         ".tsv": _csv_rows,
         ".parquet": _parquet_rows,
+        ".duckdb": _older_rows,
     }
     read = reader.get(Path(name).suffix)
     if read is None:
@@ -74,11 +79,15 @@ def _jsonl_rows(path: Path) -> Iterator[Row | None]:
 
 def _json_rows(path: Path) -> Iterator[Row | None]:
     """One object or array of rows, by neuron or in a list, however large; or texts by number, with the layer in the name."""
-    layer = _LAYER_OF_FILE.search(path.name)
+    named = _LAYER_OF_FILE.search(path.name)
+    about: Row = {"layer": named[1]} if named else {}
     count = 0
     try:
         for member in members(path, CONTAINERS):
-            for row in _member_rows(member, layer[1] if layer else None):
+            if member.container is None and member.key in _ABOUT and not isinstance(member.value, dict):
+                about[member.key] = member.value
+                continue
+            for row in _member_rows(member, about):
                 count += 1
                 yield row
     except InputError as error:
@@ -90,13 +99,15 @@ def _json_rows(path: Path) -> Iterator[Row | None]:
         )
 
 
-def _member_rows(member: Member, layer: str | None) -> Iterator[Row | None]:
-    """The row of a member; facts about the file, which stand beside rows, give none."""
-    key, value = member.key, member.value
+def _member_rows(member: Member, about: Row) -> Iterator[Row | None]:
+    """The row of a member; facts about the file, which stand beside rows, give none. `about` says what rows need not."""
+    key, value, layer = member.key, member.value, about.get("layer")
     if isinstance(value, dict):
         row = {str(name).lower(): item for name, item in value.items()}
-        if key is None or "layer" in row or _NEURON_KEY.match(key):
-            yield {"neuron_id": key, **row} if key is not None else row
+        if key is not None and key.isdigit() and layer is not None:
+            yield {**about, "neuron": key, **row}
+        elif key is None or "layer" in row or _NEURON_KEY.match(key):
+            yield {"neuron_id": key, **row} if key is not None else {**about, **row}
     elif isinstance(value, str) and key is not None and layer is not None and key.isdigit():
         yield {"layer": layer, "neuron": key, "label": value.strip().removeprefix("Explanation:")}
     elif isinstance(value, str) and key is not None and _NEURON_KEY.match(key):
@@ -138,6 +149,31 @@ def _parquet_rows(path: Path) -> Iterator[Row | None]:
         for batch in parquet.iter_batches(columns=known):
             for row in batch.to_pylist():
                 yield {key.lower(): value for key, value in row.items()}
+
+
+def _older_rows(path: Path) -> Iterator[Row | None]:
+    """The labels of an atlas of the earlier tool: the one that is shown, and those of input and output."""
+    try:
+        with duckdb.connect(str(path), read_only=True, config={"enable_external_access": False}) as con:
+            columns = [name for name, *_ in con.execute("DESCRIBE neurons").fetchall()]
+            known = [name for name in (*_OLDER_COLUMNS, "input_label", "output_label") if name in columns]
+            if not {"layer", "neuron", "label"} <= set(known):
+                raise LabelFileError(f"{path} is no earlier atlas: its neurons need layer, neuron and label")
+            reader: Any = con.sql(f"SELECT {', '.join(known)} FROM neurons").to_arrow_reader(1 << 16)
+            for batch in reader:
+                for row in batch.to_pylist():
+                    yield from _older_labels(row)
+    except duckdb.Error as error:
+        raise LabelFileError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
+
+
+def _older_labels(row: Row) -> Iterator[Row]:
+    if row["label"] is not None:
+        yield {name: row.get(name) for name in _OLDER_COLUMNS}
+    for kind in ("input", "output"):
+        text = row.get(f"{kind}_label")
+        if text is not None and text != row["label"]:
+            yield {"layer": row["layer"], "neuron": row["neuron"], "label": text, "kind": kind}
 
 
 def _stats_rows(folder: Path) -> Iterator[Row | None]:

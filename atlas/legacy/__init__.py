@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from atlas.legacy.assignments import LEAF_RANKS, import_assignments
 from atlas.legacy.checkpoint import import_checkpoint
 from atlas.legacy.checkpoint_sections import CheckpointSummary
+from atlas.legacy.edge_stats import import_edge_stats
+from atlas.legacy.older_atlas import import_older_atlas
+from atlas.legacy.projections import import_projections
+from atlas.legacy.reports import import_reports
+from atlas.legacy.wiring_cache import import_wiring_cache
 
-__all__ = ["CheckpointSummary", "import_checkpoint"]
+__all__ = [
+    "LEAF_RANKS",
+    "CheckpointSummary",
+    "import_assignments",
+    "import_checkpoint",
+    "import_edge_stats",
+    "import_older_atlas",
+    "import_projections",
+    "import_reports",
+    "import_wiring_cache",
+]

@@ -168,9 +168,12 @@ STATS = (
         pa.schema(
             [
                 *TOKEN,
-                *fields(("token", pa.string())),
-                *required(("input_graph_count", pa.int64()), ("output_graph_count", pa.int64())),
-                *fields(("probability_max", pa.float64())),
+                *fields(
+                    ("token", pa.string()),
+                    ("input_graph_count", pa.int64()),
+                    ("output_graph_count", pa.int64()),
+                    ("probability_max", pa.float64()),
+                ),
             ]
         ),
         "one vocabulary entry that was an input or a traced output",

@@ -1,0 +1,168 @@
+"""Cluster assignments of the earlier tool -> a clusters folder.
+
+`{"assignments": {"L24/N5326": {"path": "1.5.3", "flow": ...}}}` or bare, `{"neuron_assignments": {"L0/N0": 7}}`, keys with or
+without the N; or the clusters of an earlier atlas. Infomap's own paths end in the rank of the leaf inside its module:
+where that number was kept, it is no cluster and is taken off.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atlas.clusters_writer import ClusterPath, write_clusters
+from atlas.errors import IdError, InputError, UsageError
+from atlas.ids import NeuronId
+from atlas.json_members import members
+from atlas.legacy.older import open_older
+from atlas.legacy.values import number, whole
+
+_WRAPPERS = ("assignments", "neuron_assignments", "stats")
+LEAF_RANKS = ("auto", "strip", "keep")
+_DEEPEST = 64
+
+
+@dataclass
+class AssignmentsSummary:
+    """What was read; `unassigned` neurons are listed without a cluster."""
+
+    name: str
+    neurons: int = 0
+    clusters: int = 0
+    top_clusters: int = 0
+    levels: int = 0
+    stripped: bool = False  # whether paths ended in the rank of the leaf
+    unassigned: int = 0
+    malformed: Counter[str] = field(default_factory=Counter)
+
+
+def import_assignments(
+    given: Path,
+    out: Path,
+    *,
+    name: str | None = None,
+    method: str = "infomap",
+    leaf_ranks: str = "auto",
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> AssignmentsSummary:
+    """Write the clusters folder of an assignments file or an earlier atlas (.duckdb).
+
+    `leaf_ranks`: strip the last number of every path, keep it, or (auto) strip it where no two neurons share a path.
+    Raises `InputError`, `UsageError`, `OutputError`.
+    """
+    if leaf_ranks not in LEAF_RANKS:
+        raise UsageError(f"--leaf-ranks must be {', '.join(LEAF_RANKS)}, not {leaf_ranks!r}")
+    summary = AssignmentsSummary(name or method)
+    facts: dict[str, Any] = {}
+    found: dict[int, tuple[ClusterPath, float | None]] = {}
+    progress("reading assignments", 0, 0)
+    for key, value in _entries(given, facts):
+        try:
+            neuron = NeuronId.parse(str(key)).packed
+        except IdError:
+            summary.malformed["bad_neuron"] += 1
+            continue
+        path, flow = _place(value)
+        if path is None:
+            summary.malformed["bad_path"] += 1
+        elif not path:
+            summary.unassigned += 1
+        else:
+            found[neuron] = path, flow
+    if not found:
+        raise InputError(
+            f"{given} assigns no neuron to a cluster ({_counted(summary)}); give keys like L24/N5326 with a path or a number"
+        )
+    neurons = np.array(sorted(found), np.int64)
+    paths = [found[neuron][0] for neuron in neurons.tolist()]
+    summary.stripped = leaf_ranks == "strip" or (leaf_ranks == "auto" and _are_leaf_ranks(paths))
+    if summary.stripped:
+        paths = [path[:-1] or path for path in paths]
+    flows = [found[neuron][1] for neuron in neurons.tolist()]
+    options = {"imported_from": given.name, "leaf_ranks_stripped": summary.stripped}
+    codelength = number(facts.get("codelength")) if isinstance(facts, dict) else None
+    clustering = {
+        "name": summary.name,
+        "method": method,
+        "options": json.dumps(options, sort_keys=True),
+        "codelength": codelength,
+    }
+    counts = write_clusters(out, neurons, paths, flows, clustering, {"name": summary.name, "options": options})
+    summary.neurons, summary.clusters = counts["neuron_count"], counts["cluster_count"]
+    summary.top_clusters, summary.levels = counts["top_cluster_count"], counts["max_level"]
+    return summary
+
+
+def _entries(given: Path, facts: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Key and value of every neuron; what the file says about itself goes to `facts`."""
+    if given.suffix == ".duckdb":
+        yield from _older_entries(given)
+        return
+    if not given.exists():
+        raise InputError(f"{given} does not exist; give an assignments file")
+    for member in members(given, _WRAPPERS):
+        if member.container == "stats":
+            facts[str(member.key)] = member.value
+        elif member.container is not None or _is_neuron(member.key):
+            yield member.key, member.value
+
+
+def _is_neuron(key: str | None) -> bool:
+    try:
+        NeuronId.parse(key or "")
+    except IdError:
+        return False
+    return True
+
+
+def _older_entries(given: Path) -> Iterator[tuple[str, Any]]:
+    with open_older(given) as older:
+        if "cluster_path" not in older.columns.get("neurons", ()):
+            raise InputError(f"{given} holds no clusters: its neurons have no cluster_path")
+        for batch in older.batches("neurons", ("layer", "neuron", "cluster_path", "infomap_flow")):
+            for row in batch.to_pylist():
+                if row["cluster_path"]:
+                    yield (
+                        f"{row['layer']}_{row['neuron']}",
+                        {"path": row["cluster_path"], "flow": row.get("infomap_flow")},
+                    )
+
+
+def _place(value: Any) -> tuple[ClusterPath | None, float | None]:
+    """Path and flow; an empty path where the neuron is in no cluster, None where it cannot be read."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return ((value,) if value >= 0 else ()), None
+    if not isinstance(value, dict):
+        return None, None
+    flow = number(value.get("flow"))
+    path = value.get("path")
+    if isinstance(path, str) and path:
+        parts = path.split(".")
+    else:
+        parts = []
+        for key in ("top", "sub", "subsub"):
+            if value.get(key) is None:
+                break
+            parts.append(str(value[key]))
+        if parts[:1] == ["-1"]:
+            return (), flow
+    numbers = [whole(part) for part in parts]
+    if len(numbers) > _DEEPEST or any(part is None or not 0 <= part < 2**31 for part in numbers):
+        return None, None
+    return tuple(part for part in numbers if part is not None), flow
+
+
+def _are_leaf_ranks(paths: list[ClusterPath]) -> bool:
+    """Whether the last number of every path is the rank of a leaf: then no two neurons share a path."""
+    return len(paths) > 1 and min(map(len, paths)) > 1 and len(set(paths)) == len(paths)
+
+
+def _counted(summary: AssignmentsSummary) -> str:
+    counts = summary.malformed + Counter(unassigned=summary.unassigned)
+    return ", ".join(f"{count} {word}" for word, count in counts.items()) or "no entry"

@@ -1,0 +1,69 @@
+"""DuckDB files and Parquet folders of the earlier tool, opened with nothing else in reach."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from atlas.errors import AtlasFileError, InputError
+
+_BATCH = 1 << 18  # rows
+
+
+class Older:
+    """Tables of an earlier atlas (18 or 13 columns of neurons) or of an export of the earlier aggregator."""
+
+    def __init__(self, path: Path, con: duckdb.DuckDBPyConnection) -> None:
+        self.path, self._con = path, con
+        sql = "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal ORDER BY table_oid, column_index"
+        self.columns: dict[str, list[str]] = {}
+        for table, column in con.execute(sql).fetchall():
+            self.columns.setdefault(table, []).append(column)
+
+    def batches(self, table: str, wanted: tuple[str, ...]) -> Iterator[Any]:
+        """Record batches of the columns that there are."""
+        found = [name for name in wanted if name in self.columns.get(table, ())]
+        if found:
+            names = ", ".join(f'"{name}"' for name in found)
+            reader: Any = self._con.sql(f'SELECT {names} FROM "{table}"').to_arrow_reader(_BATCH)
+            yield from reader
+
+    def metadata(self) -> dict[str, str]:
+        """Keys and values of the table `metadata`."""
+        if not {"key", "value"} <= set(self.columns.get("metadata", ())):
+            return {}
+        return {str(key): str(value) for key, value in self._con.execute("SELECT key, value FROM metadata").fetchall()}
+
+    def answer(self, sql: str) -> Any:
+        """The one value that `sql` asks for."""
+        return self._con.execute(sql).fetchall()[0][0]
+
+
+@contextlib.contextmanager
+def open_older(path: Path) -> Iterator[Older]:
+    """Open a .duckdb file, or a folder with edges.parquet and neurons.parquet; raises `InputError`, `AtlasFileError`."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give an atlas of the earlier tool")
+    try:
+        if path.is_dir():
+            con = duckdb.connect()
+            for file in sorted(path.glob("*.parquet")):
+                quoted = str(file).replace("'", "''")
+                con.execute(f"CREATE VIEW \"{file.stem}\" AS FROM read_parquet('{quoted}')")
+            con.execute("SET lock_configuration = true")
+        else:
+            con = duckdb.connect(str(path), read_only=True, config={"enable_external_access": False})
+        with con:
+            older = Older(path, con)
+            version = older.metadata().get("atlas_schema")
+            if version is not None:
+                raise AtlasFileError(
+                    "schema", f"{path} is an atlas of this tool (schema {version}); open it as it is, or build it again"
+                )
+            yield older
+    except duckdb.Error as error:
+        raise AtlasFileError("damaged", f"{path} cannot be read: {' '.join(str(error).split())[:300]}") from error
