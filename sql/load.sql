@@ -16,8 +16,11 @@ SELECT
     (SELECT stat_quality FROM input.parameters) AS stat_quality,
     weight_sum / count AS mean_weight,
     weight_abs_sum / count AS mean_abs_weight,
-    -- What a file does not state (NULL) is not known either for one link.
-    CASE WHEN count < 2 THEN weight_sq_sum * 0 ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0)) END AS std_weight
+    CASE
+        WHEN weight_sq_sum IS NULL THEN NULL
+        WHEN count < 2 THEN 0
+        ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0))
+    END AS std_weight
 FROM query_table('input.' || dataset);
 
 -- Lift and npmi as aggregate/together.py states them; here because they need the graphs of both ends.
@@ -380,6 +383,10 @@ UNION ALL SELECT 'labels_in_atlas', count(*)::VARCHAR FROM labels WHERE in_atlas
 UNION ALL SELECT 'labels_not_in_atlas', count(*)::VARCHAR FROM labels WHERE NOT in_atlas
 UNION ALL SELECT 'labelled_neurons', count(*)::VARCHAR FROM neurons WHERE label IS NOT NULL
 UNION ALL SELECT 'clustered_neurons', count(*)::VARCHAR FROM neurons WHERE cluster_path IS NOT NULL
+UNION ALL SELECT 'clustered_not_in_atlas', count(*)::VARCHAR
+    FROM cluster_members AS m
+    ANTI JOIN neurons AS n ON n.layer = m.layer AND n.neuron = m.neuron
+    WHERE clustering = (SELECT clustering FROM clusterings WHERE is_primary)
 UNION ALL SELECT 'links_in_files', coalesce(sum(link_count), 0)::VARCHAR FROM graphs
 UNION ALL SELECT 'links_kept', coalesce(sum(kept_count), 0)::VARCHAR FROM graphs
 UNION ALL SELECT 'links_dropped', coalesce(sum(dropped_count), 0)::VARCHAR FROM graphs

@@ -300,7 +300,12 @@ def write_reports(folder: Path) -> None:
     from atlas.schema import datasets_of
 
     where = {"layer": 1, "neuron": 2, "file": "L1_N2_investigation.json"}
-    report = where | {"kind": "investigation", "summary": "It fires on numbers.", "confidence": 0.8, "findings": ["a", "b"]}
+    report = where | {
+        "kind": "investigation",
+        "summary": "It fires on numbers.",
+        "confidence": 0.8,
+        "findings": ["a", "b"],
+    }
     evidence = where | {"kind": "activating", "prompt": "1 2 3", "token": "3", "position": 2, "value": 4.5}
     other = where | {"kind": "upstream", "other_layer": 0, "other_neuron": 3, "value": -0.5, "text": "digits"}
     rows = {"reports": [report], "report_examples": [evidence | {"rank": 1}, other | {"rank": 1}]}

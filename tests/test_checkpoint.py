@@ -31,7 +31,9 @@ def corpus() -> Corpus:
 def edges_of(stats: Path) -> dict:
     rows = pq.read_table(stats / "edges").to_pylist()
     return {
-        tuple(row[name] for name in ("src_layer", "src_neuron", "tgt_layer", "tgt_neuron")): [row[name] for name in STATISTICS]
+        tuple(row[name] for name in ("src_layer", "src_neuron", "tgt_layer", "tgt_neuron")): [
+            row[name] for name in STATISTICS
+        ]
         for row in rows
     }
 
@@ -100,7 +102,9 @@ def test_small_buffers_change_nothing(corpus: Corpus, tmp_path: Path, monkeypatc
     monkeypatch.setattr(containers, "CHUNK", 61)
     monkeypatch.setattr(containers, "_ROWS", 8)
     monkeypatch.setattr(containers, "_STREAMED", 7)
-    for number, path in enumerate((corpus.write(tmp_path / "a.dat", texts=True), corpus.write_old(tmp_path / "b.dat", 1))):
+    for number, path in enumerate(
+        (corpus.write(tmp_path / "a.dat", texts=True), corpus.write_old(tmp_path / "b.dat", 1))
+    ):
         import_checkpoint(path, tmp_path / f"stats{number}")
         assert_same(tmp_path / f"stats{number}", corpus)
 
@@ -180,7 +184,9 @@ def test_a_cut_file_says_what_was_whole(corpus: Corpus, tmp_path: Path) -> None:
             import_checkpoint(tmp_path / "cut.dat", tmp_path / "stats")
         assert not (tmp_path / "stats").exists()
     (tmp_path / "cut.dat").write_bytes(whole[: sum(parts[:3])])
-    with pytest.raises(InputError, match=f"after pickle 3 of 5: {len(corpus.edges):,} edges, {len(corpus.neurons)} neurons and 0 names"):
+    with pytest.raises(
+        InputError, match=f"after pickle 3 of 5: {len(corpus.edges):,} edges, {len(corpus.neurons)} neurons and 0 names"
+    ):
         import_checkpoint(tmp_path / "cut.dat", tmp_path / "stats")
     # Without frames the end is found where it is.
     corpus.write_old(tmp_path / "old.dat", 1, protocol=3)
@@ -255,6 +261,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         with path.open("wb") as stream:
             for part in ({"version": 2}, edges, {(0, 0): 1}, {"a.json"}, {(0, 0): [("a.json", 0)]}):
                 pickle.dump(part, stream, 5)
-        done = subprocess.run([sys.executable, "-c", code, path, tmp_path / "stats"], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, path, tmp_path / "stats"], capture_output=True, text=True, check=True
+        )
         peaks.append(int(done.stdout))
     assert peaks[1] - peaks[0] < 60_000, peaks  # KiB; the dictionary itself would be 600 MB larger

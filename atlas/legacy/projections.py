@@ -102,16 +102,7 @@ def import_projections(
 def _facts(path: Path, summary: ProjectionsSummary) -> Iterator[tuple[NeuronId, str, str, list[Row]]]:
     """Neuron, kind of fact, dataset and rows of every fact in a file."""
     if path.suffix == ".duckdb":
-        with open_older(path) as older:
-            for batch in older.batches("neurons", ("layer", "neuron", "output_norm")):
-                for row in batch.to_pylist():
-                    if row.get("output_norm") is not None:
-                        yield (
-                            NeuronId.checked(row["layer"], row["neuron"]),
-                            "norm",
-                            "neuron_norms",
-                            [{"output_norm": row["output_norm"]}],
-                        )
+        yield from _older_norms(path)
         return
     if not path.exists():
         raise InputError(f"{path} does not exist; give a file with projections")
@@ -131,6 +122,15 @@ def _facts(path: Path, summary: ProjectionsSummary) -> Iterator[tuple[NeuronId, 
             summary.errors += 1
             continue
         yield from _of_neuron(neuron, member.value, summary, is_ratio=member.container == "results")
+
+
+def _older_norms(path: Path) -> Iterator[tuple[NeuronId, str, str, list[Row]]]:
+    with open_older(path) as older:
+        for batch in older.batches("neurons", ("layer", "neuron", "output_norm")):
+            for row in batch.to_pylist():
+                norm = number(row.get("output_norm"))
+                if norm is not None:
+                    yield NeuronId.checked(row["layer"], row["neuron"]), "norm", "neuron_norms", [{"output_norm": norm}]
 
 
 def _neuron(member: Member, layer: int | None) -> NeuronId:

@@ -1,11 +1,12 @@
--- Neurons whose cluster_path is not the one of the primary clustering, or clustered neurons that are missing.
+-- Neurons whose cluster_path is not the one of the primary clustering.
+-- An imported clustering may hold neurons that no graph does: metadata counts them.
 SELECT
     layer,
     neuron,
     n.cluster_path,
     m.cluster_path AS clustering_says
 FROM neurons AS n
-FULL JOIN (
+LEFT JOIN (
     SELECT layer, neuron, cluster_path
     FROM cluster_members
     WHERE clustering = (SELECT clustering FROM clusterings WHERE is_primary)
