@@ -36,7 +36,7 @@ class _Group(click.Group):
         except Exception as error:
             if not isinstance(error, (AtlasError, OSError, *_database_errors())):
                 raise
-            click.echo(f"atlas: {' '.join(str(error).split())[:600]}", err=True)
+            click.echo(f"atlas: {' '.join(str(error).split())[:4000]}", err=True)
             ctx.exit(1)
 
 
@@ -113,7 +113,7 @@ def _to_statistics(run: Callable[..., Any], sources: Sequence[Any], output: Path
     "--weight",
     default="mean_abs_weight_sq",
     show_default=True,
-    help="mean_abs_weight_sq, mean_abs_weight or abs_weight_sum.",
+    help="mean_abs_weight_sq, mean_abs_weight, abs_weight_sum, or abs_mean_weight_sq where means are all there is.",
 )
 @click.option("--min-count", default=5, show_default=True, help="Only edges with at least this many links.")
 @click.option("--seed", default=42, show_default=True, help="Random seed; the same seed gives the same clusters.")

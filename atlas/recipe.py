@@ -17,6 +17,8 @@ from atlas.resources import folder, names
 
 T = TypeVar("T")
 HERE = "HERE"  # the folder of the recipe, as in ${HERE}/model
+STATS_KINDS = ("checkpoint", "edge-stats", "older-atlas")
+IMPORT_KINDS = (*STATS_KINDS, "wiring-cache", "assignments", "projections", "reports")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]i?B)\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
@@ -31,6 +33,21 @@ class GraphsSection:
     transcoder_set: str | None = None
     unit_type: str = "neuron"
     strict: bool = False
+    about: str | None = None
+
+
+@dataclass(frozen=True)
+class ImportSection:
+    """[[imports]]: files of an earlier tool, as `atlas import KIND` reads them; `about` says what they are."""
+
+    kind: str
+    paths: tuple[str, ...]
+    name: str | None = None
+    model: str | None = None
+    min_count: int = 1
+    method: str = "infomap"
+    leaf_ranks: str = "auto"
+    about: str | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +132,7 @@ class LabelFileSection:
     source: str | None = None
     kind: str | None = None
     model: str | None = None
+    about: str | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +163,7 @@ class Recipe:
     graphs: GraphsSection | None = None
     trace: TraceSection | None = None
     wire: WireSection | None = None
+    imports: tuple[ImportSection, ...] = ()
     output: str | None = None
     work: str | None = None
     project: ProjectSection = field(default_factory=ProjectSection)
@@ -205,11 +224,7 @@ def load_recipe(
     _section(Recipe, table, "", str(path))
     variables = {**(environment or os.environ), HERE: str(path.resolve().parent)}
     recipe = _section(Recipe, _with_variables(table, variables, str(path)), "", str(path))
-    if (recipe.graphs and recipe.trace) or not (recipe.graphs or recipe.trace or recipe.wire):
-        raise RecipeError(
-            f"{path}: an atlas is made of [graphs] (with paths) or of [trace] (with model and prompts), one of them, "
-            "and of [wire] (with model), beside them or alone"
-        )
+    _check_sources(recipe, str(path))
     _check_numbers(recipe, str(path))
     if not recipe.output_path.name or recipe.output_path.is_dir():
         raise RecipeError(
@@ -217,13 +232,34 @@ def load_recipe(
         )
     if not _NAME.match(recipe.name):
         raise RecipeError(f"{path}: name {recipe.name!r} must be letters, digits, '.', '_' and '-'")
-    taken = [options.title for options in recipe.cluster]
+    taken = [item.name or item.method for item in recipe.imports if item.kind == "assignments"]
+    taken += [options.title for options in recipe.cluster]
     for name in taken:
         if not _NAME.match(name) or taken.count(name) > 1:
             raise RecipeError(
                 f"{path}: cluster.name {name!r} must be a file name, and each must be another; there are {', '.join(taken)}"
             )
     return recipe
+
+
+def _check_sources(recipe: Recipe, where: str) -> None:
+    """One source of statistics, and at most one of everything else that there is one of."""
+    kinds = [item.kind for item in recipe.imports]
+    for kind in kinds:
+        if kind not in IMPORT_KINDS:
+            raise RecipeError(f"{where}: imports.kind {kind!r} is none of {', '.join(IMPORT_KINDS)}")
+    sources = [recipe.graphs, recipe.trace, *(kind for kind in kinds if kind in STATS_KINDS)]
+    wiring = [recipe.wire, *(kind for kind in kinds if kind == "wiring-cache")]
+    given, wired = (sum(item is not None for item in items) for items in (sources, wiring))
+    if given > 1 or wired > 1 or not given + wired:
+        raise RecipeError(
+            f"{where}: an atlas is made of [graphs] (with paths), of [trace] (with model and prompts) or of [[imports]] of one kind "
+            f"of {', '.join(STATS_KINDS)}, one of them, and of [wire] (with model) or imports of a wiring-cache, beside them or alone"
+        )
+    if kinds.count("reports") > 1 or kinds.count("projections") > (recipe.trace is None):
+        raise RecipeError(
+            f"{where}: give all files of one kind of imports in one list of paths; [trace] makes projections by itself"
+        )
 
 
 def out_of_bounds(key: str, value: int) -> str | None:
@@ -254,6 +290,7 @@ def _check_numbers(recipe: Recipe, where: str) -> None:
     ]
     if not 0 <= recipe.aggregate.threads < 2**10 or not 0 <= recipe.aggregate.together < 2**10:
         raise RecipeError(f"{where}: aggregate.threads and aggregate.together must be from 0 to {2**10 - 1}")
+    bounds += [("imports.min_count", item.min_count) for item in recipe.imports]
     for key, value in [*bounds, ("atlas.min_count", recipe.atlas.min_count)]:
         if problem := out_of_bounds(key, value):
             raise RecipeError(f"{where}: {problem}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _QUALITY = {
     "rounded": "the file kept sums as 32-bit numbers",
-    "mean_only": "minimum, maximum and mean of repeated links are all the same number, so only links and mean are taken",
+    "mean_only": "the file states links and mean alone, or extremes made up of the mean; what it does not know is NULL",
 }
 
 
@@ -42,7 +42,10 @@ def tell_summary(summary: Summary) -> None:
 
 def tell_stage(stage: StageRun) -> None:
     """What a stage of a build did, where there is more to say than that it ran."""
-    if stage.name == "stats":
+    if type(stage.result).__module__.startswith("atlas.legacy"):
+        tell = tell_checkpoint if "checkpoint" in type(stage.result).__module__ else tell_imported
+        tell(stage.result)
+    elif stage.name == "stats":
         traced, summary = stage.result if isinstance(stage.result, tuple) else (None, stage.result)
         if traced is not None:
             tell_trace(traced)

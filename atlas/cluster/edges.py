@@ -18,8 +18,8 @@ from atlas.ids import INDEX_BITS
 from atlas.schema import DATASETS, require
 
 # How an edge's statistics become the weight of a link (never negative: flow has no sign).
-WEIGHTS = ("mean_abs_weight_sq", "mean_abs_weight", "abs_weight_sum")
-_COLUMNS = ["src_layer", "src_neuron", "tgt_layer", "tgt_neuron", "count", "weight_abs_sum"]
+WEIGHTS = ("mean_abs_weight_sq", "mean_abs_weight", "abs_weight_sum", "abs_mean_weight_sq")
+_COLUMNS = ["src_layer", "src_neuron", "tgt_layer", "tgt_neuron", "count", "weight_sum", "weight_abs_sum"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,12 @@ def load_network(given: Path, *, weight: str, min_count: int) -> Network:
 
 
 def _weights(batch: pa.RecordBatch, weight: str) -> NDArray[np.float64]:
-    abs_sum: NDArray[np.float64] = batch["weight_abs_sum"].to_numpy(zero_copy_only=False).astype(np.float64)
+    column = "weight_sum" if weight == "abs_mean_weight_sq" else "weight_abs_sum"
+    if batch[column].null_count:
+        raise InputError(
+            f"some edges have no {column}, which --weight {weight} needs: their file states less; choose --weight abs_mean_weight_sq"
+        )
+    abs_sum: NDArray[np.float64] = abs(batch[column].to_numpy(zero_copy_only=False).astype(np.float64))
     if weight == "abs_weight_sum":
         return abs_sum
     mean: NDArray[np.float64] = abs_sum / batch["count"].to_numpy(zero_copy_only=False)

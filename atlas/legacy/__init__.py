@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from atlas.legacy.assignments import LEAF_RANKS, import_assignments
-from atlas.legacy.checkpoint import import_checkpoint
+from atlas.legacy.checkpoint import find_checkpoint, import_checkpoint
 from atlas.legacy.checkpoint_sections import CheckpointSummary
 from atlas.legacy.edge_stats import import_edge_stats
 from atlas.legacy.older_atlas import import_older_atlas
@@ -14,6 +14,7 @@ from atlas.legacy.wiring_cache import import_wiring_cache
 __all__ = [
     "LEAF_RANKS",
     "CheckpointSummary",
+    "find_checkpoint",
     "import_assignments",
     "import_checkpoint",
     "import_edge_stats",

@@ -46,6 +46,7 @@ class EdgeStatsSummary:
     logit_edges: int = 0
     cooccurrence: int = 0
     total_graphs: int | None = None
+    quality: str = MEAN_ONLY
     counts_graphs: bool = True  # False where appearances can only be nodes: more of them than graphs
     malformed: Counter[str] = field(default_factory=Counter)
 

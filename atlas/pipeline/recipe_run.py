@@ -7,17 +7,18 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from atlas import resources
 from atlas.database import BuildResult, Inputs, build_database, open_atlas, refuse_foreign
 from atlas.errors import AtlasFileError, SourceChanged, needs_extra
 from atlas.pipeline.graphs import aggregate_graphs, find_inputs
+from atlas.pipeline.imported import imported_files, require_inputs, run_import, stage_of
 from atlas.pipeline.memory import peak_memory_mb
 from atlas.pipeline.progress import Progress, silent
 from atlas.pipeline.stamps import Stamps
 from atlas.pipeline.traced_stages import TracedStages
-from atlas.recipe import Recipe, WireSection, parse_bytes
+from atlas.recipe import STATS_KINDS, ImportSection, Recipe, WireSection, parse_bytes
 from atlas.schema import DATASETS, is_whole
 from atlas.storage import only_writer, translated_os_errors
 
@@ -54,6 +55,17 @@ def run_recipe(recipe: Recipe, *, recipe_path: Path | None = None, progress: Pro
         return _Run(recipe, recipe_path, progress).all()
 
 
+class _Stages(NamedTuple):
+    """The folders that an atlas is built from, in the order of `Inputs`."""
+
+    stats: Path
+    clusters: list[Path]
+    labels: Path | None
+    projections: Path | None
+    wiring: Path | None
+    reports: Path | None
+
+
 class _Run:
     def __init__(self, recipe: Recipe, recipe_path: Path | None, progress: Progress) -> None:
         self.recipe = recipe
@@ -64,15 +76,26 @@ class _Run:
         self.stages: list[StageRun] = []
 
     def all(self) -> PipelineResult:
+        require_inputs(self.recipe)
         traced = TracedStages(self.recipe.trace, self.recipe, self.progress) if self.recipe.trace else None
+        imported = {item.kind: item for item in self.recipe.imports if item.kind != "assignments"}
+        source = next((imported[kind] for kind in STATS_KINDS if kind in imported), None)
         observed = self._traced_stats(traced) if traced else self._stats() if self.recipe.graphs else None
+        observed = self._import(source, "stats") if source else observed
         wiring = self._wiring(self.recipe.wire) if self.recipe.wire else None
+        if "wiring-cache" in imported:
+            wiring = self._import(imported["wiring-cache"], "wiring")
         stats = observed or wiring
-        assert stats is not None  # a recipe has [graphs], [trace] or [wire]
+        assert stats is not None  # a recipe has a source of statistics, or of wiring
         projections = self._projections(traced) if traced else None
-        clusters = [self._clusters(stats, index) for index in range(len(self.recipe.cluster))]
+        if "projections" in imported:
+            projections = self._import(imported["projections"], "projections")
+        reports = self._import(imported["reports"], "reports") if "reports" in imported else None
+        assigned = [item for item in self.recipe.imports if item.kind == "assignments"]
+        clusters = [self._import(item, f"clusters-{item.name or item.method}") for item in assigned]
+        clusters += [self._clusters(stats, index) for index in range(len(self.recipe.cluster))]
         labels = self._labels(stats, projections)
-        build = self._atlas(stats, clusters, labels, projections, wiring, traced)
+        build = self._atlas(_Stages(stats, clusters, labels, projections, wiring, reports), traced)
         return PipelineResult(self.recipe.output_path, self.stages, build)
 
     def _stage(self, name: str, fingerprint: str, is_there: bool, run: Callable[[], Any]) -> StageRun:
@@ -166,6 +189,18 @@ class _Run:
         self._stage("wiring", fingerprint, is_whole(folder, "stats"), run)
         return folder
 
+    def _import(self, section: ImportSection, name: str) -> Path:
+        """A stage from files of an earlier tool."""
+        folder = self.work / name
+        paths = imported_files(section)
+        fingerprint = self.stamps.fingerprint(
+            name, asdict(section) | {"paths": None}, [(path.name, path) for path in paths]
+        )
+        memory = parse_bytes(self.recipe.aggregate.memory)
+        is_there = is_whole(folder, stage_of(section))
+        self._stage(name, fingerprint, is_there, lambda: run_import(section, folder, memory, self.progress))
+        return folder
+
     def _clusters(self, stats: Path, index: int) -> Path:
         with needs_extra("cluster"):
             from atlas.cluster import cluster
@@ -207,19 +242,11 @@ class _Run:
         self._stage("labels", fingerprint, is_whole(folder, "labels"), lambda: import_labels(files, folder, precedence))
         return folder
 
-    def _atlas(
-        self,
-        stats: Path,
-        clusters: list[Path],
-        labels: Path | None,
-        projections: Path | None,
-        wiring: Path | None,
-        traced: TracedStages | None,
-    ) -> BuildResult | None:
+    def _atlas(self, stages: _Stages, traced: TracedStages | None) -> BuildResult | None:
         recipe, out = self.recipe, self.recipe.output_path
         # The SQL is part of the result: a changed view makes a new file.
-        inputs = _files(stats, "stats") + _files(resources.folder("sql"), "sql")
-        for folder in [*clusters, *(folder for folder in (labels, projections, wiring) if folder)]:
+        inputs = _files(stages.stats, "stats") + _files(resources.folder("sql"), "sql")
+        for folder in [*stages.clusters, *(folder for folder in stages[2:] if folder)]:
             inputs += _files(folder, folder.name)
         parameters = asdict(recipe)
         fingerprint = self.stamps.fingerprint("atlas", parameters, inputs)
@@ -233,13 +260,12 @@ class _Run:
         for name, path in traced.inputs() if traced else []:
             role = name.partition("/")[0]
             sources.append((path.name, role, path.stat().st_size, self.stamps.content_hash(path)))
+        for item in recipe.imports:
+            for path in imported_files(item):
+                sources.append((path.name, item.kind, path.stat().st_size, self.stamps.content_hash(path)))
         section = recipe.atlas
         given = Inputs(
-            stats,
-            clusters,
-            labels,
-            projections,
-            wiring,
+            *stages,
             primary=section.primary,
             min_count=section.min_count,
             memory=section.memory,
