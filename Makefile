@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 RECIPES := $(filter-out atlas,$(basename $(notdir $(wildcard build/*.toml))))
 
 # `build` is a folder of recipes and no target's output; clean never removes it.
-.PHONY: demo-model help setup test lint types wheel bench bench-graphs bench-aggregate bench-trace bench-wire clean atlas $(RECIPES)
+.PHONY: demo-model help setup test lint types wheel bench bench-graphs bench-aggregate bench-trace bench-wire bench-qwen compare clean atlas $(RECIPES)
 
 help:
 	@echo "make test                    run the tests (sets up $(VENV) first)"
@@ -14,7 +14,9 @@ help:
 	@echo "make atlas GRAPHS=dir [LABELS=file] [OUT=out/atlas.duckdb]"
 	@echo "                             build an atlas from a folder of attribution graphs"
 	@echo "make RECIPE [DATA=dir]       build the atlas of a recipe: $(RECIPES)"
-	@echo "make lint | types | wheel | bench | bench-graphs | bench-aggregate | bench-trace | bench-wire | clean"
+	@echo "make compare A=one.duckdb B=other.duckdb [OUT=out/compare.duckdb]"
+	@echo "                             set two atlases of one model side by side"
+	@echo "make lint | types | wheel | bench | bench-graphs | bench-aggregate | bench-trace | bench-wire | bench-qwen | clean"
 
 setup: $(VENV)/.ready
 
@@ -69,6 +71,13 @@ endif
 
 $(RECIPES): setup
 	$(BIN)/atlas build build/$@.toml $(if $(filter file,$(origin OUT)),,-o '$(OUT)')
+
+compare: setup
+	@test -n '$(A)' -a -n '$(B)' || { echo "make compare needs two atlases: make compare A=out/medical-v6.duckdb B=out/llama31-8b.duckdb [OUT=file]"; exit 2; }
+	$(BIN)/atlas compare '$(A)' '$(B)' -o '$(if $(filter file,$(origin OUT)),out/compare.duckdb,$(OUT))'
+
+bench-qwen: setup
+	$(BIN)/python tests/bench/bench_qwen.py $(if $(DATA),--folder '$(DATA)')
 
 demo-model: setup
 	$(BIN)/python -m atlas.trace.train_demo build/demo

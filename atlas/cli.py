@@ -175,6 +175,28 @@ def build(recipe: str, output: Path | None, settings: Sequence[str]) -> None:
     say(f"atlas: {result.path}    next: {program()} info {result.path}")
 
 
+@main.command()
+@click.argument("left", type=FILE, metavar="A")
+@click.argument("right", type=FILE, metavar="B")
+@click.option("-o", "--output", type=FILE, required=True, help="DuckDB file for the comparison.")
+@click.option("--limit", default=10, show_default=True, help="Different neurons to print.")
+@click.option(
+    "--memory", default="4GB", show_default=True, metavar="SIZE", help="Memory of DuckDB; beyond it, it spills."
+)
+def compare(left: Path, right: Path, output: Path, limit: int, memory: str) -> None:
+    """Compare two atlases or stats folders A and B (a domain and a baseline) per neuron and edge.
+
+    Difference, ratio, 95 % confidence interval and false discovery rate stand in the tables of the file.
+    """
+    from atlas.compare import compare as run
+    from atlas.telling import tell_comparison
+    from atlas.terminal import cost, say
+
+    started = time.monotonic()
+    tell_comparison(run(left, right, output, memory=memory), limit)
+    say(f"  {cost(started)}; FROM different_neurons and different_edges in {output}")
+
+
 for _command in (trace, project, wire, info, neuron, circuit, tour):
     main.add_command(_command)
 for _command in IMPORTS:

@@ -77,8 +77,9 @@ class StatsWriter:
         options: Mapping[str, Any],
         counts: Mapping[str, int],
         quality: str = EXACT,
+        graphs_stated: int | None = None,
     ) -> None:
-        """Write what waits, the empty datasets, and the manifest."""
+        """Write what waits, the empty datasets, and the manifest; `graphs_stated` where graphs are counted but not named."""
         for name in list(self._waiting):
             self._flush(name)
         self.close()
@@ -87,6 +88,8 @@ class StatsWriter:
                 write_parquet(dataset.empty(), self.path(dataset.name))
         manifest = {"stage": "stats", "version": VERSION, "tool_version": __version__, "space": space._asdict()}
         manifest |= {"method": method, "inputs": list(inputs), "options": dict(options), "sample_below": 0}
+        if graphs_stated is not None:
+            manifest["graphs_stated"] = graphs_stated
         write_json(manifest | {"counts": dict(counts), "stat_quality": quality}, self._folder / MANIFEST)
 
     def close(self) -> None:

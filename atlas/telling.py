@@ -10,6 +10,7 @@ from atlas.terminal import say
 
 if TYPE_CHECKING:
     from atlas.aggregate import Summary
+    from atlas.compare import Comparison
     from atlas.labels import LabelFileResult
     from atlas.legacy import CheckpointSummary
     from atlas.pipeline import StageRun
@@ -131,6 +132,25 @@ def tell_projections(summary: ProjectSummary) -> None:
 
 def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.most_common() if count) or "none"
+
+
+def tell_comparison(found: Comparison, limit: int) -> None:
+    """How much differs between two corpora, and the neurons that differ most."""
+    import duckdb
+
+    from atlas.terminal import show, table
+
+    graphs = " and ".join("an unknown number of" if count is None else f"{count:,}" for count in found.graphs)
+    say(f"  {graphs} graphs; {found.neurons:,} neurons, {found.edges:,} edges")
+    say(
+        f"  at a false discovery rate of 5 %: {found.different_neurons:,} neurons and {found.different_edges:,} edges differ in "
+        f"frequency, {found.different_means:,} edges in mean weight"
+    )
+    columns = "layer, neuron, label, frequency_a, frequency_b, difference, difference_low, difference_high, q_value"
+    with duckdb.connect(str(found.path), read_only=True) as con:
+        rows = con.execute(f"SELECT {columns} FROM different_neurons LIMIT $limit", {"limit": limit}).fetchall()
+    if rows:
+        show(table(columns.split(", "), rows))
 
 
 def tell_labels(results: Sequence[LabelFileResult]) -> None:

@@ -16,5 +16,5 @@ SELECT
     weight_min,
     weight_max
 FROM circuit_edges($cluster_path)
-ORDER BY mean_abs_weight DESC, src_layer, src_neuron, tgt_layer, tgt_neuron
+ORDER BY coalesce(mean_abs_weight, abs(mean_weight)) DESC, src_layer, src_neuron, tgt_layer, tgt_neuron
 LIMIT $limit

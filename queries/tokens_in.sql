@@ -13,5 +13,5 @@ SELECT
     weight_min,
     weight_max
 FROM tokens_in($layer, $neuron)
-ORDER BY mean_abs_weight DESC, token_id
+ORDER BY coalesce(mean_abs_weight, abs(mean_weight)) DESC, token_id
 LIMIT $limit

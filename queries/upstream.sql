@@ -21,5 +21,5 @@ SELECT
     method
 FROM upstream($layer, $neuron)
 WHERE $min_graphs IS NULL OR graph_count >= $min_graphs
-ORDER BY mean_abs_weight DESC, layer, neuron
+ORDER BY coalesce(mean_abs_weight, abs(mean_weight)) DESC, layer, neuron
 LIMIT $limit

@@ -23,27 +23,74 @@ SELECT
     END AS std_weight
 FROM query_table('input.' || dataset);
 
--- Lift and npmi as aggregate/together.py states them; here because they need the graphs of both ends.
-CREATE MACRO input.measured_edges() AS TABLE
-WITH total AS (SELECT count(*)::DOUBLE AS n FROM input.graphs)
+-- Sorting is what takes memory and time: edges are sorted in the narrow types of the table, and words become numbers for it.
+SET VARIABLE methods = (SELECT coalesce(list(DISTINCT method::VARCHAR ORDER BY method::VARCHAR), []) FROM input.edges);
+SET VARIABLE stat_quality = (SELECT stat_quality FROM input.parameters);
+-- As variables: with joins instead, all edges are estimated to be a handful, and put into the hash table of a join.
+SET VARIABLE min_count = (SELECT min_count FROM input.parameters);
+SET VARIABLE graphs = (SELECT count(*)::DOUBLE FROM input.graphs);
+
+-- What edges take from their ends.
+CREATE TABLE input.ends AS
 SELECT
-    e.* EXCLUDE (half_weight_sum),
-    half_weight_sum / nullif(half_count, 0) AS half_mean_weight,
-    both_graphs * n / (s.graph_count::DOUBLE * t.graph_count) AS lift,
-    ln(both_graphs * n / (s.graph_count::DOUBLE * t.graph_count)) / nullif(-ln(both_graphs / n), 0) AS npmi
-FROM input.measured('edges') AS e
-CROSS JOIN total
-LEFT JOIN input.neurons AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
-LEFT JOIN input.neurons AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
-WHERE e.count >= (SELECT min_count FROM input.parameters);
+    layer,
+    neuron,
+    graph_count::DOUBLE AS graph_count,
+    top_cluster
+FROM input.neurons
+LEFT JOIN (
+    SELECT layer, neuron, top_cluster
+    FROM input.members
+    WHERE clustering = (SELECT clustering FROM input.clusterings WHERE is_primary)
+) USING (layer, neuron);
+
+-- Lift and npmi as aggregate/together.py states them; here because they need the graphs of both ends.
+CREATE MACRO input.narrow_edges() AS TABLE
+SELECT
+    src_layer,
+    src_neuron,
+    tgt_layer,
+    tgt_neuron,
+    list_position(getvariable('methods'), method::VARCHAR)::UTINYINT AS method_number,
+    count::INTEGER AS count,
+    e.graph_count::INTEGER AS graph_count,
+    positive_count::INTEGER AS positive_count,
+    (weight_sum / count)::FLOAT AS mean_weight,
+    ((weight_abs_sum - abs(weight_sum)) / count)::FLOAT AS sign_excess,
+    CASE
+        WHEN weight_sq_sum IS NULL THEN NULL
+        WHEN count < 2 THEN 0
+        ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0))
+    END::FLOAT AS std_weight,
+    weight_min::FLOAT AS weight_min,
+    weight_max::FLOAT AS weight_max,
+    half_count::INTEGER AS half_count,
+    (half_weight_sum / nullif(half_count, 0))::FLOAT AS half_mean_weight,
+    both_graphs::INTEGER AS both_graphs,
+    coalesce(s.top_cluster = t.top_cluster, false) AS in_circuit,
+    (both_graphs * getvariable('graphs') / (s.graph_count * t.graph_count))::FLOAT AS lift,
+    (
+        ln(both_graphs * getvariable('graphs') / (s.graph_count * t.graph_count))
+        / nullif(-ln(both_graphs / getvariable('graphs')), 0)
+    )::FLOAT AS npmi
+FROM input.edges AS e
+LEFT JOIN input.ends AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
+LEFT JOIN input.ends AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
+WHERE e.count >= getvariable('min_count');
 
 INSERT INTO edges BY NAME
-FROM input.measured_edges()
-ORDER BY src_layer, src_neuron, tgt_layer, tgt_neuron, method;
+SELECT
+    * EXCLUDE (method_number),
+    getvariable('methods')[method_number] AS method,
+    getvariable('stat_quality') AS stat_quality
+FROM (FROM input.narrow_edges() ORDER BY src_layer, src_neuron, tgt_layer, tgt_neuron, method_number);
 
 INSERT INTO edges_by_target BY NAME
-FROM input.measured_edges()
-ORDER BY tgt_layer, tgt_neuron, src_layer, src_neuron, method;
+SELECT
+    * EXCLUDE (method_number),
+    getvariable('methods')[method_number] AS method,
+    getvariable('stat_quality') AS stat_quality
+FROM (FROM input.narrow_edges() ORDER BY tgt_layer, tgt_neuron, src_layer, src_neuron, method_number);
 
 INSERT INTO connections BY NAME
 FROM input.connections

@@ -47,7 +47,8 @@ CREATE TABLE edges (
     graph_count INTEGER,
     positive_count INTEGER,
     mean_weight FLOAT,
-    mean_abs_weight FLOAT,
+    sign_excess FLOAT,
+    mean_abs_weight FLOAT GENERATED ALWAYS AS ((abs(mean_weight) + sign_excess)::FLOAT) VIRTUAL,
     std_weight FLOAT,
     weight_min FLOAT,
     weight_max FLOAT,
@@ -58,8 +59,9 @@ CREATE TABLE edges (
     npmi FLOAT,
     conditional_frequency FLOAT GENERATED ALWAYS AS (graph_count / nullif(both_graphs, 0)) VIRTUAL,
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
-    weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
+    weight_abs_sum DOUBLE GENERATED ALWAYS AS ((abs(mean_weight) + sign_excess)::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,
+    in_circuit BOOLEAN NOT NULL,
     method VARCHAR NOT NULL,
     stat_quality VARCHAR NOT NULL
 );
@@ -74,7 +76,8 @@ CREATE TABLE edges_by_target (
     graph_count INTEGER,
     positive_count INTEGER,
     mean_weight FLOAT,
-    mean_abs_weight FLOAT,
+    sign_excess FLOAT,
+    mean_abs_weight FLOAT GENERATED ALWAYS AS ((abs(mean_weight) + sign_excess)::FLOAT) VIRTUAL,
     std_weight FLOAT,
     weight_min FLOAT,
     weight_max FLOAT,
@@ -85,8 +88,9 @@ CREATE TABLE edges_by_target (
     npmi FLOAT,
     conditional_frequency FLOAT GENERATED ALWAYS AS (graph_count / nullif(both_graphs, 0)) VIRTUAL,
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
-    weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
+    weight_abs_sum DOUBLE GENERATED ALWAYS AS ((abs(mean_weight) + sign_excess)::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,
+    in_circuit BOOLEAN NOT NULL,
     method VARCHAR NOT NULL,
     stat_quality VARCHAR NOT NULL
 );
@@ -511,6 +515,7 @@ COMMENT ON COLUMN edges.count IS 'Links observed; several token positions in one
 COMMENT ON COLUMN edges.graph_count IS 'Distinct graphs with at least one such link.';
 COMMENT ON COLUMN edges.positive_count IS 'Links with weight > 0.';
 COMMENT ON COLUMN edges.mean_weight IS 'Signed mean of the link weights.';
+COMMENT ON COLUMN edges.sign_excess IS 'mean_abs_weight - |mean_weight|: 0 where all links have one sign, which is why this is stored and not the other.';
 COMMENT ON COLUMN edges.mean_abs_weight IS 'Mean of the absolute link weights.';
 COMMENT ON COLUMN edges.std_weight IS 'Population standard deviation of the link weights; 0 for a single link.';
 COMMENT ON COLUMN edges.weight_min IS 'Smallest link weight.';
@@ -524,6 +529,7 @@ COMMENT ON COLUMN edges.conditional_frequency IS 'graph_count / both_graphs: how
 COMMENT ON COLUMN edges.weight_sum IS 'Sum of link weights, computed as mean_weight * count.';
 COMMENT ON COLUMN edges.weight_abs_sum IS 'Sum of absolute link weights, computed as mean_abs_weight * count.';
 COMMENT ON COLUMN edges.weight_sq_sum IS 'Sum of squared link weights, computed from std_weight, mean_weight and count.';
+COMMENT ON COLUMN edges.in_circuit IS 'Whether both ends are in the same top cluster of the primary clustering.';
 COMMENT ON COLUMN edges.method IS 'How the weights were computed: relp, transcoder or weight_graph.';
 COMMENT ON COLUMN edges.stat_quality IS 'exact; rounded where an earlier tool kept sums as 32-bit numbers; mean_only where a file states links and mean alone (deviation and extremes are NULL then).';
 

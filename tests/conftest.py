@@ -69,11 +69,11 @@ def small_atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cluster(folder / "stats", folder / "clusters", ClusterOptions(min_count=2, trials=3))
     labels = folder / "labels.csv"
     labels.write_text(
-        "layer,neuron,label,kind,description,confidence\n"
-        "1,2,100% sure_thing,output,It is sure,high\n"
-        "1,2,digits,input,,low\n"
-        "2,3,uninterpretable,output,,\n"
-        "99,5,nowhere,output,,\n"
+        "layer,neuron,label,kind,description,confidence,interpretability,type\n"
+        "1,2,100% sure_thing,output,It is sure,high,low,semantic\n"
+        "1,2,digits,input,,low,high,context\n"
+        "2,3,uninterpretable,output,,,low,\n"
+        "99,5,nowhere,output,,,,\n"
     )
     import_labels([LabelFile(labels, source="made"), LabelFile(folder / "stats")], folder / "labels")
     makers.write_projections(folder / "projections")

@@ -18,7 +18,7 @@ LAYERS = [
     {"connections"},
     {"graphs", "aggregate", "trace", "wiring", "cluster", "labels", "legacy"},
     {"database"},
-    {"pipeline", "queries"},
+    {"pipeline", "queries", "compare"},
     {
         "cli",
         "page",

@@ -557,3 +557,72 @@ def test_real_dashboards_are_read(data: Path, tmp_path: Path) -> None:
     assert (first["layer"], first["neuron"], first["token"], first["direction"]) == (0, 0, " Brigade", "promotes")
     import_labels([LabelFile(path)], tmp_path / "labels")
     assert rows_of(tmp_path / "labels", "labels")[0]["text"] == "‘ Brigade’ ‘ brigade’ ‘ Brig’"
+
+
+# Hostile files: each importer of JSON says what is wrong in one line, in bounded memory, and writes nothing.
+
+IMPORTERS = {
+    "edge-stats": (import_edge_stats, "stats.json", True),
+    "wiring-cache": (import_wiring_cache, "layer_0.json", True),
+    "assignments": (import_assignments, "assignments.json", False),
+    "projections": (import_projections, "projections.json", True),
+}
+HOSTILE = {
+    "nothing": (b"", "no JSON|holds no"),
+    "a number": (b"7", "no JSON object"),
+    "cut": (b'{"profiles": [{"layer": 1, "neuron": 2', "ends in the middle"),
+    "deep": (b'{"a": ' + b"[" * 500_000, "nested too deep|ends in the middle"),
+    "wide numbers": (b'{"a": 1' + b"0" * 100_000 + b"}", "holds no|no JSON|list no|assigns no"),
+    "UTF-16": ('{"a": 1}'.encode("utf-16"), "UTF-16"),
+    "Latin-1": ('{"é": 1}'.encode("latin-1"), "not UTF-8"),
+    "binary": (bytes(range(256)) * 100, "no JSON|not UTF-8"),
+    "no neurons": (b'{"a": {"b": 1}, "profiles": [], "assignments": {}}', "holds no|list no|assigns no"),
+}
+
+
+@pytest.mark.parametrize("kind", IMPORTERS)
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_json_is_refused_by_every_importer(tmp_path: Path, kind: str, name: str) -> None:
+    run, file, many = IMPORTERS[kind]
+    content, said = HOSTILE[name]
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(InputError, match=said) as caught:
+        run([tmp_path / file] if many else tmp_path / file, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_gzip_bombs_are_refused_in_bounded_memory(tmp_path: Path) -> None:
+    """Half a gigabyte of one text in half a megabyte; the process that reads it may take 600 MB and no more."""
+    import subprocess
+    import sys
+    import zlib
+
+    packer = zlib.compressobj(9, wbits=31)
+    data = (
+        packer.compress(b'{"profiles": ["')
+        + b"".join(packer.compress(b"a" * (1 << 20)) for _ in range(512))
+        + packer.flush()
+    )
+    code = (
+        "import resource, sys\nfrom pathlib import Path\nfrom atlas import legacy\nfrom atlas.errors import InputError\n"
+        "limit = 6 << 30\nresource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
+        "try:\n    getattr(legacy, sys.argv[1])([Path(sys.argv[2])], Path(sys.argv[3]))\n"
+        "except InputError as error:\n    print(error)\n"
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    )
+    for importer, name in (
+        ("import_edge_stats", "stats.json.gz"),
+        ("import_wiring_cache", "layer_0.json.gz"),
+        ("import_projections", "p.json.gz"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        done = subprocess.run(
+            [sys.executable, "-c", code, importer, tmp_path / name, tmp_path / "out"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        said, peak = done.stdout.splitlines()
+        assert "Mi letters" in said
+        assert int(peak) < 1_000_000  # KiB

@@ -42,7 +42,10 @@ def test_the_name_is_the_file_where_it_is_left_out(tmp_path: Path) -> None:
         (SMALL + "[labels]\nfrom_graphs = 1", "labels.from_graphs must be true or false, not 1"),
         (SMALL + "[[labels.files]]\nsource = 'x'", "the key labels.files.path is missing"),
         (SMALL + "[labels]\nfiles = [3]", "labels.files must be a table, not 3"),
-        ('name = "x"', "made of [graphs] (with paths), of [trace] (with model and prompts) or of [[imports]] of one kind of checkpoint"),
+        (
+            'name = "x"',
+            "made of [graphs] (with paths), of [trace] (with model and prompts) or of [[imports]] of one kind of checkpoint",
+        ),
         (SMALL + '[trace]\nmodel = "m"\nprompts = "p"', "one of them"),
         ('[trace]\nmodel = "m"', "the key trace.prompts is missing"),
         ('[trace]\nmodel = "m"\nprompts = "p"\ntau = "x"', "trace.tau must be a number, not 'x'"),

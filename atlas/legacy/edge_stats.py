@@ -85,7 +85,13 @@ def import_edge_stats(
                 }
             }
             writer.finish(
-                space, "relp", [path.name for path in given], options=options, counts=counts, quality=MEAN_ONLY
+                space,
+                "relp",
+                [path.name for path in given],
+                options=options,
+                counts=counts,
+                quality=MEAN_ONLY,
+                graphs_stated=summary.total_graphs,
             )
         finally:
             writer.close()

@@ -16,6 +16,7 @@ from atlas.errors import InputError
 from atlas.graph import Space
 from atlas.ids import MAX_INDEX, MAX_LAYER
 from atlas.legacy.older import Older, open_older
+from atlas.legacy.values import whole
 from atlas.stats_writer import EXACT, MEAN_ONLY, ROUNDED, StatsWriter
 from atlas.storage import replaced_folder
 
@@ -72,7 +73,15 @@ def import_older_atlas(
                 model or summary.metadata.get("model", "unknown"), None, "neuron", _link_weight(summary.method)
             )
             options = {"older_metadata": summary.metadata}
-            writer.finish(space, summary.method, [given.name], options=options, counts=counts, quality=summary.quality)
+            writer.finish(
+                space,
+                summary.method,
+                [given.name],
+                options=options,
+                counts=counts,
+                quality=summary.quality,
+                graphs_stated=whole(summary.metadata.get("total_graphs")) or None,
+            )
         finally:
             writer.close()
     return summary
@@ -128,16 +137,16 @@ def _add_edges(
         keep = left & right
         rows = pa.table(batch).filter(pa.array(keep))
         columns = _statistics(rows, summary.quality)
-        whole = pc.and_kleene(pc.greater_equal(columns["count"], 1), pc.is_finite(columns["weight_sum"])).fill_null(
+        sound = pc.and_kleene(pc.greater_equal(columns["count"], 1), pc.is_finite(columns["weight_sum"])).fill_null(
             False
         )
-        summary.malformed["bad_edge"] += len(batch) - int(pc.sum(whole).as_py() or 0)
+        summary.malformed["bad_edge"] += len(batch) - int(pc.sum(sound).as_py() or 0)
         ends = {name: rows[name].cast(pa.int32()) for name in _PAIR}
         writer.add(
             "edges",
             pa.table(ends | columns)
-            .filter(whole)
-            .append_column("method", _word(summary.method, int(pc.sum(whole).as_py() or 0))),
+            .filter(sound)
+            .append_column("method", _word(summary.method, int(pc.sum(sound).as_py() or 0))),
         )
         seen |= set(np.unique(source[keep]).tolist()) | set(np.unique(target[keep]).tolist())
     return seen

@@ -86,8 +86,15 @@ def require_inputs(recipe: Recipe) -> None:
         wanted.append((recipe.wire.model, "model", "config.json and *.safetensors"))
     missing = [item for item in wanted if not any(path.exists() for path in _matches(item[0]))]
     if missing:
-        told = "; ".join(f"{path} ({role}{f': {about}' if about else ''})" for path, role, about in missing)
-        what = "1 input that is" if len(missing) == 1 else f"{len(missing)} inputs that are"
+        roles: dict[str, list[str]] = {}
+        for path, role, _ in missing:
+            roles.setdefault(path, []).append(role)
+        known = {path: about for path, _, about in reversed(missing) if about}
+        told = "; ".join(
+            f"{path} ({', '.join(dict.fromkeys(names))}{f': {known[path]}' if path in known else ''})"
+            for path, names in roles.items()
+        )
+        what = "1 input that is" if len(roles) == 1 else f"{len(roles)} inputs that are"
         raise InputError(f"recipe {recipe.name} needs {what} not there: {told}")
 
 

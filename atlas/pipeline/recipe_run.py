@@ -49,6 +49,7 @@ def run_recipe(recipe: Recipe, *, recipe_path: Path | None = None, progress: Pro
     """
     # Before hours of work, not after them.
     refuse_foreign(recipe.output_path)
+    require_inputs(recipe)
     with only_writer(recipe.work_path):
         with translated_os_errors(recipe.work_path):
             recipe.work_path.mkdir(parents=True, exist_ok=True)
@@ -76,7 +77,6 @@ class _Run:
         self.stages: list[StageRun] = []
 
     def all(self) -> PipelineResult:
-        require_inputs(self.recipe)
         traced = TracedStages(self.recipe.trace, self.recipe, self.progress) if self.recipe.trace else None
         imported = {item.kind: item for item in self.recipe.imports if item.kind != "assignments"}
         source = next((imported[kind] for kind in STATS_KINDS if kind in imported), None)
@@ -224,7 +224,7 @@ class _Run:
         section = self.recipe.labels
         files = [LabelFile(Path(item.path), item.source, item.kind, item.model) for item in section.files]
         inputs = [(item.path.name, item.path) for item in files]
-        if projections is not None and self.recipe.project.labels:
+        if projections is not None and self.recipe.trace and self.recipe.project.labels:
             path = DATASETS["projections.automatic_labels"].path(projections)
             files.append(LabelFile(path))
             inputs.append(("automatic_labels", path))

@@ -1,6 +1,11 @@
 -- Edges inside a cluster of the primary clustering, given by its cluster_path, strongest first.
 -- Example: FROM circuit_edges('{cluster_path}') LIMIT 20;
 CREATE MACRO circuit_edges(path) AS TABLE
+WITH members AS MATERIALIZED (
+    SELECT layer, neuron, label
+    FROM neurons
+    WHERE cluster_path = path::VARCHAR OR starts_with(cluster_path, path::VARCHAR || '.')
+)
 SELECT
     e.src_layer,
     e.src_neuron,
@@ -15,8 +20,7 @@ SELECT
     e.weight_min,
     e.weight_max
 FROM edges AS e
-JOIN neurons AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
-JOIN neurons AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
-WHERE (s.cluster_path = path::VARCHAR OR starts_with(s.cluster_path, path::VARCHAR || '.'))
-    AND (t.cluster_path = path::VARCHAR OR starts_with(t.cluster_path, path::VARCHAR || '.'))
-ORDER BY e.mean_abs_weight DESC, e.src_layer, e.src_neuron, e.tgt_layer, e.tgt_neuron;
+JOIN members AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
+JOIN members AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
+WHERE e.in_circuit
+ORDER BY coalesce(e.mean_abs_weight, abs(e.mean_weight)) DESC, e.src_layer, e.src_neuron, e.tgt_layer, e.tgt_neuron;

@@ -1,6 +1,13 @@
 -- Neurons that a neuron drives (downstream of it), strongest first, with their labels; frequency is the share of the source's graphs.
 -- Example: FROM downstream({layer}, {neuron}) LIMIT 10;
 CREATE MACRO downstream(of_layer, of_neuron) AS TABLE
+-- The partners are found by their numbers and their labels fetched by row: a join with all labels would unpack every one.
+WITH found AS MATERIALIZED (
+    SELECT e.*, n.rowid AS place
+    FROM edges AS e
+    JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
+    WHERE e.src_layer = of_layer AND e.src_neuron = of_neuron
+)
 SELECT
     e.tgt_layer AS layer,
     e.tgt_neuron AS neuron,
@@ -16,8 +23,7 @@ SELECT
     e.weight_min,
     e.weight_max,
     e.method
-FROM edges AS e
-JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
+FROM found AS e
+JOIN neurons AS n ON n.rowid = e.place
 CROSS JOIN (SELECT appearance_count FROM neurons WHERE layer = of_layer AND neuron = of_neuron) AS s
-WHERE e.src_layer = of_layer AND e.src_neuron = of_neuron
-ORDER BY e.mean_abs_weight DESC, layer, neuron;
+ORDER BY coalesce(e.mean_abs_weight, abs(e.mean_weight)) DESC, layer, neuron;

@@ -1,6 +1,26 @@
 -- Neurons by label text, over every label of every kind; letter case and wildcards have no meaning. Best match first.
 -- Example: FROM search('{words}');
 CREATE MACRO search(words) AS TABLE
+WITH found AS MATERIALIZED (
+    SELECT
+        l.text,
+        l.kind,
+        l.source,
+        l.rank,
+        n.rowid AS place,
+        CASE
+            WHEN lower(l.text) = lower(words) THEN 1
+            WHEN starts_with(lower(l.text), lower(words)) THEN 2
+            WHEN contains(' ' || lower(l.text) || ' ', ' ' || lower(words) || ' ') THEN 3
+            WHEN contains(lower(l.text), lower(words)) THEN 4
+            ELSE 5
+        END AS match_rank
+    FROM labels AS l
+    JOIN neurons AS n ON n.layer = l.layer AND n.neuron = l.neuron
+    WHERE NOT l.is_junk
+        AND (contains(lower(l.text), lower(words)) OR contains(lower(coalesce(l.description, '')), lower(words)))
+    QUALIFY row_number() OVER (PARTITION BY place, lower(l.text) ORDER BY match_rank, l.rank) = 1
+)
 SELECT
     n.layer,
     n.neuron,
@@ -10,16 +30,7 @@ SELECT
     n.cluster_path,
     n.appearance_count,
     n.max_activation,
-    CASE
-        WHEN lower(l.text) = lower(words) THEN 1
-        WHEN starts_with(lower(l.text), lower(words)) THEN 2
-        WHEN contains(' ' || lower(l.text) || ' ', ' ' || lower(words) || ' ') THEN 3
-        WHEN contains(lower(l.text), lower(words)) THEN 4
-        ELSE 5
-    END AS match_rank
-FROM labels AS l
-JOIN neurons AS n ON n.layer = l.layer AND n.neuron = l.neuron
-WHERE NOT l.is_junk
-    AND (contains(lower(l.text), lower(words)) OR contains(lower(coalesce(l.description, '')), lower(words)))
-QUALIFY row_number() OVER (PARTITION BY n.layer, n.neuron, lower(l.text) ORDER BY match_rank, l.rank) = 1
-ORDER BY match_rank, n.appearance_count DESC, n.layer, n.neuron, l.rank;
+    l.match_rank
+FROM found AS l
+JOIN neurons AS n ON n.rowid = l.place
+ORDER BY l.match_rank, n.appearance_count DESC, n.layer, n.neuron, l.rank;

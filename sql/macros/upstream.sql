@@ -1,6 +1,13 @@
 -- Neurons that drive a neuron (upstream of it), strongest first, with their labels; frequency is the share of the source's graphs.
 -- Example: FROM upstream({layer}, {neuron}) LIMIT 10;
 CREATE MACRO upstream(of_layer, of_neuron) AS TABLE
+-- The partners are found by their numbers and their labels fetched by row: a join with all labels would unpack every one.
+WITH found AS MATERIALIZED (
+    SELECT e.*, n.rowid AS place
+    FROM edges_by_target AS e
+    JOIN neurons AS n ON n.layer = e.src_layer AND n.neuron = e.src_neuron
+    WHERE e.tgt_layer = of_layer AND e.tgt_neuron = of_neuron
+)
 SELECT
     e.src_layer AS layer,
     e.src_neuron AS neuron,
@@ -16,7 +23,6 @@ SELECT
     e.weight_min,
     e.weight_max,
     e.method
-FROM edges_by_target AS e
-JOIN neurons AS n ON n.layer = e.src_layer AND n.neuron = e.src_neuron
-WHERE e.tgt_layer = of_layer AND e.tgt_neuron = of_neuron
-ORDER BY e.mean_abs_weight DESC, layer, neuron;
+FROM found AS e
+JOIN neurons AS n ON n.rowid = e.place
+ORDER BY coalesce(e.mean_abs_weight, abs(e.mean_weight)) DESC, layer, neuron;

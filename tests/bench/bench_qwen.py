@@ -47,7 +47,10 @@ def generate(folder: Path, edges: int) -> None:
             started = time.monotonic()
             make(folder / f"{name}.new")
             (folder / f"{name}.new").rename(folder / name)
-            print(f"made {name}: {(folder / name).stat().st_size / 1e9:.2f} GB in {time.monotonic() - started:.0f} s", flush=True)
+            print(
+                f"made {name}: {(folder / name).stat().st_size / 1e9:.2f} GB in {time.monotonic() - started:.0f} s",
+                flush=True,
+            )
 
 
 def same_edges(stats: Path, truth: Path) -> bool:
@@ -63,11 +66,14 @@ def same_edges(stats: Path, truth: Path) -> bool:
 
 def questions(con: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[str, list]]]:
     """Each question of several neurons, words or circuits."""
+
     def ids(sql: str) -> list:
         return [list(row) for row in con.execute(sql).fetchall()]
 
     hubs = ids("SELECT layer, neuron FROM neurons ORDER BY in_degree + out_degree DESC LIMIT 10")
-    middle = ids("SELECT layer, neuron FROM neurons WHERE in_degree > 0 AND out_degree > 0 ORDER BY abs(in_degree + out_degree - (SELECT median(in_degree + out_degree) FROM neurons)), layer, neuron LIMIT 20")
+    middle = ids(
+        "SELECT layer, neuron FROM neurons WHERE in_degree > 0 AND out_degree > 0 ORDER BY abs(in_degree + out_degree - (SELECT median(in_degree + out_degree) FROM neurons)), layer, neuron LIMIT 20"
+    )
     circuits = ids("SELECT cluster_path FROM clusters ORDER BY abs(size - 1000) LIMIT 5")
     words = [["aspirin dosage"], ["French"], ["closing quoted tokens"], ["no such label"]]
     return {
@@ -75,7 +81,9 @@ def questions(con: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[str, list]
         "upstream of a hub (LIMIT 50)": [("FROM upstream(?, ?) LIMIT 50", hub) for hub in hubs],
         "downstream of a median neuron": [("FROM downstream(?, ?)", one) for one in middle],
         "upstream of a median neuron": [("FROM upstream(?, ?)", one) for one in middle],
-        "edges of one neuron, no labels": [("SELECT * FROM edges WHERE src_layer = ? AND src_neuron = ?", one) for one in middle],
+        "edges of one neuron, no labels": [
+            ("SELECT * FROM edges WHERE src_layer = ? AND src_neuron = ?", one) for one in middle
+        ],
         "label search (LIMIT 20)": [("FROM search(?) LIMIT 20", word) for word in words],
         "members of a circuit of 1,000": [("FROM circuit(?)", one) for one in circuits],
         "edges inside a circuit of 1,000": [("FROM circuit_edges(?)", one) for one in circuits],
@@ -111,13 +119,17 @@ def main() -> None:
         print(f"{cores()}; {int(given.edges):,} edges")
         generate(folder, int(given.edges))
         out = folder / "out"
-        built, seconds, peak = run(["-c", _BUILD, str(ROOT / "build" / "qwen3-32b.toml"), str(folder), str(out / "qwen.duckdb")])
+        built, seconds, peak = run(
+            ["-c", _BUILD, str(ROOT / "build" / "qwen3-32b.toml"), str(folder), str(out / "qwen.duckdb")]
+        )
         megabytes = (folder / "latest.dat").stat().st_size / 1e6
         for name, took in built["stages"].items():
             more = f", {megabytes / took:.0f} MB/s" if name == "stats" and took else ""
             print(f"  {name:20} {took:7.1f} s{more}")
         print(f"  everything           {seconds:7.1f} s, peak memory {peak:,.0f} MB, file {built['size'] / 1e9:.2f} GB")
-        print(f"  edges as generated, bit for bit: {same_edges(out / 'qwen.stages' / 'stats', folder / 'truth.parquet')}")
+        print(
+            f"  edges as generated, bit for bit: {same_edges(out / 'qwen.stages' / 'stats', folder / 'truth.parquet')}"
+        )
         found = latencies(out / "qwen.duckdb")
         for name, (median, late) in found.items():
             print(f"  {name:34} median {median:7.1f} ms   p95 {late:7.1f} ms")

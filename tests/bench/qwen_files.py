@@ -23,11 +23,38 @@ _ENTRY = np.dtype(
      *[item for name in ("weight_sum", "weight_abs_sum", "weight_sq_sum", "weight_min", "weight_max") for item in ((f"g_{name}", "u1"), (name, ">f8"))],
      ("close", "u1")]
 )  # fmt: skip
-_FIXED = {"mark": ord("("), "k0": ord("K"), "m0": ord("M"), "k1": ord("K"), "m1": ord("M"), "j": ord("J"), "close": ord("e")}
-_NEURON = np.dtype([("k", "u1"), ("layer", "u1"), ("m", "u1"), ("neuron", "<u2"), ("pack", "u1", 2), ("j", "u1"), ("count", "<i4")])
+_FIXED = {
+    "mark": ord("("),
+    "k0": ord("K"),
+    "m0": ord("M"),
+    "k1": ord("K"),
+    "m1": ord("M"),
+    "j": ord("J"),
+    "close": ord("e"),
+}
+_NEURON = np.dtype(
+    [("k", "u1"), ("layer", "u1"), ("m", "u1"), ("neuron", "<u2"), ("pack", "u1", 2), ("j", "u1"), ("count", "<i4")]
+)
 _NAMES = [name for name in _ENTRY.names or () if name not in _FIXED and name != "open" and not name.startswith("g_")]
 _KINDS = ("semantic", "routing", "lexical", "formatting")
-_WORDS = "medical legal numeric closing opening plural French chemical ordinal negated quoted capital aspirin dosage clause river".split()
+_WORDS = [
+    "medical",
+    "legal",
+    "numeric",
+    "closing",
+    "opening",
+    "plural",
+    "French",
+    "chemical",
+    "ordinal",
+    "negated",
+    "quoted",
+    "capital",
+    "aspirin",
+    "dosage",
+    "clause",
+    "river",
+]
 
 
 def edges(total: int, seed: int = 0) -> Iterator[dict[str, np.ndarray]]:
@@ -46,11 +73,14 @@ def edges(total: int, seed: int = 0) -> Iterator[dict[str, np.ndarray]]:
         source, rest = np.divmod(keys, LAYERS * WIDTH)
         target_layer, target = np.divmod(rest, WIDTH)
         count = 2 + np.minimum((rng.random(share) ** -0.9).astype(np.int64), 2 * GRAPHS)
-        mean, spread = rng.normal(size=share) * 10 ** rng.uniform(-4, 1, share), rng.random(share)
-        spread = abs(mean) * spread
+        mean = rng.normal(size=share) * 10 ** rng.uniform(-4, 1, share)
+        # As in real graphs: 82 % of the edges of three links or more have links of one sign.
+        is_mixed = rng.random(share) < 0.18
+        spread = abs(mean) * (rng.random(share) + is_mixed)
+        excess = is_mixed * spread * rng.random(share) / 4
         yield {
             "src_layer": np.full(share, layer), "src_neuron": source, "tgt_layer": target_layer, "tgt_neuron": target, "count": count,
-            "weight_sum": mean * count, "weight_abs_sum": abs(mean) * count, "weight_sq_sum": (mean**2 + spread**2 / 4) * count,
+            "weight_sum": mean * count, "weight_abs_sum": (abs(mean) + excess) * count, "weight_sq_sum": (mean**2 + spread**2 / 4) * count,
             "weight_min": mean - spread, "weight_max": mean + spread,
         }  # fmt: skip
 
@@ -88,7 +118,13 @@ def write_checkpoint(path: Path, truth: Path, total: int) -> None:
 def _write_neurons(stream, _least: int) -> None:
     rows = np.zeros(LAYERS * WIDTH, _NEURON)
     number = np.arange(LAYERS * WIDTH)
-    rows["k"], rows["layer"], rows["m"], rows["neuron"], rows["j"] = ord("K"), number // WIDTH, ord("M"), number % WIDTH, ord("J")
+    rows["k"], rows["layer"], rows["m"], rows["neuron"], rows["j"] = (
+        ord("K"),
+        number // WIDTH,
+        ord("M"),
+        number % WIDTH,
+        ord("J"),
+    )
     rows["pack"] = np.frombuffer(b"\x86\x94", np.uint8)
     rows["count"] = np.minimum(1 + (np.random.default_rng(1).random(len(rows)) ** -1.2).astype(np.int64), GRAPHS)
     stream.write(b"\x80\x05}\x94")
@@ -107,7 +143,10 @@ def write_labels(path: Path, neurons: int, line_bytes: int = 2200) -> None:
         for number in range(neurons):
             chosen = [_WORDS[word] for word in words[number]]
             label = f"{chosen[0]} {chosen[1]} tokens before {chosen[2]} {_KINDS[kinds[number]]} {number % 9973}"
-            answer = {"label": label, "description": f"It fires on {chosen[0]} words near {chosen[3]} ones, and then {filler[:300]}"}
+            answer = {
+                "label": label,
+                "description": f"It fires on {chosen[0]} words near {chosen[3]} ones, and then {filler[:300]}",
+            }
             row = {
                 "feature_id": number,
                 "labels": [{"label": label, "metadata": {"parsed_response": answer, "raw": filler[: line_bytes - 900]}}],
@@ -115,6 +154,14 @@ def write_labels(path: Path, neurons: int, line_bytes: int = 2200) -> None:
             }  # fmt: skip
             stream.write(json.dumps(row))
             stream.write("\n")
+
+
+def _description(number: int, chosen: list[str]) -> str:
+    """A text of its own for every neuron, as long as published ones."""
+    return (
+        f"Fires on {chosen[0]} words near {chosen[3]} ones in text {number}, mostly where {chosen[1]} phrases open a sentence; "
+        f"promotes {chosen[2]} continuations with strength {number * 7919 % 1000}."
+    )
 
 
 def write_assignments(path: Path, neurons: int) -> None:
@@ -126,10 +173,19 @@ def write_assignments(path: Path, neurons: int) -> None:
     ranks: dict[tuple[int, ...], int] = {}
     with path.open("w") as stream:
         stream.write('{"assignments": {\n')
-        for place, (number, first, second, deep) in enumerate(zip(chosen.tolist(), top.tolist(), sub.tolist(), has_sub.tolist(), strict=True)):
+        for place, (number, first, second, deep) in enumerate(
+            zip(chosen.tolist(), top.tolist(), sub.tolist(), has_sub.tolist(), strict=True)
+        ):
             module = (first, second) if deep else (first,)
             ranks[module] = ranks.get(module, 0) + 1
             full = (*module, ranks[module])
-            value = {"path": ".".join(map(str, full)), "top": full[0], "sub": full[1], "subsub": full[2] if len(full) > 2 else None, "depth": len(full), "flow": 1 / len(chosen)}
+            value = {
+                "path": ".".join(map(str, full)),
+                "top": full[0],
+                "sub": full[1],
+                "subsub": full[2] if len(full) > 2 else None,
+                "depth": len(full),
+                "flow": 1 / len(chosen),
+            }
             stream.write(("," if place else "") + f'"L{number // WIDTH}/{number % WIDTH}": {json.dumps(value)}\n')
         stream.write("}}\n")

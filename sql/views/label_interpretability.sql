@@ -1,0 +1,15 @@
+-- Per source and kind of label: how interpretable its labels are, as the source itself says; junk counts too.
+-- Example: FROM label_interpretability;
+CREATE VIEW label_interpretability AS
+SELECT
+    source,
+    kind,
+    interpretability,
+    count(*) AS label_count,
+    (count(*) / sum(count(*)) OVER (PARTITION BY source, kind))::FLOAT AS label_share
+FROM labels
+WHERE interpretability IS NOT NULL
+GROUP BY source, kind, interpretability
+ORDER BY source, kind, label_count DESC, interpretability;
+COMMENT ON COLUMN label_interpretability.label_count IS 'Labels.';
+COMMENT ON COLUMN label_interpretability.label_share IS 'Share of the labels of this source and kind.';

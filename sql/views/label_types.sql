@@ -1,0 +1,15 @@
+-- Per source and kind of label: which functions its labels are of (semantic, routing, ...), as the source itself says.
+-- Example: FROM label_types;
+CREATE VIEW label_types AS
+SELECT
+    source,
+    kind,
+    type,
+    count(*) AS label_count,
+    (count(*) / sum(count(*)) OVER (PARTITION BY source, kind))::FLOAT AS label_share
+FROM labels
+WHERE type IS NOT NULL
+GROUP BY source, kind, type
+ORDER BY source, kind, label_count DESC, type;
+COMMENT ON COLUMN label_types.label_count IS 'Labels.';
+COMMENT ON COLUMN label_types.label_share IS 'Share of the labels of this source and kind.';

@@ -1,0 +1,18 @@
+-- Neurons of which one source finds the input highly interpretable and the output hardly: what they answer to is clear, what for is not.
+-- Example: FROM low_output_high_input LIMIT 10;
+CREATE VIEW low_output_high_input AS
+SELECT
+    layer,
+    neuron,
+    i.source,
+    first(i.text ORDER BY i.rank) AS input_label,
+    first(o.text ORDER BY o.rank) AS output_label,
+    first(i.type ORDER BY i.rank) AS input_type,
+    first(o.type ORDER BY o.rank) AS output_type
+FROM (FROM labels WHERE kind = 'input' AND interpretability = 'high') AS i
+JOIN (FROM labels WHERE kind = 'output' AND interpretability = 'low') AS o USING (layer, neuron)
+WHERE o.source = i.source
+GROUP BY layer, neuron, i.source
+ORDER BY layer, neuron, i.source;
+COMMENT ON COLUMN low_output_high_input.input_type IS 'Type of the input label.';
+COMMENT ON COLUMN low_output_high_input.output_type IS 'Type of the output label.';
