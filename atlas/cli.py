@@ -189,11 +189,12 @@ def compare(left: Path, right: Path, output: Path, limit: int, memory: str) -> N
     Difference, ratio, 95 % confidence interval and false discovery rate stand in the tables of the file.
     """
     from atlas.compare import compare as run
+    from atlas.recipe import parse_bytes
     from atlas.telling import tell_comparison
     from atlas.terminal import cost, say
 
     started = time.monotonic()
-    tell_comparison(run(left, right, output, memory=memory), limit)
+    tell_comparison(run(left, right, output, memory=parse_bytes(memory)), limit)
     say(f"  {cost(started)}; FROM different_neurons and different_edges in {output}")
 
 

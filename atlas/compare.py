@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import duckdb
 from atlas import __version__
 from atlas.database import open_atlas
 from atlas.database.scripts import quoted, script
-from atlas.errors import AtlasFileError, InputError, OutputError, SpaceMismatch
+from atlas.errors import InputError, OutputError, SpaceMismatch
 from atlas.schema import DATASETS, require
 from atlas.storage import only_writer, read_manifest, sync, translated_os_errors
 
@@ -43,7 +44,7 @@ class Comparison:
     seconds: float
 
 
-def compare(left: Path, right: Path, out: Path, *, memory: str = "4GB") -> Comparison:
+def compare(left: Path, right: Path, out: Path, *, memory: int = 4_000_000_000) -> Comparison:
     """Write the comparison of two atlases or stats folders to the DuckDB file `out` (replaced if it is a comparison).
 
     Raises `SpaceMismatch` where they are of different models or transcoders, `InputError`, `AtlasFileError`,
@@ -51,6 +52,9 @@ def compare(left: Path, right: Path, out: Path, *, memory: str = "4GB") -> Compa
     """
     started = time.monotonic()
     out = out.resolve()
+    for path in (left, right):
+        if not path.exists():
+            raise InputError(f"{path} does not exist; give two atlas files or stats folders")
     spaces = [_space(path) for path in (left, right)]
     if spaces[0] != spaces[1]:
         raise SpaceMismatch(
@@ -98,9 +102,9 @@ def _refuse_foreign(out: Path) -> None:
         raise OutputError(f"{out} exists and is no comparison; choose another -o, or remove it first")
 
 
-def _write(fresh: Path, given: tuple[Path, Path], memory: str) -> tuple[tuple[int | None, int | None], dict[str, int]]:
+def _write(fresh: Path, given: tuple[Path, Path], memory: int) -> tuple[tuple[int | None, int | None], dict[str, int]]:
     spill = str(fresh.with_name(fresh.name + ".tmp"))
-    with duckdb.connect(config={"memory_limit": memory, "temp_directory": spill}) as con:
+    with duckdb.connect(config={"memory_limit": f"{memory // 10**6}MB", "temp_directory": spill}) as con:
         graphs = _attach(con, "a", given[0]), _attach(con, "b", given[1])
         con.execute(f"ATTACH {quoted(str(fresh))} AS comparison (STORAGE_VERSION '{_STORAGE_VERSION}')")
         con.execute("USE comparison")
@@ -138,26 +142,24 @@ def _attach(con: duckdb.DuckDBPyConnection, name: str, path: Path) -> int | None
         manifest = read_manifest(path, "stats")
         sources = {}
         for dataset in ("neurons", "edges", "graphs"):
-            folder = require(path, DATASETS[f"stats.{dataset}"])
-            sources[dataset] = f"read_parquet({quoted(str(folder / '*.parquet') if folder.is_dir() else str(folder))})"
+            given = require(path, DATASETS[f"stats.{dataset}"])
+            pattern = glob.escape(str(given)) + ("/*.parquet" if given.is_dir() else "")
+            sources[dataset] = f"read_parquet({quoted(pattern)})"
         views = {key: sql.format(**sources) for key, sql in _OF_STATS.items()}
         count = con.execute(f"SELECT count(*) FROM {sources['graphs']}").fetchall()[0][0]
         graphs, quality = count or manifest.get("graphs_stated"), manifest.get("stat_quality", "exact")
-    elif path.is_file():
+        is_cut = manifest.get("options", {}).get("min_count", 1) > 1 or manifest["method"] == "weight_graph"
+    else:
         con.execute(f"ATTACH {quoted(str(path))} AS source_{name} (READ_ONLY)")
         views = {key: sql.format(f"source_{name}") for key, sql in _OF_ATLAS.items()}
         facts = dict(con.execute(f"SELECT key, value FROM source_{name}.metadata").fetchall())
         graphs = int(facts.get("total_graphs", 0)) or int(facts.get("graphs_stated", 0)) or None
         quality = facts.get("stat_quality", "exact")
-    else:
-        raise InputError(f"{path} does not exist; give two atlas files or stats folders")
+        is_cut = facts.get("min_edge_count", "1") != "1" or facts.get("method") == "weight_graph"
     for view, sql in views.items():
         con.execute(f"CREATE VIEW {name}.{view} AS {sql}")
     con.execute(
         f"CREATE TABLE {name}.facts AS SELECT $graphs::BIGINT AS graphs, $is_whole AS is_whole",
-        {"graphs": graphs, "is_whole": quality != "mean_only"},
+        {"graphs": graphs, "is_whole": quality != "mean_only" and not is_cut},
     )
     return graphs
-
-
-__all__ = ["AtlasFileError", "Comparison", "compare"]

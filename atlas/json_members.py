@@ -125,6 +125,9 @@ class _Reader:
                 if not self._more():
                     raise self._cut() from error
                 continue
+            except ValueError as error:
+                # Python reads no number of more than 4,300 digits.
+                raise self._no_json(str(error).split(";")[0]) from error
             # A number may go on in what was not read yet, as 1.5e+3 behind 1; and a bracket must come.
             margin = 3 if isinstance(value, int | float) else 1
             if end + margin <= len(self._text):

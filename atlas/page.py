@@ -57,11 +57,8 @@ def _head(neuron: _Row, labels: Sequence[_Row]) -> Group:
         if label["description"]:
             lines.append(Text(f"             {shown(label['description'])}"))
     cluster = neuron["cluster_path"]
-    place = (
-        f"{cluster}, flow {shown(neuron['infomap_flow'])}"
-        if cluster
-        else "none (no edge passes the clustering's threshold)"
-    )
+    flow = f", flow {shown(neuron['infomap_flow'])}" if neuron["infomap_flow"] is not None else ""
+    place = f"{cluster}{flow}" if cluster else "none"
     lines.append(Text(f"  cluster    {place}"))
     counted = [(neuron["appearance_count"], "graphs"), (neuron["node_count"], "nodes")]
     seen = ", ".join(f"{count:,} {what}" for count, what in counted if count is not None) or "not counted"
@@ -151,7 +148,7 @@ def circuit_page(atlas: Atlas, cluster_path: str, *, limit: int = 15) -> Group:
         Text(f"circuit {cluster_path}  {shown(row['sample_labels'])}", style="bold"),
         Text(f"  size       {row['size']:,} neurons, {row['labelled_count']:,} with a label, on level {row['level']}"),
         Text(f"  layers     {row['layer_min']} to {row['layer_max']}, median {shown(row['median_layer'])}"),
-        Text(f"  flow       {shown(row['flow'])} of the random walk"),
+        *([Text(f"  flow       {shown(row['flow'])} of the random walk")] if row["flow"] is not None else []),
     ]
     parts: list[Any] = [*head, _members(atlas, cluster_path, row["size"], limit), _wiring(atlas, cluster_path, limit)]
     if total := _count(atlas.circuits(parent=cluster_path)):

@@ -46,10 +46,10 @@ def info(file: Path, reliability: bool) -> None:
             ("kept in" if kept else "dropped:", reason, f"{count:,}", f"{graphs:,}", f"{share:.2%}")
             for kept, reason, count, graphs, share in links.fetchall()
         ]
-        counted.append(
-            ("together", "links in the files", f"{int(facts['links_in_files']):,}", facts["total_graphs"], "100.00%")
-        )
-        show(table(("links", "table or reason", "count", "graphs", "share"), counted, title="\nLinks"))
+        if counted:
+            total = f"{int(facts['links_in_files']):,}"
+            counted.append(("together", "links in the files", total, facts["total_graphs"], "100.00%"))
+            show(table(("links", "table or reason", "count", "graphs", "share"), counted, title="\nLinks"))
         circuits = atlas.circuits(level=1, limit=5)
         show(
             table(

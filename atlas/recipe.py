@@ -19,6 +19,13 @@ T = TypeVar("T")
 HERE = "HERE"  # the folder of the recipe, as in ${HERE}/model
 STATS_KINDS = ("checkpoint", "edge-stats", "older-atlas")
 IMPORT_KINDS = (*STATS_KINDS, "wiring-cache", "assignments", "projections", "reports")
+_ONLY_FOR = {
+    "min_count": ("checkpoint",),
+    "name": ("assignments",),
+    "method": ("assignments",),
+    "leaf_ranks": ("assignments",),
+    "model": (*STATS_KINDS, "wiring-cache"),
+}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]i?B)\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
@@ -248,6 +255,16 @@ def _check_sources(recipe: Recipe, where: str) -> None:
     for kind in kinds:
         if kind not in IMPORT_KINDS:
             raise RecipeError(f"{where}: imports.kind {kind!r} is none of {', '.join(IMPORT_KINDS)}")
+    for item in recipe.imports:
+        wrong = [
+            key
+            for key, kinds_of in _ONLY_FOR.items()
+            if item.kind not in kinds_of and getattr(item, key) != getattr(ImportSection, key)
+        ]
+        if wrong:
+            raise RecipeError(
+                f"{where}: imports.{wrong[0]} has no meaning for kind {item.kind}; it is for {', '.join(_ONLY_FOR[wrong[0]])}"
+            )
     sources = [recipe.graphs, recipe.trace, *(kind for kind in kinds if kind in STATS_KINDS)]
     wiring = [recipe.wire, *(kind for kind in kinds if kind == "wiring-cache")]
     given, wired = (sum(item is not None for item in items) for items in (sources, wiring))

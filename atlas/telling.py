@@ -170,6 +170,8 @@ def tell_atlas(counts: dict[str, int]) -> None:
         say(f"  {here:,} of {labels:,} labels belong to a neuron of the graphs; the others are kept in `labels`")
     if here * 10 < labels:
         say("  few labels fit: are they of the same model and transcoder set as the graphs?")
+    if not counts["total_clusters"]:
+        return
     neurons, clustered = counts["total_neurons"], counts["clustered_neurons"]
     say(f"  {clustered:,} of {neurons:,} neurons are in a circuit")
     if clustered * 20 < neurons:

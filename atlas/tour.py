@@ -19,6 +19,9 @@ _LIMIT = 6
 _FITTING = (4, 16)
 _CIRCUIT = """
 SELECT cluster_path FROM clusters
+WHERE EXISTS (
+    FROM neurons AS n WHERE n.cluster_path = clusters.cluster_path OR starts_with(n.cluster_path, clusters.cluster_path || '.')
+)
 ORDER BY size BETWEEN $least AND $most DESC, flow DESC NULLS LAST, cluster_path LIMIT 1
 """
 _NEURON = """
@@ -57,10 +60,17 @@ def _summary(facts: dict[str, str]) -> Text:
     def number(key: str) -> str:
         return f"{int(facts.get(key, 0)):,}"
 
+    # Files of earlier tools may count graphs without naming them, and count no links.
+    graphs = number("total_graphs" if int(facts.get("total_graphs", 0)) else "graphs_stated")
+    seen = f"{graphs} graphs, " if graphs != "0" else ""
+    links = (
+        f"; {number('links_kept')} links kept, {number('links_dropped')} dropped"
+        if number("links_in_files") != "0"
+        else ""
+    )
     return Text(
-        f"\n{facts.get('model', 'unknown model')}: {number('total_graphs')} graphs, {number('total_neurons')} neurons "
-        f"({number('labelled_neurons')} labelled), {number('total_edges')} edges, {number('total_clusters')} circuits; "
-        f"{number('links_kept')} links kept, {number('links_dropped')} dropped"
+        f"\n{facts.get('model', 'unknown model')}: {seen}{number('total_neurons')} neurons ({number('labelled_neurons')} labelled), "
+        f"{number('total_edges')} edges, {number('total_clusters')} circuits{links}"
     )
 
 

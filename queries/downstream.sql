@@ -2,7 +2,7 @@
 --
 -- $layer INTEGER required: layer of the neuron
 -- $neuron INTEGER required: index of the neuron
--- $min_graphs INTEGER: only edges seen in at least this many graphs
+-- $min_graphs INTEGER: only edges seen in at least this many graphs (links, where graphs were not counted)
 -- $limit BIGINT: at most this many rows
 SELECT
     layer,
@@ -20,6 +20,6 @@ SELECT
     weight_max,
     method
 FROM downstream($layer, $neuron)
-WHERE $min_graphs IS NULL OR graph_count >= $min_graphs
+WHERE $min_graphs IS NULL OR coalesce(graph_count, count) >= $min_graphs
 ORDER BY coalesce(mean_abs_weight, abs(mean_weight)) DESC, layer, neuron
 LIMIT $limit

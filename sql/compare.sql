@@ -19,8 +19,17 @@ CREATE MACRO compared(k_a, n_a, k_b, n_b) AS {
     'low': k_a / n_a - k_b / n_b - sqrt((k_a / n_a - wilson(k_a, n_a, -1)) ** 2 + (wilson(k_b, n_b, 1) - k_b / n_b) ** 2),
     'high': k_a / n_a - k_b / n_b + sqrt((wilson(k_a, n_a, 1) - k_a / n_a) ** 2 + (k_b / n_b - wilson(k_b, n_b, -1)) ** 2),
     'ratio': (k_a / n_a) / nullif(k_b / n_b, 0),
-    'z': (k_a / n_a - k_b / n_b) / nullif(sqrt((k_a + k_b) / (n_a + n_b) * (1 - (k_a + k_b) / (n_a + n_b)) * (1 / n_a + 1 / n_b)), 0)
+    -- Of fewer than five expected graphs on a side the normal distribution says nothing (Cochran 1954).
+    'z': CASE
+        WHEN least(n_a, n_b) * least((k_a + k_b) / (n_a + n_b), 1 - (k_a + k_b) / (n_a + n_b)) >= 5
+            THEN (k_a / n_a - k_b / n_b) / sqrt((k_a + k_b) / (n_a + n_b) * (1 - (k_a + k_b) / (n_a + n_b)) * (1 / n_a + 1 / n_b))
+    END
 };
+
+-- Student's t with df degrees of freedom as the normal deviate of the same p, and the 97.5 % point of its distribution
+-- (Abramowitz and Stegun 26.7.8 and 26.7.5).
+CREATE MACRO deviate(t, df) AS t * (1 - 1 / (4 * df)) / sqrt(1 + t ** 2 / (2 * df));
+CREATE MACRO t_point(df) AS 1.959964 + 2.372271 / df + 2.822549 / df ** 2 + 2.555850 / df ** 3;
 
 CREATE TABLE neurons AS
 WITH paired AS (
@@ -30,8 +39,9 @@ WITH paired AS (
         coalesce(x.label, y.label) AS label,
         coalesce(x.graph_count, CASE WHEN x.layer IS NULL THEN 0 END) AS graphs_a,
         coalesce(y.graph_count, CASE WHEN y.layer IS NULL THEN 0 END) AS graphs_b,
-        fa.graphs::DOUBLE AS n_a,
-        fb.graphs::DOUBLE AS n_b
+        -- More appearances than graphs are no number of graphs.
+        CASE WHEN graphs_a <= fa.graphs THEN fa.graphs::DOUBLE END AS n_a,
+        CASE WHEN graphs_b <= fb.graphs THEN fb.graphs::DOUBLE END AS n_b
     FROM a.neurons AS x
     FULL JOIN b.neurons AS y USING (layer, neuron)
     CROSS JOIN a.facts AS fa
@@ -87,12 +97,16 @@ measured AS (
     SELECT
         *,
         compared(graphs_a, n_a, graphs_b, n_b) AS c,
-        -- Welch: of links, as if they were drawn one by one.
-        sqrt(std_a ** 2 / nullif(links_a - 1, 0) + std_b ** 2 / nullif(links_b - 1, 0)) AS mean_error
+        -- Welch: of links, as if they were drawn one by one; of fewer than ten on a side nothing is said.
+        CASE WHEN least(links_a, links_b) >= 10 THEN std_a ** 2 / (links_a - 1) END AS variance_a,
+        CASE WHEN least(links_a, links_b) >= 10 THEN std_b ** 2 / (links_b - 1) END AS variance_b,
+        sqrt(variance_a + variance_b) AS mean_error,
+        (variance_a + variance_b) ** 2
+        / nullif(variance_a ** 2 / (links_a - 1) + variance_b ** 2 / (links_b - 1), 0) AS freedom
     FROM paired
 ),
 tested AS (
-    SELECT *, tail(c.z) AS p_value, tail((mean_a - mean_b) / nullif(mean_error, 0)) AS mean_p_value
+    SELECT *, tail(c.z) AS p_value, tail(deviate((mean_a - mean_b) / nullif(mean_error, 0), freedom)) AS mean_p_value
     FROM measured
 ),
 ranked AS (
@@ -125,8 +139,8 @@ SELECT
     mean_a::FLOAT AS mean_weight_a,
     mean_b::FLOAT AS mean_weight_b,
     (mean_a - mean_b)::FLOAT AS mean_difference,
-    (mean_a - mean_b - 1.959964 * mean_error)::FLOAT AS mean_low,
-    (mean_a - mean_b + 1.959964 * mean_error)::FLOAT AS mean_high,
+    (mean_a - mean_b - t_point(freedom) * mean_error)::FLOAT AS mean_low,
+    (mean_a - mean_b + t_point(freedom) * mean_error)::FLOAT AS mean_high,
     (mean_a / nullif(mean_b, 0))::FLOAT AS mean_ratio,
     mean_p_value,
     CASE
@@ -136,6 +150,8 @@ FROM ranked
 ORDER BY src_layer, src_neuron, tgt_layer, tgt_neuron;
 
 DROP MACRO compared;
+DROP MACRO deviate;
+DROP MACRO t_point;
 DROP MACRO wilson;
 DROP MACRO tail;
 DROP MACRO erfc_at;
@@ -173,8 +189,8 @@ COMMENT ON COLUMN neurons.difference IS 'frequency_a - frequency_b.';
 COMMENT ON COLUMN neurons.difference_low IS 'Lower bound of its 95 % confidence interval (Newcombe 1998, method 10).';
 COMMENT ON COLUMN neurons.difference_high IS 'Upper bound.';
 COMMENT ON COLUMN neurons.ratio IS 'frequency_a / frequency_b; NULL where B does not have it.';
-COMMENT ON COLUMN neurons.p_value IS 'Of the difference by chance (two proportions, pooled); graphs are taken as independent.';
-COMMENT ON COLUMN neurons.q_value IS 'False discovery rate at which it differs (Benjamini and Hochberg 1995), over all neurons.';
+COMMENT ON COLUMN neurons.p_value IS 'Of the difference by chance (two proportions, pooled); graphs are taken as independent. NULL where fewer than five graphs are expected on a side.';
+COMMENT ON COLUMN neurons.q_value IS 'False discovery rate at which it differs (Benjamini and Hochberg 1995), over all neurons that have a p_value.';
 COMMENT ON COLUMN edges.links_a IS 'Links of A; NULL where A lists the strongest partners alone and not this one.';
 COMMENT ON COLUMN edges.links_b IS 'The same of B.';
 COMMENT ON COLUMN edges.graphs_a IS 'Graphs of A in which the two are linked; NULL where A does not count them.';
@@ -183,9 +199,9 @@ COMMENT ON COLUMN edges.link_ratio IS 'Links per graph in A over links per graph
 COMMENT ON COLUMN edges.mean_weight_a IS 'Mean weight of the links of A.';
 COMMENT ON COLUMN edges.mean_weight_b IS 'The same of B.';
 COMMENT ON COLUMN edges.mean_difference IS 'mean_weight_a - mean_weight_b.';
-COMMENT ON COLUMN edges.mean_low IS 'Lower bound of its 95 % confidence interval (Welch); NULL for a single link or where no deviation is known.';
+COMMENT ON COLUMN edges.mean_low IS 'Lower bound of its 95 % confidence interval (Welch); NULL for fewer than ten links on a side or where no deviation is known.';
 COMMENT ON COLUMN edges.mean_high IS 'Upper bound.';
 COMMENT ON COLUMN edges.mean_ratio IS 'mean_weight_a / mean_weight_b.';
-COMMENT ON COLUMN edges.mean_p_value IS 'Of the difference of means by chance (normal approximation); links are taken as independent, so it is too small where one graph has many.';
+COMMENT ON COLUMN edges.mean_p_value IS 'Of the difference of means by chance (Welch); links are taken as independent, so it is too small where one graph has many. NULL for fewer than ten links on a side.';
 COMMENT ON COLUMN edges.mean_q_value IS 'False discovery rate (Benjamini and Hochberg) over all edges with a mean_p_value.';
-COMMENT ON COLUMN edges.q_value IS 'False discovery rate at which the frequency differs, over all edges.';
+COMMENT ON COLUMN edges.q_value IS 'False discovery rate at which the frequency differs, over all edges that have a p_value.';

@@ -130,6 +130,14 @@ def hostile_pickles() -> Iterator[tuple[str, bytes, str]]:
     yield "version 9", b"\x80\x09}.", "too long"
     yield "text", b"(dp0\nS'edges'\n.", "opcode DICT"
     yield "msgpack", b"\x86\xa5edges\x80", "stack|opcode"
+    header, files = pickle.dumps({"version": 2}, 4), pickle.dumps({"a.json"}, 4)
+    parts = (
+        header + pickle.dumps({(1, 2, 3, 4): [1, 1.0, 1.0, 1.0, 1.0, 1.0]}, 4) + pickle.dumps({(1, 2): 1}, 4) + files
+    )
+    pairs = b"".join(b"]" + b"(" + b"K\x01" * 7 + b"e" for _ in range(601))
+    yield "a long list of graphs", parts + b"\x80\x04](" + pairs + b"e.", "are a list, not a dictionary"
+    yield "a long odd list", parts + b"\x80\x04](" + b"K\x01" * 601 + b"e.", "are a list, not a dictionary"
+    yield "a set of graphs", parts + pickle.dumps({"a", "b"}, 4), "are a set|no dictionary"
     yield "nothing", b"", "empty"
     yield "an empty dictionary", b"\x80\x05}.", "pickle 1 of 5|no edges"
 
@@ -354,6 +362,7 @@ def report_files(folder: Path) -> None:
             "ablation_effects": [{"prompt": "Take aspirin", "promotes": [["no", 0.5]], "suppresses": [["mg", -1.25], ["pill", -0.5]]}],
             "connectivity": {"upstream_neurons": [{"neuron_id": "L3/N4", "label": "pain", "weight": 0.5, "polarity": "excitatory"}], "downstream_targets": [{"target": "LOGIT(mg)", "weight": 2.0}]},
             "relp_results": [{"prompt": "Take aspirin", "tau": 0.01, "neuron_found": True, "neuron_relp_score": 0.125, "in_causal_pathway": True, "source": "live"}],
+            "dose_response_results": [{"dose": 1}],
             "steering_results": [{"prompt": "Take", "steering_value": 5, "promotes": ["mg"]}],
         },
         "hypotheses_tested": [{"hypothesis_id": "H1", "hypothesis": "drugs", "status": "confirmed", "prior_probability": 0.5, "posterior_probability": 0.9}],

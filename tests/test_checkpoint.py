@@ -266,3 +266,36 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         )
         peaks.append(int(done.stdout))
     assert peaks[1] - peaks[0] < 60_000, peaks  # KiB; the dictionary itself would be 600 MB larger
+
+
+def test_names_in_lists_of_any_length_are_all_counted(tmp_path: Path) -> None:
+    """Version 1 keeps names in a list; what stands behind the last thousand counts too."""
+    for count in (3, 600, 2003):
+        whole = {
+            "edges": {"L1|2|L3|4": [1, 1.0, 1.0, 1.0, 1.0, 1.0]},
+            "neurons": {"L1|2": 1, "L3|4": 1},
+            "processed_files": [f"graph_{number}.json" for number in range(count)],
+            "neuron_graphs": {"L1|2": [["graph_1.json", 5]]},
+            "graphs_processed": count,
+        }
+        (tmp_path / "old.dat").write_bytes(pickle.dumps(whole, 4))
+        assert import_checkpoint(tmp_path / "old.dat", tmp_path / "stats").graphs == count
+
+
+def test_texts_that_are_no_utf_8_and_counts_without_end_are_no_traceback(tmp_path: Path) -> None:
+    edges = {(1, 2, 3, 4): [2**63 - 1, 1.0, 1.0, 1.0, 1.0, 1.0], (1, 2, 3, 5): [2, 1.0, 1.0, 1.0, 1.0, 1.0]}
+    with (tmp_path / "odd.dat").open("wb") as stream:
+        pickle.dump({"version": 2}, stream, 4)
+        pickle.dump(edges, stream, 4)
+        pickle.dump({(1, 2): 1}, stream, 4)
+        stream.write(b"\x80\x04\x8f(\x8c\x02\xff\xfe\x90.")
+        pickle.dump({}, stream, 4)
+    summary = import_checkpoint(tmp_path / "odd.dat", tmp_path / "stats")
+    assert (summary.links, summary.left_out, summary.graphs) == (2, {"malformed edges": 1}, 1)
+
+
+def test_a_pickle_behind_an_old_checkpoint_changes_nothing(corpus: Corpus, tmp_path: Path) -> None:
+    path = corpus.write_old(tmp_path / "old.dat", 0)
+    path.write_bytes(path.read_bytes() + pickle.dumps({"more": 1}, 4))
+    import_checkpoint(path, tmp_path / "stats")
+    assert_same(tmp_path / "stats", corpus)

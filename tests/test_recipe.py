@@ -54,6 +54,10 @@ def test_the_name_is_the_file_where_it_is_left_out(tmp_path: Path) -> None:
         (SMALL + "[[imports]]\nkind = 'checkpoint'\npaths = 'y'", "one of them"),
         ("[[imports]]\nkind = 'reports'\npaths = 'y'", "an atlas is made of"),
         (SMALL + "[[imports]]\nkind = 'reports'\npaths = 'y'\n" * 2, "in one list of paths"),
+        (
+            "[[imports]]\nkind = 'edge-stats'\npaths = 'y'\nmin_count = 5",
+            "imports.min_count has no meaning for kind edge-stats; it is for checkpoint",
+        ),
         (SMALL + "[[imports]]\nkind = 'assignments'\npaths = 'y'\n[[cluster]]\n", "each must be another"),
         ("graphs = 3", "graphs must be a table, not 3"),
         ('name = "a/b"\n[graphs]\npaths = []', "must be letters, digits"),

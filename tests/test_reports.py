@@ -43,6 +43,7 @@ def test_findings_and_evidence_become_rows(reports: Path, tmp_path: Path) -> Non
     assert first["findings"] == ["selective", '{"z": 3}']
     assert first["open_questions"] == ["why?"]
     assert json.loads(first["details"])["skeptic_report"] == {"verdict": "SUPPORTED"}
+    assert json.loads(first["details"])["evidence"] == {"dose_response_results": [{"dose": 1}]}  # what becomes no row
     assert rows[4, "investigation"]["summary"] == "pain"
     assert (rows[7890, "dashboard"]["title"], rows[7890, "dashboard"]["reported"]) == ("aspirin", "2025-12-02")
     review = rows[7890, "review"]

@@ -65,7 +65,7 @@ def _weights(batch: pa.RecordBatch, weight: str) -> NDArray[np.float64]:
     column = "weight_sum" if weight == "abs_mean_weight_sq" else "weight_abs_sum"
     if batch[column].null_count:
         raise InputError(
-            f"some edges have no {column}, which --weight {weight} needs: their file states less; choose --weight abs_mean_weight_sq"
+            f"some edges have no {column}, which --weight {weight} needs: their file states less; choose --weight abs_mean_weight_sq (in a recipe --set cluster.weight=abs_mean_weight_sq)"
         )
     abs_sum: NDArray[np.float64] = abs(batch[column].to_numpy(zero_copy_only=False).astype(np.float64))
     if weight == "abs_weight_sum":

@@ -149,7 +149,7 @@ def _facts(inputs: Inputs) -> dict[str, str]:
         "graph_inputs": ", ".join(manifest["inputs"]),
         "stat_quality": manifest.get("stat_quality", "exact"),
         "graphs_stated": manifest.get("graphs_stated"),
-        "min_edge_count": inputs.min_count,
+        "min_edge_count": max(inputs.min_count, manifest.get("options", {}).get("min_count", 1)),
         **inputs.metadata,
     }
     if inputs.labels is not None:

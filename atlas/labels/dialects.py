@@ -95,7 +95,7 @@ def _qwen(row: Row) -> Iterator[Row]:
 
 def _neuronpedia(row: Row) -> Iterator[Row]:
     """An exported explanation: the layer stands in front of the name of its dictionary, `6-res-jb`."""
-    layer = _LAYER.match(str(row["layer"]))
+    layer = _LAYER.match(str(row.get("layer")))
     yield {
         "layer": layer[1] if layer else None,
         "neuron": row["index"],
@@ -140,7 +140,7 @@ _DIALECTS: tuple[tuple[Callable[[Row], bool], Callable[[Row], Iterator[Row]]], .
     (lambda row: "pos_str" in row and "feature_index" in row, _dashboard),
     (lambda row: "explanation" in row and "label" not in row, _evaluated),
     (lambda row: "short_label" in row or "output_function" in row, _olmo),
-    (lambda row: "function_label" in row or {"output_label", "input_label"} <= row.keys(), _passes),
+    (lambda row: "label" not in row and bool({"function_label", "output_label", "input_label"} & row.keys()), _passes),
     (lambda row: any(key.startswith("transluce_label") or key in ("max_act_label", "neurondb_label") for key in row), _neurondb),
     (lambda row: set(row) == {"layer", "neuron", "description"}, _table),
 )  # fmt: skip

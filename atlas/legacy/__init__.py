@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from atlas.legacy.assignments import LEAF_RANKS, import_assignments
+from atlas.legacy.assignments import LEAF_RANKS, has_clusters, import_assignments
 from atlas.legacy.checkpoint import find_checkpoint, import_checkpoint
 from atlas.legacy.checkpoint_sections import CheckpointSummary
 from atlas.legacy.edge_stats import import_edge_stats
@@ -15,6 +15,7 @@ __all__ = [
     "LEAF_RANKS",
     "CheckpointSummary",
     "find_checkpoint",
+    "has_clusters",
     "import_assignments",
     "import_checkpoint",
     "import_edge_stats",

@@ -21,7 +21,7 @@ from atlas.errors import IdError, InputError, UsageError
 from atlas.ids import NeuronId
 from atlas.json_members import members
 from atlas.legacy.older import open_older
-from atlas.legacy.values import number, whole
+from atlas.legacy.values import number, small, whole
 
 _WRAPPERS = ("assignments", "neuron_assignments", "stats")
 LEAF_RANKS = ("auto", "strip", "keep")
@@ -113,6 +113,15 @@ def _entries(given: Path, facts: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
             yield member.key, member.value
 
 
+def has_clusters(given: Path) -> bool:
+    """Whether there is anything to import: an earlier atlas may hold no clusters, an assignments file always does."""
+    if given.suffix != ".duckdb" or not given.is_file():
+        return not given.is_dir()
+    with open_older(given) as older:
+        known = "cluster_path" in older.columns.get("neurons", ())
+        return known and bool(older.answer("SELECT count(*) FROM neurons WHERE cluster_path IS NOT NULL"))
+
+
 def _is_neuron(key: str | None) -> bool:
     try:
         NeuronId.parse(key or "")
@@ -123,8 +132,8 @@ def _is_neuron(key: str | None) -> bool:
 
 def _older_entries(given: Path) -> Iterator[tuple[str, Any]]:
     with open_older(given) as older:
-        if "cluster_path" not in older.columns.get("neurons", ()):
-            raise InputError(f"{given} holds no clusters: its neurons have no cluster_path")
+        if not {"layer", "neuron", "cluster_path"} <= set(older.columns.get("neurons", ())):
+            raise InputError(f"{given} holds no clusters: its neurons need layer, neuron and cluster_path")
         for batch in older.batches("neurons", ("layer", "neuron", "cluster_path", "infomap_flow")):
             for row in batch.to_pylist():
                 if row["cluster_path"]:
@@ -136,10 +145,9 @@ def _older_entries(given: Path) -> Iterator[tuple[str, Any]]:
 
 def _place(value: Any) -> tuple[ClusterPath | None, float | None]:
     """Path and flow; an empty path where the neuron is in no cluster, None where it cannot be read."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return ((value,) if value >= 0 else ()), None
     if not isinstance(value, dict):
-        return None, None
+        single = small(value)
+        return (None if single is None else (single,) if single >= 0 else ()), None
     flow = number(value.get("flow"))
     path = value.get("path")
     if isinstance(path, str) and path:

@@ -69,6 +69,8 @@ class Sections:
 
     def begin(self, part: int) -> None:
         """Forget what was taken of a pickle; of the first one all sections, it may hold them."""
+        if part and self._nested:
+            return  # the first one held everything
         for name in SECTIONS if part == 0 else SECTIONS[part : part + 1]:
             self._tally[name][:] = 0
             self._waiting[name] = []
@@ -97,7 +99,10 @@ class Sections:
         """Items of one of the sections; what is of none is not looked at."""
         if items.rows > 2 * _MOST_ITEMS:
             raise InputError(f"{self._path} is no checkpoint: one batch holds {items.rows:,} items")
-        if part == 0 and items.section is None:
+        if part == 0 and items.section is None and items.is_list:
+            if items.owner and items.value(items.owner - 1) == "processed_files":
+                self._files(items)
+        elif part == 0 and items.section is None:
             self._header(items)
         elif part == 0 and items.section in self._takers:
             self._nested = True
@@ -114,7 +119,12 @@ class Sections:
     def _header(self, items: Items) -> None:
         for row in range(items.first, items.first + items.rows - 1, 2):
             key, value = items.value(row), items.value(row + 1)
-            if isinstance(key, str) and value is not ...:
+            if key == "processed_files" and value is ...:
+                # What is left of a list, or all of a short one; long ones came before.
+                for name in items.listed(row + 1):
+                    if name is not None:
+                        self._graph_id(name)
+            elif isinstance(key, str) and value is not ...:
                 self._summary.header[key] = value
 
     def _dictionary(self, items: Items, name: str) -> Any:
@@ -185,6 +195,8 @@ class Sections:
         if not self._is_numbered:
             self._names = {name: place for place, name in enumerate(sorted(self._names))}
             self._is_numbered = True
+        if items.is_list and items.owner < 1:
+            raise InputError(f"{self._path} is no checkpoint: its neuron_graphs are a list, not a dictionary")
         key = items.owner - 1 if items.is_list else -1
         tally = np.zeros(3, np.int64)
         room, rows = max(items.rows, 1024), -1

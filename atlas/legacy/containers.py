@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickletools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
@@ -51,11 +51,24 @@ class Items(NamedTuple):
             return None
         return self.text(tag, a, b) if tag in (op.TEXT, op.KEPT) else ...
 
+    def listed(self, row: int) -> Iterator[str | None]:
+        """The texts of a list on the stack; None for an item that is none."""
+        tag, chunk, _ = (int(number) for number in self.stack[row])
+        while tag == op.LIST and chunk >= 0:
+            length, following, _ = (int(number) for number in self.arena[chunk])
+            for place in range(chunk + 1, chunk + 1 + length):
+                kind, a, b = (int(number) for number in self.arena[place])
+                yield self.text(kind, a, b) if kind in (op.TEXT, op.KEPT) else None
+            chunk = following
+
     def text(self, tag: int, a: int, b: int) -> str:
         """The text that a row stands for."""
         letters = self.letters[a : a + b] if tag == op.TEXT else self.texts[self.ends[a] : self.ends[a + 1]]
-        # Python writes lone surrogates as they are.
-        return letters.tobytes().decode("utf-8", "surrogatepass")
+        try:
+            # Python writes lone surrogates as they are.
+            return letters.tobytes().decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            return letters.tobytes().decode("utf-8", "replace")
 
 
 class Sink(Protocol):

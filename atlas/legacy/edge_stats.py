@@ -32,7 +32,7 @@ _TABLES = {
     "together": (pa.int32(), pa.int32(), pa.int32(), pa.int32(), pa.int64()),
 }
 _TOGETHER = ("top_cooccurring_neurons", "co_occurring_neurons")
-_TOTALS = ("total_graphs", "total_prompts", "processed", "num_domain_prompts")
+_TOTALS = (("total_graphs",), ("processed",), ("total_prompts",), ("num_domain_prompts", "num_baseline_prompts"))
 
 
 @dataclass
@@ -132,7 +132,8 @@ def _rows(
             summary.malformed["bad_neuron"] += 1
             return
         summary.profiles += 1
-        yield "profiles", (*mine, whole(value.get("appearance_count")))
+        appearances = whole(value.get("appearance_count"))
+        yield "profiles", (*mine, appearances if appearances and appearances > 0 else None)
         yield from _edges(mine, value, summary)
         for name in _TOGETHER:
             yield from _together(mine, value.get(name), summary)
@@ -169,6 +170,8 @@ def _edge(mine: NeuronId, item: Any, end: str) -> tuple[Any, ...] | str:
     if isinstance(other, TokenId):
         if (other.role == "embedding") != (end == "source"):
             return "token_at_the_wrong_end"
+        if other.token_id >= 2**31:
+            return "bad_partner"
         there: tuple[Any, ...] = (None, None, other.token_id)
     else:
         there = (*other, None)
@@ -204,7 +207,8 @@ def _write(
     con: duckdb.DuckDBPyConnection, writer: StatsWriter, summary: EdgeStatsSummary, about: dict[str, Any]
 ) -> None:
     """Write what is in the tables."""
-    stated = next((whole(about.get(name)) for name in _TOTALS if whole(about.get(name))), None)
+    totals = (sum(max(whole(about.get(name)) or 0, 0) for name in names) for names in _TOTALS)
+    stated = next((total for total in totals if total), None)
     most = con.execute("SELECT max(appearance_count) FROM profiles").fetchall()[0][0]
     summary.total_graphs = stated
     # Some writers counted a neuron once per token position: that shows where it was seen more often than there are graphs.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from atlas.errors import AtlasFileError, InputError
 
 _BATCH = 1 << 18  # rows
+_TABLES = ("edges", "neurons", "neuron_graphs", "metadata")
 
 
 class Older:
@@ -29,8 +32,13 @@ class Older:
         found = [name for name in wanted if name in self.columns.get(table, ())]
         if found:
             names = ", ".join(f'"{name}"' for name in found)
-            reader: Any = self._con.sql(f'SELECT {names} FROM "{table}"').to_arrow_reader(_BATCH)
-            yield from reader
+            try:
+                reader: Any = self._con.sql(f'SELECT {names} FROM "{table}"').to_arrow_reader(_BATCH)
+                yield from reader
+            except (OSError, pa.ArrowException) as error:
+                raise AtlasFileError(
+                    "damaged", f"{self.path} is damaged: {' '.join(str(error).split())[:300]}"
+                ) from error
 
     def metadata(self) -> dict[str, str]:
         """Keys and values of the table `metadata`."""
@@ -51,9 +59,11 @@ def open_older(path: Path) -> Iterator[Older]:
     try:
         if path.is_dir():
             con = duckdb.connect()
-            for file in sorted(path.glob("*.parquet")):
-                quoted = str(file).replace("'", "''")
-                con.execute(f"CREATE VIEW \"{file.stem}\" AS FROM read_parquet('{quoted}')")
+            for name in _TABLES:
+                file = path / f"{name}.parquet"
+                if file.is_file():
+                    quoted = glob.escape(str(file)).replace("'", "''")
+                    con.execute(f"CREATE VIEW {name} AS FROM read_parquet('{quoted}')")
             con.execute("SET lock_configuration = true")
         else:
             con = duckdb.connect(str(path), read_only=True, config={"enable_external_access": False})

@@ -35,6 +35,7 @@ class OlderAtlasSummary:
     quality: str = EXACT
     method: str = "relp"
     only_in_edges: int = 0  # neurons that have no row of their own
+    counts_graphs: bool = True  # False where appearances can only be nodes: more of them than graphs
     malformed: Counter[str] = field(default_factory=Counter)
     metadata: dict[str, str] = field(default_factory=dict)
 
@@ -80,11 +81,21 @@ def import_older_atlas(
                 options=options,
                 counts=counts,
                 quality=summary.quality,
-                graphs_stated=whole(summary.metadata.get("total_graphs")) or None,
+                graphs_stated=_stated_graphs(summary),
             )
+        except pa.ArrowException as error:
+            raise InputError(
+                f"{given} is no atlas of the earlier tool: {' '.join(str(error).split())[:300]}"
+            ) from error
         finally:
             writer.close()
     return summary
+
+
+def _stated_graphs(summary: OlderAtlasSummary) -> int | None:
+    """How many graphs the file says there are."""
+    found = (whole(summary.metadata.get(key)) for key in ("total_graphs", "graphs_processed"))
+    return next((number for number in found if number is not None and number > 0), None)
 
 
 def _method(metadata: dict[str, str]) -> str:
@@ -104,12 +115,17 @@ def _quality(older: Older) -> str:
     repeated = older.answer("SELECT count(*) FROM edges WHERE count > 1")
     if repeated and not varied:
         return MEAN_ONLY
-    return ROUNDED if older.answer("SELECT typeof(weight_sum) FROM edges LIMIT 1") == "FLOAT" else EXACT
+    return ROUNDED if older.answer("SELECT count(*) FROM edges WHERE typeof(weight_sum) = 'FLOAT'") else EXACT
 
 
 def _add_neurons(older: Older, writer: StatsWriter, summary: OlderAtlasSummary) -> set[int]:
     """Write the neurons; packed numbers of those that are whole."""
     known: set[int] = set()
+    stated = _stated_graphs(summary)
+    column = next((name for name in ("graph_count", "appearance_count") if name in older.columns["neurons"]), None)
+    most = older.answer(f"SELECT max({column}) FROM neurons") if column else None
+    # One of the earlier writers counted token positions: that shows where a neuron is in more graphs than there are.
+    summary.counts_graphs = not stated or most is None or most <= stated
     for batch in older.batches("neurons", ("layer", "neuron", "appearance_count", "graph_count")):
         packed, keep = _packed(batch, ("layer", "neuron"))
         summary.malformed["bad_neuron"] += int((~keep).sum())
@@ -119,7 +135,7 @@ def _add_neurons(older: Older, writer: StatsWriter, summary: OlderAtlasSummary) 
         counts = None if counts is None else pc.if_else(pc.greater(counts, 0), counts.cast(pa.int64()), None)
         known |= set(packed[keep].tolist())
         columns = {name: rows[name].cast(pa.int32()) for name in ("layer", "neuron")}
-        writer.add("neurons", columns | {"graph_count": counts})
+        writer.add("neurons", columns | {"graph_count" if summary.counts_graphs else "node_count": counts})
     return known
 
 
@@ -164,7 +180,10 @@ def _statistics(rows: pa.Table, quality: str) -> dict[str, Any]:
     if "mean_weight" in doubles:
         # Edges by weights had a weight alone: their sums were left at 0.
         from_mean = pc.multiply(doubles["mean_weight"], count.cast(pa.float64()))
-        total = from_mean if total is None else pc.if_else(pc.equal(total, 0), from_mean, total)
+        stated = pa.nulls(len(rows), pa.float64()) if total is None else total
+        is_left = pc.and_kleene(pc.equal(stated.fill_null(0), 0), pc.not_equal(from_mean.fill_null(0), 0))
+        total = pc.if_else(is_left, from_mean, stated)
+        doubles |= {name: pc.if_else(is_left, None, doubles[name]) for name in _SUMS[1:] if name in doubles}
     if total is None:
         total = pa.nulls(len(rows), pa.float64())
     columns = {"count": count, "weight_sum": total}
@@ -196,7 +215,8 @@ def _add_graphs(older: Older, writer: StatsWriter, summary: OlderAtlasSummary) -
     for batch in older.batches("neuron_graphs", ("graph_file", "corpus_index")):
         rows = batch.to_pydict()
         for name, corpus in zip(rows["graph_file"], rows.get("corpus_index", [None] * len(batch)), strict=True):
-            index.setdefault(name, corpus if corpus is not None else -1)
+            if name is not None:
+                index.setdefault(str(name), corpus if corpus is not None else -1)
     names = sorted(index)
     numbers = {name: place for place, name in enumerate(names)}
     corpora = np.array([index[name] for name in names], np.int64)
@@ -204,7 +224,9 @@ def _add_graphs(older: Older, writer: StatsWriter, summary: OlderAtlasSummary) -
     writer.add("graphs", columns | {"corpus_index": pa.array(corpora, mask=corpora < 0)})
     summary.graphs = len(names)
     for batch in older.batches("neuron_graphs", wanted[:3]):
-        graph = pa.array([numbers[name] for name in batch["graph_file"].to_pylist()], pa.int32())
+        _, keep = _packed(batch, wanted[:2])
+        batch = pa.table(batch).filter(pc.and_(pa.array(keep), pc.is_valid(batch["graph_file"])))
+        graph = pa.array([numbers[str(name)] for name in batch["graph_file"].to_pylist()], pa.int32())
         writer.add(
             "neuron_graphs",
             {"layer": batch["layer"].cast(pa.int32()), "neuron": batch["neuron"].cast(pa.int32()), "graph_id": graph},

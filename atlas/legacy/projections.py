@@ -19,10 +19,10 @@ import pyarrow as pa
 
 from atlas import __version__
 from atlas.errors import IdError, InputError
-from atlas.ids import NeuronId
+from atlas.ids import NeuronId, well_formed
 from atlas.json_members import Member, members
 from atlas.legacy.older import open_older
-from atlas.legacy.values import neuron_of, number, text, whole
+from atlas.legacy.values import neuron_of, number, small, text, whole
 from atlas.schema import DATASETS, VERSION, datasets_of
 from atlas.storage import MANIFEST, parquet_writer, replaced_folder, write_json
 
@@ -129,15 +129,16 @@ def _older_norms(path: Path) -> Iterator[tuple[NeuronId, str, str, list[Row]]]:
         for batch in older.batches("neurons", ("layer", "neuron", "output_norm")):
             for row in batch.to_pylist():
                 norm = number(row.get("output_norm"))
-                if norm is not None:
+                if norm is not None and row.get("layer") is not None and row.get("neuron") is not None:
                     yield NeuronId.checked(row["layer"], row["neuron"]), "norm", "neuron_norms", [{"output_norm": norm}]
 
 
 def _neuron(member: Member, layer: int | None) -> NeuronId:
     """The neuron that a member is about; `layer` is what the file says of all of them."""
     index = member.key if member.key is not None and member.key.isdigit() else member.value.get("feature_index")
-    if layer is not None and whole(index) is not None:
-        return NeuronId.checked(layer, int(index or 0))
+    place = whole(index)
+    if layer is not None and place is not None:
+        return NeuronId.checked(layer, place)
     if member.key is not None and member.container != "profiles":
         return NeuronId.parse(member.key)
     return neuron_of(member.value)
@@ -217,7 +218,7 @@ def _ranked(items: Any, kind: str, direction: str, sign: int, summary: Projectio
     for rank, (weight, item) in enumerate(found, start=1):
         token = item.get("token")
         about = {"projection_kind": kind, "direction": direction, "rank": rank, "token_id": whole(item.get("token_id"))}
-        yield about | {"token": token if isinstance(token, str) else text(token), "weight": weight}
+        yield about | {"token": well_formed(token) if isinstance(token, str) else text(token), "weight": weight}
 
 
 def _direct_effect(ratio: Any) -> Row | None:
@@ -230,4 +231,4 @@ def _direct_effect(ratio: Any) -> Row | None:
     if effect not in _EFFECTS:
         effect = "logit" if mean > 0.7 else "routing" if mean < 0.3 else "mixed"
     others = {f"ratio_{name}": number(given.get(name)) for name in ("std", "min", "max")}
-    return {"ratio_mean": mean, "effect_type": effect, "prompt_count": whole(given.get("n_prompts")), **others}
+    return {"ratio_mean": mean, "effect_type": effect, "prompt_count": small(given.get("n_prompts")), **others}

@@ -7,7 +7,7 @@ from typing import Any
 
 from atlas.errors import IdError
 from atlas.ids import NeuronId
-from atlas.legacy.values import as_json, number, text, whole
+from atlas.legacy.values import as_json, neuron_of, number, small, text
 
 Row = dict[str, Any]
 _PROMPTS = {
@@ -25,6 +25,10 @@ _ENDS = {
     "downstream_neurons": "downstream",
     "downstream": "downstream",
 }
+
+
+# Lists that become rows; everything else stays in the details of the report.
+READ = {*_PROMPTS, "ablation_effects", "ablation", "steering_results", "steering", "relp_results", "connectivity"}
 
 
 def examples(kind: str, content: Mapping[str, Any]) -> Iterator[Row]:
@@ -86,7 +90,7 @@ def _items(places: list[Any], *names: str) -> Iterator[Any]:
     for place in places:
         for name in names:
             items = place.get(name)
-            if isinstance(items, list) and not any(items is other for other in seen):
+            if isinstance(items, list) and items not in seen:
                 seen.append(items)
                 yield from items
 
@@ -101,7 +105,7 @@ def _row(kind: str, item: Any, *, prompt: str = "", token: str = "", value: str 
         "kind": kind,
         "prompt": text(item.get(prompt)),
         "token": text(item.get(token)),
-        "position": whole(item.get("position")),
+        "position": small(item.get("position")),
         "value": number(item.get(value)),
         "text": text(item.get(text_)),
         "details": as_json(rest) if rest else None,
@@ -138,7 +142,7 @@ def _connection(item: Any, kind: str) -> Row:
             (item[key] for key in ("neuron_id", "neuron", "target", "source") if isinstance(item.get(key), str)), None
         )
         try:
-            other = NeuronId.parse(named or "")
+            other = NeuronId.parse(named) if named else neuron_of(item)
             row |= {"other_layer": other.layer, "other_neuron": other.neuron}
         except IdError:
             row["token"] = text(named)

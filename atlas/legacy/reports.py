@@ -19,14 +19,15 @@ import pyarrow as pa
 from atlas import __version__
 from atlas.errors import IdError, InputError
 from atlas.ids import NeuronId, well_formed
-from atlas.legacy.report_examples import examples
-from atlas.legacy.values import as_json, neuron_of, number, text, texts, whole
+from atlas.legacy.report_examples import READ, examples
+from atlas.legacy.values import as_json, neuron_of, number, small, text, texts
 from atlas.schema import VERSION, datasets_of
 from atlas.storage import MANIFEST, replaced_folder, write_json, write_parquet
 
 _KINDS = {"investigation": "investigation", "dashboard": "dashboard", "pi_result": "review"}
 _NAME = re.compile(r"_(investigation|dashboard|pi_result)\.json\Z")
 _NEURON = re.compile(r"L(\d+)[_/]?N(\d+)")
+_HOLDERS = ("evidence", "activation_patterns")
 MAX_BYTES = 1 << 26
 Row = dict[str, Any]
 
@@ -126,13 +127,23 @@ def _first(*values: Any) -> str | None:
     return next((found for found in map(text, values) if found is not None), None)
 
 
+def _rest(value: dict[str, Any]) -> dict[str, Any]:
+    """What no column and no row of evidence takes, without what says nothing."""
+    within = {
+        key: _rest({name: found for name, found in item.items() if name not in READ}) if key in _HOLDERS else item
+        for key, item in value.items()
+        if key not in _HOLDERS or isinstance(item, dict)
+    }
+    return {key: item for key, item in within.items() if item not in (None, [], {})}
+
+
 def _report(kind: str, content: Mapping[str, Any]) -> Row:
     """The row of a file; what has no column of its own is in `details`."""
     about, card = _part(content, "characterization"), _part(content, "summary_card")
     skeptic, said = _part(content, "skeptic_report"), _part(content, "findings")
     timeline = _part(content, "hypothesis_timeline")
     confidence = number(content.get("confidence"))
-    taken = ("neuron_id", "layer", "neuron_idx", "evidence", "activation_patterns", "hypotheses_tested", "connectivity")
+    taken = ("neuron_id", "layer", "neuron_idx", "hypotheses_tested", *READ)
     row = {
         "kind": kind,
         "title": _first(about.get("title"), card.get("initial_label"), content.get("initial_label")),
@@ -148,10 +159,10 @@ def _report(kind: str, content: Mapping[str, Any]) -> Row:
         "confidence": confidence if confidence is not None else number(card.get("confidence")),
         "verdict": _first(content.get("final_verdict")),
         "skeptic_verdict": _first(skeptic.get("verdict")),
-        "experiment_count": whole(content.get("total_experiments")) or whole(card.get("total_experiments")),
+        "experiment_count": small(content.get("total_experiments")) or small(card.get("total_experiments")),
         "findings": texts(content.get("key_findings")) or texts(said.get("key_findings")) or texts(skeptic.get("key_challenges")),
         "open_questions": texts(content.get("open_questions")) or texts(said.get("open_questions")),
         "reported": _first(content.get("timestamp"), _part(content, "metadata").get("timestamp")),
-        "details": as_json({key: value for key, value in content.items() if key not in taken and value not in (None, [], {})}),
+        "details": as_json(_rest({key: value for key, value in content.items() if key not in taken})),
     }  # fmt: skip
     return row

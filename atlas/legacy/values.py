@@ -31,6 +31,12 @@ def whole(value: Any) -> int | None:
     return int(found) if found is not None and found == int(found) and abs(found) < 2**53 else None
 
 
+def small(value: Any) -> int | None:
+    """A whole number of 32 bits."""
+    found = whole(value)
+    return found if found is not None and abs(found) < 2**31 else None
+
+
 def text(value: Any) -> str | None:
     """A text that says something."""
     if not isinstance(value, str | int | float) or isinstance(value, bool):

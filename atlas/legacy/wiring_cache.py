@@ -23,6 +23,7 @@ from atlas.storage import replaced_folder
 
 _LAYER = re.compile(r"layer_?(\d+)\.json(?:\.gz)?\Z")
 _BATCH = 1 << 18  # rows
+_LEAST = 1e-37  # what is smaller is no 32-bit number
 _COLUMNS = (
     ("src_layer", pa.int32()), ("src_neuron", pa.int32()), ("tgt_layer", pa.int32()), ("tgt_neuron", pa.int32()),
     ("c_up", pa.float32()), ("c_gate", pa.float32()), ("strength", pa.float32()), ("confidence", pa.float32()),
@@ -93,7 +94,8 @@ def wiring_caches(given: Sequence[Path]) -> list[Path]:
     """Files layer_N.json by layer; raises `InputError` where there are none, or two of one layer."""
     found: dict[int, Path] = {}
     for path in given:
-        for file in sorted(path.glob("layer*.json*")) if path.is_dir() else [path]:
+        inside = (file for file in sorted(path.glob("layer*")) if _LAYER.search(file.name)) if path.is_dir() else ()
+        for file in inside if path.is_dir() else (path,):
             named = _LAYER.search(file.name)
             if named is None:
                 raise InputError(
@@ -166,8 +168,8 @@ def _row(mine: NeuronId, item: Any, direction: str, sign: int, rank: int) -> tup
         return "not_to_a_higher_layer"
     confidence: float | None
     c_up, c_gate = number(item.get("c_up")), number(item.get("c_gate"))
-    if c_up is not None and c_gate is not None:
-        if c_up * sign <= 0 or c_gate * sign <= 0:
+    if c_up and c_gate:
+        if c_up * sign < 0 or c_gate * sign < 0:
             return "mixed_signs"
         strength, confidence = c_up + c_gate, min(abs(c_up), abs(c_gate)) / max(abs(c_up), abs(c_gate))
     else:
@@ -177,6 +179,8 @@ def _row(mine: NeuronId, item: Any, direction: str, sign: int, rank: int) -> tup
         if not said:
             return "no_strength"
         strength, confidence = sign * abs(said), _share(item.get("polarity_confidence"))
+    if abs(strength) < _LEAST:
+        return "no_strength"
     return (*source, *target, c_up, c_gate, strength, confidence, rank)
 
 

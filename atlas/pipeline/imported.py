@@ -29,7 +29,7 @@ def stage_of(section: ImportSection) -> str:
 
 def _given(section: ImportSection) -> list[Path]:
     """The paths of a section, globs resolved."""
-    found = [match for path in section.paths for match in _matches(path)]
+    found = [match for path in section.paths for match in matches(path)]
     if section.kind in _ONE and len(found) != 1:
         raise RecipeError(f"imports of kind {section.kind} take one path, not {len(found)}: {', '.join(section.paths)}")
     return found
@@ -46,6 +46,13 @@ def imported_files(section: ImportSection) -> list[Path]:
         for path in _given(section)
         for file in (sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path])
     ]
+
+
+def is_empty(section: ImportSection) -> bool:
+    """Whether an earlier atlas has nothing of this kind: then its recipe goes on without."""
+    with needs_extra("aggregate"):
+        from atlas.legacy import has_clusters
+    return section.kind == "assignments" and not has_clusters(_given(section)[0])
 
 
 def run_import(section: ImportSection, folder: Path, memory: int, progress: Progress) -> Any:
@@ -84,7 +91,7 @@ def require_inputs(recipe: Recipe) -> None:
         wanted.append((recipe.trace.prompts, "prompts", None))
     if recipe.wire:
         wanted.append((recipe.wire.model, "model", "config.json and *.safetensors"))
-    missing = [item for item in wanted if not any(path.exists() for path in _matches(item[0]))]
+    missing = [item for item in wanted if not any(path.exists() for path in matches(item[0]))]
     if missing:
         roles: dict[str, list[str]] = {}
         for path, role, _ in missing:
@@ -98,7 +105,7 @@ def require_inputs(recipe: Recipe) -> None:
         raise InputError(f"recipe {recipe.name} needs {what} not there: {told}")
 
 
-def _matches(path: str) -> list[Path]:
+def matches(path: str) -> list[Path]:
     """A path, or what a pattern matches."""
     if Path(path).exists() or not glob.has_magic(path):
         return [Path(path)]

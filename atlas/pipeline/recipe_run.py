@@ -13,7 +13,7 @@ from atlas import resources
 from atlas.database import BuildResult, Inputs, build_database, open_atlas, refuse_foreign
 from atlas.errors import AtlasFileError, SourceChanged, needs_extra
 from atlas.pipeline.graphs import aggregate_graphs, find_inputs
-from atlas.pipeline.imported import imported_files, require_inputs, run_import, stage_of
+from atlas.pipeline.imported import imported_files, is_empty, matches, require_inputs, run_import, stage_of
 from atlas.pipeline.memory import peak_memory_mb
 from atlas.pipeline.progress import Progress, silent
 from atlas.pipeline.stamps import Stamps
@@ -91,7 +91,7 @@ class _Run:
         if "projections" in imported:
             projections = self._import(imported["projections"], "projections")
         reports = self._import(imported["reports"], "reports") if "reports" in imported else None
-        assigned = [item for item in self.recipe.imports if item.kind == "assignments"]
+        assigned = [item for item in self.recipe.imports if item.kind == "assignments" and not is_empty(item)]
         clusters = [self._import(item, f"clusters-{item.name or item.method}") for item in assigned]
         clusters += [self._clusters(stats, index) for index in range(len(self.recipe.cluster))]
         labels = self._labels(stats, projections)
@@ -222,7 +222,9 @@ class _Run:
         from atlas.labels import JUNK, KINDS, LabelFile, Precedence, import_labels
 
         section = self.recipe.labels
-        files = [LabelFile(Path(item.path), item.source, item.kind, item.model) for item in section.files]
+        files = [
+            LabelFile(path, item.source, item.kind, item.model) for item in section.files for path in matches(item.path)
+        ]
         inputs = [(item.path.name, item.path) for item in files]
         if projections is not None and self.recipe.trace and self.recipe.project.labels:
             path = DATASETS["projections.automatic_labels"].path(projections)

@@ -10,7 +10,7 @@ SELECT
     e.graph_count,
     e.mean_weight AS first_weight,
     NULL::FLOAT AS second_weight,
-    e.mean_abs_weight AS strength
+    coalesce(e.mean_abs_weight, abs(e.mean_weight)) AS strength
 FROM edges AS e
 WHERE e.src_layer = from_layer AND e.src_neuron = from_neuron AND e.tgt_layer = to_layer AND e.tgt_neuron = to_neuron
 UNION ALL
@@ -22,7 +22,7 @@ SELECT
     least(a.graph_count, b.graph_count),
     a.mean_weight,
     b.mean_weight,
-    least(a.mean_abs_weight, b.mean_abs_weight)
+    least(coalesce(a.mean_abs_weight, abs(a.mean_weight)), coalesce(b.mean_abs_weight, abs(b.mean_weight)))
 FROM edges AS a
 JOIN edges_by_target AS b ON b.src_layer = a.tgt_layer AND b.src_neuron = a.tgt_neuron
 JOIN neurons AS n ON n.layer = a.tgt_layer AND n.neuron = a.tgt_neuron

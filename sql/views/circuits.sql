@@ -18,10 +18,10 @@ SELECT
     c.layer_max,
     c.median_layer,
     c.flow,
-    m.labelled_count,
+    coalesce(m.labelled_count, 0) AS labelled_count,
     m.sample_labels
 FROM clusters AS c
-JOIN members AS m USING (cluster_path)
+LEFT JOIN members AS m USING (cluster_path)
 ORDER BY c.size DESC, c.level, c.cluster_path;
 COMMENT ON COLUMN circuits.labelled_count IS 'Neurons that have a label.';
 COMMENT ON COLUMN circuits.sample_labels IS 'Up to three labels, of the neurons with most flow.';

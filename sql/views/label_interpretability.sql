@@ -12,4 +12,4 @@ WHERE interpretability IS NOT NULL
 GROUP BY source, kind, interpretability
 ORDER BY source, kind, label_count DESC, interpretability;
 COMMENT ON COLUMN label_interpretability.label_count IS 'Labels.';
-COMMENT ON COLUMN label_interpretability.label_share IS 'Share of the labels of this source and kind.';
+COMMENT ON COLUMN label_interpretability.label_share IS 'Share of the labels of this source and kind that state one.';

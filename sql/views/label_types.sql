@@ -12,4 +12,4 @@ WHERE type IS NOT NULL
 GROUP BY source, kind, type
 ORDER BY source, kind, label_count DESC, type;
 COMMENT ON COLUMN label_types.label_count IS 'Labels.';
-COMMENT ON COLUMN label_types.label_share IS 'Share of the labels of this source and kind.';
+COMMENT ON COLUMN label_types.label_share IS 'Share of the labels of this source and kind that state one.';

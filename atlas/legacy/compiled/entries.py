@@ -19,6 +19,7 @@ _kernel = partial(compiled_kernel, allocates=False)
 
 # What an entry is: counted in this order.
 GOOD, DROPPED, MALFORMED = 0, 1, 2
+MAX_LINKS = 1 << 40  # of one edge; their sum fits 64 bits
 _NO, _TOKEN = -2, -1  # instead of a layer or an index: neither; E or L
 
 
@@ -152,7 +153,7 @@ def edges(
             start += 1
         elif tag != TUPLE:
             length = -1
-        if kind == GOOD and (length != 6 or arena[start, 0] != INT or arena[start, 1] < 1):
+        if kind == GOOD and (length != 6 or arena[start, 0] != INT or not 1 <= arena[start, 1] <= MAX_LINKS):
             kind = MALFORMED
         if kind == GOOD:
             for i in range(5):
