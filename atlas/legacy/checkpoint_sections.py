@@ -99,9 +99,10 @@ class Sections:
         """Items of one of the sections; what is of none is not looked at."""
         if items.rows > 2 * _MOST_ITEMS:
             raise InputError(f"{self._path} is no checkpoint: one batch holds {items.rows:,} items")
-        if part == 0 and items.section is None and items.is_list:
-            if items.owner and items.value(items.owner - 1) == "processed_files":
-                self._files(items)
+        # A list is known by its own key: what stands below that may be the dictionary around it or the value before it.
+        if part == 0 and items.is_list and items.owner and items.value(items.owner - 1) == "processed_files":
+            self._nested = True
+            self._files(items)
         elif part == 0 and items.section is None:
             self._header(items)
         elif part == 0 and items.section in self._takers:
