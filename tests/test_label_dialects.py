@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from atlas.errors import LabelFileError
@@ -144,3 +145,39 @@ def test_files_that_are_none(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(LabelFileError, match=said):
         import_labels([LabelFile(tmp_path / "a.json")], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_explanations_is_read_file_by_file(tmp_path: Path) -> None:
+    folder = tmp_path / "explanations"
+    folder.mkdir()
+    (folder / "layers.4.mlp_latent12.txt").write_text('"Explanation: words about \\u00e9t\\u00e9"')
+    (folder / "model.layers.10_feature7.txt").write_text("plain words")
+    (folder / "layers.4.mlp_latent13.txt").write_text("[1, 2]")
+    (folder / "notes.txt").write_text("not an explanation")
+    result = import_labels([LabelFile(folder)], tmp_path / "labels")[0]
+    assert (result.row_count, result.kept_count, result.junk_count, result.from_graphs) == (3, 2, 1, False)
+    found = pq.read_table(tmp_path / "labels" / "labels.parquet").to_pylist()
+    assert [(row["layer"], row["neuron"], row["text"], row["source"]) for row in found if not row["is_junk"]] == [
+        (4, 12, "words about été", "delphi"),
+        (10, 7, "plain words", "delphi"),
+    ]
+    files = pq.read_table(tmp_path / "labels" / "label_files.parquet").to_pylist()[0]
+    assert files["size_bytes"] == sum(path.stat().st_size for path in folder.iterdir() if path.name != "notes.txt")
+
+
+def test_explanations_with_scores_and_dashboards(tmp_path: Path) -> None:
+    (tmp_path / "explanations.json").write_text(
+        '{"layer": 5, "results": {"3": {"latent": 3, "explanation": "dates", "score": 0.75}, "4": {"explanation": "cities"}}}'
+    )
+    (tmp_path / "batch-0.json").write_text(
+        '{"model_id": "gpt2", "layer": 2, "features": [{"feature_index": 9, "pos_str": [" a", " b", " c", " d"], "pos_values": [3, 2, 1, 0]}]}'
+    )
+    files = [LabelFile(tmp_path / name) for name in ("explanations.json", "batch-0.json")]
+    import_labels(files, tmp_path / "labels")
+    found = pq.read_table(tmp_path / "labels" / "labels.parquet").to_pylist()
+    columns = ("layer", "neuron", "text", "source", "score", "model")
+    assert [tuple(row[name] for name in columns) for row in found] == [
+        (2, 9, "‘ a’ ‘ b’ ‘ c’", "saedashboard", None, "gpt2"),
+        (5, 3, "dates", "autointerp", 0.75, None),
+        (5, 4, "cities", "autointerp", None, None),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -23,13 +24,15 @@ from atlas.labels.files import (
     NEEDED,
     NUMBER_COLUMNS,
     TEXT_COLUMNS,
+    explanation_files,
+    is_explanations,
     read_rows,
 )
 from atlas.labels.precedence import JUNK, KINDS, Precedence, ranked
 from atlas.schema import DATASETS, VERSION
 from atlas.storage import MANIFEST, replaced_folder, sha256_of, write_json, write_parquet
 
-__all__ = ["JUNK", "KINDS", "LabelFile", "LabelFileResult", "Precedence", "import_labels"]
+__all__ = ["JUNK", "KINDS", "LabelFile", "LabelFileResult", "Precedence", "content", "import_labels"]
 
 _BATCH = 1 << 15  # labels
 
@@ -99,7 +102,7 @@ class _Labels:
 
 
 def _read_file(file: LabelFile, labels: _Labels, order: Precedence) -> LabelFileResult:
-    result = LabelFileResult(well_formed(file.path.name), file.path.is_dir())
+    result = LabelFileResult(well_formed(file.path.name), file.path.is_dir() and not is_explanations(file.path))
     keys: list[str] = []
     for row in read_rows(file.path):
         result.row_count += 1
@@ -188,8 +191,8 @@ def _number(value: Any) -> float | None:
 def _file_columns(files: Sequence[LabelFile], results: Sequence[LabelFileResult]) -> dict[str, list[Any]]:
     return {
         "path": [result.path for result in results],
-        "size_bytes": [_content(file.path).stat().st_size for file in files],
-        "content_hash": [sha256_of(_content(file.path)) for file in files],
+        "size_bytes": [sum(path.stat().st_size for path in content(file.path)) for file in files],
+        "content_hash": [_hash_of(content(file.path)) for file in files],
         "row_count": [result.row_count for result in results],
         "kept_count": [result.kept_count for result in results],
         "junk_count": [result.junk_count for result in results],
@@ -197,9 +200,17 @@ def _file_columns(files: Sequence[LabelFile], results: Sequence[LabelFileResult]
     }
 
 
-def _content(path: Path) -> Path:
-    """The file itself, or the one file of a stats folder that is read."""
-    return DATASETS["stats.graph_labels"].path(path) if path.is_dir() else path
+def content(path: Path) -> list[Path]:
+    """The file itself, or the files of a folder that are read."""
+    if not path.is_dir():
+        return [path]
+    return explanation_files(path) if is_explanations(path) else [DATASETS["stats.graph_labels"].path(path)]
+
+
+def _hash_of(paths: Sequence[Path]) -> str:
+    """SHA-256 of one file, or of the hashes of several in the order of their names."""
+    hashes = [sha256_of(path) for path in paths]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _manifest(order: Precedence, results: Sequence[LabelFileResult]) -> dict[str, Any]:

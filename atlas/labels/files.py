@@ -28,10 +28,11 @@ TEXT_COLUMNS = ("kind", "description", "source", "model", "confidence", "interpr
 NUMBER_COLUMNS = ("score", "num_exemplars", "max_activation")
 COLUMNS = frozenset(("layer", *INDEX_COLUMNS, *ID_COLUMNS, *LABEL_COLUMNS, *TEXT_COLUMNS, *NUMBER_COLUMNS))
 NEEDED = "layer and neuron (or feature, index) or neuron_id, and label (or text)"
-_KINDS = ".jsonl, .json, .csv, .tsv (each also .gz), .parquet, a stats folder, or an earlier atlas (.duckdb)"
+_KINDS = ".jsonl, .json, .csv, .tsv (each also .gz), .parquet, a stats folder, a folder of explanations, or an earlier atlas (.duckdb)"
 _LAYER_OF_FILE = re.compile(r"layer[s_.-]*(\d+)", re.IGNORECASE)
 # csv refuses longer fields by itself; JSON lines are held to the same bound.
 _MAX_LINE = 2**24
+_EXPLANATION = re.compile(r"(?:layers?|blocks|h)[._](\d+).*?_?(?:latent|feature)s?[_.]?(\d+)\.txt\Z", re.IGNORECASE)
 # What a file may say once for all of its rows.
 _ABOUT = ("layer", "model_id", "sae_set", "model")
 _OLDER_COLUMNS = ("layer", "neuron", "label", "description", "num_exemplars", "max_activation")
@@ -46,7 +47,7 @@ def read_rows(path: Path) -> Iterator[Row | None]:
     if not path.exists():
         raise LabelFileError(f"label file {path} does not exist")
     if path.is_dir():
-        yield from _stats_rows(path)
+        yield from _delphi_rows(path) if is_explanations(path) else _stats_rows(path)
         return
     name = path.name.removesuffix(".gz")
     reader = {
@@ -174,6 +175,38 @@ def _older_labels(row: Row) -> Iterator[Row]:
         text = row.get(f"{kind}_label")
         if text is not None and text != row["label"]:
             yield {"layer": row["layer"], "neuron": row["neuron"], "label": text, "kind": kind}
+
+
+def explanation_files(folder: Path) -> list[Path]:
+    """The files of a folder that delphi's explainer wrote: one per latent, `layers.4.mlp_latent12.txt`."""
+    return [path for path in sorted(folder.glob("*.txt")) if _EXPLANATION.search(path.name)]
+
+
+def is_explanations(folder: Path) -> bool:
+    """Whether a folder holds explanations one by one, and not statistics."""
+    return not (folder / MANIFEST).is_file() and bool(explanation_files(folder))
+
+
+def _delphi_rows(folder: Path) -> Iterator[Row | None]:
+    """One explanation per file: a JSON text, or the text as it is."""
+    for path in explanation_files(folder):
+        named = _EXPLANATION.search(path.name)
+        assert named is not None  # explanation_files says so
+        if path.stat().st_size > _MAX_LINE:
+            yield None
+            continue
+        text = path.read_bytes().decode("utf-8", "replace").strip()
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = text
+        said = value if isinstance(value, str) else None
+        yield {
+            "layer": named[1],
+            "neuron": named[2],
+            "label": said and said.removeprefix("Explanation:"),
+            "source": "delphi",
+        }
 
 
 def _stats_rows(folder: Path) -> Iterator[Row | None]:

@@ -219,13 +219,13 @@ class _Run:
         return folder
 
     def _labels(self, stats: Path, projections: Path | None) -> Path | None:
-        from atlas.labels import JUNK, KINDS, LabelFile, Precedence, import_labels
+        from atlas.labels import JUNK, KINDS, LabelFile, Precedence, content, import_labels
 
         section = self.recipe.labels
         files = [
             LabelFile(path, item.source, item.kind, item.model) for item in section.files for path in matches(item.path)
         ]
-        inputs = [(item.path.name, item.path) for item in files]
+        inputs = [(path.name, path) for item in files for path in content(item.path)]
         if projections is not None and self.recipe.trace and self.recipe.project.labels:
             path = DATASETS["projections.automatic_labels"].path(projections)
             files.append(LabelFile(path))
