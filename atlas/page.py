@@ -16,6 +16,12 @@ from atlas.terminal import bar, shown, table, terminal_width
 _Row = dict[str, Any]
 
 
+_REPORTS = """
+SELECT summary, kind, function_type, coalesce(verdict, skeptic_verdict), file FROM reports
+WHERE layer = $layer AND neuron = $neuron AND summary IS NOT NULL ORDER BY kind, file
+"""
+
+
 def _rows(relation: Any) -> list[_Row]:
     columns = relation.columns
     return [dict(zip(columns, row, strict=True)) for row in relation.fetchall()]
@@ -29,7 +35,7 @@ def neuron_page(atlas: Atlas, neuron: NeuronId, *, limit: int = 10, min_graphs: 
         raise InputError(
             f"{neuron} is a node of no graph in {atlas.path}{known}; look for others with: atlas search {atlas.path} TEXT"
         )
-    parts: list[Any] = [_head(found[0], labels)]
+    parts: list[Any] = [_head(found[0], labels), *_reports(atlas, neuron)]
     for title, ask in (
         ("Upstream (share: of the source's graphs)", atlas.upstream),
         ("Downstream (share: of its own graphs)", atlas.downstream),
@@ -44,6 +50,15 @@ def neuron_page(atlas: Atlas, neuron: NeuronId, *, limit: int = 10, min_graphs: 
         _graphs(_titled("Graphs", _count(atlas.graphs(neuron)), limit), _rows(atlas.graphs(neuron, limit=limit)))
     )
     return Group(*parts)
+
+
+def _reports(atlas: Atlas, neuron: NeuronId) -> list[Text]:
+    """What investigations of the neuron found, one line each."""
+    found = atlas.sql(_REPORTS, {"layer": neuron.layer, "neuron": neuron.neuron}).fetchall()
+    return [
+        Text(f"  report     {shown(summary)}  ({', '.join(shown(part) for part in facts if part is not None)})")
+        for summary, *facts in found
+    ]
 
 
 def _head(neuron: _Row, labels: Sequence[_Row]) -> Group:

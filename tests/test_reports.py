@@ -108,6 +108,8 @@ def test_reports_stand_beside_neurons_in_an_atlas(reports: Path, tmp_path: Path,
             (3, "investigation", True), (15, "dashboard", False), (15, "investigation", False), (15, "review", False),
         ]  # fmt: skip
         assert con.execute("SELECT count(*) FROM report_examples").fetchall() == [(21,)]
+    page = atlas_command("neuron", atlas, "L3/N4").stdout
+    assert "report     pain  (investigation, L3_N4_investigation.json)" in page
 
 
 def test_a_folder_without_reports_is_named(tmp_path: Path) -> None:

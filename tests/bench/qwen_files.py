@@ -9,6 +9,7 @@ import json
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -110,12 +111,12 @@ def write_checkpoint(path: Path, truth: Path, total: int) -> None:
         stream.write(b".")
         assert writer is not None
         writer.close()
-        _write_neurons(stream, max(total // 84_000_000 * LAYERS * WIDTH, 1))
+        _write_neurons(stream)
         pickle.dump({f"graph_{number:06d}.json" for number in range(1000)}, stream, 5)
         pickle.dump({}, stream, 5)
 
 
-def _write_neurons(stream, _least: int) -> None:
+def _write_neurons(stream: BinaryIO) -> None:
     rows = np.zeros(LAYERS * WIDTH, _NEURON)
     number = np.arange(LAYERS * WIDTH)
     rows["k"], rows["layer"], rows["m"], rows["neuron"], rows["j"] = (
