@@ -13,7 +13,6 @@ ORDER BY table_oid, column_index;
 CREATE MACRO input.measured(dataset) AS TABLE
 SELECT
     * EXCLUDE (weight_sum, weight_abs_sum, weight_sq_sum),
-    (SELECT stat_quality FROM input.parameters) AS stat_quality,
     weight_sum / count AS mean_weight,
     weight_abs_sum / count AS mean_abs_weight,
     CASE
@@ -108,25 +107,24 @@ FROM input.edge_samples
 ORDER BY src_layer, src_neuron, tgt_layer, tgt_neuron, bucket;
 
 INSERT INTO token_edges BY NAME
+SELECT *, getvariable('stat_quality') AS stat_quality
 FROM input.measured('token_edges')
 ORDER BY layer, neuron, token_id;
 
 INSERT INTO logit_edges BY NAME
+SELECT *, getvariable('stat_quality') AS stat_quality
 FROM input.measured('logit_edges')
 ORDER BY layer, neuron, token_id;
 
 INSERT INTO token_logit_edges BY NAME
-SELECT * EXCLUDE (stat_quality)
 FROM input.measured('token_logit_edges')
 ORDER BY src_token_id, tgt_token_id;
 
 INSERT INTO error_mass BY NAME
-SELECT * EXCLUDE (stat_quality)
 FROM input.measured('error_mass')
 ORDER BY layer, neuron;
 
 INSERT INTO logit_error_mass BY NAME
-SELECT * EXCLUDE (stat_quality)
 FROM input.measured('logit_error_mass')
 ORDER BY token_id;
 

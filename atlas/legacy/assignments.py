@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from atlas.errors import IdError, InputError, UsageError
 from atlas.ids import NeuronId
 from atlas.json_members import members
 from atlas.legacy.older import open_older
-from atlas.legacy.values import number, small, whole
+from atlas.legacy.values import Progress, number, small, whole
 
 _WRAPPERS = ("assignments", "neuron_assignments", "stats")
 LEAF_RANKS = ("auto", "strip", "keep")
@@ -49,7 +49,7 @@ def import_assignments(
     name: str | None = None,
     method: str = "infomap",
     leaf_ranks: str = "auto",
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> AssignmentsSummary:
     """Write the clusters folder of an assignments file or an earlier atlas (.duckdb).
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from atlas.errors import InputError, UsageError
 from atlas.graph import Space
 from atlas.legacy.checkpoint_sections import CheckpointSummary, Sections
-from atlas.legacy.containers import Progress, read_containers
+from atlas.legacy.containers import read_containers
+from atlas.legacy.values import Progress
 from atlas.stats_writer import StatsWriter
 from atlas.storage import replaced_folder
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from atlas.errors import InputError
 from atlas.legacy.compiled import opcodes as op
 from atlas.legacy.compiled.machine import run
+from atlas.legacy.values import Progress
 
-Progress = Callable[[str, int, int], None]
 CHUNK = 1 << 23  # bytes read at once
 _ROWS = 1 << 16
 # Most rows of each array of the machine; together 1.5 GB.

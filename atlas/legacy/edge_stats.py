@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from atlas.connections import LEAST_MB
 from atlas.errors import IdError, InputError
 from atlas.graph import Space
 from atlas.ids import NeuronId, TokenId, parse_node
 from atlas.json_members import members
-from atlas.legacy.values import as_json, neuron_of, number, whole
+from atlas.legacy.values import Progress, as_json, neuron_of, number, whole
 from atlas.resources import folder as shipped
 from atlas.stats_writer import MEAN_ONLY, StatsWriter
 from atlas.storage import replaced_folder
@@ -57,7 +58,7 @@ def import_edge_stats(
     *,
     model: str | None = None,
     memory: int = 2_000_000_000,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> EdgeStatsSummary:
     """Write the statistics of profiles, and of co-occurrence files beside them, to the stats folder `out`.
 
@@ -67,7 +68,7 @@ def import_edge_stats(
     about: dict[str, Any] = {}
     with replaced_folder(out, "stats") as folder, tempfile.TemporaryDirectory(dir=out.resolve().parent) as work:
         writer = StatsWriter(folder)
-        config: dict[str, Any] = {"memory_limit": f"{max(memory // 10**6, 256)}MB"}
+        config: dict[str, Any] = {"memory_limit": f"{max(memory // 10**6, LEAST_MB)}MB"}
         try:
             with duckdb.connect(str(Path(work) / "lists.duckdb"), config=config) as con:
                 con.execute((shipped("sql") / "edge_stats.sql").read_text(encoding="utf-8"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ import pyarrow.compute as pc
 
 from atlas.errors import InputError
 from atlas.graph import Space
-from atlas.ids import MAX_INDEX, MAX_LAYER
+from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER
 from atlas.legacy.older import Older, open_older
-from atlas.legacy.values import whole
+from atlas.legacy.values import Progress, whole
 from atlas.stats_writer import EXACT, MEAN_ONLY, ROUNDED, StatsWriter
 from atlas.storage import replaced_folder
 
@@ -45,7 +44,7 @@ def import_older_atlas(
     out: Path,
     *,
     model: str | None = None,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> OlderAtlasSummary:
     """Write neurons, edges and graphs of an older atlas to the stats folder `out`.
 
@@ -139,9 +138,7 @@ def _add_neurons(older: Older, writer: StatsWriter, summary: OlderAtlasSummary) 
     return known
 
 
-def _add_edges(
-    older: Older, writer: StatsWriter, summary: OlderAtlasSummary, progress: Callable[[str, int, int], None]
-) -> set[int]:
+def _add_edges(older: Older, writer: StatsWriter, summary: OlderAtlasSummary, progress: Progress) -> set[int]:
     """Write the edges; packed numbers of their ends."""
     seen: set[int] = set()
     total, done = older.answer("SELECT count(*) FROM edges"), 0
@@ -156,20 +153,13 @@ def _add_edges(
         sound = pc.and_kleene(pc.greater_equal(columns["count"], 1), pc.is_finite(columns["weight_sum"])).fill_null(
             False
         )
-        summary.malformed["bad_edge"] += len(batch) - int(pc.sum(sound).as_py() or 0)
         ends = {name: rows[name].cast(pa.int32()) for name in _PAIR}
-        writer.add(
-            "edges",
-            pa.table(ends | columns)
-            .filter(sound)
-            .append_column("method", _word(summary.method, int(pc.sum(sound).as_py() or 0))),
-        )
+        found = pa.table(ends | columns).filter(sound)
+        summary.malformed["bad_edge"] += len(batch) - len(found)
+        named = dict(zip(found.column_names, found.columns, strict=True))
+        writer.add("edges", named | {"method": summary.method})
         seen |= set(np.unique(source[keep]).tolist()) | set(np.unique(target[keep]).tolist())
     return seen
-
-
-def _word(word: str, rows: int) -> Any:
-    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), rows), pa.array([word]))
 
 
 def _statistics(rows: pa.Table, quality: str) -> dict[str, Any]:
@@ -196,13 +186,13 @@ def _packed(batch: Any, names: tuple[str, ...]) -> tuple[Any, Any]:
     """Packed neurons, and which of them are in range."""
     layer, index = (batch[name].cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False) for name in names)
     keep = (layer >= 0) & (layer <= MAX_LAYER) & (index >= 0) & (index <= MAX_INDEX)
-    return layer << 24 | index, keep
+    return layer << INDEX_BITS | index, keep
 
 
 def _add_missing(writer: StatsWriter, missing: set[int], summary: OlderAtlasSummary) -> None:
     packed = np.array(sorted(missing), np.int64)
     summary.only_in_edges = len(packed)
-    columns = {"layer": packed >> 24, "neuron": packed & MAX_INDEX}
+    columns = {"layer": packed >> INDEX_BITS, "neuron": packed & MAX_INDEX}
     writer.add("neurons", {name: values.astype(np.int32) for name, values in columns.items()})
 
 

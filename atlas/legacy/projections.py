@@ -8,9 +8,8 @@ SiLU(embed . gate) * (embed . up), which has a norm or a `suppresses` list besid
 from __future__ import annotations
 
 import contextlib
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,12 @@ from atlas.errors import IdError, InputError
 from atlas.ids import NeuronId, well_formed
 from atlas.json_members import Member, members
 from atlas.legacy.older import open_older
-from atlas.legacy.values import neuron_of, number, small, text, whole
+from atlas.legacy.values import Progress, neuron_of, number, small, text, whole
+from atlas.legacy.wiring_cache import LAYER_FILE
 from atlas.schema import DATASETS, VERSION, datasets_of
 from atlas.storage import MANIFEST, parquet_writer, replaced_folder, write_json
 
 _INTO = ("profiles", "neurons", "results", "features")
-_LAYER = re.compile(r"layer_?(\d+)\.json(?:\.gz)?\Z")
 _BATCH = 1 << 17  # rows
 _DIRECTIONS = {
     "promotes": ("promotes", 1), "promoted": ("promotes", 1), "promote": ("promotes", 1), "activates": ("activates", 1),
@@ -51,9 +50,7 @@ class ProjectionsSummary:
     malformed: Counter[str] = field(default_factory=Counter)
 
 
-def import_projections(
-    given: Sequence[Path], out: Path, *, progress: Callable[[str, int, int], None] = lambda *_: None
-) -> ProjectionsSummary:
+def import_projections(given: Sequence[Path], out: Path, *, progress: Progress = lambda *_: None) -> ProjectionsSummary:
     """Write projections, norms and direct effect ratios to the projections folder `out`.
 
     Raises `InputError` where a file holds none, is cut off or damaged; `OutputError`.
@@ -106,7 +103,7 @@ def _facts(path: Path, summary: ProjectionsSummary) -> Iterator[tuple[NeuronId, 
         return
     if not path.exists():
         raise InputError(f"{path} does not exist; give a file with projections")
-    named = _LAYER.search(path.name)
+    named = LAYER_FILE.search(path.name)
     layer = int(named[1]) if named else None
     for member in members(path, _INTO):
         if not isinstance(member.value, dict):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from atlas import __version__
 from atlas.errors import IdError, InputError
 from atlas.ids import NeuronId, well_formed
 from atlas.legacy.report_examples import READ, examples
-from atlas.legacy.values import as_json, neuron_of, number, small, text, texts
+from atlas.legacy.values import Progress, as_json, neuron_of, number, small, text, texts
 from atlas.schema import VERSION, datasets_of
 from atlas.storage import MANIFEST, replaced_folder, write_json, write_parquet
 
@@ -42,9 +42,7 @@ class ReportsSummary:
     rejects: Counter[str] = field(default_factory=Counter)
 
 
-def import_reports(
-    given: Sequence[Path], out: Path, *, progress: Callable[[str, int, int], None] = lambda *_: None
-) -> ReportsSummary:
+def import_reports(given: Sequence[Path], out: Path, *, progress: Progress = lambda *_: None) -> ReportsSummary:
     """Write the reports of files, or of the folders that hold them, to the reports folder `out`.
 
     A file that cannot be read is counted and no reason to stop. Raises `InputError` where there is none that can.

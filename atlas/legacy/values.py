@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from atlas.errors import IdError
 from atlas.ids import NeuronId, well_formed
 
 Where = tuple[int, ...]
+Progress = Callable[[str, int, int], None]  # step, done, total
 _LARGEST = 1e30
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from atlas.errors import IdError, InputError
 from atlas.graph import Space
 from atlas.ids import NeuronId
 from atlas.json_members import members
-from atlas.legacy.values import Where, number, whole
+from atlas.legacy.values import Progress, Where, number, whole
 from atlas.stats_writer import StatsWriter
 from atlas.storage import replaced_folder
 
-_LAYER = re.compile(r"layer_?(\d+)\.json(?:\.gz)?\Z")
+LAYER_FILE = re.compile(r"layer_?(\d+)\.json(?:\.gz)?\Z")
 _BATCH = 1 << 18  # rows
 _LEAST = 1e-37  # what is smaller is no 32-bit number
 _COLUMNS = (
@@ -50,7 +50,7 @@ def import_wiring_cache(
     *,
     model: str | None = None,
     memory: int = 2_000_000_000,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> WiringCacheSummary:
     """Write the connections of cache files, or of the folders that hold them, to the stats folder `out`.
 
@@ -94,9 +94,9 @@ def wiring_caches(given: Sequence[Path]) -> list[Path]:
     """Files layer_N.json by layer; raises `InputError` where there are none, or two of one layer."""
     found: dict[int, Path] = {}
     for path in given:
-        inside = (file for file in sorted(path.glob("layer*")) if _LAYER.search(file.name)) if path.is_dir() else ()
+        inside = (file for file in sorted(path.glob("layer*")) if LAYER_FILE.search(file.name)) if path.is_dir() else ()
         for file in inside if path.is_dir() else (path,):
-            named = _LAYER.search(file.name)
+            named = LAYER_FILE.search(file.name)
             if named is None:
                 raise InputError(
                     f"{file} is no file of a wiring cache; they are called layer_0.json, layer_1.json, ..."
@@ -110,15 +110,13 @@ def wiring_caches(given: Sequence[Path]) -> list[Path]:
     return [found[layer] for layer in sorted(found)]
 
 
-def _read(
-    paths: Sequence[Path], lists: Connections, summary: WiringCacheSummary, progress: Callable[[str, int, int], None]
-) -> set[Where]:
+def _read(paths: Sequence[Path], lists: Connections, summary: WiringCacheSummary, progress: Progress) -> set[Where]:
     """Fill the lists; the neurons that have an entry of their own."""
     neurons: set[Where] = set()
     waiting: dict[str, list[tuple[Any, ...]]] = {"upstream": [], "downstream": []}
     for done, path in enumerate(paths):
         progress("reading the wiring cache", done, len(paths))
-        named = _LAYER.search(path.name)
+        named = LAYER_FILE.search(path.name)
         assert named is not None  # wiring_caches says so
         for member in members(path):
             try:
