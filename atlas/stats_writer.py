@@ -34,11 +34,9 @@ class StatsWriter:
         path = dataset.path(self._folder)
         return path / "part-00000.parquet" if dataset.parted else path
 
-    def add(self, name: str, columns: Mapping[str, Any] | pa.Table) -> None:
+    def add(self, name: str, columns: Mapping[str, Any]) -> None:
         """Add rows; an array, a list, or one value for all rows per column, and null where there is none."""
         schema = DATASETS[f"stats.{name}"].schema
-        if isinstance(columns, pa.Table):
-            columns = dict(zip(columns.column_names, columns.columns, strict=True))
         rows = next((len(values) for values in columns.values() if not _is_scalar(values)), 0)
         table = pa.table({field.name: _column(columns.get(field.name), rows, field) for field in schema}, schema=schema)
         waiting = self._waiting.setdefault(name, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import pickle
 import random
@@ -9,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 Key = tuple[int, int, int, int]
 Neuron = tuple[int, int]
@@ -231,8 +234,6 @@ def wiring_cache(
 
     `sign` is that of the inhibitory strengths in the file; earlier tools wrote either.
     """
-    import json
-
     rng = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
     cells = [(layer, neuron) for layer in range(layers) for neuron in range(width)]
@@ -349,8 +350,6 @@ def older_atlas(
 
 def report_files(folder: Path) -> None:
     """Reports of three neurons: the newer and the older shape of investigations, a dashboard, a review, and damaged files."""
-    import json
-
     folder.mkdir(parents=True, exist_ok=True)
     investigation = {
         "neuron_id": "L15/N7890", "layer": 15, "neuron_idx": 7890, "polarity_mode": "positive", "timestamp": "2025-12-01", "total_experiments": 34,
@@ -396,3 +395,29 @@ def report_files(folder: Path) -> None:
     (folder / "bad.json").write_text("{")
     (folder / "deep.json").write_text("[" * 200_000)
     (folder / "latin.json").write_bytes('{"layer": 1, "neuron": 2, "a": "é"}'.encode("latin-1"))
+
+
+# What tests of importers read and write.
+
+PAIR = ("src_layer", "src_neuron", "tgt_layer", "tgt_neuron")
+
+
+def written(path: Path, value: object) -> Path:
+    path.write_text(json.dumps(value, indent=2))
+    return path
+
+
+def rows_of(folder: Path, name: str) -> list[dict]:
+    path = folder / name if (folder / name).is_dir() else folder / f"{name}.parquet"
+    return pq.read_table(path).to_pylist()
+
+
+def by_pair(rows: list[dict]) -> dict:
+    return {tuple(row[name] for name in PAIR): row for row in rows}
+
+
+def members_of(folder: Path) -> dict:
+    return {
+        (row["layer"], row["neuron"]): tuple(map(int, row["cluster_path"].split(".")))
+        for row in rows_of(folder, "members")
+    }
