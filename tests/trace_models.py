@@ -63,6 +63,7 @@ def tiny(architecture: str, *, seed: int = 0, dtype: torch.dtype = torch.float64
             value.copy_(drawn * (0.3 if value.ndim > 1 else 0.2) + ("norm" in key))
     if dtype == torch.float64:
         exact_norms(model)
+        exact_attention()
     return TracedModel(model, Letters(), f"tiny-{architecture}")
 
 
@@ -75,6 +76,28 @@ def exact_norms(model: Any) -> None:
     for module in model.modules():
         if type(module).__name__.endswith("RMSNorm"):
             module.forward = MethodType(forward, module)
+
+
+def exact_attention() -> None:
+    """Make the softmax of eager attention keep float64: transformers computes it in float32.
+
+    There a sum over a padded row depends on the width of the processor's vectors, which moves the eighth digit.
+    Models of lower precision compute what they always did.
+    """
+
+    def forward(
+        module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Any, scaling: float, **_: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        key, value = (part.repeat_interleave(module.num_key_value_groups, 1) for part in (key, value))
+        scores = query @ key.transpose(2, 3) * scaling
+        if mask is not None:
+            scores = scores + mask
+        accurate = torch.promote_types(query.dtype, torch.float32)
+        pattern = torch.nn.functional.softmax(scores, dim=-1, dtype=accurate).to(query.dtype)
+        return (pattern @ value).transpose(1, 2).contiguous(), pattern
+
+    # A registered function comes before the one of each architecture, which are all alike.
+    transformers.AttentionInterface.register("eager", forward)
 
 
 @contextmanager
