@@ -7,16 +7,20 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from atlas import __version__
-from atlas.command_options import FILE, atlas_option, engine_options, format_options
+from atlas.command_options import FILE, atlas_options, engine_options, format_options
 from atlas.errors import AtlasError, CheckError, UsageError, needs_extra
 from atlas.import_commands import IMPORTS
 from atlas.model_commands import project, trace, wire
 from atlas.page_commands import circuit, info, neuron, tour
+from atlas.text import visible
+
+if TYPE_CHECKING:
+    from atlas.terminal import Limits
 
 
 class _Group(click.Group):
@@ -27,16 +31,17 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("atlas: stopped; the same command goes on where it was", err=True)
+            click.echo("atlas: stopped; a command that writes goes on where it was when it is run again", err=True)
             ctx.exit(130)
         except BrokenPipeError:
             # The reader of the pipe (head, less) has seen enough.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
         except Exception as error:
-            if not isinstance(error, (AtlasError, OSError, *_database_errors())):
+            if not isinstance(error, (AtlasError, OSError, MemoryError, *_database_errors())):
                 raise
-            click.echo(f"atlas: {' '.join(str(error).split())[:4000]}", err=True)
+            text = str(error) or "out of memory; close other programs, or give less to do at once (--memory, --threads)"
+            click.echo(f"atlas: {visible(' '.join(text.split()))[:4000]}", err=True)
             ctx.exit(1)
 
 
@@ -205,16 +210,16 @@ for _command in IMPORTS:
 
 
 @main.command()
-@atlas_option
-def check(file: Path) -> None:
+@atlas_options
+def check(file: Path, limits: Limits) -> None:
     """Check an atlas for rows that contradict each other."""
-    from atlas.database import open_atlas, run_checks
+    from atlas.database import run_checks
+    from atlas.terminal import opened, show
 
-    with open_atlas(file) as con:
-        results = list(run_checks(con))
-    click.echo("Looked for rows that must not exist:")
-    for result in results:
-        click.echo(f"ok    {result.name}: {result.doc}" if result.passed else f"FAIL  {result.describe()}")
+    with opened(file, limits) as atlas:
+        results = list(run_checks(atlas.connection))
+    lines = [f"ok    {item.name}: {item.doc}" if item.passed else f"FAIL  {item.describe()}" for item in results]
+    show(*map(visible, ["Looked for rows that must not exist:", *lines]))
     failed = [result.name for result in results if not result.passed]
     if failed:
         raise CheckError(
@@ -224,15 +229,14 @@ def check(file: Path) -> None:
 
 
 @main.command()
-@atlas_option
+@atlas_options
 @click.argument("name", required=False)
-def schema(file: Path, name: str | None) -> None:
+def schema(file: Path, limits: Limits, name: str | None) -> None:
     """Tables, views and macros of an atlas; with NAME, the columns of one, or the SQL of a macro."""
     from atlas.database import scripts
-    from atlas.queries import Atlas
-    from atlas.terminal import show, table
+    from atlas.terminal import opened, show, table
 
-    with Atlas(file) as atlas:
+    with opened(file, limits) as atlas:
         if name is None:
             found = atlas.sql("SELECT name, kind, description FROM help")
             show(table(found.columns, found.fetchall()))
@@ -251,33 +255,39 @@ def schema(file: Path, name: str | None) -> None:
 
 
 @main.command()
-@atlas_option
+@atlas_options
 @click.argument("text")
 @format_options
-def search(file: Path, text: str, fmt: str | None, rows: int, output: Path | None) -> None:
+def search(file: Path, limits: Limits, text: str, fmt: str | None, rows: int, output: Path | None) -> None:
     """Find neurons by label TEXT, best match first."""
-    from atlas.queries import Atlas
-    from atlas.terminal import print_relation
+    from atlas.terminal import opened, print_relation
 
     if not text.strip():
         raise UsageError("search: say what to look for; all labels are in the table labels")
-    with Atlas(file) as atlas:
+    with opened(file, limits) as atlas:
         print_relation(atlas.search(text), fmt, output, rows or None, empty=f"no label of {file} contains {text!r}")
 
 
 @main.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-@atlas_option
+@atlas_options
 @click.argument("name", required=False)
 @format_options
 @click.option("--show-sql", is_flag=True, help="Print the SQL of the query instead of running it.")
 @click.pass_context
 def query(
-    ctx: click.Context, file: Path, name: str | None, fmt: str | None, rows: int, output: Path | None, show_sql: bool
+    ctx: click.Context,
+    file: Path,
+    limits: Limits,
+    name: str | None,
+    fmt: str | None,
+    rows: int,
+    output: Path | None,
+    show_sql: bool,
 ) -> None:
     """Run a query by NAME with its parameters (L24/N5326, or --layer 24); without NAME, list them all."""
-    from atlas.queries import Atlas, catalogue, find_query
+    from atlas.queries import catalogue, find_query
     from atlas.query_options import read_options, spelled
-    from atlas.terminal import print_relation, show, table
+    from atlas.terminal import opened, print_relation, show, table
 
     if name is None:
         listed = [(item.name, " ".join(spelled(p) for p in item.parameters), item.doc) for item in catalogue().values()]
@@ -287,18 +297,17 @@ def query(
         click.echo(find_query(name).sql, nl=False)
         return
     parameters = read_options(find_query(name), ctx.args)
-    with Atlas(file) as atlas:
+    with opened(file, limits) as atlas:
         print_relation(atlas.query(name, **parameters), fmt, output, rows or None)
 
 
 @main.command()
-@atlas_option
+@atlas_options
 @click.argument("text")
 @format_options
-def sql(file: Path, text: str, fmt: str | None, rows: int, output: Path | None) -> None:
+def sql(file: Path, limits: Limits, text: str, fmt: str | None, rows: int, output: Path | None) -> None:
     """Run SQL TEXT on an atlas, read-only, with no access to other files."""
-    from atlas.queries import Atlas
-    from atlas.terminal import print_relation
+    from atlas.terminal import opened, print_relation
 
-    with Atlas(file) as atlas:
+    with opened(file, limits) as atlas:
         print_relation(atlas.sql(text), fmt, output, rows or None)

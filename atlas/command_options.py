@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,28 @@ def engine_options(function: Any) -> Any:
     return click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")(function)
 
 
-def atlas_option(function: Any) -> Any:
-    """The atlas file that is asked."""
-    return click.argument("file", type=FILE)(function)
+def atlas_options(function: Any) -> Any:
+    """The atlas file that is asked, and the bounds of its queries."""
+
+    @functools.wraps(function)
+    def command(*arguments: Any, timeout: float | None, memory: str, **options: Any) -> Any:
+        from atlas.terminal import Limits
+
+        return function(*arguments, limits=Limits(timeout, memory), **options)
+
+    for option in (
+        click.option(
+            "--memory", default="4GB", show_default=True, metavar="SIZE", help="Memory that DuckDB may use for a query."
+        ),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            help="Stop after this time; without it only Ctrl-C does.",
+        ),
+    ):
+        command = option(command)
+    return click.argument("file", type=FILE)(command)
 
 
 def format_options(function: Any) -> Any:

@@ -15,7 +15,7 @@ from atlas.database import open_atlas
 from atlas.database.scripts import quoted, script
 from atlas.errors import InputError, OutputError, SpaceMismatch
 from atlas.schema import DATASETS, require
-from atlas.storage import only_writer, read_manifest, sync, translated_os_errors
+from atlas.storage import only_writer, read_manifest, rename, sync, translated_os_errors
 
 _STORAGE_VERSION = "v1.2.0"
 _OF_ATLAS = {
@@ -68,7 +68,7 @@ def compare(left: Path, right: Path, out: Path, *, memory: int = 4_000_000_000) 
             with translated_os_errors(out):
                 found = _write(fresh, (left, right), memory)
                 sync(fresh)
-                fresh.replace(out)
+                rename(fresh, out)
         finally:
             fresh.unlink(missing_ok=True)
             fresh.with_name(fresh.name + ".wal").unlink(missing_ok=True)

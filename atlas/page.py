@@ -16,12 +16,6 @@ from atlas.terminal import bar, shown, table, terminal_width
 _Row = dict[str, Any]
 
 
-_REPORTS = """
-SELECT summary, kind, function_type, coalesce(verdict, skeptic_verdict), file FROM reports
-WHERE layer = $layer AND neuron = $neuron AND summary IS NOT NULL ORDER BY kind, file
-"""
-
-
 def _rows(relation: Any) -> list[_Row]:
     columns = relation.columns
     return [dict(zip(columns, row, strict=True)) for row in relation.fetchall()]
@@ -54,10 +48,12 @@ def neuron_page(atlas: Atlas, neuron: NeuronId, *, limit: int = 10, min_graphs: 
 
 def _reports(atlas: Atlas, neuron: NeuronId) -> list[Text]:
     """What investigations of the neuron found, one line each."""
-    found = atlas.sql(_REPORTS, {"layer": neuron.layer, "neuron": neuron.neuron}).fetchall()
     return [
-        Text(f"  report     {shown(summary)}  ({', '.join(shown(part) for part in facts if part is not None)})")
-        for summary, *facts in found
+        Text(
+            f"  report     {shown(row['summary'])}  "
+            f"({', '.join(shown(row[name]) for name in ('kind', 'function_type', 'verdict', 'file') if row[name] is not None)})"
+        )
+        for row in _rows(atlas.reports(neuron))
     ]
 
 

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from atlas.command_options import atlas_option
+from atlas.command_options import atlas_options
+
+if TYPE_CHECKING:
+    from atlas.terminal import Limits
 
 
 @click.command()
-@atlas_option
+@atlas_options
 @click.option("--reliability", is_flag=True, help="How well edge weights repeat, against the number of graphs.")
-def info(file: Path, reliability: bool) -> None:
+def info(file: Path, limits: Limits, reliability: bool) -> None:
     """What is in an atlas: model, counts, links kept and dropped, circuits."""
     if reliability:
         from atlas.page import reliability_page
-        from atlas.queries import Atlas
-        from atlas.terminal import show
+        from atlas.terminal import opened, show
 
-        with Atlas(file) as atlas:
+        with opened(file, limits) as atlas:
             show(reliability_page(atlas))
         return
-    from atlas.queries import Atlas
-    from atlas.terminal import show, table
+    from atlas.terminal import grouped, opened, show, table
 
-    with Atlas(file) as atlas:
+    with opened(file, limits) as atlas:
         facts = dict(atlas.metadata().fetchall())
         first = (
             "model",
@@ -39,7 +41,7 @@ def info(file: Path, reliability: bool) -> None:
         )
         hidden = {"recipe", "tool", "atlas_schema", "label_precedence"}
         ordered = [key for key in first if key in facts] + [key for key in facts if key not in {*first, *hidden}]
-        rows = [(key.replace("_", " "), _grouped(facts[key])) for key in ordered]
+        rows = [(key.replace("_", " "), grouped(facts[key])) for key in ordered]
         show(table(("fact", "value"), rows, title=f"{file}, {file.stat().st_size / 1e6:.1f} MB"))
         links = atlas.link_accounting()
         counted = [
@@ -47,7 +49,7 @@ def info(file: Path, reliability: bool) -> None:
             for kept, reason, count, graphs, share in links.fetchall()
         ]
         if counted:
-            total = f"{int(facts['links_in_files']):,}"
+            total = grouped(facts["links_in_files"])
             counted.append(("together", "links in the files", total, facts["total_graphs"], "100.00%"))
             show(table(("links", "table or reason", "count", "graphs", "share"), counted, title="\nLinks"))
         circuits = atlas.circuits(level=1, limit=5)
@@ -60,49 +62,42 @@ def info(file: Path, reliability: bool) -> None:
         )
 
 
-def _grouped(value: str) -> str:
-    return f"{int(value):,}" if value.isascii() and value.isdigit() else value
-
-
 @click.command()
-@atlas_option
+@atlas_options
 @click.argument("neuron")
 @click.option("--limit", default=10, show_default=True, help="Neighbours, tokens and graphs to show of each.")
 @click.option(
     "--min-graphs", default=1, show_default=True, help="Only neighbours whose edge is in at least this many graphs."
 )
-def neuron(file: Path, neuron: str, limit: int, min_graphs: int) -> None:
+def neuron(file: Path, limits: Limits, neuron: str, limit: int, min_graphs: int) -> None:
     """The page of one NEURON (L24/N5326): labels, cluster, neighbours, tokens, graphs."""
     from atlas.ids import NeuronId
     from atlas.page import neuron_page
-    from atlas.queries import Atlas
-    from atlas.terminal import show
+    from atlas.terminal import opened, show
 
-    with Atlas(file) as atlas:
+    with opened(file, limits) as atlas:
         show(neuron_page(atlas, NeuronId.parse(neuron), limit=limit, min_graphs=min_graphs))
 
 
 @click.command()
-@atlas_option
+@atlas_options
 @click.argument("cluster_path")
 @click.option("--limit", default=15, show_default=True, help="Members, edges and circuits inside to show of each.")
-def circuit(file: Path, cluster_path: str, limit: int) -> None:
+def circuit(file: Path, limits: Limits, cluster_path: str, limit: int) -> None:
     """The page of one circuit (CLUSTER_PATH 12 or 12.3): members, wiring, circuits inside."""
     from atlas.page import circuit_page
-    from atlas.queries import Atlas
-    from atlas.terminal import show
+    from atlas.terminal import opened, show
 
-    with Atlas(file) as atlas:
+    with opened(file, limits) as atlas:
         show(circuit_page(atlas, cluster_path, limit=limit))
 
 
 @click.command("tour")
-@atlas_option
-def tour(file: Path) -> None:
+@atlas_options
+def tour(file: Path, limits: Limits) -> None:
     """A first look at an atlas: a summary, one circuit, one neuron, and what to try next."""
-    from atlas.queries import Atlas
-    from atlas.terminal import show
+    from atlas.terminal import opened, show
     from atlas.tour import tour as page
 
-    with Atlas(file) as atlas:
+    with opened(file, limits) as atlas:
         show(page(atlas))

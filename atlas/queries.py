@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from atlas.database import Script, open_atlas, scripts
+from atlas.database import DEFAULT_MEMORY, Script, one_line, open_atlas, require_reading, scripts, use_catalog
 from atlas.errors import QueryError, UsageError
 from atlas.ids import NeuronId
 
@@ -40,17 +41,31 @@ def as_neuron(given: Neuron) -> NeuronId:
     return NeuronId.parse(given) if isinstance(given, str) else NeuronId.checked(*given)
 
 
+def as_cluster_path(given: str | int) -> str:
+    """Return a cluster path as text; raises `TypeError` for a float: 2.10 and 2.1 are one number and two circuits."""
+    if isinstance(given, bool) or not isinstance(given, str | int):
+        raise TypeError(f"a cluster path is text, such as '12' or '2.10', not the {type(given).__name__} {given!r}")
+    return str(given)
+
+
 class Atlas:
     """An atlas file, opened read-only with external access disabled.
 
     Every method returns a `duckdb.DuckDBPyRelation`: `.pl()`, `.arrow()`, `.df()`, `.fetchall()`, or
-    further SQL on it. Rows come in a stated order; a `limit` of None means all rows.
+    further SQL on it. Rows come in a stated order; a `limit` of None means all rows. Methods may be
+    called from several threads: each call runs on a cursor of its own.
     """
 
-    def __init__(self, path: str | PathLike[str]) -> None:
-        """Raises `AtlasFileError` where `path` is missing or no atlas."""
+    def __init__(self, path: str | PathLike[str], *, memory: str = DEFAULT_MEMORY) -> None:
+        """Open the atlas at `path`; `memory` is DuckDB's limit. Raises `AtlasFileError`."""
         self.path = Path(path)
-        self._con = open_atlas(path)
+        self.memory = memory
+        self._con = open_atlas(path, memory=memory)
+        self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the path alone: another process opens the file anew."""
+        return partial(Atlas, memory=self.memory), (self.path,)
 
     def __enter__(self) -> Atlas:
         return self
@@ -69,23 +84,33 @@ class Atlas:
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """The DuckDB connection, for what the methods do not cover."""
+        """A DuckDB connection for what the methods do not cover, under the same restrictions."""
         return self._con
 
-    def sql(self, text: str, parameters: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
-        """Any SQL that reads; values stand as `$name` in the text. Raises `QueryError`.
+    def interrupt(self) -> None:
+        """Stop the queries that are running; each of them raises `duckdb.InterruptException`."""
+        for cursor in list(self._cursors):
+            cursor.interrupt()
+        self._con.interrupt()
 
-        Columns: those of the SQL.
+    def sql(self, text: str, parameters: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
+        """Run SQL that reads; values stand as `$name` in the text. Columns: those of the SQL.
+
+        Args:
+            text: One SELECT statement, or EXPLAIN of one.
+            parameters: Values by name.
+
+        Raises:
+            QueryError: The SQL is no such statement, or DuckDB refuses it; its message is kept.
         """
+        require_reading(text)
         try:
-            if len(duckdb.extract_statements(text)) > 1:
-                raise QueryError("one statement at a time: the results of the others would not be seen")
-            relation = self._con.sql(text, params=dict(parameters) if parameters else None)
+            cursor = self._con.cursor()
+            use_catalog(cursor, self.path)
+            self._cursors.add(cursor)
+            return cursor.sql(text, params=dict(parameters) if parameters else None)
         except duckdb.Error as error:
-            raise QueryError(" ".join(str(error).split("\n\n")[0].split())) from error
-        if relation is None:
-            raise QueryError("the SQL gives no rows; an atlas is read-only: SELECT, FROM, DESCRIBE, SUMMARIZE")
-        return relation
+            raise QueryError(one_line(error)) from error
 
     def query(self, name: str, **parameters: Any) -> duckdb.DuckDBPyRelation:
         """A query of queries/ by name; a parameter that is left out is NULL.
@@ -172,7 +197,7 @@ class Atlas:
 
         Columns: cluster_path, level, size, layer_min, layer_max, median_layer, flow, labelled_count, sample_labels.
         """
-        one, inside = (None if given is None else str(given) for given in (path, parent))
+        one, inside = (None if given is None else as_cluster_path(given) for given in (path, parent))
         sizes = {"min_size": min_size, "max_size": max_size}
         return self.query("circuits", path=one, level=level, parent=inside, **sizes, limit=limit)
 
@@ -182,7 +207,7 @@ class Atlas:
         Columns: layer, neuron, label, cluster_path, infomap_flow, appearance_count, max_activation,
         in_degree, out_degree.
         """
-        return self.query("circuit", cluster_path=str(cluster_path), limit=limit)
+        return self.query("circuit", cluster_path=as_cluster_path(cluster_path), limit=limit)
 
     def circuit_edges(self, cluster_path: str | int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Edges inside a cluster of the primary clustering, strongest mean absolute weight first.
@@ -190,7 +215,26 @@ class Atlas:
         Columns: src_layer, src_neuron, src_label, tgt_layer, tgt_neuron, tgt_label, count,
         graph_count, mean_weight, mean_abs_weight, weight_min, weight_max.
         """
-        return self.query("circuit_edges", cluster_path=str(cluster_path), limit=limit)
+        return self.query("circuit_edges", cluster_path=as_cluster_path(cluster_path), limit=limit)
+
+    def busiest_circuits(
+        self, *, min_size: int | None = None, max_size: int | None = None, limit: int | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """Circuits that hold neurons of the atlas, those of the given sizes first, busiest first.
+
+        Columns: cluster_path, level, size, flow.
+        """
+        return self.query("busiest_circuits", min_size=min_size, max_size=max_size, limit=limit)
+
+    def central_neurons(
+        self, *, cluster_path: str | int | None = None, limit: int | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """Neurons of a circuit, or of the whole atlas, by flow and then by the number of their edges.
+
+        Columns: layer, neuron, label, infomap_flow, in_degree, out_degree.
+        """
+        path = None if cluster_path is None else as_cluster_path(cluster_path)
+        return self.query("central_neurons", cluster_path=path, limit=limit)
 
     def search(self, words: str, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Neurons by label text, over every label of every kind, best match first.
@@ -249,6 +293,13 @@ class Atlas:
         Columns: graph_id, path, prompt, positions, tokens, activation_min, activation_max, influence_min, influence_max.
         """
         return self._of("graphs", neuron, limit=limit)
+
+    def reports(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Findings of investigations of a neuron, by kind and file.
+
+        Columns: summary, kind, function_type, verdict, file.
+        """
+        return self._of("reports", neuron, limit=limit)
 
     def metadata(self) -> duckdb.DuckDBPyRelation:
         """What made this atlas. Columns: key, value."""

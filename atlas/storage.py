@@ -137,6 +137,27 @@ def only_writer(target: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def replaced_file(target: Path) -> Iterator[Path]:
+    """A new file that takes the place of `target` when the block ends well, and vanishes when it does not.
+
+    A pipe or device is written directly. Raises `OutputError` where the disk is full or cannot be written.
+    """
+    if target.exists() and not target.is_file():
+        with translated_os_errors(target):
+            yield target
+        return
+    target = target.resolve()  # a link stays a link
+    fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
+    try:
+        with translated_os_errors(target):
+            yield fresh
+            sync(fresh)
+            rename(fresh, target)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def replaced_folder(target: Path, stage: str) -> Iterator[Path]:
     """A new folder that takes the place of `target` when the block ends well, and vanishes when it does not.
 
@@ -206,12 +227,22 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def rename(source: Path, target: Path) -> None:
+    """Rename a file or folder over `target`, and wait until the directory entry is on the disk.
+
+    Without the second step the old name may come back after a power cut.
+    """
+    source.replace(target)
+    sync(target.parent)
+
+
 def _swap(fresh: Path, target: Path) -> None:
-    for path in fresh.rglob("*"):
-        if path.is_file():
+    for path in [*fresh.rglob("*"), fresh]:
+        # Of a folder it is the names inside that reach the disk.
+        if path.is_file() or path.is_dir():
             sync(path)
     old = target.parent / f".{target.name}.old"
     if target.exists():
         target.rename(old)
-    fresh.rename(target)
+    rename(fresh, target)
     shutil.rmtree(old, ignore_errors=True)

@@ -12,19 +12,34 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, Protocol
 
 import click
 import duckdb
 import pyarrow as pa
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from atlas.database import is_duckdb_file
 from atlas.errors import QueryError, UsageError
-from atlas.storage import translated_os_errors
+from atlas.interrupts import interruptible
+from atlas.queries import Atlas
+from atlas.recipe import parse_bytes
+from atlas.storage import replaced_file
+from atlas.text import visible, visible_lines
+
+
+class Stream(Protocol):
+    """Something that text is written to."""
+
+    def write(self, text: str, /) -> int:
+        """Write text; the number of characters."""
+
 
 # A table is for reading; beyond this many rows a file is the better place.
 SHOWN_ROWS = 40
@@ -34,28 +49,51 @@ SHORT = 12
 PIPE_WIDTH = 100_000
 
 
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of the queries of one command."""
+
+    timeout: float | None  # seconds
+    memory: str
+
+
+@contextlib.contextmanager
+def opened(file: Path, limits: Limits) -> Iterator[Atlas]:
+    """Open an atlas for one command: queries end at Ctrl-C or at the time limit, and stay within the memory.
+
+    Raises `QueryError` where the time was up, `UsageError` where the memory is no size, `AtlasFileError`.
+    """
+    memory = f"{max(parse_bytes(limits.memory) // 10**6, 1)}MB"
+    with Atlas(file, memory=memory) as atlas, interruptible(atlas.interrupt, limits.timeout):
+        yield atlas
+
+
 def show(*items: Any) -> None:
     """Print results on stdout; in a pipe in full width, without colours or trailing blanks."""
     if sys.stdout.isatty():
-        Console(highlight=False).print(*items, sep="\n")
+        _SafeConsole(highlight=False).print(*items, sep="\n")
         return
     click.echo(_plain(*items), nl=False)
 
 
+class _SafeConsole(Console):
+    """A console that prints no control character of other people's text, wherever it stands in what is printed."""
+
+    def render(self, renderable: Any, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Yield the segments of a renderable with their text made visible."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible_lines(segment.text))
+
+
 def _plain(*items: Any) -> str:
     stream = io.StringIO()
-    Console(file=stream, width=PIPE_WIDTH, highlight=False).print(*items, sep="\n")
-    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
+    _SafeConsole(file=stream, width=PIPE_WIDTH, highlight=False).print(*items, sep="\n")
+    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().split("\n")[:-1])
 
 
 def say(text: str) -> None:
     """A word to the user, on stderr."""
-    click.echo(text, err=True)
-
-
-def _safe(value: str) -> str:
-    """Text without control characters: a label or token must not move the cursor."""
-    return "".join(char if char.isprintable() else {"\n": "⏎", "\t": "⇥"}.get(char, "�") for char in value)
+    click.echo(visible_lines(text), err=True)
 
 
 def shown(value: Any) -> str:
@@ -68,7 +106,7 @@ def shown(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, list):
         return " | ".join(shown(item) for item in value)
-    return _safe(str(value))
+    return visible(str(value))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None) -> Table | Text:
@@ -92,6 +130,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str |
     for row in cells:
         result.add_row(*map(Text, row))
     return result
+
+
+def grouped(value: str) -> str:
+    """A whole number with its thousands marked; other text as it is, for metadata are other people's text."""
+    return f"{int(value):,}" if value.isascii() and value.isdigit() and len(value) < 40 else value
 
 
 def program() -> str:
@@ -169,20 +212,34 @@ def _form_of(path: Path | None) -> str:
 
 def _print(relation: duckdb.DuckDBPyRelation, fmt: str, path: Path | None, rows: int | None) -> int:
     """The number of rows printed or written."""
+    if path is not None and is_duckdb_file(path):
+        raise UsageError(f"-o {path} is a DuckDB database; a result never overwrites one, choose another -o")
     try:
-        if fmt == "table" and path is None:
+        if path is not None:
+            with replaced_file(path) as fresh:
+                return _write(relation, fmt, fresh)
+        if fmt == "table":
             return _print_table(relation, rows)
-        if fmt == "parquet" and path is None:
-            raise QueryError("--format parquet needs -o FILE")
-        with contextlib.ExitStack() as stack:
-            if path is not None:
-                stack.enter_context(translated_os_errors(path))
-            if fmt == "parquet" and path is not None:
-                return _write_parquet(relation, path)
-            stream = stack.enter_context(path.open("w", encoding="utf-8")) if path is not None else sys.stdout
-            return _WRITERS[fmt](relation, stream)
+        if fmt == "parquet":
+            raise UsageError("--format parquet needs -o FILE")
+        return _WRITERS[fmt](relation, _Screen() if sys.stdout.isatty() else sys.stdout)
     except (duckdb.Error, pa.ArrowException) as error:
         raise QueryError(" ".join(str(error).split())[:400]) from error
+
+
+def _write(relation: duckdb.DuckDBPyRelation, fmt: str, path: Path) -> int:
+    if fmt == "parquet":
+        return _write_parquet(relation, path)
+    with path.open("w", encoding="utf-8") as stream:
+        return _WRITERS[fmt](relation, stream)
+
+
+class _Screen:
+    """Standard output as a terminal, which takes no control characters from a result."""
+
+    def write(self, text: str) -> int:
+        """Print text with its line breaks kept and everything else made visible."""
+        return sys.stdout.write(visible_lines(text))
 
 
 def _print_table(relation: duckdb.DuckDBPyRelation, rows: int | None) -> int:
@@ -211,18 +268,25 @@ def _write_parquet(relation: duckdb.DuckDBPyRelation, path: Path) -> int:
     return count
 
 
-def _write_json(relation: duckdb.DuckDBPyRelation, stream: TextIO) -> int:
+def _write_json(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
     names, count = _distinct(list(relation.columns)), 0
     for row in _rows(relation):
         record = {name: _json_safe(value) for name, value in zip(names, row, strict=True)}
-        text = json.dumps(record, ensure_ascii=False, default=str, allow_nan=False)
+        text = _escaped(json.dumps(record, ensure_ascii=False, default=str, allow_nan=False))
         stream.write(("[\n" if count == 0 else ",\n") + text)
         count += 1
     stream.write("\n]\n" if count else "[]\n")
     return count
 
 
-def _write_csv(relation: duckdb.DuckDBPyRelation, stream: TextIO) -> int:
+def _escaped(text: str) -> str:
+    """JSON text with characters that do not print as escapes, which mean the same."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def _write_csv(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
     writer, count = csv.writer(stream, lineterminator="\n"), 0
     writer.writerow(relation.columns)
     for row in _rows(relation):
@@ -231,7 +295,7 @@ def _write_csv(relation: duckdb.DuckDBPyRelation, stream: TextIO) -> int:
     return count
 
 
-def _write_table(relation: duckdb.DuckDBPyRelation, stream: TextIO) -> int:
+def _write_table(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
     rows = relation.fetchall()
     stream.write(_plain(table(list(relation.columns), rows)))
     return len(rows)

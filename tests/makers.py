@@ -293,7 +293,7 @@ def write_connections(stats: Path) -> None:
 
 
 def write_reports(folder: Path) -> None:
-    """The stage `reports` with one report of the neuron L1/N2 and two pieces of its evidence."""
+    """The stage `reports` with two reports of the neuron L1/N2 and two pieces of its evidence."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -308,7 +308,8 @@ def write_reports(folder: Path) -> None:
     }
     evidence = where | {"kind": "activating", "prompt": "1 2 3", "token": "3", "position": 2, "value": 4.5}
     other = where | {"kind": "upstream", "other_layer": 0, "other_neuron": 3, "value": -0.5, "text": "digits"}
-    rows = {"reports": [report], "report_examples": [evidence | {"rank": 1}, other | {"rank": 1}]}
+    second = report | {"kind": "dashboard", "summary": "Digits.", "file": "L1_N2_dashboard.json"}
+    rows = {"reports": [report, second], "report_examples": [evidence | {"rank": 1}, other | {"rank": 1}]}
     folder.mkdir(parents=True)
     for dataset in datasets_of("reports"):
         pq.write_table(pa.Table.from_pylist(rows[dataset.name], dataset.schema), dataset.path(folder))

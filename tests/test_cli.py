@@ -356,7 +356,7 @@ def test_ctrl_c_in_a_real_process_leaves_no_rest(graphs: Path, tmp_path: Path) -
         run.send_signal(signal.SIGINT)
         told = run.stderr.read()
     assert run.returncode == 130
-    assert told.splitlines() == ["atlas: stopped; the same command goes on where it was"]
+    assert told.splitlines() == ["atlas: stopped; a command that writes goes on where it was when it is run again"]
     # What was done so far stays, for the same command to go on with.
     assert {path.name for path in (tmp_path / "out").iterdir()} == {".stats.lock", ".stats.work"}
     command[2] = "from atlas.cli import main; main()"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import random
 import struct
 from pathlib import Path
@@ -364,11 +365,11 @@ def test_the_tour(demo_atlas: Path, atlas_command: Any) -> None:
     for part in ("circuit-atlas-demo: 64 graphs", "One circuit", "One neuron", "Next", "atlas query"):
         assert part in done.stdout
     for line in done.stdout.partition("── Next")[2].splitlines()[1:]:
-        if line.strip().startswith("atlas") and "TEXT" not in line:
-            command = line.strip().split("   ")[0].split()[1:]
-            if command[0] == "sql":
-                command = ["sql", str(demo_atlas), "FROM help"]
-            assert atlas_command(*command).returncode == 0, command
+        if line.strip().startswith("atlas"):
+            command = shlex.split(line.strip().split("   ")[0])[1:]
+            run = atlas_command(*command)
+            assert run.returncode == 0, command
+            assert len(run.stdout.splitlines()) > 1, command
 
 
 def test_the_tour_of_an_atlas_without_clusters(small_atlas: Path, tmp_path: Path, atlas_command: Any) -> None:

@@ -196,8 +196,8 @@ def test_sql_is_read_only_and_reaches_no_other_file(small: Atlas, tmp_path: Path
 
 
 def test_queries_by_name(small: Atlas) -> None:
-    assert small.query("circuit", cluster_path="1").fetchall() == small.circuit(1).fetchall()
-    with pytest.raises(UsageError, match="no query is called 'x'; there are between, circuit"):
+    assert small.query("circuit", cluster_path="1").fetchall() == small.circuit("1").fetchall()
+    with pytest.raises(UsageError, match="no query is called 'x'; there are between, busiest_circuits"):
         small.query("x")
     with pytest.raises(UsageError, match="query circuit has no parameter path; it has cluster_path, limit"):
         small.query("circuit", path="1")
@@ -248,7 +248,11 @@ def test_closing_and_repr(small_atlas: Path) -> None:
 
 def test_methods_and_queries_are_the_same_list() -> None:
     public = {name for name, item in vars(Atlas).items() if not name.startswith("_") and callable(item)}
-    assert public - {"close", "sql", "query"} == set(catalogue()) == {script.name for script in scripts("queries")}
+    assert (
+        public - {"close", "interrupt", "sql", "query"}
+        == set(catalogue())
+        == {script.name for script in scripts("queries")}
+    )
 
 
 @pytest.mark.parametrize(

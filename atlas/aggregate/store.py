@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from atlas.errors import needs_extra
-from atlas.storage import sync, translated_os_errors
+from atlas.storage import rename, sync, translated_os_errors
 
 Buffer = Any  # bytes, memoryview or a contiguous array
 
@@ -47,17 +47,20 @@ class LocalStore:
                 if lasting:
                     os.fsync(stream.fileno())
 
-        self.put_with(name, write)
+        self.put_with(name, write, lasting=lasting)
 
-    def put_with(self, name: str, write: Callable[[Path], None]) -> None:
-        """Let `write` make a file under another name, then give it this one."""
+    def put_with(self, name: str, write: Callable[[Path], None], *, lasting: bool = False) -> None:
+        """Let `write` make a file under another name, then give it this one; with `lasting` the name is on the disk."""
         target = self.folder / name
         fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         with translated_os_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 write(fresh)
-                fresh.replace(target)
+                if lasting:
+                    rename(fresh, target)
+                else:
+                    fresh.replace(target)
             finally:
                 fresh.unlink(missing_ok=True)
 
@@ -100,9 +103,10 @@ class LocalStore:
             shutil.copyfile(self.folder / name, target)
 
     def sync(self, name: str) -> None:
-        """Wait until a file is on the disk."""
+        """Wait until a file and its name are on the disk."""
         with contextlib.suppress(FileNotFoundError):
             sync(self.folder / name)
+            sync((self.folder / name).parent)
 
     def delete(self, name: str) -> None:
         """Remove one file."""

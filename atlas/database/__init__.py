@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from atlas.database.build import BuildResult, build_database, refuse_foreign
 from atlas.database.check import CheckResult, run_checks
-from atlas.database.connect import open_atlas
+from atlas.database.connect import DEFAULT_MEMORY, is_duckdb_file, open_atlas, use_catalog
 from atlas.database.inputs import Inputs
+from atlas.database.read_only import one_line, require_reading
 from atlas.database.scripts import Parameter, Script, scripts
 
 __all__ = [
+    "DEFAULT_MEMORY",
     "BuildResult",
     "CheckResult",
     "Inputs",
     "Parameter",
     "Script",
     "build_database",
+    "is_duckdb_file",
+    "one_line",
     "open_atlas",
     "refuse_foreign",
+    "require_reading",
     "run_checks",
     "scripts",
+    "use_catalog",
 ]

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from atlas.database.connect import SCHEMA_VERSION, open_atlas
 from atlas.database.inputs import Inputs, attach_inputs
 from atlas.database.scripts import Script, quoted, script, scripts
 from atlas.errors import AtlasError, AtlasFileError, CheckError, InputError, OutputError
-from atlas.storage import only_writer, read_manifest, sync, translated_os_errors, write_error
+from atlas.storage import only_writer, read_manifest, rename, sync, translated_os_errors, write_error
 
 # DuckDB 1.2 and later open the file.
 STORAGE_VERSION = "v1.2.0"
@@ -56,7 +57,7 @@ def build_database(out: Path, inputs: Inputs, *, report: Report | None = None) -
             with translated_os_errors(out):
                 size = fresh.stat().st_size
                 sync(fresh)
-                fresh.replace(out)
+                rename(fresh, out)
         except duckdb.Error as error:
             raise _translated(out, error) from error
         finally:
@@ -110,17 +111,23 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
             f"ATTACH {quoted(str(fresh))} AS atlas (STORAGE_VERSION '{STORAGE_VERSION}', ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
         )
         con.execute("USE atlas")
-        con.execute(script("schema"))
+        # One commit for all definitions: each by itself would wait for the disk, some seven hundred times.
+        con.execute(f"BEGIN; {script('schema')}; COMMIT")
         for statement in duckdb.extract_statements(script("load")):
             table = re.search(r"INSERT INTO (\w+)", statement.query)
             report(f"writing {table[1]}" if table else "writing tables")
             con.execute(statement)
         report("writing views")
+        con.execute("BEGIN")
         views, macros = scripts("views"), scripts("macros")
-        for item in [*views, *macros]:
+        for item in views:
             con.execute(item.sql)
+        identity = con.execute("SELECT value FROM metadata WHERE key = 'atlas_id'").fetchall()[0][0]
+        for item in macros:
+            con.execute(tied_to(item.sql, identity))
         _comment(con, views, macros)
         _fill_help(con, views, macros)
+        con.execute("COMMIT")
         report("checking")
         _require_checks(con)
         seconds = f"{time.monotonic() - started:.3f}"
@@ -136,7 +143,8 @@ def _facts(inputs: Inputs) -> dict[str, str]:
     manifest = read_manifest(inputs.stats, "stats")
     space = manifest["space"]
     facts = {
-        "atlas_schema": SCHEMA_VERSION,
+        "atlas_schema": str(SCHEMA_VERSION),
+        "atlas_id": uuid.uuid4().hex,
         "tool": "circuit-atlas",
         "tool_version": __version__,
         "duckdb_version": duckdb.__version__,
@@ -155,6 +163,20 @@ def _facts(inputs: Inputs) -> dict[str, str]:
     if inputs.labels is not None:
         facts["label_precedence"] = json.dumps(read_manifest(inputs.labels, "labels").get("precedence"))
     return {key: str(value) for key, value in facts.items() if value is not None}
+
+
+def tied_to(sql: str, identity: str) -> str:
+    """Return the SQL of a table macro that fails where its tables resolve to those of another atlas.
+
+    DuckDB looks the tables of a macro up in the current catalog, not in the macro's own: with two atlases
+    attached, `gemma.circuit('1')` would answer with the circuit of whatever atlas is in use. The body must end in
+    an ORDER BY over its own columns, so that LIMIT behind the macro still meets the sort.
+    """
+    head, _, body = sql.partition(" AS TABLE\n")
+    rows, _, order = body.rstrip().rstrip(";").rpartition("\nORDER BY ")
+    message = f"this macro is of another atlas than the one in use; USE that one first (atlas_id {identity})"
+    own = f"(SELECT value FROM metadata WHERE key = 'atlas_id') = {quoted(identity)}"
+    return f"{head} AS TABLE\nSELECT * FROM (\n{rows}\n)\nWHERE CASE WHEN {own} THEN true ELSE error({quoted(message)}) END\nORDER BY {order};"
 
 
 def _comment(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list[Script]) -> None:

@@ -1,4 +1,10 @@
-"""Opens an atlas file read-only, with everything outside the file out of reach."""
+"""Opens an atlas file read-only, with every other file out of reach.
+
+The file is attached to a private in-memory database, not opened as a database of its own: DuckDB keeps one
+instance per path in a process, which would hand out the old atlas after the file was replaced, and would refuse a
+second connection with other settings. `enable_external_access = false` alone still lets SQL write the
+database's own path, its `.wal` and its `.tmp`, so the local file system is switched off as well.
+"""
 
 from __future__ import annotations
 
@@ -8,41 +14,51 @@ from pathlib import Path
 
 import duckdb
 
+from atlas.database.scripts import identifier, quoted
 from atlas.errors import AtlasFileError
 
 # Raised when a table or column changes its meaning; readers of this version know it.
-SCHEMA_VERSION = "4"
+SCHEMA_VERSION = 4
 TABLES = ("neurons", "edges", "clusters", "metadata")
+DEFAULT_MEMORY = "4GB"
+# In force before other people's SQL runs. Nothing is spilled: an atlas may lie in a folder that cannot be written.
+_SAFETY = (
+    "SET temp_directory = ''",
+    "SET enable_external_access = false",
+    "SET disabled_filesystems = 'LocalFileSystem'",
+    "SET lock_configuration = true",
+)
+# Names of DuckDB's own catalogs, and of the schema in which an atlas keeps its tables.
+_TAKEN = {"memory", "temp", "system", "main", ""}
+_MAGIC = slice(8, 12)
 
 
-def open_atlas(path: str | PathLike[str]) -> duckdb.DuckDBPyConnection:
-    """A read-only connection without external access; raises `AtlasFileError` where `path` is no atlas."""
+def open_atlas(path: str | PathLike[str], *, memory: str = DEFAULT_MEMORY) -> duckdb.DuckDBPyConnection:
+    """Return a read-only connection to an atlas that reaches no other file.
+
+    Args:
+        path: The atlas file.
+        memory: DuckDB's memory limit, such as `4GB`.
+
+    Returns:
+        A connection whose current catalog is the atlas, under the name that `catalog_name` gives.
+
+    Raises:
+        AtlasFileError: `path` is missing, is no DuckDB file, is no atlas, is damaged or of a newer schema.
+    """
     file = Path(path)
-    if not os.path.isfile(file):  # noqa: PTH113 (Path.is_file raises for a name that is too long)
-        if os.path.isdir(file):  # noqa: PTH112
-            raise AtlasFileError("missing", f"{file} is a folder; give the atlas file, which ends in .duckdb")
-        raise AtlasFileError(
-            "missing",
-            f"{file} does not exist; build it with: atlas build RECIPE -o {file} (the atlas file comes first, then what is asked)",
-        )
+    _require_database(file)
+    con = duckdb.connect(":memory:", config={"memory_limit": memory})
     try:
-        con = duckdb.connect(str(file), read_only=True, config={"enable_external_access": False})
+        con.execute(f"ATTACH {quoted(str(file))} AS {identifier(catalog_name(file))} (TYPE duckdb, READ_ONLY)")
     except duckdb.Error as error:
+        con.close()
         raise AtlasFileError("damaged", f"{file} cannot be opened: {_first_line(error)}") from error
     try:
-        found = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-        missing = [name for name in TABLES if name not in found]
-        if missing:
-            raise AtlasFileError(
-                "foreign", f"{file} is a DuckDB file but no atlas: it has no table {', '.join(missing)}"
-            )
-        version = con.execute("SELECT value FROM metadata WHERE key = 'atlas_schema'").fetchall()
-        if version != [(SCHEMA_VERSION,)]:
-            given = version[0][0] if version else "none, as earlier tools wrote"
-            raise AtlasFileError(
-                "schema" if version else "foreign",
-                f"{file} has atlas schema {given}; this version reads schema {SCHEMA_VERSION}: build it again",
-            )
+        use_catalog(con, file)
+        for setting in _SAFETY:
+            con.execute(setting)
+        _require_schema(con, file)
     except duckdb.Error as error:
         con.close()
         raise AtlasFileError("damaged", f"{file} is damaged: {_first_line(error)}") from error
@@ -50,6 +66,61 @@ def open_atlas(path: str | PathLike[str]) -> duckdb.DuckDBPyConnection:
         con.close()
         raise
     return con
+
+
+def catalog_name(file: Path) -> str:
+    """Return the catalog name of an atlas: the stem of its file, as in the DuckDB shell."""
+    return "atlas" if file.stem.lower() in _TAKEN else file.stem
+
+
+def use_catalog(con: duckdb.DuckDBPyConnection, file: Path) -> None:
+    """Make the atlas the current catalog of a connection; a cursor starts without it."""
+    con.execute(f"USE {identifier(catalog_name(file))}.main")
+
+
+def _require_database(file: Path) -> None:
+    """Raise `AtlasFileError` unless `file` starts like a DuckDB file."""
+    if not os.path.isfile(file):  # noqa: PTH113 (Path.is_file raises for a name that is too long)
+        if os.path.isdir(file):  # noqa: PTH112
+            raise AtlasFileError("missing", f"{file} is a folder; give the atlas file, which ends in .duckdb")
+        if os.path.exists(file):  # noqa: PTH110
+            raise AtlasFileError("foreign", f"{file} is a pipe or device; give the atlas file, which ends in .duckdb")
+        raise AtlasFileError(
+            "missing",
+            f"{file} does not exist; build it with: atlas build RECIPE -o {file} (the atlas file comes first, then what is asked)",
+        )
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(_MAGIC.stop)
+    except OSError as error:
+        raise AtlasFileError("damaged", f"{file} cannot be read: {error.strerror}") from error
+    if head[_MAGIC] != b"DUCK":
+        raise AtlasFileError("foreign", f"{file} is not a DuckDB file; give an atlas that `atlas build` wrote")
+
+
+def is_duckdb_file(file: Path) -> bool:
+    """Return True where `file` is a regular file that starts like a DuckDB database."""
+    try:
+        _require_database(file)
+    except AtlasFileError:
+        return False
+    return True
+
+
+def _require_schema(con: duckdb.DuckDBPyConnection, file: Path) -> None:
+    tables = con.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()").fetchall()
+    missing = [name for name in TABLES if (name,) not in tables]
+    if missing:
+        raise AtlasFileError("foreign", f"{file} is a DuckDB file but no atlas: it has no table {', '.join(missing)}")
+    version = con.execute("SELECT value FROM metadata WHERE key = 'atlas_schema'").fetchall()
+    if version != [(str(SCHEMA_VERSION),)]:
+        given = version[0][0] if version else "none, as earlier tools wrote"
+        newer = bool(version) and str(given).isdecimal() and int(str(given)[:9]) > SCHEMA_VERSION
+        todo = "update circuit-atlas" if newer else "build it again"
+        raise AtlasFileError(
+            "schema" if version else "foreign",
+            f"{file} has atlas schema {given}; this version reads schema {SCHEMA_VERSION}: {todo}",
+        )
 
 
 def _first_line(error: duckdb.Error) -> str:

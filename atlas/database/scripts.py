@@ -66,6 +66,11 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def identifier(name: str) -> str:
+    """A quoted SQL name."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def script(name: str) -> str:
     """The text of `sql/NAME.sql`."""
     return (resources.folder("sql") / f"{name}.sql").read_text(encoding="utf-8")

@@ -13,4 +13,4 @@ SELECT
     n.out_degree
 FROM neurons AS n
 WHERE n.cluster_path = path::VARCHAR OR starts_with(n.cluster_path, path::VARCHAR || '.')
-ORDER BY n.infomap_flow DESC, n.layer, n.neuron;
+ORDER BY infomap_flow DESC, layer, neuron;

@@ -23,4 +23,4 @@ FROM edges AS e
 JOIN members AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
 JOIN members AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
 WHERE e.in_circuit
-ORDER BY coalesce(e.mean_abs_weight, abs(e.mean_weight)) DESC, e.src_layer, e.src_neuron, e.tgt_layer, e.tgt_neuron;
+ORDER BY coalesce(mean_abs_weight, abs(mean_weight)) DESC, src_layer, src_neuron, tgt_layer, tgt_neuron;

@@ -15,4 +15,4 @@ SELECT
 FROM cooccurrence AS c
 JOIN neurons AS n ON n.layer = c.other_layer AND n.neuron = c.other_neuron
 WHERE c.layer = of_layer AND c.neuron = of_neuron
-ORDER BY c.npmi DESC NULLS LAST, c.rank;
+ORDER BY npmi DESC NULLS LAST, rank;

@@ -26,4 +26,4 @@ SELECT
 FROM found AS e
 JOIN neurons AS n ON n.rowid = e.place
 CROSS JOIN (SELECT appearance_count FROM neurons WHERE layer = of_layer AND neuron = of_neuron) AS s
-ORDER BY coalesce(e.mean_abs_weight, abs(e.mean_weight)) DESC, layer, neuron;
+ORDER BY coalesce(mean_abs_weight, abs(mean_weight)) DESC, layer, neuron;

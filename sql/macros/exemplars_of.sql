@@ -10,4 +10,4 @@ SELECT
     e.prompt_path
 FROM exemplars AS e
 WHERE e.layer = of_layer AND e.neuron = of_neuron
-ORDER BY abs(e.activation) DESC, e.prompt_path, e.position;
+ORDER BY abs(activation) DESC, prompt_path, position;

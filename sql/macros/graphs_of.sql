@@ -14,4 +14,4 @@ SELECT
 FROM neuron_graphs AS ng
 JOIN graphs AS g ON g.graph_id = ng.graph_id
 WHERE ng.layer = of_layer AND ng.neuron = of_neuron
-ORDER BY greatest(abs(ng.activation_min), abs(ng.activation_max)) DESC NULLS LAST, g.graph_id;
+ORDER BY greatest(abs(activation_min), abs(activation_max)) DESC NULLS LAST, graph_id;

@@ -10,4 +10,4 @@ SELECT
     p.weight
 FROM projections AS p
 WHERE p.layer = of_layer AND p.neuron = of_neuron
-ORDER BY p.projection_kind = 'output' DESC, p.projection_kind, p.direction, p.rank;
+ORDER BY projection_kind = 'output' DESC, projection_kind, direction, rank;

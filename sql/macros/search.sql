@@ -33,4 +33,4 @@ SELECT
     l.match_rank
 FROM found AS l
 JOIN neurons AS n ON n.rowid = l.place
-ORDER BY l.match_rank, n.appearance_count DESC, n.layer, n.neuron, l.rank;
+ORDER BY match_rank, appearance_count DESC, layer, neuron, text;

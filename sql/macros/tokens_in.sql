@@ -12,4 +12,4 @@ SELECT
     v.weight_max
 FROM token_inputs AS v
 WHERE v.layer = of_layer AND v.neuron = of_neuron
-ORDER BY coalesce(v.mean_abs_weight, abs(v.mean_weight)) DESC, v.token_id;
+ORDER BY coalesce(mean_abs_weight, abs(mean_weight)) DESC, token_id;

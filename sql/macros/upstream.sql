@@ -25,4 +25,4 @@ SELECT
     e.method
 FROM found AS e
 JOIN neurons AS n ON n.rowid = e.place
-ORDER BY coalesce(e.mean_abs_weight, abs(e.mean_weight)) DESC, layer, neuron;
+ORDER BY coalesce(mean_abs_weight, abs(mean_weight)) DESC, layer, neuron;

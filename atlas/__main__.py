@@ -1,0 +1,5 @@
+"""`python -m atlas` runs the command."""
+
+from atlas.cli import main
+
+main(prog_name="atlas")

@@ -1,0 +1,22 @@
+"""Text of other people's files, made safe to print."""
+
+from __future__ import annotations
+
+_SHOWN_AS = {"\n": "⏎", "\t": "⇥"}
+
+
+def visible(text: str) -> str:
+    """Return the text with every character that does not print replaced: `⏎`, `⇥`, or `�` for the others.
+
+    Control characters (C0 and C1), bidirectional controls, zero-width characters, line separators and lone surrogates
+    could move the cursor, hide or reorder what stands beside them, or break the encoding.
+
+    >>> visible("a\\x1b[2J\\nb\\u202ec")
+    'a�[2J⏎b�c'
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else _SHOWN_AS.get(c, "�") for c in text)
+
+
+def visible_lines(text: str) -> str:
+    """Return the text as `visible` does, with its line breaks kept."""
+    return "\n".join(map(visible, text.split("\n")))
