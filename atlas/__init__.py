@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from atlas._version import __version__
 from atlas.errors import AtlasError
 from atlas.ids import NeuronId
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from atlas.queries import Atlas
-
-__version__ = "0.1.0"
 
 __all__ = ["Atlas", "AtlasError", "NeuronId", "__version__", "open"]
 

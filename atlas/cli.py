@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from atlas import __version__
+from atlas._version import __version__
 from atlas.command_options import FILE, atlas_options, engine_options, format_options
 from atlas.errors import AtlasError, CheckError, UsageError, needs_extra
 from atlas.import_commands import IMPORTS

@@ -12,10 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from atlas import __version__
 from atlas.ids import INDEX_BITS, MAX_INDEX
-from atlas.schema import DATASETS, VERSION
-from atlas.storage import MANIFEST, replaced_folder, write_json, write_parquet
+from atlas.schema import DATASETS
+from atlas.storage import replaced_folder, write_manifest, write_parquet
 
 ClusterPath = tuple[int, ...]
 
@@ -48,8 +47,7 @@ def write_clusters(
         write_parquet(dataset.table({key: [value] for key, value in row.items()}), dataset.path(folder))
         for name, table in (("members", members(neurons, paths, flows)), ("clusters", of_clusters)):
             write_parquet(table, DATASETS[f"clusters.{name}"].path(folder))
-        facts = {"stage": "clusters", "version": VERSION, "tool_version": __version__}
-        write_json(facts | counts | dict(manifest), folder / MANIFEST)
+        write_manifest(folder, "clusters", **counts, **manifest)
     return counts
 
 

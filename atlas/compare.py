@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from atlas import __version__
+from atlas._version import __version__
 from atlas.database import open_atlas
 from atlas.database.scripts import quoted, script
 from atlas.errors import InputError, OutputError, SpaceMismatch

@@ -5,11 +5,14 @@
     │   ├── IdError         text that spells no neuron
     │   └── RecipeError     a wrong key or value in a recipe
     ├── InputError          a file that is missing, of another kind or damaged
+    │   ├── NothingFound    paths under which there is no file of the kind that is looked for
+    │   ├── NothingReadable files of which none is a readable graph
     │   ├── GraphError      one attribution graph that cannot be read (it goes to `rejects`)
     │   ├── SpaceMismatch   graphs of two feature spaces in one aggregation
     │   ├── SourceChanged   a counted file that has changed or is gone, or other options than before
     │   ├── LabelFileError  a label file with the wrong columns
     │   ├── StageError      a stats/, clusters/ or labels/ folder that is missing or damaged
+    │   │   └── NewerVersion  one that a newer version of this package wrote
     │   └── AtlasFileError  a DuckDB file that is no atlas
     ├── OutputError         an output that cannot be written (read-only, disk full, in use)
     ├── CheckError          an atlas whose rows contradict each other
@@ -45,6 +48,14 @@ class InputError(AtlasError):
     """A file that is missing, of another kind or damaged."""
 
 
+class NothingFound(InputError):
+    """Paths under which there is no file of the kind that is looked for."""
+
+
+class NothingReadable(InputError):
+    """Files of which none is a readable graph."""
+
+
 class GraphError(InputError):
     """One attribution graph that cannot be read.
 
@@ -74,6 +85,10 @@ class LabelFileError(InputError):
 
 class StageError(InputError):
     """A stage folder (stats, clusters, labels) that is missing or damaged."""
+
+
+class NewerVersion(StageError):
+    """A stage folder that a newer version of this package wrote."""
 
 
 class AtlasFileError(InputError):

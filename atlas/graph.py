@@ -32,6 +32,12 @@ class Reject(NamedTuple):
     reason: str
     message: str
     size_bytes: int | None = None
+    file: str | None = None  # the file behind it, where `path` names a member or line of one
+
+
+def member_of(path: str, file: str | None) -> str | None:
+    """Return what `path` names inside `file`: an archive's member, a line, a graph's id; None where it is the file."""
+    return path[len(file) + 1 :] or None if file is not None else None
 
 
 class NodeKind(IntEnum):
@@ -79,7 +85,7 @@ class Space(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GraphInfo:
-    """Where a graph came from; `path` is relative to the folder or archive it was found in.
+    """Where a graph came from: `path` is the name of its `file`, with the member or line behind it where it holds several.
 
     `content_hash` identifies the graph: the hash of its bytes, or where the tracer made it that of prompt,
     model and options, whether it came through a file or not; `file_hash` is then the hash of the bytes.
@@ -97,6 +103,7 @@ class GraphInfo:
     corpus_index: int | None = None
     nodes_exceeded: bool | None = None
     file_hash: str | None = None
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,9 +43,9 @@ def import_checkpoint(checkpoint: Path, output: Path, **options: Any) -> None:
 
     It is read as a stream of plain numbers; code in it is refused, not run.
     """
-    from atlas.telling import tell_checkpoint
+    from atlas.telling import tell_imported
 
-    _run("import_checkpoint", output, tell_checkpoint, checkpoint, **options)
+    _run("import_checkpoint", output, tell_imported, checkpoint, **options)
 
 
 @click.command("edge-stats")

@@ -27,7 +27,6 @@ _ONLY_FOR = {
     "model": (*STATS_KINDS, "wiring-cache"),
 }
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-_MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]i?B)\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
@@ -300,8 +299,10 @@ def parse_bytes(text: str) -> int:
 def _check_numbers(recipe: Recipe, where: str) -> None:
     """Sizes, and whole numbers within what every stage can hold."""
     for key, size in (("atlas.memory", recipe.atlas.memory), ("aggregate.memory", recipe.aggregate.memory)):
-        if not _MEMORY.match(size):
-            raise RecipeError(f"{where}: {key} must be a size such as 4GB, not {size!r}")
+        try:
+            parse_bytes(size)
+        except UsageError as error:
+            raise RecipeError(f"{where}: {key}: {error}") from error
     bounds = [
         (f"cluster.{key}", getattr(item, key)) for item in recipe.cluster for key in ("min_count", "seed", "trials")
     ]
@@ -387,6 +388,8 @@ def _value(hint: Any, value: Any, key: str, where: str) -> Any:
             value = {"path": value}
         return _section(typing.cast(type[Any], hint), value, f"{key}.", where)
     words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    if hint is str and type(value) is int and key.endswith(".memory"):
+        value = str(value)  # a size in bytes, as on the command line
     if hint is float and type(value) is int:
         value = float(value)
     if type(value) is not hint:

@@ -10,10 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas import __version__
 from atlas.graph import Space
-from atlas.schema import DATASETS, VERSION, datasets_of
-from atlas.storage import MANIFEST, ROW_GROUP, parquet_writer, write_json, write_parquet
+from atlas.schema import DATASETS, datasets_of
+from atlas.storage import ROW_GROUP, parquet_writer, write_manifest, write_parquet
 
 # What statistics are worth: all of them, all but kept as 32-bit numbers, or links and mean alone.
 EXACT, ROUNDED, MEAN_ONLY = "exact", "rounded", "mean_only"
@@ -84,11 +83,19 @@ class StatsWriter:
         for dataset in datasets_of("stats"):
             if not dataset.optional and not self.path(dataset.name).exists():
                 write_parquet(dataset.empty(), self.path(dataset.name))
-        manifest = {"stage": "stats", "version": VERSION, "tool_version": __version__, "space": space._asdict()}
-        manifest |= {"method": method, "inputs": list(inputs), "options": dict(options), "sample_below": 0}
-        if graphs_stated is not None:
-            manifest["graphs_stated"] = graphs_stated
-        write_json(manifest | {"counts": dict(counts), "stat_quality": quality}, self._folder / MANIFEST)
+        stated = {} if graphs_stated is None else {"graphs_stated": graphs_stated}
+        write_manifest(
+            self._folder,
+            "stats",
+            space=space._asdict(),
+            method=method,
+            inputs=list(inputs),
+            options=dict(options),
+            sample_below=0,
+            counts=dict(counts),
+            stat_quality=quality,
+            **stated,
+        )
 
     def close(self) -> None:
         """Close the files."""

@@ -17,9 +17,11 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas.errors import OutputError, StageError
+from atlas._version import __version__
+from atlas.errors import NewerVersion, OutputError, StageError
 
 MANIFEST = "manifest.json"
+VERSION = 5  # of the datasets between the stages; raised when readers would notice a change
 ROW_GROUP = 1 << 18  # rows; what a reader of one part of a dataset has to decode at once
 # What readers of a stage take from its manifest; a user's own script must write it too.
 REQUIRED = {"stats": ("space", "method", "inputs")}
@@ -82,6 +84,11 @@ def write_json(value: object, path: Path) -> None:
     path.write_text(text, encoding="utf-8", errors="replace")
 
 
+def write_manifest(folder: Path, stage: str, **facts: Any) -> None:
+    """Write the manifest of a stage folder: the stage, the versions of its datasets and of this package, and `facts`."""
+    write_json({"stage": stage, "version": VERSION, "tool_version": __version__, **facts}, folder / MANIFEST)
+
+
 def read_manifest(folder: Path, stage: str) -> dict[str, Any]:
     """The manifest of a stage folder; raises `StageError` where it is missing or of another stage."""
     path = folder / MANIFEST
@@ -94,10 +101,26 @@ def read_manifest(folder: Path, stage: str) -> dict[str, Any]:
     found = manifest.get("stage") if isinstance(manifest, dict) else None
     if found != stage:
         raise StageError(f"{folder} holds stage {found!r}, not {stage!r}")
+    _require_version(path, manifest.get("version"), stage)
     missing = [key for key in REQUIRED.get(stage, ()) if key not in manifest]
     if missing:
         raise StageError(f"{path} lacks {', '.join(missing)}; run the {stage} stage again")
     return dict(manifest)
+
+
+def _require_version(path: Path, version: object, stage: str) -> None:
+    """Raise `StageError` where the datasets beside a manifest are of another version than this package reads."""
+    if version is None:
+        return  # a script of the user's own, which knows no other version than this one
+    if type(version) is int and version > VERSION:
+        raise NewerVersion(
+            f"{path.parent} was written by a newer version of circuit-atlas (version {version} of the {stage} stage, "
+            f"this one reads {VERSION}); update circuit-atlas, or choose another folder"
+        )
+    if version != VERSION:
+        raise StageError(
+            f"{path.parent} is of version {version}, this one reads {VERSION}; run the {stage} stage again"
+        )
 
 
 @contextlib.contextmanager

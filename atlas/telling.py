@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from atlas.terminal import say
+from atlas.text import counted
 
 if TYPE_CHECKING:
     from atlas.aggregate import Summary
     from atlas.compare import Comparison
     from atlas.labels import LabelFileResult
-    from atlas.legacy import CheckpointSummary
+    from atlas.legacy import ImportSummary
     from atlas.pipeline import StageRun
     from atlas.trace import ProjectSummary, TraceSummary
     from atlas.wiring import WireSummary
-
-_QUALITY = {
-    "rounded": "the file kept sums as 32-bit numbers",
-    "mean_only": "the file states links and mean alone, or extremes made up of the mean; what it does not know is NULL",
-}
 
 
 def tell_summary(summary: Summary) -> None:
@@ -31,21 +27,20 @@ def tell_summary(summary: Summary) -> None:
         say(f"  {summary.new_graphs:,} new graphs added to {summary.graphs - summary.new_graphs:,}")
     say(f"  {summary.graphs:,} graphs, {summary.neurons:,} neurons, {summary.edges:,} edges")
     say(f"  {summary.links:,} links = {summary.kept.total():,} kept + {summary.dropped.total():,} dropped")
-    say(f"    kept: {_counted(summary.kept)}")
+    say(f"    kept: {counted(summary.kept)}")
     for what, counts in (
         ("  dropped", summary.dropped),
         ("nodes to look at", summary.node_oddities),
         ("files not read (see rejects.parquet)", summary.rejects),
     ):
         if counts:
-            say(f"  {what}: {_counted(counts)}")
+            say(f"  {what}: {counted(counts)}")
 
 
 def tell_stage(stage: StageRun) -> None:
     """What a stage of a build did, where there is more to say than that it ran."""
-    if type(stage.result).__module__.startswith("atlas.legacy"):
-        tell = tell_checkpoint if "checkpoint" in type(stage.result).__module__ else tell_imported
-        tell(stage.result)
+    if hasattr(stage.result, "lines"):
+        tell_imported(stage.result)
     elif stage.name == "stats":
         traced, summary = stage.result if isinstance(stage.result, tuple) else (None, stage.result)
         if traced is not None:
@@ -73,7 +68,7 @@ def tell_trace(summary: TraceSummary) -> None:
     if summary.exceeded:
         say(f"  in {summary.exceeded:,} of them more neurons passed tau than fit; the strongest were kept")
     if summary.rejects:
-        say(f"  prompts not traced: {_counted(summary.rejects)}")
+        say(f"  prompts not traced: {counted(summary.rejects)}")
     if summary.saved:
         say(f"  {summary.saved:,} graph files written")
 
@@ -89,49 +84,19 @@ def tell_wiring(summary: WireSummary) -> None:
         say(f"  {summary.pairs:,} pairs of neurons in {summary.seconds:,.1f} s, {speed:,.2f} TFLOP/s")
 
 
-def tell_checkpoint(summary: CheckpointSummary) -> None:
-    """What a checkpoint held."""
-    speed = summary.size_bytes / 1e6 / max(summary.seconds, 1e-9)
-    say(f"  checkpoint version {summary.version}, {summary.size_bytes / 1e6:,.1f} MB at {speed:,.0f} MB/s")
-    say(f"  {summary.graphs:,} graphs, {summary.neurons:,} neurons, {summary.edges:,} edges, {summary.links:,} links")
-    if summary.rare:
-        say(f"  {summary.rare:,} edges of fewer links left out")
-    if summary.left_out:
-        say(f"  left out: {_counted(summary.left_out)}")
-    if summary.only_in_edges:
-        say(f"  {summary.only_in_edges:,} neurons are named by edges alone; their graphs are unknown")
-    stated = summary.header.get("total_edge_observations")
-    if isinstance(stated, int) and stated != summary.links:
-        say(f"  the file's header says {stated:,} links, its edges add up to {summary.links:,}")
-
-
-def tell_imported(summary: Any) -> None:
-    """The counts of an importer's summary, what was left out, and what was decided about the file."""
-    found = vars(summary)
-    counts = [f"{value:,} {name.replace('_', ' ')}" for name, value in found.items() if type(value) is int and value]
-    say(f"  {', '.join(counts)}")
-    for name in ("malformed", "rejects"):
-        if sum(found.get(name, Counter()).values()):
-            say(f"  {name}: {_counted(found[name])}")
-    if found.get("stripped"):
-        say("  no two neurons share a path, so paths end in the rank of a leaf: that number was taken off")
-    if found.get("quality", "exact") != "exact":
-        say(f"  statistics are {found['quality']}: {_QUALITY[found['quality']]}")
-    if not found.get("counts_graphs", True):
-        say("  some neurons appear more often than there are graphs: appearances are taken for nodes, not graphs")
+def tell_imported(summary: ImportSummary) -> None:
+    """What an importer read and left out."""
+    for line in summary.lines():
+        say(f"  {line}")
 
 
 def tell_projections(summary: ProjectSummary) -> None:
     """What was read from the weights of a model."""
     say(f"  {summary.neurons:,} neurons: {summary.projections:,} projections, {summary.exemplars:,} exemplars")
     if summary.ratio_prompts:
-        say(f"  direct effect ratios on {summary.ratio_prompts} prompts: {_counted(Counter(summary.effect_types))}")
+        say(f"  direct effect ratios on {summary.ratio_prompts} prompts: {counted(Counter(summary.effect_types))}")
     if summary.rejects:
-        say(f"  prompts not used: {_counted(summary.rejects)}")
-
-
-def _counted(counts: Counter[str]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common() if count) or "none"
+        say(f"  prompts not used: {counted(summary.rejects)}")
 
 
 def tell_comparison(found: Comparison, limit: int) -> None:
@@ -158,7 +123,7 @@ def tell_labels(results: Sequence[LabelFileResult]) -> None:
     for result in results:
         parts = [f"{result.row_count:,} rows", f"{result.kept_count:,} labels", f"junk {result.junk_count:,}"]
         if result.malformed:
-            parts.append(f"malformed {result.malformed.total():,} ({_counted(result.malformed)})")
+            parts.append(f"malformed {result.malformed.total():,} ({counted(result.malformed)})")
         name = "texts in the graphs" if result.from_graphs else result.path
         say(f"  {name}: {', '.join(parts)}")
 

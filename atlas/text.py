@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 _SHOWN_AS = {"\n": "⏎", "\t": "⇥"}
 
 
@@ -20,3 +22,12 @@ def visible(text: str) -> str:
 def visible_lines(text: str) -> str:
     """Return the text as `visible` does, with its line breaks kept."""
     return "\n".join(map(visible, text.split("\n")))
+
+
+def counted(counts: Counter[str]) -> str:
+    """Return counts by name, largest first.
+
+    >>> counted(Counter(edges=1200, token_edges=3))
+    'edges 1,200, token_edges 3'
+    """
+    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common() if count) or "none"

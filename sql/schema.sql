@@ -607,7 +607,7 @@ COMMENT ON COLUMN neuron_graphs.influence_min IS 'Smallest influence in this gra
 COMMENT ON COLUMN neuron_graphs.influence_max IS 'Largest influence in this graph.';
 
 COMMENT ON COLUMN tokens.token_id IS 'Number of the token in the vocabulary.';
-COMMENT ON COLUMN tokens.token IS 'Text of the token as the first graph with it spells it.';
+COMMENT ON COLUMN tokens.token IS 'Text of the token; the alphabetically first spelling where graphs spell it in several ways.';
 COMMENT ON COLUMN tokens.input_graph_count IS 'Distinct graphs with it in the prompt.';
 COMMENT ON COLUMN tokens.output_graph_count IS 'Distinct graphs with it among the traced outputs.';
 COMMENT ON COLUMN tokens.probability_max IS 'Its largest output probability.';

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shlex
 import random
+import shlex
 import struct
 from pathlib import Path
 from typing import Any

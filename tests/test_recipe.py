@@ -149,7 +149,7 @@ def test_build_readme_explains_every_key() -> None:
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("atlas.memory=lots", "a size such as 4GB, not 'lots'"),
+        ("atlas.memory=lots", "atlas.memory: 'lots' is no size; write it like 2GB or 512MB"),
         ("name.a.b=1", "goes through a value"),
         ("output=.", "must name a file"),
         ("output=/", "must name a file"),
@@ -183,3 +183,8 @@ def test_an_output_is_a_path_whatever_it_looks_like(tmp_path: Path, output: str)
 def test_a_misspelt_key_is_reported_before_a_variable_that_is_not_set(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="unknown key graphs.path;"):
         load(tmp_path, '[graphs]\npaths = ["${NONE}"]', "graphs.path=x")
+
+
+def test_a_size_is_spelled_as_on_the_command_line(tmp_path: Path) -> None:
+    for size in ("2G", "1500000000", "512 MiB", "1.5gb"):
+        assert load(tmp_path, SMALL, f"aggregate.memory={size}", f'atlas.memory="{size}"').aggregate.memory == size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shlex
@@ -306,7 +307,10 @@ def test_a_power_cut_costs_only_what_was_not_on_the_disk(
     monkeypatch.setattr(checkpoint, "boot_id", lambda: "another boot")
     times = {path.name: path.stat().st_mtime_ns for path in tasks}
     aggregate_graphs([tmp_path / "g"], tmp_path / "kept", threads=1)
-    checkpoint.Checkpoint(safe)
+    before = safe.names()
+    found = checkpoint.Checkpoint(safe)
+    assert safe.names() == before  # looking removes nothing
+    found.drop_untrusted()
     left = {path.name: path.stat().st_mtime_ns for path in (tmp_path / ".stats.work" / "tasks").glob("*.parquet")}
     assert left == {name: when for name, when in times.items() if name != "000001.parquet"}
     aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
@@ -316,20 +320,66 @@ def test_a_power_cut_costs_only_what_was_not_on_the_disk(
 def test_a_worker_that_is_killed_is_told_and_the_run_goes_on_later(tmp_path: Path) -> None:
     folder = tmp_path / "graphs"
     graphs(folder)
-    slow = (
-        "import atlas.graphs as g, os, time; real = g.read_graphs\n"
-        "def kill_one():\n    import subprocess, threading\n"
-        "    time.sleep(0.8)\n    subprocess.run(['pkill', '-9', '-P', str(os.getpid())])\n"
-        "import threading; threading.Thread(target=kill_one, daemon=True).start()\n"
+    fatal = (
+        "import atlas.aggregate.workers as w; real, calls = w._Child.call, []\n"
+        "def call(self, function, item):\n"
+        "    calls.append(item)\n"
+        "    if len(calls) == 3: self._process.kill()\n"
+        "    return real(self, function, item)\n"
+        "w._Child.call = call\n"
     )
     run = command(folder, tmp_path / "stats", "--threads", "2")
-    run[2] = slow + run[2]
-    graphs(folder, 400, first=100, links=400)
+    run[2] = fatal + run[2]
+    graphs(folder, 40, first=100, links=400)
     done = subprocess.run(run, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "a worker process was killed by signal 9; if memory was short, lower --threads or --memory" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert subprocess.run(command(folder, tmp_path / "stats"), check=False, capture_output=True).returncode == 0
+
+
+def test_a_part_that_does_not_reach_the_disk_fails_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from atlas.aggregate import store
+
+    graphs(tmp_path / "graphs")
+    real = store.LocalStore.sync
+
+    def sync(self: store.LocalStore, name: str) -> None:
+        if name.startswith("parts/"):
+            raise OSError(errno.EIO, "Input/output error")
+        real(self, name)
+
+    monkeypatch.setattr(store.LocalStore, "sync", sync)
+    with pytest.raises(OutputError, match="cannot be written: .*Input/output error"):
+        aggregate_graphs([tmp_path / "graphs"], tmp_path / "stats", threads=1)
+    assert not (tmp_path / "stats").exists()
+    monkeypatch.undo()
+    aggregate_graphs([tmp_path / "graphs"], tmp_path / "stats", threads=1)
+
+
+def test_signs_in_file_names_are_part_of_the_name(tmp_path: Path) -> None:
+    """A `#` or `!` in a name is no line and no member: forgetting one reject must not forget another's."""
+    folder = tmp_path / "graphs"
+    graphs(folder, 3)
+    for name in ("a.json", "a.json#b.json", "a.json!b.json", "a#1.jsonl"):
+        (folder / name).write_text("no graph")
+    aggregate_graphs([folder], tmp_path / "stats", threads=1)
+    rejects = pl.read_parquet(tmp_path / "stats" / "rejects.parquet")
+    assert dict(rejects.select("path", "file").rows()) == {
+        "graphs/a.json": "graphs/a.json",
+        "graphs/a.json#b.json": "graphs/a.json#b.json",
+        "graphs/a.json!b.json": "graphs/a.json!b.json",
+        "graphs/a#1.jsonl#1": "graphs/a#1.jsonl",
+    }
+    assert rejects.filter(pl.col("member").is_not_null()).select("path", "member").rows() == [
+        ("graphs/a#1.jsonl#1", "1")
+    ]
+    (folder / "a.json").write_bytes(next(folder.glob("graph*.json")).read_bytes().replace(b'"slug"', b'"slug2"'))
+    graphs(folder, 1, first=50)
+    aggregate_graphs([folder], tmp_path / "stats", threads=1)
+    left = pl.read_parquet(tmp_path / "stats" / "rejects.parquet")["path"].to_list()
+    assert "graphs/a.json" not in left
+    assert {"graphs/a.json#b.json", "graphs/a.json!b.json", "graphs/a#1.jsonl#1"} <= set(left)
 
 
 def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_space(tmp_path: Path) -> None:

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
 
-from atlas.errors import OutputError, StageError
-from atlas.storage import MANIFEST, only_writer, read_manifest, replaced_folder, write_error, write_json
+from atlas import storage
+from atlas.database import Inputs, build_database
+from atlas.errors import NewerVersion, OutputError, StageError
+from atlas.pipeline import aggregate_graphs
+from atlas.schema import is_whole
+from atlas.storage import (
+    MANIFEST,
+    VERSION,
+    only_writer,
+    read_manifest,
+    replaced_file,
+    replaced_folder,
+    write_error,
+    write_json,
+)
 
 
 def write(target: Path, text: str) -> None:
@@ -128,3 +142,57 @@ def test_a_manifest_that_a_power_cut_emptied_is_no_dead_end(tmp_path: Path, mani
     else:
         with pytest.raises(OutputError):
             write(tmp_path / "out", "one")
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "told"),
+    [
+        (99, NewerVersion, "was written by a newer version of circuit-atlas .* update circuit-atlas"),
+        (1, StageError, "is of version 1, this one reads 5; run the stats stage again"),
+        ("5", StageError, "is of version 5, this one reads 5"),
+    ],
+)
+def test_the_version_of_a_stage_is_read(
+    tmp_path: Path, small_atlas: Path, version: object, kind: type[StageError], told: str
+) -> None:
+    shutil.copytree(small_atlas.parent / "stats", tmp_path / "stats")
+    manifest = read_manifest(tmp_path / "stats", "stats")
+    assert is_whole(tmp_path / "stats", "stats")
+    write_json(manifest | {"version": version}, tmp_path / "stats" / MANIFEST)
+    assert not is_whole(tmp_path / "stats", "stats")
+    with pytest.raises(kind, match=told):
+        build_database(tmp_path / "a.duckdb", Inputs(tmp_path / "stats"))
+    if kind is NewerVersion:
+        with pytest.raises(kind, match=told):
+            aggregate_graphs([small_atlas.parent / "graphs"], tmp_path / "stats")
+
+
+@pytest.mark.parametrize("stage", ["stats", "clusters", "labels"])
+def test_every_stage_states_its_version(small_atlas: Path, stage: str) -> None:
+    assert read_manifest(small_atlas.parent / stage, stage)["version"] == VERSION
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "link").symlink_to("a")
+    with pytest.raises(ZeroDivisionError), replaced_file(tmp_path / "a") as fresh:
+        fresh.write_text("half")
+        raise ZeroDivisionError
+    assert (tmp_path / "a").read_text() == "old"
+    with replaced_file(tmp_path / "link") as fresh:
+        fresh.write_text("new")
+    assert (tmp_path / "a").read_text() == "new"
+    assert (tmp_path / "link").is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "link"}
+
+
+def test_a_rename_is_on_the_disk_with_its_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(storage, "sync", synced.append)
+    write(tmp_path / "out", "one")
+    assert synced[-1] == tmp_path
+    assert {path.name for path in synced} >= {MANIFEST, "data", ".out.new"}
+    synced.clear()
+    with replaced_file(tmp_path / "file") as fresh:
+        fresh.write_text("x")
+    assert synced[-1] == tmp_path

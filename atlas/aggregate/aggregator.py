@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas.aggregate.checkpoint import Checkpoint, claim, refuse_other_options
+from atlas.aggregate.checkpoint import Checkpoint, claim, holds_stats, refuse_other_options
 from atlas.aggregate.chunk import Chunk
 from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
 from atlas.aggregate.kernels import choose_kernel
@@ -30,7 +30,7 @@ from atlas.aggregate.workers import Inline, Processes, cpu_count
 from atlas.devices import choose_device
 from atlas.errors import InputError, UsageError
 from atlas.graph import Graph, Reject, Space
-from atlas.schema import DATASETS, is_whole
+from atlas.schema import DATASETS
 from atlas.storage import only_writer, refuse_foreign_folder, replaced_folder
 
 
@@ -86,7 +86,7 @@ class Aggregator:
         self._threads = threads or cpu_count()
         self._progress = progress
         self._store = open_store(work_folder(out))
-        self._earlier = [out] if not fresh and is_whole(out, "stats") else []
+        self._earlier = [out] if not fresh and holds_stats(out) else []
         self._checkpoint = self._claimed(fresh)
         self._observed = ObservedOptions(
             self._store.url, (), (), space, Budget.of(memory).links, WHOLE, True, self._options.device
@@ -100,7 +100,7 @@ class Aggregator:
         if fresh:
             self._store.remove()
         claim(self._store, self._out, json.dumps(["added", self._made_with], sort_keys=True))
-        return Checkpoint(self._store)
+        return Checkpoint.opened(self._store)
 
     def _begin(self) -> None:
         self._links = 0  # that came so far; the more, the smaller the share of edges that is sampled
@@ -186,7 +186,7 @@ class Aggregator:
 
     def _books(self, ids: Any) -> ObservedBooks:
         names = ids.tolist()
-        return ObservedBooks([f"added#{name}" for name in names], [self._known[name] for name in names])
+        return ObservedBooks("added", names, [self._known[name] for name in names])
 
     def _add_tensors(self, batch: Mapping[str, Any], hashes: Mapping[int, str]) -> None:
         kernel: Any = choose_kernel(f"torch:{batch['weight'].device}")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from atlas.graph import Graph, NodeKind, Reject, Space
+from atlas.graph import Graph, GraphInfo, NodeKind, Reject, Space, member_of
 from atlas.ids import INDEX_BITS, MAX_INDEX
 from atlas.schema import DATASETS
 
@@ -149,6 +149,7 @@ class Books:
 def _graph_row(number: int, graph: Graph, counts: GraphCounts) -> dict[str, Any]:
     return {
         **{name: getattr(graph.info, name) for name in INFO_COLUMNS},
+        **_place(graph.info),
         "graph_id": number,
         "node_count": len(graph.nodes.kind),
         "neuron_count": counts.neuron_count,
@@ -164,4 +165,9 @@ def reject_table(rejects: Iterable[Reject]) -> pa.Table:
     """The rows of `rejects`, sorted."""
     schema = DATASETS["stats.rejects"].schema
     rows = sorted(rejects, key=lambda row: (row.path, row.reason))
-    return pa.Table.from_pylist([row._asdict() for row in rows], schema)
+    return pa.Table.from_pylist([row._asdict() | _place(row) for row in rows], schema)
+
+
+def _place(found: GraphInfo | Reject) -> dict[str, str | None]:
+    """The file, and the member inside it: a path is never taken apart again, for a name may hold any character."""
+    return {"file": found.file or found.path, "member": member_of(found.path, found.file)}

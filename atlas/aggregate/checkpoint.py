@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from atlas.aggregate.store import Store
-from atlas.errors import SourceChanged
+from atlas.errors import NewerVersion, SourceChanged, StageError
+from atlas.schema import is_whole
 from atlas.storage import MANIFEST, read_manifest
 
 NAME = "checkpoint.json"
@@ -50,6 +51,17 @@ def claim(store: Store, out: Path, purpose: str) -> None:
     store.put(CLAIM, [state.encode()])
 
 
+def holds_stats(out: Path) -> bool:
+    """Return True where `out` holds whole statistics of this version; raises `NewerVersion` where a newer one wrote them."""
+    try:
+        read_manifest(out, "stats")
+    except NewerVersion:
+        raise
+    except StageError:
+        return False
+    return is_whole(out, "stats")
+
+
 def refuse_other_options(out: Path, options: Mapping[str, Any]) -> None:
     """Raise `SourceChanged` where the stats in `out` were made with other values of these options."""
     made_with = read_manifest(out, "stats").get("options", {})
@@ -67,13 +79,24 @@ class Checkpoint:
         self._store = store
         self._waiting: list[str] = []
         self._since = time.monotonic()
-        boot, self._safe = self._read()
+        self._boot, self._safe = self._read()
         finished = store.names()
-        self.trusted: set[str] = finished if boot == boot_id() else finished & {CLAIM, *self._safe}
-        for name in finished - self.trusted:
-            if name not in KEPT:
-                store.delete(name)
-        if boot != boot_id():
+        self.trusted: set[str] = finished if self._boot == boot_id() else finished & {CLAIM, *self._safe}
+        self._untrusted = finished - self.trusted - KEPT
+
+    @classmethod
+    def opened(cls, store: Store) -> Checkpoint:
+        """Return the checkpoint of a store from which files that may not be whole have been removed."""
+        checkpoint = cls(store)
+        checkpoint.drop_untrusted()
+        return checkpoint
+
+    def drop_untrusted(self) -> None:
+        """Remove the files that may not have reached the disk before the machine stopped, and note this boot."""
+        for name in self._untrusted:
+            self._store.delete(name)
+        self._untrusted = set()
+        if self._boot != boot_id():
             self._write()
 
     def _read(self) -> tuple[str | None, list[str]]:

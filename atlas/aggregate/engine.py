@@ -15,7 +15,7 @@ import itertools
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas import __version__
 from atlas.aggregate import finish, reduce, together
 from atlas.aggregate.checkpoint import Checkpoint
 from atlas.aggregate.finish import BookMerger, Summary
@@ -48,14 +47,15 @@ from atlas.aggregate.tasks import (
 )
 from atlas.aggregate.together import Together
 from atlas.aggregate.workers import Call, Inline, Workers
-from atlas.errors import InputError
+from atlas.errors import NothingReadable
 from atlas.graph import LINK_TABLES, Ints, Space
-from atlas.schema import DATASETS, VERSION
-from atlas.storage import MANIFEST, read_manifest, write_json
+from atlas.schema import DATASETS
+from atlas.storage import read_manifest, translated_os_errors, write_manifest
 
 Progress = Callable[[str, int, int], None]  # what, done, of
 _RANGES = "ranges.json"
 _IDENTITY = ["path", "content_hash"]
+_PLACE = ["file", "member"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Part:
     """One origin with its graphs: a task of this run, or earlier stats."""
 
     origin: Origin
-    graphs: pa.Table  # path and content_hash
+    graphs: pa.Table  # path, content_hash, file and member
     space: Space | None
     space_path: str
     folder: Path | None = None
@@ -137,7 +137,7 @@ class Aggregation:
         on_device: bool = False,
     ) -> None:
         """Run the numbered tasks that are not done yet, each of `sizes[number]` things that are counted as `what`."""
-        checkpoint = Checkpoint(self.store)
+        checkpoint = Checkpoint.opened(self.store)
         finished = set() if again else checkpoint.trusted
         missing = [task for task in tasks if books_name(task.number) not in finished]
         known = _first_space(earlier)
@@ -163,13 +163,13 @@ class Aggregation:
         first = 0
         for folder in earlier:
             manifest = read_manifest(folder, "stats")
-            graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=_IDENTITY)
+            graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=_IDENTITY + _PLACE)
             origin = Origin(len(found), first, folder=str(folder.resolve()))
             space = Space(**manifest["space"])
             found.append(Part(origin, graphs, space, str(folder), folder, int(manifest.get("sample_below", 0))))
             first += len(graphs)
         for number in range(tasks):
-            done, graphs = read_done(self.store.url, number, _IDENTITY)
+            done, graphs = read_done(self.store.url, number, _IDENTITY + _PLACE)
             origin = Origin(len(found), first, runs=runs_name(number))
             found.append(Part(origin, graphs, done.space, done.space_path))
             first += len(graphs)
@@ -187,11 +187,11 @@ class Aggregation:
         """Write all datasets and the manifest into an empty folder.
 
         `forget` are paths of earlier rows of `rejects` and `files` that were read anew, `files` rows that no
-        task wrote. Raises `InputError` where there is no graph at all, `SpaceMismatch` where spaces differ.
+        task wrote. Raises `NothingReadable` where there is no graph at all, `SpaceMismatch` where spaces differ.
         """
         space = _space_of(parts)
         if space is None:
-            raise InputError(
+            raise NothingReadable(
                 f"none of the files is a readable graph ({self._reasons(parts) or 'no files'}): {', '.join(facts.inputs)[:300]}"
             )
         columns = [[part.graphs[name].to_pylist() for part in parts] for name in _IDENTITY]
@@ -206,7 +206,7 @@ class Aggregation:
         self._fetch(folder, ranges)
         summary = finish.summarise(folder)
         summary.new_graphs = sum(len(part.graphs) for part in parts if part.folder is None)
-        write_json(_manifest(space, facts, summary, below), folder / MANIFEST)
+        write_manifest(folder, "stats", **_facts_of(space, facts, summary, below))
         return summary
 
     def _reasons(self, parts: Sequence[Part]) -> str:
@@ -281,11 +281,15 @@ class Aggregation:
         missing = [job for job in jobs if job.name not in finished]
         done = len(jobs) - len(missing)
         self.progress(f"parts of {dataset}", done, len(jobs))
+        synced: list[Future[None]] = []
         for result in self._near_device().run(function, missing):
-            for name in result:
-                disk.submit(self.store.sync, name)
+            synced += [disk.submit(self.store.sync, name) for name in result]
             done += 1
             self.progress(f"parts of {dataset}", done, len(jobs))
+        for future in synced:
+            # Linux reports a failed write-back once: nobody else would learn of it.
+            with translated_os_errors(Path(self.store.url)):
+                future.result()
 
     def _write_books(
         self,
@@ -326,14 +330,10 @@ class Aggregation:
             if name in ("graphs", "link_counts"):
                 table = finish.with_ids(table, found)
             if part.folder is not None and name in forget:
-                stays = [not _is_of(path, forget[name]) for path in table["path"].to_pylist()]
+                files = table["file" if name == "rejects" else "path"].to_pylist()
+                stays = [file not in forget[name] for file in files]
                 table = table.filter(pa.array(stays, pa.bool_()))
             yield table
-
-
-def _is_of(path: str, files: set[str]) -> bool:
-    """Whether a path is one of these files, or a line or member of one."""
-    return not files.isdisjoint({path, path.rpartition("#")[0], path.partition("!")[0]})
 
 
 def _identity(columns: Sequence[Any], facts: Facts) -> str:
@@ -342,11 +342,8 @@ def _identity(columns: Sequence[Any], facts: Facts) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _manifest(space: Space, facts: Facts, summary: Summary, sample_below: int) -> dict[str, Any]:
+def _facts_of(space: Space, facts: Facts, summary: Summary, sample_below: int) -> dict[str, Any]:
     return {
-        "stage": "stats",
-        "version": VERSION,
-        "tool_version": __version__,
         "space": space._asdict(),
         "method": space.method,
         "inputs": list(facts.inputs),

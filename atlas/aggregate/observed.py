@@ -152,16 +152,22 @@ def write_task(number: int, seen: Observed, options: ObservedOptions, file: int)
     name, identity = options.sources[file].name, options.identities[file]
     ids, graph = numbered(seen.graph)
     hashes = [graph_hash(identity, graph_id) for graph_id in ids.tolist()]
-    books = ObservedBooks([f"{name}#{graph_id}" for graph_id in ids.tolist()], hashes)
+    books = ObservedBooks(name, ids.tolist(), hashes)
     return write_observed(number, seen, graph, books, options)
 
 
 @dataclass(frozen=True)
 class ObservedBooks:
-    """Names and hashes of graphs that are rows; both (n_graphs,)."""
+    """Graphs that are rows of a file: their ids and hashes, both (n_graphs,)."""
 
-    paths: list[str]
+    file: str
+    ids: list[int]
     hashes: list[str]
+
+    @property
+    def paths(self) -> list[str]:
+        """How the graphs are called."""
+        return [f"{self.file}#{graph_id}" for graph_id in self.ids]
 
 
 def write_observed(
@@ -170,16 +176,16 @@ def write_observed(
     """Write one task: graph (n_rows,) are the numbers of the graphs that `books` names."""
     if options.device != "cpu":
         kernel: Any = choose_kernel(options.device)
-        reduced = kernel.observe_keys(seen, graph, len(books.paths))
+        reduced = kernel.observe_keys(seen, graph, len(books.ids))
         return write_reduced(number, reduced, kernel, books, options)
-    kept, key, weight, counts = _kept(seen, graph, len(books.paths))
+    kept, key, weight, counts = _kept(seen, graph, len(books.ids))
     halves = Halves(np.array([bucket_of(found) for found in books.hashes], np.uint32))
     runs = RunWriter()
     if len(key):
         found = Observations(key, kept, weight)
         write_observations(runs, "edges", 0, found, halves, options.sample_below, combine=options.combine)
-    links = LinkCounts(*_counts(key, kept, len(books.paths)), counts)
-    return _finish(number, runs, _ends(key, kept, len(books.paths)), links, books, options)
+    links = LinkCounts(*_counts(key, kept, len(books.ids)), counts)
+    return _finish(number, runs, _ends(key, kept, len(books.ids)), links, books, options)
 
 
 def _counts(key: Ints, graph: Array, graphs: int) -> tuple[Ints, Ints, Ints]:
@@ -238,8 +244,8 @@ def _finish(
     for name in ("activation", "influence"):
         columns[name] = np.full(len(rows), np.nan, np.float32)
     runs.add("nodes.0", columns)
-    tables = _tables_of(books, links, np.bincount(owner, minlength=len(books.paths)))
-    done = TaskDone(number, len(books.paths), options.space, books.paths[0] if books.paths else "")
+    tables = _tables_of(books, links, np.bincount(owner, minlength=len(books.ids)))
+    done = TaskDone(number, len(books.ids), options.space, books.paths[0] if books.ids else "")
     finish_task(open_store(options.store), runs, tables, done)
     return done
 
@@ -294,11 +300,12 @@ def _sorted(words: Array) -> Array:
 
 def _tables_of(books: ObservedBooks, links: LinkCounts, neuron_counts: Ints) -> dict[str, pa.Table]:
     """The books of a task."""
-    n = len(books.paths)
+    n = len(books.ids)
     lost = sum(links.dropped.values(), np.zeros(n, np.int64))
     schema = DATASETS["stats.graphs"].schema
     columns: dict[str, Any] = {field.name: pa.nulls(n, field.type) for field in schema if field.nullable}
     columns |= {"graph_id": np.arange(n), "path": books.paths, "content_hash": books.hashes, "dialect": [DIALECT] * n}
+    columns |= {"file": [books.file] * n, "member": [str(graph_id) for graph_id in books.ids]}
     columns |= {"node_count": neuron_counts, "neuron_count": neuron_counts, "link_count": links.kept + lost}
     columns |= {"kept_count": links.kept, "dropped_count": lost}
     columns |= {"self_loop_count": links.self_loops, "backward_count": links.backward}

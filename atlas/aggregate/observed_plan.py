@@ -117,12 +117,13 @@ class ObservedPlan:
 
     def refuse_known_graphs(self, parts: Sequence[Part]) -> None:
         """Raise `InputError` where a graph_id stands in earlier stats: its links would be those of two graphs."""
-        held = {
-            path.rpartition("#")[2]: path for part in parts if part.folder for path in part.graphs["path"].to_pylist()
-        }
+        held: dict[str | None, str] = {}
         for part in parts:
-            for path in part.graphs["path"].to_pylist() if part.folder is None else ():
-                if first := held.get(path.rpartition("#")[2]):
+            names = part.graphs["member"].to_pylist(), part.graphs["path"].to_pylist()
+            for graph_id, path in zip(*names, strict=True):
+                if part.folder is not None:
+                    held[graph_id] = path
+                elif first := held.get(graph_id):
                     raise InputError(
                         f"{path} and {first}, which is counted already, have one graph_id; links of a graph must come "
                         "together: start over with --fresh, or aggregate apart and merge where they are two graphs"
@@ -133,7 +134,7 @@ class ObservedPlan:
         counts: Counter[str] = Counter()
         for part in parts:
             if part.folder is None:
-                counts.update(path.rpartition("#")[0] for path in part.graphs["path"].to_pylist())
+                counts.update(part.graphs["file"].to_pylist())
         return DATASETS["stats.files"].table(
             {
                 "path": [known.source.name for known in self.files],

@@ -168,7 +168,7 @@ def _together(job: Job, stats: KeyStats) -> tuple[pa.Array, pa.Table]:
     if options.together is None:
         return together.nothing(len(stats))
     everyone = together.company(options.store, options.graph_total, options.stamp)
-    return together.evaluate(everyone, options.together, stats.key, stats.count, job.range.low, job.range.high)
+    return together.evaluate(everyone, options.together, stats.key, job.range.low, job.range.high)
 
 
 def _observations(rows: Rows, job: Job) -> Iterator[tuple[Origin, dict[str, Any]]]:

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from atlas.aggregate import finish
-from atlas.aggregate.checkpoint import KEPT, Checkpoint, claim, refuse_other_options
+from atlas.aggregate.checkpoint import KEPT, Checkpoint, claim, holds_stats, refuse_other_options
 from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
 from atlas.aggregate.finish import Summary
 from atlas.aggregate.observed_plan import ObservedPlan
@@ -22,9 +22,9 @@ from atlas.aggregate.store import Store, open_store
 from atlas.aggregate.tasks import Reader, files_read
 from atlas.aggregate.workers import Inline, Processes, Workers, cpu_count
 from atlas.devices import choose_device
-from atlas.errors import InputError, SourceChanged, SpaceMismatch
+from atlas.errors import InputError, NothingReadable, SourceChanged, SpaceMismatch
 from atlas.graph import Source, Space
-from atlas.schema import DATASETS, is_whole, require
+from atlas.schema import DATASETS, require
 from atlas.storage import read_manifest, replaced_folder
 
 FEW_TASKS = 8
@@ -91,9 +91,9 @@ def aggregate_files(sources: Sequence[Source], out: Path, reader: Reader, how: H
     except _Unchanged:
         store.remove()
         return _as_it_is(earlier[0], "nothing new: what could not be read before cannot be read now")
-    except (SpaceMismatch, InputError) as error:
-        if isinstance(error, SpaceMismatch) or "none of the files" in str(error):
-            store.remove()
+    except (SpaceMismatch, NothingReadable):
+        # Nothing that was read will serve another run.
+        store.remove()
         raise
     store.remove()
     return summary
@@ -109,7 +109,7 @@ def _earlier(
     out: Path, files: list[Known], fresh: bool, options: dict[str, Any]
 ) -> tuple[list[Path], list[Known], set[str]]:
     """Finished stats in `out` to add to, the files that they lack, and those of their rejects that are tried again."""
-    if fresh or not is_whole(out, "stats"):
+    if fresh or not holds_stats(out):
         return [], files, set()
     refuse_other_options(out, options)
     lacking, retried = new_files(out, files)
@@ -123,7 +123,7 @@ def _made_with(options: Options, **reading: Any) -> dict[str, Any]:
 
 
 def _plan(store: Store, files: Sequence[Known], options: Options, reading: dict[str, Any], fresh: bool) -> Plan:
-    checkpoint = Checkpoint(store)
+    checkpoint = Checkpoint.opened(store)
     finished = checkpoint.trusted
     plan = None
     try:
@@ -180,7 +180,7 @@ def aggregate_observations(sources: Sequence[Source], out: Path, space: Space, h
     with replaced_folder(out, "stats") as folder:
         observed = ObservedPlan.of(files, earlier, store, space, options)
         claim(store, out, f"{'fresh ' if how.fresh else ''}observations {observed.signature()}")
-        Checkpoint(store)
+        Checkpoint.opened(store)
         with _workers(len(observed.pieces), how) as workers:
             aggregation = Aggregation(store, workers, options, how.progress)
             tasks = observed.run(aggregation, earlier)

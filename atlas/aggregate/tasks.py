@@ -112,7 +112,7 @@ def _read_file(source: Source, task: Task, chunk: Chunk, hashes: dict[str, str])
     graph_count = reject_count = 0
     file_hash = None
     for item in options.read(source):
-        found = _checked(item, task, books, hashes)
+        found = _checked(item, source.name, task, books, hashes)
         if isinstance(found, Reject):
             _refuse(found, options)
             books.reject(found)
@@ -132,10 +132,10 @@ def _read_file(source: Source, task: Task, chunk: Chunk, hashes: dict[str, str])
     )
 
 
-def _checked(item: Graph | Reject, task: Task, books: Books, hashes: dict[str, str]) -> Graph | Reject:
+def _checked(item: Graph | Reject, file: str, task: Task, books: Books, hashes: dict[str, str]) -> Graph | Reject:
     """The graph with its feature space settled, or a reject where its bytes stand elsewhere already."""
     if isinstance(item, Reject):
-        return item
+        return item._replace(file=file)
     info, options = item.info, task.options
     space = info.space._replace(
         model=options.model or info.space.model,
@@ -146,9 +146,9 @@ def _checked(item: Graph | Reject, task: Task, books: Books, hashes: dict[str, s
         books.space, books.space_path = space, info.path
     first = task.skip.get(info.path) or hashes.get(info.content_hash)
     if first is not None:
-        return Reject(info.path, "duplicate_content", f"the same bytes as {first}", info.size_bytes)
+        return Reject(info.path, "duplicate_content", f"the same bytes as {first}", info.size_bytes, file)
     hashes[info.content_hash] = info.path
-    return dataclasses.replace(item, info=dataclasses.replace(info, space=space))
+    return dataclasses.replace(item, info=dataclasses.replace(info, space=space, file=file))
 
 
 def refuse_other_space(known: Space | None, known_path: str, space: Space | None, path: str) -> None:

@@ -35,10 +35,9 @@ _BLOCK_PARTS = 8
 
 @dataclass(frozen=True)
 class Together:
-    """How far co-occurrence goes: `top` neurons of company each, edges of at least `min_count` links."""
+    """How far co-occurrence goes: `top` neurons of company each."""
 
     top: int = 20
-    min_count: int = 1
 
 
 def postings_name(number: int) -> str:
@@ -182,22 +181,19 @@ class Score:
         return row, rank + 1, other, found >> (self.other_bits + self.graph_bits)
 
 
-def evaluate(
-    everyone: Company, options: Together, key: Ints, count: Ints, low: int, high: int
-) -> tuple[pa.Array, pa.Table]:
-    """`both_graphs` of the edges of a range (null below the threshold), and the rows of `cooccurrence` of its neurons.
+def evaluate(everyone: Company, options: Together, key: Ints, low: int, high: int) -> tuple[pa.Array, pa.Table]:
+    """`both_graphs` of the edges of a range, and the rows of `cooccurrence` of its neurons.
 
-    key (n_edges,) ascending, count (n_edges,); the range's neurons are those whose first possible edge is in [low, high).
+    key (n_edges,) ascending; the range's neurons are those whose first possible edge is in [low, high).
     """
     with needs_extra("aggregate"):
         from atlas.aggregate.compiled.rows import count_rows
 
-    asked = np.flatnonzero(count >= options.min_count)
-    source, target = everyone.number(key[asked] >> NEURON_BITS), everyone.number(key[asked] & LOW)
+    source, target = everyone.number(key >> NEURON_BITS), everyone.number(key & LOW)
     home = [int(np.searchsorted(everyone.key, -(-bound // (1 << NEURON_BITS)), "left")) for bound in (low, high)]
     # A source whose edges fill several ranges is at home in the first of them; its row is needed in all.
     first, last = min([home[0], *source[:1].tolist()]), max([home[1], *(source[-1:] + 1).tolist()])
-    both = np.zeros(len(asked), np.int64)
+    both = np.zeros(len(key), np.int64)
     score = Score.of(everyone)
     best = np.full((last - first, options.top), -1, np.int64)
     graphs, sizes = everyone.graphs(first, last)
@@ -207,11 +203,7 @@ def evaluate(
         where = (block.first, block.last, block.members, block.offsets)
         bits = (score.other_bits, score.graph_bits, score.total)
         count_rows(first, graphs, starts, *where, edges, target, both, everyone.graph_count, *bits, best)
-    column = np.zeros(len(key), np.int64)
-    column[asked] = both
-    unknown = np.ones(len(key), bool)
-    unknown[asked] = False
-    return pa.array(column, mask=unknown), _table(everyone, score.decode(best), first, home)
+    return pa.array(both), _table(everyone, score.decode(best), first, home)
 
 
 def _table(everyone: Company, pairs: tuple[Ints, Ints, Ints, Ints], first: int, home: Sequence[int]) -> pa.Table:

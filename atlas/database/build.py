@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from atlas import __version__
+from atlas._version import __version__
 from atlas.database.check import run_checks
 from atlas.database.connect import SCHEMA_VERSION, open_atlas
 from atlas.database.inputs import Inputs, attach_inputs
@@ -104,7 +104,9 @@ def _spill(path: Path) -> Path:
 
 def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
     started = time.monotonic()
-    with duckdb.connect(config={"temp_directory": str(_spill(fresh)), "memory_limit": inputs.memory}) as con:
+    with duckdb.connect(
+        config={"temp_directory": str(_spill(fresh)), "memory_limit": f"{inputs.memory // 10**6}MB"}
+    ) as con:
         report("reading stages")
         attach_inputs(con, inputs, _facts(inputs))
         con.execute(

@@ -31,7 +31,7 @@ class Inputs:
     reports: Path | None = None
     primary: str | None = None  # name of the clustering that `neurons` shows; the first where None
     min_count: int = 1
-    memory: str = "4GB"  # DuckDB's bound while building; beyond it, it spills beside the target
+    memory: int = 4_000_000_000  # DuckDB's bound while building; beyond it, it spills beside the target
     metadata: Mapping[str, str] = field(default_factory=dict)
     other_sources: Sequence[tuple[str, str, int | None, str | None]] = ()  # path, role, size, hash
 

@@ -13,7 +13,6 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from atlas import __version__
 from atlas.errors import IdError, LabelFileError
 from atlas.ids import NeuronId, well_formed
 from atlas.labels.dialects import Row
@@ -29,8 +28,8 @@ from atlas.labels.files import (
     read_rows,
 )
 from atlas.labels.precedence import JUNK, KINDS, Precedence, ranked
-from atlas.schema import DATASETS, VERSION
-from atlas.storage import MANIFEST, replaced_folder, sha256_of, write_json, write_parquet
+from atlas.schema import DATASETS
+from atlas.storage import replaced_folder, sha256_of, write_manifest, write_parquet
 
 __all__ = ["JUNK", "KINDS", "LabelFile", "LabelFileResult", "Precedence", "content", "import_labels"]
 
@@ -76,7 +75,7 @@ def import_labels(files: Sequence[LabelFile], out: Path, precedence: Precedence 
         write_parquet(table.to_arrow().cast(schema.schema), schema.path(folder))
         files_table = DATASETS["labels.label_files"]
         write_parquet(files_table.table(_file_columns(files, results)), files_table.path(folder))
-        write_json(_manifest(order, results), folder / MANIFEST)
+        write_manifest(folder, "labels", **_facts(order, results))
     return results
 
 
@@ -213,7 +212,7 @@ def _hash_of(paths: Sequence[Path]) -> str:
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
-def _manifest(order: Precedence, results: Sequence[LabelFileResult]) -> dict[str, Any]:
+def _facts(order: Precedence, results: Sequence[LabelFileResult]) -> dict[str, Any]:
     files = [
         {
             "path": r.path,
@@ -226,9 +225,6 @@ def _manifest(order: Precedence, results: Sequence[LabelFileResult]) -> dict[str
     ]
     precedence = {"sources": list(order.sources), "kinds": list(order.kinds), "junk": list(order.junk)}
     return {
-        "stage": "labels",
-        "version": VERSION,
-        "tool_version": __version__,
         "precedence": precedence,
         "files": files,
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from atlas.errors import IdError, InputError, UsageError
 from atlas.ids import NeuronId
 from atlas.json_members import members
 from atlas.legacy.older import open_older
+from atlas.legacy.summary import ImportSummary
 from atlas.legacy.values import Progress, number, small, whole
 
 _WRAPPERS = ("assignments", "neuron_assignments", "stats")
@@ -29,7 +30,7 @@ _DEEPEST = 64
 
 
 @dataclass
-class AssignmentsSummary:
+class AssignmentsSummary(ImportSummary):
     """What was read; `unassigned` neurons are listed without a cluster."""
 
     name: str
@@ -39,7 +40,11 @@ class AssignmentsSummary:
     levels: int = 0
     stripped: bool = False  # whether paths ended in the rank of the leaf
     unassigned: int = 0
-    malformed: Counter[str] = field(default_factory=Counter)
+
+    def notes(self) -> list[str]:
+        """Return what was decided about the file."""
+        note = "no two neurons share a path, so paths end in the rank of a leaf: that number was taken off"
+        return [note] if self.stripped else []
 
 
 def import_assignments(

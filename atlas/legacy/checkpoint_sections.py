@@ -16,7 +16,9 @@ from atlas.ids import LAYER_BITS, MAX_LAYER, NEURON_BITS, well_formed
 from atlas.legacy.compiled import entries
 from atlas.legacy.compiled.opcodes import KEPT, TEXT
 from atlas.legacy.containers import Items
+from atlas.legacy.summary import ImportSummary
 from atlas.stats_writer import StatsWriter
+from atlas.text import counted
 
 SECTIONS = ("header", "edges", "neurons", "processed_files", "neuron_graphs")
 _BATCH = 1 << 18  # rows of a table at a time
@@ -31,7 +33,7 @@ _UNSEEN = -2  # index in the corpus; -1 is a graph without one
 
 
 @dataclass
-class CheckpointSummary:
+class CheckpointSummary(ImportSummary):
     """What was read; every entry is kept, rare, dropped (an embedding or a logit) or malformed."""
 
     version: int = 2
@@ -46,6 +48,24 @@ class CheckpointSummary:
     header: dict[str, Any] = field(default_factory=dict)
     size_bytes: int = 0
     seconds: float = 0.0
+
+    def lines(self) -> list[str]:
+        """Return what to print of a checkpoint."""
+        size, speed = self.size_bytes / 1e6, self.size_bytes / 1e6 / max(self.seconds, 1e-9)
+        lines = [
+            f"checkpoint version {self.version}, {size:,.1f} MB at {speed:,.0f} MB/s",
+            f"{self.graphs:,} graphs, {self.neurons:,} neurons, {self.edges:,} edges, {self.links:,} links",
+        ]
+        if self.rare:
+            lines.append(f"{self.rare:,} edges of fewer links left out")
+        if self.left_out:
+            lines.append(f"left out: {counted(self.left_out)}")
+        if self.only_in_edges:
+            lines.append(f"{self.only_in_edges:,} neurons are named by edges alone; their graphs are unknown")
+        stated = self.header.get("total_edge_observations")
+        if isinstance(stated, int) and stated != self.links:
+            lines.append(f"the file's header says {stated:,} links, its edges add up to {self.links:,}")
+        return lines
 
 
 class Sections:

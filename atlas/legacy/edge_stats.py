@@ -7,9 +7,8 @@ absolute or squared weights, minima and maxima are null, and the quality is `mea
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from atlas.errors import IdError, InputError
 from atlas.graph import Space
 from atlas.ids import NeuronId, TokenId, parse_node
 from atlas.json_members import members
+from atlas.legacy.summary import ImportSummary, appearance_note, quality_note
 from atlas.legacy.values import Progress, as_json, neuron_of, number, whole
 from atlas.resources import folder as shipped
 from atlas.stats_writer import MEAN_ONLY, StatsWriter
@@ -37,7 +37,7 @@ _TOTALS = (("total_graphs",), ("processed",), ("total_prompts",), ("num_domain_p
 
 
 @dataclass
-class EdgeStatsSummary:
+class EdgeStatsSummary(ImportSummary):
     """What was read; every item of a list is in a table or malformed."""
 
     profiles: int = 0
@@ -49,7 +49,10 @@ class EdgeStatsSummary:
     total_graphs: int | None = None
     quality: str = MEAN_ONLY
     counts_graphs: bool = True  # False where appearances can only be nodes: more of them than graphs
-    malformed: Counter[str] = field(default_factory=Counter)
+
+    def notes(self) -> list[str]:
+        """Return what was decided about the file."""
+        return quality_note(self.quality) + appearance_note(self.counts_graphs)
 
 
 def import_edge_stats(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from atlas.errors import InputError
 from atlas.graph import Space
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER
 from atlas.legacy.older import Older, open_older
+from atlas.legacy.summary import ImportSummary, appearance_note, quality_note
 from atlas.legacy.values import Progress, whole
 from atlas.stats_writer import EXACT, MEAN_ONLY, ROUNDED, StatsWriter
 from atlas.storage import replaced_folder
@@ -25,7 +25,7 @@ _MEANS = ("mean_weight", "mean_abs_weight")
 
 
 @dataclass
-class OlderAtlasSummary:
+class OlderAtlasSummary(ImportSummary):
     """What was read."""
 
     neurons: int = 0
@@ -35,8 +35,11 @@ class OlderAtlasSummary:
     method: str = "relp"
     only_in_edges: int = 0  # neurons that have no row of their own
     counts_graphs: bool = True  # False where appearances can only be nodes: more of them than graphs
-    malformed: Counter[str] = field(default_factory=Counter)
     metadata: dict[str, str] = field(default_factory=dict)
+
+    def notes(self) -> list[str]:
+        """Return what was decided about the file."""
+        return quality_note(self.quality) + appearance_note(self.counts_graphs)
 
 
 def import_older_atlas(

@@ -10,21 +10,21 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from atlas import __version__
 from atlas.errors import IdError, InputError
 from atlas.ids import NeuronId, well_formed
 from atlas.json_members import Member, members
 from atlas.legacy.older import open_older
+from atlas.legacy.summary import ImportSummary
 from atlas.legacy.values import Progress, neuron_of, number, small, text, whole
 from atlas.legacy.wiring_cache import LAYER_FILE
-from atlas.schema import DATASETS, VERSION, datasets_of
-from atlas.storage import MANIFEST, parquet_writer, replaced_folder, write_json
+from atlas.schema import DATASETS, datasets_of
+from atlas.storage import parquet_writer, replaced_folder, write_manifest
 
 _INTO = ("profiles", "neurons", "results", "features")
 _BATCH = 1 << 17  # rows
@@ -38,7 +38,7 @@ Row = dict[str, Any]
 
 
 @dataclass
-class ProjectionsSummary:
+class ProjectionsSummary(ImportSummary):
     """What was read; of a neuron that several files describe the first one counts, kind by kind."""
 
     neurons: int = 0
@@ -47,7 +47,6 @@ class ProjectionsSummary:
     direct_effects: int = 0
     errors: int = 0  # neurons that the earlier tool failed on
     repeated: int = 0
-    malformed: Counter[str] = field(default_factory=Counter)
 
 
 def import_projections(given: Sequence[Path], out: Path, *, progress: Progress = lambda *_: None) -> ProjectionsSummary:
@@ -91,8 +90,7 @@ def import_projections(given: Sequence[Path], out: Path, *, progress: Progress =
             flush(name)
         summary.neurons, summary.projections = len(neurons), counts["projections"]
         summary.norms, summary.direct_effects = counts["neuron_norms"], counts["direct_effects"]
-        manifest = {"stage": "projections", "version": VERSION, "tool_version": __version__}
-        write_json(manifest | {"inputs": [path.name for path in given], "counts": dict(counts)}, folder / MANIFEST)
+        write_manifest(folder, "projections", inputs=[path.name for path in given], counts=dict(counts))
     return summary
 
 

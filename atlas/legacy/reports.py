@@ -16,13 +16,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from atlas import __version__
 from atlas.errors import IdError, InputError
 from atlas.ids import NeuronId, well_formed
 from atlas.legacy.report_examples import READ, examples
+from atlas.legacy.summary import ImportSummary
 from atlas.legacy.values import Progress, as_json, neuron_of, number, small, text, texts
-from atlas.schema import VERSION, datasets_of
-from atlas.storage import MANIFEST, replaced_folder, write_json, write_parquet
+from atlas.schema import datasets_of
+from atlas.storage import replaced_folder, write_manifest, write_parquet
 
 _KINDS = {"investigation": "investigation", "dashboard": "dashboard", "pi_result": "review"}
 _NAME = re.compile(r"_(investigation|dashboard|pi_result)\.json\Z")
@@ -33,7 +33,7 @@ Row = dict[str, Any]
 
 
 @dataclass
-class ReportsSummary:
+class ReportsSummary(ImportSummary):
     """What was read."""
 
     files: int = 0
@@ -73,13 +73,8 @@ def import_reports(given: Sequence[Path], out: Path, *, progress: Progress = lam
         rows = {"reports": reports, "report_examples": evidence}
         for dataset in datasets_of("reports"):
             write_parquet(pa.Table.from_pylist(rows[dataset.name], dataset.schema), dataset.path(folder))
-        manifest = {
-            "stage": "reports",
-            "version": VERSION,
-            "tool_version": __version__,
-            "rejects": dict(summary.rejects),
-        }
-        write_json(manifest | {"counts": {name: len(found) for name, found in rows.items()}}, folder / MANIFEST)
+        counts = {name: len(found) for name, found in rows.items()}
+        write_manifest(folder, "reports", rejects=dict(summary.rejects), counts=counts)
     return summary
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from atlas.errors import IdError, InputError
 from atlas.graph import Space
 from atlas.ids import NeuronId
 from atlas.json_members import members
+from atlas.legacy.summary import ImportSummary
 from atlas.legacy.values import Progress, Where, number, whole
 from atlas.stats_writer import StatsWriter
 from atlas.storage import replaced_folder
@@ -32,7 +32,7 @@ _COLUMNS = (
 
 
 @dataclass
-class WiringCacheSummary:
+class WiringCacheSummary(ImportSummary):
     """What was read; every connection of a list is in a pair or malformed."""
 
     files: int = 0
@@ -41,7 +41,6 @@ class WiringCacheSummary:
     connections: int = 0  # distinct pairs
     downstream: int = 0  # of them in the list of their source
     upstream: int = 0  # of them in the list of their target
-    malformed: Counter[str] = field(default_factory=Counter)
 
 
 def import_wiring_cache(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from atlas import resources
 from atlas.database import BuildResult, Inputs, build_database, open_atlas, refuse_foreign
@@ -56,8 +56,9 @@ def run_recipe(recipe: Recipe, *, recipe_path: Path | None = None, progress: Pro
         return _Run(recipe, recipe_path, progress).all()
 
 
-class _Stages(NamedTuple):
-    """The folders that an atlas is built from, in the order of `Inputs`."""
+@dataclass(frozen=True)
+class _Stages:
+    """The folders that an atlas is built from."""
 
     stats: Path
     clusters: list[Path]
@@ -95,7 +96,10 @@ class _Run:
         clusters = [self._import(item, f"clusters-{item.name or item.method}") for item in assigned]
         clusters += [self._clusters(stats, index) for index in range(len(self.recipe.cluster))]
         labels = self._labels(stats, projections)
-        build = self._atlas(_Stages(stats, clusters, labels, projections, wiring, reports), traced)
+        folders = _Stages(
+            stats=stats, clusters=clusters, labels=labels, projections=projections, wiring=wiring, reports=reports
+        )
+        build = self._atlas(folders, traced)
         return PipelineResult(self.recipe.output_path, self.stages, build)
 
     def _stage(self, name: str, fingerprint: str, is_there: bool, run: Callable[[], Any]) -> StageRun:
@@ -248,10 +252,11 @@ class _Run:
         recipe, out = self.recipe, self.recipe.output_path
         # The SQL is part of the result: a changed view makes a new file.
         inputs = _files(stages.stats, "stats") + _files(resources.folder("sql"), "sql")
-        for folder in [*stages.clusters, *(folder for folder in stages[2:] if folder)]:
+        others = (stages.labels, stages.projections, stages.wiring, stages.reports)
+        for folder in [*stages.clusters, *(folder for folder in others if folder)]:
             inputs += _files(folder, folder.name)
         parameters = asdict(recipe)
-        fingerprint = self.stamps.fingerprint("atlas", parameters, inputs)
+        fingerprint = self.stamps.fingerprint("atlas", _deciding(parameters), inputs)
         metadata = {"recipe": json.dumps(parameters, sort_keys=True), "recipe_name": recipe.name}
         metadata |= {f"seconds_{stage.name}": str(stage.seconds) for stage in self.stages}
         metadata["peak_memory_mb"] = f"{peak_memory_mb():.0f}"
@@ -267,10 +272,15 @@ class _Run:
                 sources.append((path.name, item.kind, path.stat().st_size, self.stamps.content_hash(path)))
         section = recipe.atlas
         given = Inputs(
-            *stages,
+            stats=stages.stats,
+            clusters=stages.clusters,
+            labels=stages.labels,
+            projections=stages.projections,
+            wiring=stages.wiring,
+            reports=stages.reports,
             primary=section.primary,
             min_count=section.min_count,
-            memory=section.memory,
+            memory=parse_bytes(section.memory),
             metadata=metadata,
             other_sources=sources,
         )
@@ -280,6 +290,20 @@ class _Run:
 
         result: BuildResult | None = self._stage("atlas", fingerprint, _is_atlas(out), run).result
         return result
+
+
+# Where and with how much the work is done: none of it changes a row, so changing it rebuilds nothing.
+_RESOURCES = {"aggregate": ("device", "memory", "threads"), "atlas": ("memory",), "trace": ("batch",)}
+_PLACES = ("output", "work")
+
+
+def _deciding(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a recipe that decide what an atlas holds."""
+    chosen = {key: value for key, value in recipe.items() if key not in _PLACES}
+    for section, names in _RESOURCES.items():
+        if isinstance(chosen.get(section), dict):
+            chosen[section] = {key: value for key, value in chosen[section].items() if key not in names}
+    return chosen
 
 
 def _is_atlas(path: Path) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from atlas import __version__
+from atlas._version import __version__
 from atlas.errors import InputError
 from atlas.schema import VERSION
 from atlas.storage import sha256_of, write_json

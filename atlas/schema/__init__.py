@@ -15,11 +15,9 @@ from atlas.errors import StageError
 from atlas.schema.dataset import STATISTICS, Dataset
 from atlas.schema.stages import STAGES
 from atlas.schema.stats import STATS
-from atlas.storage import read_manifest
+from atlas.storage import VERSION, read_manifest
 
 __all__ = ["DATASETS", "STATISTICS", "VERSION", "Dataset", "datasets_of", "is_whole", "require"]
-
-VERSION = 4
 
 _DATASETS = (*STATS, *STAGES)
 DATASETS: Mapping[str, Dataset] = {f"{dataset.stage}.{dataset.name}": dataset for dataset in _DATASETS}

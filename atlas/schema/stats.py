@@ -27,6 +27,8 @@ STATS = (
             [
                 *required(("graph_id", pa.int32()), ("path", pa.string())),
                 *fields(
+                    ("file", pa.string()),
+                    ("member", pa.string()),
                     ("content_hash", pa.string()),
                     ("size_bytes", pa.int64()),
                     ("dialect", NAME),
@@ -190,7 +192,7 @@ STATS = (
         pa.schema(
             [
                 *required(("path", pa.string()), ("reason", pa.string()), ("message", pa.string())),
-                *fields(("size_bytes", pa.int64())),
+                *fields(("size_bytes", pa.int64()), ("file", pa.string()), ("member", pa.string())),
             ]
         ),
         "one file that was not read, and why",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from atlas import __version__
+from atlas._version import __version__
 from atlas.graph import Graph, NodeKind
 from atlas.ids import INDEX_BITS, MAX_INDEX
 from atlas.trace.tracer import Traced

@@ -12,11 +12,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas import __version__
 from atlas.errors import UsageError
 from atlas.graph import Reject
 from atlas.schema import DATASETS, Dataset
-from atlas.storage import MANIFEST, parquet_writer, replaced_folder, write_json, write_parquet
+from atlas.storage import parquet_writer, replaced_folder, write_manifest, write_parquet
 from atlas.trace.corpora import CorpusOptions, count_prompts, read_prompts
 from atlas.trace.effects import direct_effect_ratios, effect_table
 from atlas.trace.exemplars import Exemplars, automatic_labels
@@ -85,8 +84,9 @@ def project(
         effects = effect_table(ratios)
         _write(folder, "direct_effects", effects)
         _write(folder, "automatic_labels", automatic_labels(model, exemplars, _promoted(folder, model)))
-        manifest = {"stage": "projections", "tool_version": __version__, "model": model.name}
-        write_json(manifest | {"prompts": prompts.name if prompts else None, "top": options.top}, folder / MANIFEST)
+        write_manifest(
+            folder, "projections", model=model.name, prompts=prompts.name if prompts else None, top=options.top
+        )
         types = dict(pl.Series(effects["effect_type"].to_pylist(), dtype=pl.String).value_counts(sort=True).iter_rows())
     return ProjectSummary(len(model.blocks) * model.neurons, count, len(exemplars), len(ratios), types, rejects)
 
