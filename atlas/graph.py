@@ -49,7 +49,8 @@ class NodeKind(IntEnum):
     ERROR = 3
     OTHER = 4  # another unit type (attention features, ...): not aggregated, counted
     OUT_OF_RANGE = 5  # layer or index does not fit the packed key: not aggregated, counted
-    BAD_ID = 6  # an id that cannot be read: not aggregated, counted
+    BAD_ID = 6  # an id that cannot be read, or that contradicts its keys: not aggregated, counted
+    VIRTUAL = 7  # a target that a tool made up for one graph, beyond the vocabulary: not aggregated, counted
 
 
 # Table that a link between two kinds belongs to; every other pair of kinds is dropped and counted.
@@ -103,7 +104,13 @@ class GraphInfo:
     corpus_index: int | None = None
     nodes_exceeded: bool | None = None
     file_hash: str | None = None
+    graph_hash: str | None = None  # of the graph whatever way it is written: what makes two files one graph
     file: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """The hash by which a graph is known: graphs of one identity count once."""
+        return self.graph_hash or self.content_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ class Nodes:
     """The nodes of one graph, each id once. All arrays have shape (n_nodes,)."""
 
     kind: NDArray[np.int8]
-    key: Ints  # packed neuron, token id, or the layer of an error node
+    key: Ints  # packed neuron, token id, the layer of an error node, or the number of another type
     position: NDArray[np.int32]  # token position, -1 where the file says none
     activation: Floats  # NaN where the file says none
     influence: Floats  # NaN where the file says none

@@ -174,8 +174,11 @@ def test_worked_fixture_of_the_earlier_tool(aggregate_made) -> None:
 def test_raw_and_viewer_files_of_one_corpus_aggregate_together(tmp_path: Path) -> None:
     graph = makers.relp_graph([makers.relp_node(5, 1), makers.relp_node(6, 2)], [makers.link("5_1_0", "6_2_0", 1.0)])
     makers.write(tmp_path / "g" / "a.json", graph)
-    makers.write(tmp_path / "g" / "b.json", makers.to_viewer(graph))
-    assert aggregate_graphs([tmp_path / "g"], tmp_path / "stats").graphs == 2
+    other = makers.relp_graph([makers.relp_node(5, 1), makers.relp_node(6, 2)], [makers.link("5_1_0", "6_2_0", 2.0)])
+    makers.write(tmp_path / "g" / "b.json", makers.to_viewer(other))
+    makers.write(tmp_path / "g" / "c.json", makers.to_viewer(graph))
+    summary = aggregate_graphs([tmp_path / "g"], tmp_path / "stats")
+    assert (summary.graphs, summary.rejects) == (2, {"duplicate": 1})  # a and c are one graph in two forms
 
 
 def test_graphs_that_exceeded_their_nodes_have_neurons_without_edges(aggregate_made) -> None:
@@ -283,7 +286,7 @@ def test_a_copy_of_a_graph_counts_once_and_is_a_reject(tmp_path: Path) -> None:
     makers.write(tmp_path / "g" / "a.json", graph)
     makers.write(tmp_path / "g" / "b.json.gz", graph)
     summary = aggregate_graphs([tmp_path / "g"], tmp_path / "stats")
-    assert (summary.graphs, summary.rejects) == (1, {"duplicate_content": 1})
+    assert (summary.graphs, summary.rejects) == (1, {"duplicate": 1})
     assert "g/a.json" in rows(tmp_path / "stats", "rejects")[0]["message"]
 
 
@@ -291,7 +294,7 @@ def test_a_copy_on_another_line_counts_once(tmp_path: Path) -> None:
     text = json.dumps(makers.random_graph(1))
     (tmp_path / "a.jsonl").write_text(f"{text}\n  {text}\r\n{text}")
     summary = aggregate_graphs([tmp_path / "a.jsonl"], tmp_path / "stats")
-    assert (summary.graphs, summary.rejects) == (1, {"duplicate_content": 2})
+    assert (summary.graphs, summary.rejects) == (1, {"duplicate": 2})
 
 
 def test_strict_stops_at_the_first_unreadable_file_but_not_at_companions(tmp_path: Path) -> None:

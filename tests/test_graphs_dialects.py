@@ -125,7 +125,7 @@ def test_attention_features_are_counted_not_aggregated() -> None:
     lorsa = ct_feature(0, 5, feature_type="lorsa") | {"layer": 0}
     graph = parse(ct_graph([lorsa, ct_feature(1, 1) | {"layer": 1}], [link("0_5_0", "1_1_0", 1)]))
     assert kinds(graph) == ["OTHER", "NEURON"]
-    assert graph.dropped_links == {"other_unit_type": 1}
+    assert graph.dropped_links == {"other_unit_type: lorsa": 1}
 
 
 def test_neurons_and_features_in_one_graph_are_refused() -> None:

@@ -124,16 +124,16 @@ class Aggregator:
     def _recall(self) -> None:
         for part in Aggregation(self._store, Inline(), self._options, self._progress).parts(0, self._earlier):
             refuse_other_space(self._space, "the aggregator", part.space, part.space_path)
-            self.hashes.update(part.graphs["content_hash"].to_pylist())
+            self.hashes.update(part.graphs["graph_hash"].to_pylist())
         for folder in self._earlier:
             self._told.update(
                 pq.read_table(DATASETS["stats.rejects"].path(folder), columns=["path"])["path"].to_pylist()
             )
         finished = self._checkpoint.trusted
         while books_name(self._next) in finished:
-            done, graphs = read_done(self._store.url, self._next, ["content_hash", "link_count", "path"])
+            done, graphs = read_done(self._store.url, self._next, ["graph_hash", "link_count", "path"])
             refuse_other_space(self._space, str(self._out), done.space, done.space_path)
-            self.hashes.update(graphs["content_hash"].to_pylist())
+            self.hashes.update(graphs["graph_hash"].to_pylist())
             self._links += sum(graphs["link_count"].to_pylist())
             self._paths.update(graphs["path"].to_pylist())
             self._rejected.update(book(RunFile(self._store, runs_name(self._next)), "rejects")["path"].to_pylist())
@@ -212,8 +212,8 @@ class Aggregator:
         Raises `SpaceMismatch` where it is of another feature space.
         """
         refuse_other_space(self._space, str(self._out), graph.info.space, graph.info.path)
-        if graph.info.content_hash not in self.hashes:
-            self.hashes.add(graph.info.content_hash)
+        if graph.info.identity not in self.hashes:
+            self.hashes.add(graph.info.identity)
             self._paths.add(graph.info.path)
             self._links += graph.link_total
             self._chunk.sample_below = threshold(self._links)

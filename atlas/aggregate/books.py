@@ -150,6 +150,7 @@ def _graph_row(number: int, graph: Graph, counts: GraphCounts) -> dict[str, Any]
     return {
         **{name: getattr(graph.info, name) for name in INFO_COLUMNS},
         **_place(graph.info),
+        "graph_hash": graph.info.identity,
         "graph_id": number,
         "node_count": len(graph.nodes.kind),
         "neuron_count": counts.neuron_count,

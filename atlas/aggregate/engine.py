@@ -14,6 +14,7 @@ import hashlib
 import itertools
 import json
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -54,8 +55,10 @@ from atlas.storage import read_manifest, translated_os_errors, write_manifest
 
 Progress = Callable[[str, int, int], None]  # what, done, of
 _RANGES = "ranges.json"
+_FIRST = 3  # rejects in a message
 _IDENTITY = ["path", "content_hash"]
-_PLACE = ["file", "member"]
+_SAME = ["path", "graph_hash"]
+_PLACE = ["file", "member", "graph_hash"]
 
 
 @dataclass(frozen=True)
@@ -191,9 +194,7 @@ class Aggregation:
         """
         space = _space_of(parts)
         if space is None:
-            raise NothingReadable(
-                f"none of the files is a readable graph ({self._reasons(parts) or 'no files'}): {', '.join(facts.inputs)[:300]}"
-            )
+            raise NothingReadable(self._nothing_readable(parts, facts))
         columns = [[part.graphs[name].to_pylist() for part in parts] for name in _IDENTITY]
         ids = finish.final_ids(*columns)
         self._write_origins(parts, ids)
@@ -209,13 +210,19 @@ class Aggregation:
         write_manifest(folder, "stats", **_facts_of(space, facts, summary, below))
         return summary
 
-    def _reasons(self, parts: Sequence[Part]) -> str:
-        counts: dict[str, int] = {}
-        for part in parts:
-            if part.origin.runs:
-                for reason in book(RunFile(self.store, part.origin.runs), "rejects")["reason"].to_pylist():
-                    counts[reason] = counts.get(reason, 0) + 1
-        return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+    def rejects(self, parts: Sequence[Part]) -> pa.Table:
+        """The rejects of the tasks of this run."""
+        books = [book(RunFile(self.store, part.origin.runs), "rejects") for part in parts if part.origin.runs]
+        return pa.concat_tables([DATASETS["stats.rejects"].empty(), *books])
+
+    def _nothing_readable(self, parts: Sequence[Part], facts: Facts) -> str:
+        """Why there is nothing to aggregate: the reasons with their counts, and the first files with what is wrong in them."""
+        rejects = self.rejects(parts).select(["path", "reason", "message"]).to_pylist()
+        reasons = Counter(row["reason"] for row in rejects)
+        told = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items())) or "no files"
+        first = "; ".join(f"{row['path']}: {row['message']}" for row in rejects[:_FIRST])
+        more = f"; and {len(rejects) - _FIRST:,} more" if len(rejects) > _FIRST else ""
+        return f"none of the files is a readable graph ({told}) under {', '.join(facts.inputs)[:300]}: {first}{more}"
 
     def _write_origins(self, parts: Sequence[Part], ids: Sequence[Ints]) -> None:
         runs = RunWriter()
@@ -374,16 +381,16 @@ def _space_of(parts: Sequence[Part]) -> Space | None:
 
 
 def _copies(store: Store, tasks: int, earlier: Sequence[Path]) -> dict[int, dict[str, str]]:
-    """Per task, the graphs whose bytes stand in an earlier task or in earlier stats already, and where."""
+    """Per task, the graphs that stand in an earlier task or in earlier stats already, and where."""
     seen: dict[str, str] = {}
     for folder in earlier:
-        graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=_IDENTITY)
-        seen |= dict(zip(graphs["content_hash"].to_pylist(), graphs["path"].to_pylist(), strict=True))
+        graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=_SAME)
+        seen |= dict(zip(graphs["graph_hash"].to_pylist(), graphs["path"].to_pylist(), strict=True))
     found: dict[int, dict[str, str]] = {}
     for number in range(tasks):
-        graphs = read_done(store.url, number, _IDENTITY)[1]
-        for content_hash, path in zip(graphs["content_hash"].to_pylist(), graphs["path"].to_pylist(), strict=True):
-            first = seen.setdefault(content_hash, path)
+        graphs = read_done(store.url, number, _SAME)[1]
+        for graph_hash, path in zip(graphs["graph_hash"].to_pylist(), graphs["path"].to_pylist(), strict=True):
+            first = seen.setdefault(graph_hash, path)
             if first != path:
                 found.setdefault(number, {})[path] = first
     return found

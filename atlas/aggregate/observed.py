@@ -304,7 +304,13 @@ def _tables_of(books: ObservedBooks, links: LinkCounts, neuron_counts: Ints) -> 
     lost = sum(links.dropped.values(), np.zeros(n, np.int64))
     schema = DATASETS["stats.graphs"].schema
     columns: dict[str, Any] = {field.name: pa.nulls(n, field.type) for field in schema if field.nullable}
-    columns |= {"graph_id": np.arange(n), "path": books.paths, "content_hash": books.hashes, "dialect": [DIALECT] * n}
+    columns |= {
+        "graph_id": np.arange(n),
+        "path": books.paths,
+        "content_hash": books.hashes,
+        "graph_hash": books.hashes,
+        "dialect": [DIALECT] * n,
+    }
     columns |= {"file": [books.file] * n, "member": [str(graph_id) for graph_id in books.ids]}
     columns |= {"node_count": neuron_counts, "neuron_count": neuron_counts, "link_count": links.kept + lost}
     columns |= {"kept_count": links.kept, "dropped_count": lost}

@@ -84,8 +84,12 @@ def look(sources: Sequence[Source]) -> list[Known]:
     """The sources with their size and time of change."""
     found = []
     for source in sources:
-        stat = source.path.stat()
-        found.append(Known(source, stat.st_size, stat.st_mtime_ns))
+        try:
+            stat = source.path.stat()
+        except OSError:
+            found.append(Known(source, 0, 0))  # gone since it was listed; reading it will say so
+        else:
+            found.append(Known(source, stat.st_size, stat.st_mtime_ns))
     return found
 
 

@@ -25,7 +25,7 @@ from atlas.devices import choose_device
 from atlas.errors import InputError, NothingReadable, SourceChanged, SpaceMismatch
 from atlas.graph import Source, Space
 from atlas.schema import DATASETS, require
-from atlas.storage import read_manifest, replaced_folder
+from atlas.storage import read_manifest, replaced_folder, write_parquet
 
 FEW_TASKS = 8
 
@@ -87,7 +87,12 @@ def aggregate_files(sources: Sequence[Source], out: Path, reader: Reader, how: H
                 if earlier and not any(len(part.graphs) for part in parts if part.folder is None):
                     raise _Unchanged
                 facts = Facts(how.inputs, plan.sample_below, made_with)
-                summary = aggregation.write(folder, parts, facts, forget={"rejects": retried, "files": retried})
+                try:
+                    summary = aggregation.write(folder, parts, facts, forget={"rejects": retried, "files": retried})
+                except NothingReadable as error:
+                    told = out.resolve().with_name(f"{out.name}.rejects.parquet")
+                    write_parquet(aggregation.rejects(parts), told)
+                    raise NothingReadable(f"{error}; all of them are in {told.name} beside {out}") from error
     except _Unchanged:
         store.remove()
         return _as_it_is(earlier[0], "nothing new: what could not be read before cannot be read now")
@@ -230,8 +235,8 @@ def _distinct(folders: Sequence[Path], skip_duplicates: bool) -> list[Path]:
     graphs: dict[Path, dict[str, str]] = {}
     for folder in folders:
         read_manifest(folder, "stats")
-        table = pq.read_table(require(folder, DATASETS["stats.graphs"]), columns=["path", "content_hash"])
-        graphs[folder] = dict(zip(table["content_hash"].to_pylist(), table["path"].to_pylist(), strict=True))
+        table = pq.read_table(require(folder, DATASETS["stats.graphs"]), columns=["path", "graph_hash"])
+        graphs[folder] = dict(zip(table["graph_hash"].to_pylist(), table["path"].to_pylist(), strict=True))
     seen: dict[str, str] = {}
     chosen = []
     # The larger first: a folder that is part of another is the one to leave out.

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from atlas.aggregate.books import Books
 from atlas.aggregate.chunk import Chunk
-from atlas.aggregate.plan import books_name
+from atlas.aggregate.plan import books_name, look
 from atlas.aggregate.runs import RunFile, RunWriter
 from atlas.aggregate.store import Store, open_store
 from atlas.errors import InputError, SpaceMismatch
@@ -108,7 +108,7 @@ def finish_task(store: Store, runs: RunWriter, books: Mapping[str, pa.Table], do
 
 def _read_file(source: Source, task: Task, chunk: Chunk, hashes: dict[str, str]) -> None:
     options, books = task.options, chunk.books
-    stat = source.path.stat()
+    [known] = look([source])
     graph_count = reject_count = 0
     file_hash = None
     for item in options.read(source):
@@ -120,12 +120,12 @@ def _read_file(source: Source, task: Task, chunk: Chunk, hashes: dict[str, str])
             continue
         chunk.add(found)
         graph_count += 1
-        if found.info.path == source.name and found.info.size_bytes == stat.st_size:
+        if found.info.path == source.name and found.info.size_bytes == known.size:
             file_hash = found.info.file_hash or found.info.content_hash  # the file is the graph, unpacked and alone
     books.file(
         path=source.name,
-        size_bytes=stat.st_size,
-        mtime_ns=stat.st_mtime_ns,
+        size_bytes=known.size,
+        mtime_ns=known.mtime_ns,
         content_hash=file_hash or (sha256_of(source.path) if graph_count else None),
         graph_count=graph_count,
         reject_count=reject_count,
@@ -144,10 +144,10 @@ def _checked(item: Graph | Reject, file: str, task: Task, books: Books, hashes: 
     refuse_other_space(books.space, books.space_path, space, info.path)
     if books.space is None:
         books.space, books.space_path = space, info.path
-    first = task.skip.get(info.path) or hashes.get(info.content_hash)
+    first = task.skip.get(info.path) or hashes.get(info.identity)
     if first is not None:
-        return Reject(info.path, "duplicate_content", f"the same bytes as {first}", info.size_bytes, file)
-    hashes[info.content_hash] = info.path
+        return Reject(info.path, "duplicate", f"the same graph as {first}", info.size_bytes, file)
+    hashes[info.identity] = info.path
     return dataclasses.replace(item, info=dataclasses.replace(info, space=space, file=file))
 
 
@@ -160,7 +160,7 @@ def refuse_other_space(known: Space | None, known_path: str, space: Space | None
 
 
 def _refuse(reject: Reject, options: TaskOptions) -> None:
-    if options.strict and reject.reason not in ("companion_file", "duplicate_content"):
+    if options.strict and reject.reason not in ("companion_file", "duplicate"):
         raise InputError(
             f"{reject.path} is no readable graph ({reject.reason}: {reject.message}); leave out --strict to go on past it"
         )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
 import re
 from collections.abc import Iterator
+
+import numpy as np
 
 from atlas.errors import GraphError
 from atlas.graph import Graph, GraphInfo, Reject, Source
@@ -39,7 +43,8 @@ def parse_graph(blob: Blob) -> Graph:
     """Read one whole graph; raises `GraphError` with its reason."""
     content_hash = hashlib.sha256(blob.data).hexdigest()
     if blob.path.lower().endswith(".pt"):
-        return torch_file.read(blob.data, blob.path, content_hash)
+        graph = torch_file.read(blob.data, blob.path, content_hash)
+        return dataclasses.replace(graph, info=dataclasses.replace(graph.info, graph_hash=hash_of(graph)))
     raw, malformed = decode(blob.data)
     dialect = detect(raw)
     metadata = raw.metadata or RawMetadata()
@@ -58,7 +63,23 @@ def parse_graph(blob: Blob) -> Graph:
         corpus_index=metadata.corpus_index if metadata.corpus_index is not None else metadata.sample_index,
         nodes_exceeded=_nodes_exceeded(raw, metadata),
     )
-    return assemble(raw, malformed, dialect, info)
+    graph = assemble(raw, malformed, dialect, info)
+    if info.content_hash != content_hash:
+        return graph  # the tracer's own hash knows the graph in every form
+    return dataclasses.replace(graph, info=dataclasses.replace(info, graph_hash=hash_of(graph)))
+
+
+def hash_of(graph: Graph) -> str:
+    """Return a hash of what a graph says: indentation, pinned nodes and file names leave it the same.
+
+    SHA-256 over the feature space, the prompt, the nodes in their order (kind, unit, position, activation) and the links.
+    """
+    info, nodes, links = graph.info, graph.nodes, graph.links
+    facts = [info.space, info.prompt, info.prompt_tokens, graph.link_total, sorted(graph.dropped_links.items())]
+    digest = hashlib.sha256(json.dumps(facts).encode())
+    for array in (nodes.kind, nodes.key, nodes.position, nodes.activation, links.source, links.target, links.weight):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _nodes_exceeded(raw: RawGraph, metadata: RawMetadata) -> bool | None:

@@ -9,13 +9,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from atlas.errors import GraphError
 from atlas.graph import LINK_TABLES, Floats, Graph, GraphInfo, Ints, Links, NodeKind, Nodes
 from atlas.graphs.dialects import Dialect, token_text
+from atlas.graphs.identity import feature_unit, whole
 from atlas.graphs.raw import RawGraph, RawLink, RawNode
 from atlas.graphs.raw_links import LinkColumns
+from atlas.graphs.vocabularies import vocabulary_of
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER
+from atlas.text import visible
 
-_NEURON_ID = re.compile(r"(\d{1,9})_(\d{1,12})(?:_(\d{1,12}))?\Z", re.ASCII)
 # What surely fits: two digits of layer, seven of index.
 _SMALL_NEURON_ID = re.compile(r"(\d{1,2})_(\d{1,7})(?:_\d{1,12})?\Z", re.ASCII)
 _TOKEN_ID = re.compile(r"E_(\d{1,12})(?:_|\Z)", re.ASCII)
@@ -25,17 +28,24 @@ MAX_POSITION = 2**31 - 1
 # Sums of squares of anything below stay finite, and FLOAT columns hold it.
 MAX_VALUE = 1e30
 _MISSING, _AMBIGUOUS = -1, -2
+_MOST_TYPES, _MOST_TYPE = 16, 40  # names of other types per graph, and their length
 _FINE = np.zeros((len(NodeKind), len(NodeKind)), dtype=bool)
 for _pair in LINK_TABLES:
     _FINE[_pair] = True
 
 
 def assemble(raw: RawGraph, malformed: Counter[str], dialect: Dialect, info: GraphInfo) -> Graph:
-    """The arrays of one graph; `malformed` is what `decode` counted."""
+    """The arrays of one graph; `malformed` is what `decode` counted.
+
+    Raises `GraphError` where the file has nodes but not one neuron or feature that can be told apart.
+    """
     oddities: Counter[str] = +Counter({"malformed": malformed["nodes"], "odd_key": malformed["odd_key"]})
-    rows, index = _index_nodes(raw.nodes, dialect, oddities)
+    types = OtherTypes()
+    vocabulary = vocabulary_of(info.space.model)
+    rows, index = _index_nodes(raw.nodes, dialect, vocabulary, types, oddities)
     nodes = _node_arrays(rows, dialect, info.prompt_tokens, oddities)
-    links, dropped = link_arrays(raw.links, index, nodes.kind)
+    _require_units(nodes.kind, types, oddities)
+    links, dropped = link_arrays(raw.links, index, nodes, types)
     dropped += Counter({"malformed": malformed["links"]})
     return Graph(info, nodes, links, len(raw.links) + malformed["links"], dropped, oddities)
 
@@ -43,7 +53,46 @@ def assemble(raw: RawGraph, malformed: Counter[str], dialect: Dialect, info: Gra
 _Row = tuple[RawNode, NodeKind, int]
 
 
-def _index_nodes(raw: Sequence[RawNode], dialect: Dialect, oddities: Counter[str]) -> tuple[list[_Row], dict[str, int]]:
+def _require_units(kind: NDArray[np.int8], types: OtherTypes, oddities: Counter[str]) -> None:
+    """Raise `GraphError` where a graph names units, and none of them can be used: losing everything is no success."""
+    lost = {NodeKind.OTHER: "unknown_types", NodeKind.BAD_ID: "unknown_ids"}
+    counts = np.bincount(kind, minlength=len(NodeKind))
+    if counts[NodeKind.NEURON] or not any(counts[which] for which in lost):
+        return
+    reason = lost[NodeKind.OTHER if counts[NodeKind.OTHER] >= counts[NodeKind.BAD_ID] else NodeKind.BAD_ID]
+    told = ", ".join(f"{name} {count:,}" for name, count in (types.counts + oddities).most_common(8) if count)
+    of_known = len(kind) - counts[NodeKind.OTHER]
+    what = (
+        f"{of_known:,} of {len(kind):,} nodes are of a known type" if reason == "unknown_types" else "no id can be read"
+    )
+    raise GraphError(reason, f"holds no neuron or feature that can be used; {what} ({told})")
+
+
+class OtherTypes:
+    """The node types of a graph that are not aggregated, each under a short name."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.counts: Counter[str] = Counter()
+
+    def number(self, feature_type: str | None) -> int:
+        """Count one node of a type, and return the number of its name."""
+        name = visible(feature_type or "none")[:_MOST_TYPE]
+        if name not in self.names and len(self.names) >= _MOST_TYPES:
+            name = "others"
+        if name not in self.names:
+            self.names.append(name)
+        self.counts[name] += 1
+        return self.names.index(name)
+
+    def reason(self, number: int) -> str:
+        """Return why links of a type are dropped."""
+        return f"other_unit_type: {self.names[number]}"
+
+
+def _index_nodes(
+    raw: Sequence[RawNode], dialect: Dialect, vocabulary: int | None, types: OtherTypes, oddities: Counter[str]
+) -> tuple[list[_Row], dict[str, int]]:
     """Distinct nodes, and the row that each id names; one id for two different nodes names neither."""
     rows: list[_Row] = []
     index: dict[str, int] = {}
@@ -54,10 +103,10 @@ def _index_nodes(raw: Sequence[RawNode], dialect: Dialect, oddities: Counter[str
         # Nearly every node is a plain neuron; the others take the careful way.
         plain = not node.isLogit and kind_of(node.feature_type or "") is NodeKind.NEURON
         found = match(node_id) if plain else None
-        if found is not None:
+        if found is not None and (node.layer == found[1] or whole(node.layer) in (int(found[1]), None)):
             kind, key = NodeKind.NEURON, int(found[1]) << INDEX_BITS | int(found[2])
         else:
-            kind, key = _kind_and_key(node, dialect, oddities)
+            kind, key = _kind_and_key(node, dialect, vocabulary, types, oddities)
         if node_id in index:
             known = twice.setdefault(node_id, [rows[index[node_id]][1:]] if index[node_id] >= 0 else [])
             if (kind, key) in known:
@@ -72,27 +121,35 @@ def _index_nodes(raw: Sequence[RawNode], dialect: Dialect, oddities: Counter[str
     return rows, index
 
 
-def _kind_and_key(node: RawNode, dialect: Dialect, oddities: Counter[str]) -> tuple[NodeKind, int]:
+def _kind_and_key(
+    node: RawNode, dialect: Dialect, vocabulary: int | None, types: OtherTypes, oddities: Counter[str]
+) -> tuple[NodeKind, int]:
     kind = _kind(node, dialect)
     key: int | None = 0
     if kind is NodeKind.NEURON:
-        found = _NEURON_ID.match(node.node_id)
-        layer, neuron = (int(found[1]), int(found[2])) if found else (0, 0)
-        key = layer << INDEX_BITS | neuron if found else None
-        if found and (layer > MAX_LAYER or neuron > MAX_INDEX):
+        unit = feature_unit(node)
+        if unit is None and _SMALL_NEURON_ID.match(node.node_id):
+            oddities["contradictory_id"] += 1
+            return NodeKind.BAD_ID, 0
+        key = None if unit is None else unit[0] << INDEX_BITS | unit[1]
+        if unit is not None and (unit[0] > MAX_LAYER or unit[1] > MAX_INDEX):
             kind, key = NodeKind.OUT_OF_RANGE, 0
     elif kind in (NodeKind.TOKEN, NodeKind.LOGIT):
         found = (_TOKEN_ID if kind is NodeKind.TOKEN else _LOGIT_ID).match(node.node_id)
         key = int(found[1]) if found else None
         if key is not None and key > MAX_TOKEN:
             kind, key = NodeKind.OUT_OF_RANGE, 0
+        elif kind is NodeKind.LOGIT and key is not None and vocabulary is not None and key >= vocabulary:
+            oddities["virtual_token"] += 1
+            return NodeKind.VIRTUAL, 0
     if key is None:
         oddities["bad_id"] += 1
         return NodeKind.BAD_ID, 0
     if kind is NodeKind.OUT_OF_RANGE:
         oddities["out_of_range"] += 1
     elif kind is NodeKind.OTHER:
-        oddities["other_unit_type"] += 1
+        key = types.number(node.feature_type)
+        oddities[types.reason(key)] += 1
     return kind, key
 
 
@@ -181,21 +238,25 @@ def _text(node: RawNode, kind: NodeKind, prompt_tokens: list[str] | None) -> tup
 
 
 def link_arrays(
-    raw: Sequence[RawLink] | LinkColumns, index: dict[str, int], kind: NDArray[np.int8]
+    raw: Sequence[RawLink] | LinkColumns, index: dict[str, int], nodes: Nodes, types: OtherTypes
 ) -> tuple[Links, Counter[str]]:
     """Links between known nodes, and the others by reason; the first reason that applies counts."""
     find, count = index.get, len(raw)
     if isinstance(raw, LinkColumns):
         rows = np.array([find(name, _MISSING) for name in raw.ids], np.int64)
-        return keep_links(rows[raw.source], rows[raw.target], raw.weight, kind)
+        return keep_links(rows[raw.source], rows[raw.target], raw.weight, nodes, types)
     source: Ints = np.fromiter([find(link.source, _MISSING) for link in raw], np.int64, count)
     target: Ints = np.fromiter([find(link.target, _MISSING) for link in raw], np.int64, count)
     weight: Floats = np.fromiter([link.weight for link in raw], np.float64, count)
-    return keep_links(source, target, weight, kind)
+    return keep_links(source, target, weight, nodes, types)
 
 
-def keep_links(source: Ints, target: Ints, weight: Floats, kind: NDArray[np.int8]) -> tuple[Links, Counter[str]]:
-    """The links that belong to a table; `source` and `target` are rows of `kind`, or -1 missing, -2 ambiguous."""
+def keep_links(
+    source: Ints, target: Ints, weight: Floats, nodes: Nodes, types: OtherTypes
+) -> tuple[Links, Counter[str]]:
+    """The links that belong to a table; `source` and `target` are rows of `nodes`, or -1 missing, -2 ambiguous."""
+    kind = nodes.kind
+    weight = weight + 0.0  # a zero has one sign, whatever way it was read
     dropped: Counter[str] = Counter()
     if len(source) and min(source.min(), target.min()) >= 0 and _FINE[kind[source], kind[target]].all():
         # The usual graph: every link joins two known nodes of kinds that have a table.
@@ -217,11 +278,12 @@ def keep_links(source: Ints, target: Ints, weight: Floats, kind: NDArray[np.int8
     # Rows -1 and -2 are dropped by now; the padding only keeps their look-up inside the array.
     padded = np.append(kind, [NodeKind.OTHER, NodeKind.OTHER])
     source_kind, target_kind = padded[source], padded[target]
-    for bad in (NodeKind.OUT_OF_RANGE, NodeKind.BAD_ID, NodeKind.OTHER):
-        drop(
-            "other_unit_type" if bad is NodeKind.OTHER else bad.name.lower(),
-            (source_kind == bad) | (target_kind == bad),
-        )
+    for bad in (NodeKind.OUT_OF_RANGE, NodeKind.BAD_ID):
+        drop(bad.name.lower(), (source_kind == bad) | (target_kind == bad))
+    drop("virtual_token", (source_kind == NodeKind.VIRTUAL) | (target_kind == NodeKind.VIRTUAL))
+    for number in range(len(types.names)):
+        other = np.append((kind == NodeKind.OTHER) & (nodes.key == number), [False, False])
+        drop(types.reason(number), other[source] | other[target])
     drop("from_logit", source_kind == NodeKind.LOGIT)
     drop("into_token", target_kind == NodeKind.TOKEN)
     drop("into_error", target_kind == NodeKind.ERROR)

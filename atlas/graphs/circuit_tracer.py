@@ -12,6 +12,12 @@ KINDS = {
     "cross layer transcoder": NodeKind.NEURON,
     "per layer transcoder": NodeKind.NEURON,
     "transcoder": NodeKind.NEURON,
+    "transcoder feature": NodeKind.NEURON,
+    # Features of a residual-stream SAE are features of the layer that they read.
+    "sae": NodeKind.NEURON,
+    "sae_feature": NodeKind.NEURON,
+    "sae feature": NodeKind.NEURON,
+    "residual sae": NodeKind.NEURON,
     "mlp reconstruction error": NodeKind.ERROR,
     "error": NodeKind.ERROR,
     "embedding": NodeKind.TOKEN,
@@ -35,8 +41,11 @@ def _transcoder_set(metadata: RawMetadata) -> str | None:
         named = info.transcoder_set or info.neuronpedia_source_set
         if named:
             return named
-        if info.source_urls:
-            return info.source_urls if isinstance(info.source_urls, str) else info.source_urls[0]
+    details = metadata.feature_details
+    if details is not None and details.neuronpedia_source_set:
+        return details.neuronpedia_source_set
+    if info is not None and info.source_urls:
+        return info.source_urls if isinstance(info.source_urls, str) else info.source_urls[0]
     return "+".join(metadata.transcoder_list) if metadata.transcoder_list else None
 
 

@@ -19,6 +19,7 @@ from typing import BinaryIO, NamedTuple, NoReturn, cast
 from atlas.errors import GraphError, InputError
 from atlas.graph import Reject, Source
 from atlas.ids import well_formed
+from atlas.lines import LineTooLong, filled_lines
 
 # The largest real graphs are a few MB; a file beyond this is a mistake or an attack.
 MAX_BYTES = 512 * 2**20
@@ -71,8 +72,10 @@ def _expand(given: Path, suffixes: tuple[str, ...]) -> list[tuple[str, Path]]:
         if given.is_dir():
             root = given.resolve()
             return [(f"{root.name}/{path.relative_to(root).as_posix()}", path) for path in _walk(root, suffixes)]
-        if given.exists():
+        if given.is_file():
             return [(given.name, given)]
+        if given.exists():
+            raise InputError(f"{given} is a pipe or device, which cannot be read twice; write it to a file first")
     except (OSError, ValueError) as error:
         raise InputError(f"{str(given)[:200]} cannot be read: {error}") from error
     if has_magic(str(given)):
@@ -167,14 +170,12 @@ def _bounded(stream: BinaryIO, read: int = 0) -> bytes:
 
 
 def _lines(name: str, stream: BinaryIO) -> Iterator[Blob]:
-    number = 0
-    while line := stream.readline(MAX_BYTES + 1):
-        number += 1
-        if len(line) > MAX_BYTES:
-            raise GraphError("too_large", f"line {number} has more than {MAX_BYTES // 2**20} MiB")
-        if line.strip():
+    try:
+        for number, line in filled_lines(stream, MAX_BYTES):
             # Without its line end, so that the same graph has the same hash on any line.
-            yield Blob(f"{name}#{number}", line.strip())
+            yield Blob(f"{name}#{number}", line)
+    except LineTooLong as error:
+        raise GraphError("too_large", str(error)) from error
 
 
 def _zip_members(name: str, stream: BinaryIO) -> Iterator[Blob | Reject]:

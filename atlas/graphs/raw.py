@@ -20,6 +20,7 @@ from atlas.ids import well_formed
 
 MAX_TEXT = 2**20
 MAX_ID = 256
+_MOST_DIGITS = 300  # float() of fewer is finite
 # Reading piece by piece takes some thirty times the file's size in memory.
 MAX_TOLERANT_BYTES = 128 * 2**20
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
@@ -61,6 +62,12 @@ class RawInfo(msgspec.Struct):
     source_urls: list[Text] | Text | None = None
 
 
+class RawFeatureDetails(msgspec.Struct):
+    """`metadata.feature_details`, where Neuronpedia names the feature space."""
+
+    neuronpedia_source_set: Text | None = None
+
+
 class RawMetadata(msgspec.Struct):
     """`metadata`; every key may be absent."""
 
@@ -70,6 +77,7 @@ class RawMetadata(msgspec.Struct):
     prompt_tokens: list[Text] | None = None
     transcoder_list: list[Text] | None = None
     info: RawInfo | None = None
+    feature_details: RawFeatureDetails | None = None
     source: Text | None = None
     corpus_index: Int64 | None = None
     sample_index: Int64 | None = None
@@ -133,7 +141,7 @@ def _decode_tolerantly(data: bytes) -> tuple[RawGraph, Counter[str]]:
             "too_large", f"no clean graph, and with more than {size} MiB too large to be read piece by piece"
         )
     try:
-        value = json.loads(data)
+        value = json.loads(data, parse_int=_integer)
     except RecursionError:
         raise GraphError("too_deep", "nested too deeply to be a graph") from None
     except (ValueError, UnicodeDecodeError) as error:
@@ -151,6 +159,11 @@ def _decode_tolerantly(data: bytes) -> tuple[RawGraph, Counter[str]]:
     metadata = _each_key(value.get("metadata"), RawMetadata)
     exceeded = value.get("nodes_exceeded")
     return RawGraph(nodes, links, metadata, exceeded if isinstance(exceeded, bool) else None), malformed
+
+
+def _integer(text: str) -> int | float:
+    """A whole number; one beyond every float is infinite, as 1e400 is."""
+    return int(text) if len(text) <= _MOST_DIGITS else float(text)
 
 
 def _node(item: Any, counts: Counter[str]) -> RawNode | None:
@@ -185,8 +198,9 @@ def _each_key(value: Any, kind: type[T]) -> T | None:
             kept[field.name] = msgspec.convert(_clean(value[field.name]), field.type)
         except msgspec.ValidationError as error:
             _refuse_long_text(error)
-            if kind is RawMetadata and field.name == "info":
-                kept[field.name] = _each_key(value[field.name], RawInfo)
+            inner = {"info": RawInfo, "feature_details": RawFeatureDetails}.get(field.name)
+            if kind is RawMetadata and inner is not None:
+                kept[field.name] = _each_key(value[field.name], inner)
     try:
         return kind(**kept)
     except TypeError:

@@ -17,9 +17,10 @@ import numpy as np
 
 from atlas.errors import GraphError, needs_extra
 from atlas.graph import Floats, Graph, GraphInfo, Ints, NodeKind, Nodes, Space
-from atlas.graphs.assemble import MAX_POSITION, MAX_TOKEN, MAX_VALUE, keep_links
+from atlas.graphs.assemble import MAX_POSITION, MAX_TOKEN, MAX_VALUE, OtherTypes, keep_links
 from atlas.graphs.files import MAX_BYTES
 from atlas.graphs.raw import MAX_TEXT
+from atlas.graphs.vocabularies import vocabulary_of
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER, well_formed
 
 DIALECT = "circuit-tracer-pt"
@@ -122,22 +123,41 @@ def _tensor(value: Any, key: str, *, real: bool) -> np.ndarray[Any, Any]:
 def _graph(content: dict[str, Any], path: str, size: int, content_hash: str) -> Graph:
     tokens = _integers(content, "input_tokens").reshape(-1)
     targets = _logit_targets(content["logit_targets"])
-    adjacency = _numbers(content, "adjacency_matrix")  # (n_nodes, n_nodes), rows are targets
+    size_of, target, source, weight = _links_of(content["adjacency_matrix"])
     active = _integers(content, "active_features")  # (n_active, 3): layer, position, feature
     selected = _integers(content, "selected_features").reshape(-1)
     if len(selected) and (selected.min() < 0 or len(np.unique(selected)) < len(selected)):
         raise ValueError("selected_features are negative or repeat")
     features = active.reshape(-1, 3)[selected]
-    counts = (len(features), len(adjacency) - len(features) - len(tokens) - len(targets), len(tokens), len(targets))
-    if adjacency.ndim != 2 or adjacency.shape[0] != adjacency.shape[1] or counts[1] < 0:
-        raise ValueError(
-            f"adjacency {adjacency.shape} for {counts[0]} features, {counts[2]} tokens, {counts[3]} logits"
-        )
+    counts = (len(features), size_of - len(features) - len(tokens) - len(targets), len(tokens), len(targets))
+    if counts[1] < 0:
+        raise ValueError(f"adjacency of {size_of} for {counts[0]} features, {counts[2]} tokens, {counts[3]} logits")
     oddities: Counter[str] = Counter()
     nodes = _nodes(features, _activations(content, selected), tokens, targets, content, counts, oddities)
-    row, column = np.nonzero(adjacency)
-    links, dropped = keep_links(column, row, adjacency[row, column], nodes.kind)
-    return Graph(_info(content, path, size, content_hash), nodes, links, len(row), dropped, oddities)
+    links, dropped = keep_links(source, target, weight, nodes, OtherTypes())
+    return Graph(_info(content, path, size, content_hash), nodes, links, len(target), dropped, oddities)
+
+
+def _links_of(value: Any) -> tuple[int, Ints, Ints, Floats]:
+    """Number of nodes, and target, source and weight of every entry of an adjacency matrix that is not zero.
+
+    The matrix (n_nodes, n_nodes), dense or sparse, has targets as rows.
+    """
+    import torch
+
+    matrix = value if isinstance(value, torch.Tensor) else torch.as_tensor(value)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"adjacency_matrix has the shape {tuple(matrix.shape)}, not that of a square matrix")
+    if matrix.layout == torch.strided:
+        dense = _tensor(matrix, "adjacency_matrix", real=True).astype(np.float64)
+        target, source = np.nonzero(dense)
+        return len(dense), target, source, dense[target, source]
+    entries = (matrix if matrix.layout == torch.sparse_coo else matrix.to_sparse_coo()).coalesce()
+    ends = _tensor(entries.indices(), "adjacency_matrix", real=False).astype(np.int64)
+    weight = _tensor(entries.values(), "adjacency_matrix", real=True).astype(np.float64)
+    stated = weight != 0
+    order = np.lexsort((ends[1][stated], ends[0][stated]))
+    return len(matrix), ends[0][stated][order], ends[1][stated][order], weight[stated][order]
 
 
 def _activations(content: dict[str, Any], selected: Ints) -> Floats:
@@ -173,6 +193,11 @@ def _nodes(
     if not in_range.all():
         kind[~in_range], key[~in_range] = NodeKind.OUT_OF_RANGE, 0
         oddities["out_of_range"] += int((~in_range).sum())
+    vocabulary = _vocabulary(content)
+    virtual = (kind == NodeKind.LOGIT) & (key >= vocabulary) if vocabulary is not None else np.zeros(len(kind), bool)
+    if virtual.any():
+        kind[virtual], key[virtual] = NodeKind.VIRTUAL, 0
+        oddities["virtual_token"] += int(virtual.sum())
     position = np.concatenate([where, error % max(n_tokens, 1), np.arange(n_tokens), np.full(n_logits, n_tokens - 1)])
     position[(position < 0) | (position > MAX_POSITION)] = -1
     unknown = np.full(len(kind), np.nan)
@@ -183,6 +208,19 @@ def _nodes(
         probability[len(kind) - n_logits :] = np.where((stated >= 0) & (stated <= 1), stated, np.nan)
     text: list[str | None] = [*([None] * (len(kind) - n_logits)), *(token for _, token in targets)]
     return Nodes(kind, key, position.astype(np.int32), activation, unknown, probability, text)
+
+
+def _vocabulary(content: dict[str, Any]) -> int | None:
+    """The size of the vocabulary: as the file states it, or that of the model by name."""
+    stated = content.get("vocab_size")
+    if isinstance(stated, int) and not isinstance(stated, bool) and stated > 0:
+        return stated
+    return vocabulary_of(_scan_name(content))
+
+
+def _scan_name(content: dict[str, Any]) -> str | None:
+    scan = content.get("scan_name", content.get("scan"))
+    return _text("+".join(map(str, scan)) if isinstance(scan, list | tuple) else scan)
 
 
 def _logit_targets(value: Any) -> list[tuple[int, str | None]]:
@@ -212,13 +250,11 @@ def _text(value: Any) -> str | None:
 
 
 def _info(content: dict[str, Any], path: str, size: int, content_hash: str) -> GraphInfo:
-    scan = content.get("scan_name", content.get("scan"))
-    name = "+".join(map(str, scan)) if isinstance(scan, list | tuple) else scan
     return GraphInfo(
         path=path,
         content_hash=content_hash,
         size_bytes=size,
         dialect=DIALECT,
-        space=Space(_text(name), None, "feature"),
+        space=Space(_scan_name(content), None, "feature"),
         prompt=_text(content.get("input_string")),
     )

@@ -21,6 +21,7 @@ _ROWS = 1 << 16
 _MOST = {"stack": 1 << 22, "arena": 1 << 24, "letters": 1 << 28, "memo": 1 << 25, "texts": 1 << 29, "ends": 1 << 23,
          "pairs": 1 << 23, "found": 1 << 23}  # fmt: skip
 _MOST_NESTED = 64
+_MOST_PICKLES = 6
 _STREAMED = 512
 _NAMES = {ord(code.code): code.name for code in pickletools.opcodes}
 
@@ -94,6 +95,8 @@ def read_containers(path: Path, sink: Sink, progress: Progress = lambda *_: None
     part, offset = 0, 0
     with path.open("rb") as stream:
         while offset < size:
+            if part == _MOST_PICKLES:
+                raise InputError(f"{path} holds more than {_MOST_PICKLES} pickles; a checkpoint has five at most")
             report = _reporter(progress, size)
             sink.begin(part)
             end = _Part(path, stream, size, part, sink).read(offset, report)

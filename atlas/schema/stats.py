@@ -30,6 +30,7 @@ STATS = (
                     ("file", pa.string()),
                     ("member", pa.string()),
                     ("content_hash", pa.string()),
+                    ("graph_hash", pa.string()),
                     ("size_bytes", pa.int64()),
                     ("dialect", NAME),
                     ("slug", pa.string()),
