@@ -17,6 +17,7 @@ from atlas.errors import AtlasError, CheckError, UsageError, needs_extra
 from atlas.import_commands import IMPORTS
 from atlas.model_commands import project, trace, wire
 from atlas.page_commands import circuit, info, neuron, tour
+from atlas.paths import shell_quoted
 from atlas.text import visible
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def build(recipe: str, output: Path | None, settings: Sequence[str]) -> None:
     if result.build is not None:
         tell_atlas(result.build.counts)
         say(f"  {cost(started)}, {result.build.size_bytes / 1e6:.1f} MB")
-    say(f"atlas: {result.path}    next: {program()} info {result.path}")
+    say(f"atlas: {result.path}    next: {program()} info {shell_quoted(result.path)}")
 
 
 @main.command()

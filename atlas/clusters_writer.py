@@ -26,13 +26,15 @@ def write_clusters(
     flows: Sequence[float | None],
     clustering: Mapping[str, Any],
     manifest: Mapping[str, Any],
+    *,
+    names: Mapping[ClusterPath, str | None] | None = None,
 ) -> dict[str, int]:
     """Write the clusters folder of packed `neurons` (ascending) and their paths; the counts that are also in it.
 
     `clustering` holds the columns that only the method knows: name, method, options, seed, codelength, ...
     Raises `OutputError`.
     """
-    of_clusters = clusters(neurons, paths, flows)
+    of_clusters = clusters(neurons, paths, flows, names or {})
     levels, sizes = of_clusters["level"].to_numpy(), of_clusters["size"].to_numpy()
     counts = {
         "neuron_count": len(neurons),
@@ -76,7 +78,12 @@ def members(neurons: NDArray[np.int64], paths: Sequence[ClusterPath], flows: Seq
     )
 
 
-def clusters(neurons: NDArray[np.int64], paths: Sequence[ClusterPath], flows: Sequence[float | None]) -> pa.Table:
+def clusters(
+    neurons: NDArray[np.int64],
+    paths: Sequence[ClusterPath],
+    flows: Sequence[float | None],
+    names: Mapping[ClusterPath, str | None],
+) -> pa.Table:
     """One row per cluster at every level, in the order of their paths; every prefix of a path is a cluster."""
     layers: dict[ClusterPath, list[int]] = defaultdict(list)
     flow: dict[ClusterPath, float | None] = defaultdict(float)
@@ -99,5 +106,6 @@ def clusters(neurons: NDArray[np.int64], paths: Sequence[ClusterPath], flows: Se
             "layer_max": [max(layers[path]) for path in ordered],
             "median_layer": [float(median(layers[path])) for path in ordered],
             "flow": [flow[path] for path in ordered],
+            "name": [names.get(path) for path in ordered],
         }
     )

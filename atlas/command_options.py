@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
-FILE = click.Path(path_type=Path)
+from atlas.paths import local_path
+
+
+class _File(click.Path):
+    """A path, with `~` expanded; an address or `-` is an error that says so."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        return local_path(os.fsdecode(super().convert(value, param, ctx)))
+
+
+FILE = _File(path_type=Path)
 
 
 def engine_options(function: Any) -> Any:

@@ -7,6 +7,7 @@
     ├── InputError          a file that is missing, of another kind or damaged
     │   ├── NothingFound    paths under which there is no file of the kind that is looked for
     │   ├── NothingReadable files of which none is a readable graph
+    │   ├── NothingToCluster  statistics without an edge that reaches the threshold
     │   ├── GraphError      one attribution graph that cannot be read (it goes to `rejects`)
     │   ├── SpaceMismatch   graphs of two feature spaces in one aggregation
     │   ├── SourceChanged   a counted file that has changed or is gone, or other options than before
@@ -54,6 +55,10 @@ class NothingFound(InputError):
 
 class NothingReadable(InputError):
     """Files of which none is a readable graph."""
+
+
+class NothingToCluster(InputError):
+    """Statistics without an edge that reaches the threshold, or of which nothing flows."""
 
 
 class GraphError(InputError):

@@ -104,6 +104,7 @@ class GraphInfo:
     corpus_index: int | None = None
     nodes_exceeded: bool | None = None
     file_hash: str | None = None
+    set_names: frozenset[str] = frozenset()  # all names of the transcoder set
     graph_hash: str | None = None  # of the graph whatever way it is written: what makes two files one graph
     file: str | None = None
 

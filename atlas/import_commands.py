@@ -142,6 +142,11 @@ def import_reports(paths: Sequence[Path], output: Path) -> None:
 @click.option("--source", help="Source of labels whose rows name none; the file's name where left out.")
 @click.option("--kind", help="Kind of labels whose rows name none: output, input, activation+ or activation-.")
 @click.option("--model", help="Model behind labels whose rows name none.")
+@click.option(
+    "--same-units",
+    is_flag=True,
+    help="The labels are of the atlas's own units, whatever model or dictionary they name.",
+)
 @click.option("--precedence", multiple=True, metavar="SOURCE", help="Sources, the one to show first; repeat.")
 def import_labels(
     files: Sequence[Path],
@@ -149,6 +154,7 @@ def import_labels(
     source: str | None,
     kind: str | None,
     model: str | None,
+    same_units: bool,
     precedence: Sequence[str],
 ) -> None:
     """Import labels: .jsonl, .json, .csv, .tsv, .parquet, or a stats folder for the labels that the graphs carry.
@@ -159,7 +165,9 @@ def import_labels(
     from atlas.telling import tell_labels
     from atlas.terminal import say
 
-    results = run([LabelFile(path, source, kind, model) for path in files], output, Precedence(sources=precedence))
+    results = run(
+        [LabelFile(path, source, kind, model, same_units) for path in files], output, Precedence(sources=precedence)
+    )
     tell_labels(results)
     say(f"  labels in {output}")
 

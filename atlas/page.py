@@ -61,7 +61,7 @@ def _head(neuron: _Row, labels: Sequence[_Row]) -> Group:
     lines = [Text(f"{neuron['neuron_id']}  {shown(neuron['label']) or '(no label)'}", style="bold")]
     for label in labels:
         note = ", ".join(
-            shown(part) for part in (label["kind"], label["source"], label["model"], label["confidence"]) if part
+            shown(part) for part in (label["kind"], label["sources"], label["model"], label["confidence"]) if part
         )
         junk = ", says nothing" if label["is_junk"] else ""
         lines.append(Text(f"  label      {shown(label['text'])}  ({note}{junk})"))

@@ -245,9 +245,9 @@ class Atlas:
         return self.query("search", words=words, limit=limit)
 
     def labels(self, neuron: Neuron) -> duckdb.DuckDBPyRelation:
-        """Every label of one neuron, the one shown first, junk last.
+        """Every label of one neuron of the atlas, the one shown first, junk last.
 
-        Columns: rank, kind, text, description, source, model, confidence, score, is_junk, file.
+        Columns: rank, kind, text, description, source, sources, model, confidence, score, is_junk, file.
         """
         return self._of("labels", neuron)
 

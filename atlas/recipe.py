@@ -138,6 +138,7 @@ class LabelFileSection:
     source: str | None = None
     kind: str | None = None
     model: str | None = None
+    same_units: bool = False
     about: str | None = None
 
 
@@ -219,7 +220,7 @@ def load_recipe(
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"recipe {path} cannot be read: {error}") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # tomllib lets int() refuse a number of thousands of digits
         raise RecipeError(f"recipe {path} is no valid TOML: {error}") from error
     for setting in settings:
         _apply(table, setting)
@@ -321,7 +322,7 @@ def _apply(table: dict[str, Any], setting: str) -> None:
         raise RecipeError(f"--set {setting}: write it as key=value, such as cluster.min_count=3")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         value = text
     *parents, last = key.strip().split(".")
     nodes: list[Any] = [table]
@@ -353,7 +354,8 @@ def _with_variables(value: Any, environment: Mapping[str, str], where: str) -> A
             )
         return environment[found[1]]
 
-    return _VARIABLE.sub(replaced, value)
+    text = _VARIABLE.sub(replaced, value)
+    return os.path.expanduser(text) if text.startswith("~/") else text  # noqa: PTH111 (a pattern is no path)
 
 
 def _section(kind: type[T], table: Any, prefix: str, where: str) -> T:

@@ -124,6 +124,8 @@ def tell_labels(results: Sequence[LabelFileResult]) -> None:
         parts = [f"{result.row_count:,} rows", f"{result.kept_count:,} labels", f"junk {result.junk_count:,}"]
         if result.malformed:
             parts.append(f"malformed {result.malformed.total():,} ({counted(result.malformed)})")
+        if result.units:
+            parts.append(f"of {counted(result.units)}; they are shown only where the atlas is of these")
         name = "texts in the graphs" if result.from_graphs else result.path
         say(f"  {name}: {', '.join(parts)}")
 
@@ -133,6 +135,11 @@ def tell_atlas(counts: dict[str, int]) -> None:
     labels, here = counts["total_labels"], counts["labels_in_atlas"]
     if labels:
         say(f"  {here:,} of {labels:,} labels belong to a neuron of the graphs; the others are kept in `labels`")
+    if others := counts.get("labels_of_other_units"):
+        say(
+            f"  {others:,} labels name another model or dictionary than the graphs and are not shown; "
+            "where the names mean the same: labels.files.same_units = true"
+        )
     if here * 10 < labels:
         say("  few labels fit: are they of the same model and transcoder set as the graphs?")
     if not counts["total_clusters"]:

@@ -8,11 +8,12 @@ SELECT
     text,
     description,
     source,
+    sources,
     model,
     confidence,
     score,
     is_junk,
     file
 FROM labels
-WHERE layer = $layer AND neuron = $neuron
+WHERE layer = $layer AND neuron = $neuron AND is_of_atlas
 ORDER BY rank NULLS LAST, file, text

@@ -240,7 +240,8 @@ SELECT
     layer_min,
     layer_max,
     median_layer,
-    flow
+    flow,
+    name
 FROM input.clusters
 ORDER BY clustering, string_split(cluster_path, '.')::INTEGER[];
 
@@ -249,6 +250,36 @@ SELECT * EXCLUDE (clustering)
 FROM clustering_clusters
 WHERE clustering = (SELECT clustering FROM clusterings WHERE is_primary)
 ORDER BY string_split(cluster_path, '.')::INTEGER[];
+
+-- Names of one model or dictionary differ in case, punctuation and owner: google/gemma-2-2b is gemma-2-2b.
+CREATE MACRO input.plain_name(name) AS regexp_replace(lower(string_split(name, '/')[-1]), '[^a-z0-9]', '', 'g');
+
+-- Labels with whether they are of the atlas's own units, ranked among those that are. A label that names a model or a
+-- dictionary that the atlas does not name is of other units: the same layer and index mean another feature there.
+CREATE TABLE input.labels_here AS
+WITH space AS (
+    SELECT
+        input.plain_name(model) AS model,
+        list_transform(set_names, lambda name: input.plain_name(name)) AS dictionaries
+    FROM input.parameters
+),
+known AS (
+    SELECT
+        found.*,
+        (found.subject_model IS NULL OR coalesce(input.plain_name(found.subject_model) = space.model, false))
+        AND (
+            found.dictionary IS NULL
+            OR coalesce(list_contains(space.dictionaries, input.plain_name(found.dictionary)), false)
+        ) AS is_of_atlas
+    FROM input.labels AS found, space
+)
+SELECT
+    * EXCLUDE (rank),
+    CASE
+        WHEN rank IS NOT NULL AND is_of_atlas THEN
+            row_number() OVER (PARTITION BY layer, neuron, is_of_atlas AND rank IS NOT NULL ORDER BY rank)
+    END::INTEGER AS rank
+FROM known;
 
 INSERT INTO labels
 SELECT
@@ -267,9 +298,14 @@ SELECT
     num_exemplars,
     max_activation,
     is_junk,
-    EXISTS (FROM input.neurons AS known WHERE known.layer = found.layer AND known.neuron = found.neuron),
-    file
-FROM input.labels AS found
+    is_of_atlas
+        AND EXISTS (FROM input.neurons AS known WHERE known.layer = found.layer AND known.neuron = found.neuron),
+    file,
+    sources,
+    subject_model,
+    dictionary,
+    is_of_atlas
+FROM input.labels_here AS found
 ORDER BY layer, neuron, rank NULLS LAST, file, text;
 
 INSERT INTO neurons (
@@ -309,7 +345,7 @@ WITH by_neuron AS (
         neuron,
         arg_min(text, rank) FILTER (kind = 'input') AS input_label,
         arg_min(text, rank) FILTER (kind = 'output') AS output_label
-    FROM input.labels
+    FROM input.labels_here
     WHERE rank IS NOT NULL
     GROUP BY layer, neuron
 ),
@@ -357,7 +393,7 @@ SELECT
     member.hierarchy_depth,
     member.flow
 FROM input.neurons AS seen
-LEFT JOIN (FROM input.labels WHERE rank = 1) AS best USING (layer, neuron)
+LEFT JOIN (FROM input.labels_here WHERE rank = 1) AS best USING (layer, neuron)
 LEFT JOIN by_neuron USING (layer, neuron)
 LEFT JOIN out_degrees USING (layer, neuron)
 LEFT JOIN in_degrees USING (layer, neuron)
@@ -426,6 +462,7 @@ UNION ALL SELECT 'total_graphs', count(*)::VARCHAR FROM graphs
 UNION ALL SELECT 'total_labels', count(*)::VARCHAR FROM labels
 UNION ALL SELECT 'labels_in_atlas', count(*)::VARCHAR FROM labels WHERE in_atlas
 UNION ALL SELECT 'labels_not_in_atlas', count(*)::VARCHAR FROM labels WHERE NOT in_atlas
+UNION ALL SELECT 'labels_of_other_units', count(*)::VARCHAR FROM labels WHERE NOT is_of_atlas
 UNION ALL SELECT 'labelled_neurons', count(*)::VARCHAR FROM neurons WHERE label IS NOT NULL
 UNION ALL SELECT 'clustered_neurons', count(*)::VARCHAR FROM neurons WHERE cluster_path IS NOT NULL
 UNION ALL SELECT 'clustered_not_in_atlas', count(*)::VARCHAR

@@ -149,7 +149,8 @@ CREATE TABLE clusters (
     layer_min INTEGER NOT NULL,
     layer_max INTEGER NOT NULL,
     median_layer FLOAT NOT NULL,
-    flow FLOAT
+    flow FLOAT,
+    name VARCHAR
 );
 COMMENT ON TABLE clusters IS 'The clusters of the primary clustering at every level; every prefix of a cluster_path is a cluster.';
 
@@ -197,7 +198,8 @@ CREATE TABLE clustering_clusters (
     layer_min INTEGER NOT NULL,
     layer_max INTEGER NOT NULL,
     median_layer FLOAT NOT NULL,
-    flow FLOAT
+    flow FLOAT,
+    name VARCHAR
 );
 COMMENT ON TABLE clustering_clusters IS 'The clusters of every clustering, side by side.';
 
@@ -218,7 +220,11 @@ CREATE TABLE labels (
     max_activation FLOAT,
     is_junk BOOLEAN NOT NULL,
     in_atlas BOOLEAN NOT NULL,
-    file VARCHAR NOT NULL
+    file VARCHAR NOT NULL,
+    sources VARCHAR[],
+    subject_model VARCHAR,
+    dictionary VARCHAR,
+    is_of_atlas BOOLEAN NOT NULL
 );
 COMMENT ON TABLE labels IS 'Every label of every neuron that any label file states, also of neurons that are in no graph.';
 
@@ -539,6 +545,8 @@ COMMENT ON COLUMN cooccurrence.other_neuron IS 'Index of the other neuron within
 COMMENT ON COLUMN cooccurrence.pmi IS 'Pointwise mutual information of being in one graph, in nats: ln(lift).';
 COMMENT ON COLUMN edge_samples.bucket IS 'Hash-sixteenth of the graphs, 0 to 15, by the first digit of their content hash; even buckets are the first half.';
 
+COMMENT ON COLUMN clusters.name IS 'Name that somebody gave the cluster (a supernode of a graph); NULL where nobody did.';
+COMMENT ON COLUMN clustering_clusters.name IS 'Name that somebody gave the cluster (a supernode of a graph); NULL where nobody did.';
 COMMENT ON COLUMN clusters.level IS 'How many numbers cluster_path has; 1 is a top cluster.';
 COMMENT ON COLUMN clusters.parent_path IS 'The cluster one level up; NULL for a top cluster.';
 COMMENT ON COLUMN clusters.size IS 'Neurons in it, those of its sub-clusters included.';
@@ -565,7 +573,7 @@ COMMENT ON COLUMN clusterings.max_level IS 'Deepest level.';
 COMMENT ON COLUMN cluster_members.cluster_path IS 'Cluster in this clustering, dotted from the top.';
 COMMENT ON COLUMN cluster_members.flow IS 'Share of the random walk that visits it.';
 
-COMMENT ON COLUMN labels.rank IS '1 is the label that neurons shows; NULL for junk.';
+COMMENT ON COLUMN labels.rank IS '1 is the label that neurons shows; NULL for junk and for labels of other units.';
 COMMENT ON COLUMN labels.kind IS 'output, input, activation+ or activation-; NULL where the file does not say.';
 COMMENT ON COLUMN labels.text IS 'The label.';
 COMMENT ON COLUMN labels.description IS 'Longer text of the label.';
@@ -577,8 +585,12 @@ COMMENT ON COLUMN labels.type IS 'Function type as its source states it: semanti
 COMMENT ON COLUMN labels.score IS 'Score as its source states it; labels of the graphs themselves: graphs that carry this text.';
 COMMENT ON COLUMN labels.max_activation IS 'Largest activation over its exemplars, as its file states.';
 COMMENT ON COLUMN labels.is_junk IS 'Whether the text says nothing (unknown, uninterpretable, empty): kept, never shown.';
-COMMENT ON COLUMN labels.in_atlas IS 'Whether the neuron has a row in neurons.';
+COMMENT ON COLUMN labels.in_atlas IS 'Whether the label is of a neuron that has a row in neurons.';
 COMMENT ON COLUMN labels.file IS 'File it was read from.';
+COMMENT ON COLUMN labels.sources IS 'Every source that states this label of this neuron; source is the first of them.';
+COMMENT ON COLUMN labels.subject_model IS 'Model whose unit the label is about, where its file says so.';
+COMMENT ON COLUMN labels.dictionary IS 'Transcoder or SAE set whose feature the label is about, where its file says so.';
+COMMENT ON COLUMN labels.is_of_atlas IS 'False where subject_model or dictionary is another one than the atlas is of: kept, never shown.';
 
 COMMENT ON COLUMN graphs.graph_id IS 'Number of the graph in this atlas, in the order of path.';
 COMMENT ON COLUMN graphs.path IS 'File, below the folder that was given; a member of an archive stands behind ! and a line of a .jsonl behind #. Of a traced prompt: its corpus and its row there.';

@@ -119,7 +119,8 @@ def test_the_table_of_neurondb(tmp_path: Path) -> None:
 def test_explanations_of_neuronpedia(tmp_path: Path) -> None:
     rows = [{"modelId": "gpt2-small", "layer": "6-res-jb", "index": "650", "description": "names of rivers", "typeName": "oai_token-act-pair", "explanationModelName": "gpt-4"}]  # fmt: skip
     (found,) = imported(tmp_path / "explanations.jsonl.gz", rows)
-    assert (found["layer"], found["neuron"], found["text"], found["source"], found["model"]) == (6, 650, "names of rivers", "neuronpedia", "gpt2-small")  # fmt: skip
+    assert (found["layer"], found["neuron"], found["text"], found["source"], found["model"]) == (6, 650, "names of rivers", "neuronpedia", "gpt-4")  # fmt: skip
+    assert (found["subject_model"], found["dictionary"]) == ("gpt2-small", "res-jb")
 
 
 def test_real_explanations_of_delphi(data: Path, tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_ragged_csv_rows_are_counted(tmp_path: Path) -> None:
         ("a.xml", b"{}", "is no label file; give .jsonl, .json, .csv"),
         ("a.parquet", b"not parquet", "cannot be read"),
         ("a.csv.gz", b"not gzip", "cannot be read"),
-        ("a.csv", b"\xff\xfe\x00", "cannot be read|holds no label"),
+        ("a.csv", b"\xff\xfe\x00", "is no UTF-16 text .* save it as UTF-8"),
         ("a.csv", b"layer,neuron,label\n0,0,\x00" + b"x" * 200_000, "cannot be read"),
     ],
 )

@@ -12,7 +12,7 @@ from conftest import ROOT
 # `errors` is the ground floor: everything may raise.
 LAYERS = [
     {"errors", "text"},
-    {"resources", "ids", "storage", "compiling", "devices", "interrupts", "lines"},
+    {"resources", "ids", "storage", "compiling", "devices", "interrupts", "lines", "architectures", "paths"},
     {"schema", "recipe", "graph", "json_members"},
     {"stats_writer", "clusters_writer"},
     {"connections"},

@@ -51,6 +51,7 @@ class Books:
 
     space: Space | None = None
     space_path: str = ""
+    set_names: set[str] = field(default_factory=set)
     _graphs: list[pa.Table] = field(default_factory=list)
     _count_rows: list[tuple[int, str, bool, str, int]] = field(default_factory=list)
     _reject_rows: list[Reject] = field(default_factory=list)
@@ -70,6 +71,7 @@ class Books:
             ):
                 self._count_rows += [(number, subject, is_kept, why, n) for why, n in sorted(reasons.items()) if n]
             self._add_texts(graph)
+            self.set_names |= graph.info.set_names
         self._graphs.append(pa.Table.from_pylist(rows, DATASETS["stats.graphs"].schema))
 
     def reject(self, reject: Reject) -> None:

@@ -56,6 +56,7 @@ from atlas.storage import read_manifest, translated_os_errors, write_manifest
 Progress = Callable[[str, int, int], None]  # what, done, of
 _RANGES = "ranges.json"
 _FIRST = 3  # rejects in a message
+_MOST_NAMES = 64  # of a transcoder set
 _IDENTITY = ["path", "content_hash"]
 _SAME = ["path", "graph_hash"]
 _PLACE = ["file", "member", "graph_hash"]
@@ -89,6 +90,7 @@ class Part:
     space_path: str
     folder: Path | None = None
     sample_below: int = 0
+    set_names: tuple[str, ...] = ()
 
 
 class Aggregation:
@@ -169,12 +171,22 @@ class Aggregation:
             graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=_IDENTITY + _PLACE)
             origin = Origin(len(found), first, folder=str(folder.resolve()))
             space = Space(**manifest["space"])
-            found.append(Part(origin, graphs, space, str(folder), folder, int(manifest.get("sample_below", 0))))
+            found.append(
+                Part(
+                    origin,
+                    graphs,
+                    space,
+                    str(folder),
+                    folder,
+                    int(manifest.get("sample_below", 0)),
+                    tuple(manifest.get("set_names", ())),
+                )
+            )
             first += len(graphs)
         for number in range(tasks):
             done, graphs = read_done(self.store.url, number, _IDENTITY + _PLACE)
             origin = Origin(len(found), first, runs=runs_name(number))
-            found.append(Part(origin, graphs, done.space, done.space_path))
+            found.append(Part(origin, graphs, done.space, done.space_path, set_names=done.set_names))
             first += len(graphs)
         return found
 
@@ -207,7 +219,7 @@ class Aggregation:
         self._fetch(folder, ranges)
         summary = finish.summarise(folder)
         summary.new_graphs = sum(len(part.graphs) for part in parts if part.folder is None)
-        write_manifest(folder, "stats", **_facts_of(space, facts, summary, below))
+        write_manifest(folder, "stats", **_facts_of(space, facts, summary, below), set_names=_set_names(parts))
         return summary
 
     def rejects(self, parts: Sequence[Part]) -> pa.Table:
@@ -358,6 +370,10 @@ def _facts_of(space: Space, facts: Facts, summary: Summary, sample_below: int) -
         "sample_below": sample_below,
         "counts": finish.counts_of(summary, list(LINK_TABLES.values())),
     }
+
+
+def _set_names(parts: Sequence[Part]) -> list[str]:
+    return sorted({name for part in parts for name in part.set_names})[:_MOST_NAMES]
 
 
 def _first_space(earlier: Sequence[Path]) -> tuple[Space | None, str]:

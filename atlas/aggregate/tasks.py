@@ -59,6 +59,7 @@ class TaskDone:
     files: int
     space: Space | None
     space_path: str
+    set_names: tuple[str, ...] = ()
 
 
 def runs_name(number: int) -> str:
@@ -79,7 +80,8 @@ def run_task(task: Task) -> TaskDone:
         for source in task.sources:
             _read_file(source, task, chunk, hashes)
         chunk.flush()
-    done = TaskDone(task.number, len(task.sources), chunk.books.space, chunk.books.space_path)
+    books = chunk.books
+    done = TaskDone(task.number, len(task.sources), books.space, books.space_path, tuple(sorted(books.set_names)))
     finish_task(open_store(options.store), chunk.runs, chunk.books.tables(), done)
     return done
 
@@ -101,7 +103,7 @@ def finish_task(store: Store, runs: RunWriter, books: Mapping[str, pa.Table], do
     for name in BOOKS:
         runs.add_blob(name, _to_bytes(books[name]))
     runs.write(store, runs_name(done.number), lasting=False)
-    facts = {"files": done.files, "space": done.space, "space_path": done.space_path}
+    facts = {"files": done.files, "space": done.space, "space_path": done.space_path, "set_names": done.set_names}
     graphs = books["graphs"].replace_schema_metadata({"atlas": json.dumps(facts)})
     store.put_with(books_name(done.number), lambda path: pq.write_table(graphs, path, compression="zstd"))
 
@@ -184,7 +186,8 @@ def read_done(store_url: str, number: int, columns: list[str] | None = None) -> 
         graphs = pq.read_table(path, columns=columns)
     facts: dict[str, Any] = json.loads(graphs.schema.metadata[b"atlas"])
     space = Space(*facts["space"]) if facts["space"] else None
-    return TaskDone(number, facts["files"], space, facts["space_path"]), graphs.replace_schema_metadata(None)
+    done = TaskDone(number, facts["files"], space, facts["space_path"], tuple(facts["set_names"]))
+    return done, graphs.replace_schema_metadata(None)
 
 
 def files_read(store: Store, number: int) -> dict[str, tuple[str | None, int]]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 from numpy.typing import NDArray
 
-from atlas.errors import AtlasFileError, InputError, UsageError
+from atlas.errors import AtlasFileError, InputError, NothingToCluster, UsageError
 from atlas.ids import INDEX_BITS
 from atlas.schema import DATASETS, require
 
@@ -49,10 +49,12 @@ def load_network(given: Path, *, weight: str, min_count: int) -> Network:
         targets.append(_packed(batch, "tgt")[keep])
         weights.append(chosen[keep])
     if not edge_count:
-        raise InputError(f"no edge of {given} has at least {min_count} links; lower --min-count")
+        raise NothingToCluster(
+            f"no edge of {given} has at least {min_count} links; lower the threshold (cluster --min-count, in a build --set cluster.min_count=1)"
+        )
     source, target = np.concatenate(sources), np.concatenate(targets)
     if not len(source):
-        raise InputError(
+        raise NothingToCluster(
             f"all {edge_count} edges of {given} with at least {min_count} links have {weight} 0; nothing flows"
         )
     # Of each end apart: twice the edges at once would be the largest thing in memory.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -61,8 +62,15 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
     if inputs.wiring is not None:
         read_manifest(inputs.wiring, "stats")
     _clusterings(con, inputs)
-    parameters = {"min_count": [inputs.min_count], "unit_type": [manifest["space"]["unit_type"]]}
+    parameters: dict[str, Any] = {"min_count": [inputs.min_count], "unit_type": [manifest["space"]["unit_type"]]}
     parameters["stat_quality"] = [manifest.get("stat_quality", "exact")]
+    space = manifest["space"]
+    names = [name for name in (space["transcoder_set"], *manifest.get("set_names", ())) if name]
+    parameters |= {"model": pa.array([space["model"]], pa.string())}
+    # Neuronpedia calls the neurons of an MLP the dictionary `neurons`.
+    parameters |= {
+        "set_names": pa.array([["neurons"] if space["unit_type"] == "neuron" else names], pa.list_(pa.string()))
+    }
     _table(con, "parameters", pa.table(parameters))
     _table(con, "metadata", pa.table({"key": list(metadata), "value": [str(value) for value in metadata.values()]}))
     schema = pa.schema(

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from atlas.errors import GraphError
-from atlas.graph import Graph, GraphInfo, Reject, Source
-from atlas.graphs import torch_file
+from atlas.graph import Graph, GraphInfo, NodeKind, Reject, Source
+from atlas.graphs import circuit_tracer, torch_file
 from atlas.graphs.assemble import assemble
 from atlas.graphs.dialects import detect
 from atlas.graphs.files import Blob, companion, find_sources, is_companion, read_blobs
@@ -56,6 +56,7 @@ def parse_graph(blob: Blob) -> Graph:
         size_bytes=len(blob.data),
         dialect=dialect.name,
         space=dialect.space(metadata),
+        set_names=circuit_tracer.set_names(metadata),
         slug=metadata.slug,
         prompt=metadata.prompt,
         prompt_tokens=metadata.prompt_tokens,
@@ -75,7 +76,10 @@ def hash_of(graph: Graph) -> str:
     SHA-256 over the feature space, the prompt, the nodes in their order (kind, unit, position, activation) and the links.
     """
     info, nodes, links = graph.info, graph.nodes, graph.links
-    facts = [info.space, info.prompt, info.prompt_tokens, graph.link_total, sorted(graph.dropped_links.items())]
+    # Texts of tokens and targets are part of the graph; those of features are labels, which people edit.
+    texts = [text for kind, text in zip(nodes.kind.tolist(), nodes.text, strict=True) if kind != NodeKind.NEURON]
+    counts = [graph.link_total, sorted(graph.dropped_links.items())]
+    facts = [info.space, info.prompt, info.prompt_tokens, texts, counts]
     digest = hashlib.sha256(json.dumps(facts).encode())
     for array in (nodes.kind, nodes.key, nodes.position, nodes.activation, links.source, links.target, links.weight):
         digest.update(np.ascontiguousarray(array).tobytes())

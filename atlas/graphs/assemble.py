@@ -127,14 +127,8 @@ def _kind_and_key(
     kind = _kind(node, dialect)
     key: int | None = 0
     if kind is NodeKind.NEURON:
-        unit = feature_unit(node)
-        if unit is None and _SMALL_NEURON_ID.match(node.node_id):
-            oddities["contradictory_id"] += 1
-            return NodeKind.BAD_ID, 0
-        key = None if unit is None else unit[0] << INDEX_BITS | unit[1]
-        if unit is not None and (unit[0] > MAX_LAYER or unit[1] > MAX_INDEX):
-            kind, key = NodeKind.OUT_OF_RANGE, 0
-    elif kind in (NodeKind.TOKEN, NodeKind.LOGIT):
+        return _unit(node, oddities)
+    if kind in (NodeKind.TOKEN, NodeKind.LOGIT):
         found = (_TOKEN_ID if kind is NodeKind.TOKEN else _LOGIT_ID).match(node.node_id)
         key = int(found[1]) if found else None
         if key is not None and key > MAX_TOKEN:
@@ -151,6 +145,26 @@ def _kind_and_key(
         key = types.number(node.feature_type)
         oddities[types.reason(key)] += 1
     return kind, key
+
+
+def _unit(node: RawNode, oddities: Counter[str]) -> tuple[NodeKind, int]:
+    """Kind and key of a neuron or feature."""
+    unit = feature_unit(node)
+    if unit is None:
+        oddities["contradictory_id" if _SMALL_NEURON_ID.match(node.node_id) else "bad_id"] += 1
+        return NodeKind.BAD_ID, 0
+    if unit[0] > MAX_LAYER or unit[1] > MAX_INDEX:
+        oddities["out_of_range"] += 1
+        return NodeKind.OUT_OF_RANGE, 0
+    if _reads_otherwise(node.node_id, unit):
+        oddities["id_in_other_order"] += 1
+    return NodeKind.NEURON, unit[0] << INDEX_BITS | unit[1]
+
+
+def _reads_otherwise(node_id: str, unit: tuple[int, int]) -> bool:
+    """Return True where an id of the usual form means another unit than it would by itself."""
+    found = _SMALL_NEURON_ID.match(node_id)
+    return found is not None and (int(found[1]), int(found[2])) != unit
 
 
 def _kind(node: RawNode, dialect: Dialect) -> NodeKind:

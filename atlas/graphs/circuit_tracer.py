@@ -49,6 +49,19 @@ def _transcoder_set(metadata: RawMetadata) -> str | None:
     return "+".join(metadata.transcoder_list) if metadata.transcoder_list else None
 
 
+def set_names(metadata: RawMetadata) -> frozenset[str]:
+    """Return every name that the metadata give the transcoder set: labels of the same set may use any of them."""
+    info, details = metadata.info, metadata.feature_details
+    found: list[str | None] = [_transcoder_set(metadata), *(metadata.transcoder_list or ())]
+    if details is not None:
+        found.append(details.neuronpedia_source_set)
+    if info is not None:
+        found += [info.transcoder_set, info.neuronpedia_source_set]
+        urls = [info.source_urls] if isinstance(info.source_urls, str) else info.source_urls or []
+        found += [url.rstrip("/").rpartition("/")[2] for url in urls]
+    return frozenset(name for name in found if name)
+
+
 def neuron_text(clerp: str) -> str | None:
     """The label of a feature: the whole clerp, or None where it is blank or the bare id of a neuron."""
     return clerp if clerp.strip() and not _BARE_NEURON.match(clerp) else None

@@ -12,14 +12,15 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from glob import glob, has_magic
+from glob import has_magic
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, NoReturn, cast
 
-from atlas.errors import GraphError, InputError
+from atlas.errors import GraphError, InputError, NothingFound
 from atlas.graph import Reject, Source
 from atlas.ids import well_formed
 from atlas.lines import LineTooLong, filled_lines
+from atlas.paths import local_path, matching
 
 # The largest real graphs are a few MB; a file beyond this is a mistake or an attack.
 MAX_BYTES = 512 * 2**20
@@ -55,12 +56,14 @@ def find_sources(paths: Sequence[Path | str], suffixes: Sequence[str] = SUFFIXES
     Folders that this package wrote (stages of an atlas) and hidden folders are passed over.
     Raises `InputError` where a path names nothing or a folder cannot be listed.
     """
-    found = sorted((well_formed(name), path) for given in paths for name, path in _expand(Path(given), tuple(suffixes)))
+    found = sorted(
+        (well_formed(name), path) for given in paths for name, path in _expand(local_path(given), tuple(suffixes))
+    )
     sources: dict[Path, str] = {}
     for name, path in found:
         sources.setdefault(path.resolve(), name)
     if not sources:
-        raise InputError(f"no graph files under {', '.join(map(str, paths))}; looked for *{', *'.join(suffixes)}")
+        raise NothingFound(f"no graph files under {', '.join(map(str, paths))}; looked for *{', *'.join(suffixes)}")
     counts = Counter(sources.values())
     # Two folders of the same name: only then is the full path needed to tell their files apart.
     named = [(name if counts[name] == 1 else well_formed(path.as_posix()), path) for path, name in sources.items()]
@@ -79,7 +82,7 @@ def _expand(given: Path, suffixes: tuple[str, ...]) -> list[tuple[str, Path]]:
     except (OSError, ValueError) as error:
         raise InputError(f"{str(given)[:200]} cannot be read: {error}") from error
     if has_magic(str(given)):
-        found = [pair for match in glob(str(given), recursive=True) for pair in _expand(Path(match), suffixes)]  # noqa: PTH207 (absolute patterns)
+        found = [pair for match in matching(str(given)) for pair in _expand(match, suffixes)]
         if found:
             return found
         raise InputError(f"no file matches {given}")

@@ -14,11 +14,9 @@ import polars as pl
 import pyarrow as pa
 
 from atlas.errors import IdError, LabelFileError
-from atlas.ids import NeuronId, well_formed
+from atlas.ids import well_formed
 from atlas.labels.dialects import Row
 from atlas.labels.files import (
-    ID_COLUMNS,
-    INDEX_COLUMNS,
     LABEL_COLUMNS,
     NEEDED,
     NUMBER_COLUMNS,
@@ -28,6 +26,7 @@ from atlas.labels.files import (
     read_rows,
 )
 from atlas.labels.precedence import JUNK, KINDS, Precedence, ranked
+from atlas.labels.units import first, text_of, unit_of
 from atlas.schema import DATASETS
 from atlas.storage import replaced_folder, sha256_of, write_manifest, write_parquet
 
@@ -44,6 +43,7 @@ class LabelFile:
     source: str | None = None
     kind: str | None = None
     model: str | None = None
+    same_units: bool = False  # of the atlas's own units, whatever model and dictionary the rows name
 
 
 @dataclass
@@ -56,6 +56,7 @@ class LabelFileResult:
     kept_count: int = 0
     junk_count: int = 0
     malformed: Counter[str] = field(default_factory=Counter)
+    units: Counter[str] = field(default_factory=Counter)  # labels by the model and dictionary that their rows name
 
 
 def import_labels(files: Sequence[LabelFile], out: Path, precedence: Precedence | None = None) -> list[LabelFileResult]:
@@ -110,6 +111,8 @@ def _read_file(file: LabelFile, labels: _Labels, order: Precedence) -> LabelFile
         if label is None:
             result.malformed[reason] += 1
             continue
+        if named := [text for text in (label["subject_model"], label["dictionary"]) if text]:
+            result.units[" / ".join(named)] += 1
         label["is_junk"] = order.is_junk(label["text"])
         label["rank"] = None
         label["file"] = result.path
@@ -131,52 +134,30 @@ def _label(row: Row | None, file: LabelFile) -> tuple[dict[str, Any] | None, str
     if not any(key in row for key in LABEL_COLUMNS):
         return None, "no_label_column"
     try:
-        neuron = _neuron(row)
+        unit = unit_of(row)
     except IdError:
         return None, "bad_neuron"
-    except (StopIteration, TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         return None, "no_neuron"
-    label: dict[str, Any] = {"layer": neuron.layer, "neuron": neuron.neuron, "text": _text(_first(row, LABEL_COLUMNS))}
+    if unit is None:
+        return None, "no_neuron"
+    label: dict[str, Any] = dict(zip(("layer", "neuron"), unit.neuron, strict=True))
+    label["text"] = text_of(first(row, LABEL_COLUMNS))
+    label["subject_model"], label["dictionary"] = (None, None) if file.same_units else (unit.model, unit.dictionary)
     defaults = {
         "kind": file.kind,
         "source": file.source or well_formed(file.path.name.split(".")[0]),
         "model": file.model,
     }
     for name in TEXT_COLUMNS:
-        label[name] = _text(row.get(name)) or defaults.get(name)
+        label[name] = text_of(row.get(name)) or defaults.get(name)
     if label["kind"] is not None and label["kind"] not in KINDS:
         return None, "unknown_kind"
     for name in NUMBER_COLUMNS:
         label[name] = _number(row.get(name))
+    label["sources"] = [label["source"]]
     label["num_exemplars"] = None if label["num_exemplars"] is None else int(label["num_exemplars"])
     return label, ""
-
-
-def _neuron(row: Row) -> NeuronId:
-    layer, index = row.get("layer"), _first(row, INDEX_COLUMNS)
-    if layer is not None and index is not None:
-        return NeuronId.checked(_whole(layer.removeprefix("L") if isinstance(layer, str) else layer), _whole(index))
-    return NeuronId.parse(str(next(row[key] for key in ID_COLUMNS if row.get(key) is not None)))
-
-
-def _whole(value: Any) -> int:
-    """A whole number, also as 3.0 or "3"; raises ValueError for anything else, also for true and "1_0"."""
-    if isinstance(value, str):
-        return int(value) if value.isascii() and value.strip().isdigit() else _whole(float(value.replace("_", "x")))
-    if isinstance(value, bool) or value != int(value):
-        raise ValueError(value)
-    return int(value)
-
-
-def _first(row: Row, keys: Sequence[str]) -> Any:
-    return next((row[key] for key in keys if row.get(key) is not None), None)
-
-
-def _text(value: Any) -> str | None:
-    """Text of a scalar; NaN (how data frames spell nothing), bytes and containers are no text."""
-    if value is None or isinstance(value, dict | list | bytes) or value != value:
-        return None
-    return well_formed(str(value)).strip() or None
 
 
 def _number(value: Any) -> float | None:

@@ -7,14 +7,23 @@ explanations exported by Neuronpedia or scored by an evaluation, and SAEDashboar
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 Row = dict[str, Any]
 NEURONDB = "neurondb"
-_WHERE = ("layer", "neuron", "neuron_idx", "feature", "index", "feature_index", "neuron_id", "id")
-_LAYER = re.compile(r"(\d+)(?:-|$)")
+_WHERE = (
+    "subject_model",
+    "dictionary",
+    "layer",
+    "neuron",
+    "neuron_idx",
+    "feature",
+    "index",
+    "feature_index",
+    "neuron_id",
+    "id",
+)
 # What holds rows in a .json file of one object; all other members of such a file are about the file.
 CONTAINERS = ("neurons", "profiles", "labels", "explanations", "features", "results")
 
@@ -95,13 +104,13 @@ def _qwen(row: Row) -> Iterator[Row]:
 
 def _neuronpedia(row: Row) -> Iterator[Row]:
     """An exported explanation: the layer stands in front of the name of its dictionary, `6-res-jb`."""
-    layer = _LAYER.match(str(row.get("layer")))
     yield {
-        "layer": layer[1] if layer else None,
+        "layer": str(row.get("layer")),
         "neuron": row["index"],
         "label": row["description"],
         "source": "neuronpedia",
-        "model": row.get("modelid"),
+        "subject_model": row.get("modelid"),
+        "model": row.get("explanationmodelname"),
         "type": row.get("typename"),
     }
 
@@ -128,6 +137,11 @@ def _evaluated(row: Row) -> Iterator[Row]:
     yield where | given | {"model": row.get("explainer") or row.get("model")}
 
 
+def _described(row: Row) -> Iterator[Row]:
+    """Descriptions of the nodes of one graph: the id of a node names its feature, `0_8131_1`."""
+    yield _where(row) | {"label": row["generated_description"], "source": row.get("source") or "node descriptions"}
+
+
 def _within(value: Any, *keys: str) -> Mapping[str, Any]:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
@@ -137,6 +151,7 @@ def _within(value: Any, *keys: str) -> Mapping[str, Any]:
 _DIALECTS: tuple[tuple[Callable[[Row], bool], Callable[[Row], Iterator[Row]]], ...] = (
     (lambda row: isinstance(row.get("feature_metadata"), dict) and isinstance(row.get("labels"), list), _qwen),
     (lambda row: "modelid" in row and "description" in row and "index" in row, _neuronpedia),
+    (lambda row: "generated_description" in row and "label" not in row, _described),
     (lambda row: "pos_str" in row and "feature_index" in row, _dashboard),
     (lambda row: "explanation" in row and "label" not in row, _evaluated),
     (lambda row: "short_label" in row or "output_function" in row, _olmo),

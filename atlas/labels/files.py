@@ -18,20 +18,25 @@ import pyarrow.parquet as pq
 from atlas.errors import InputError, LabelFileError
 from atlas.json_members import Member, members
 from atlas.labels.dialects import CONTAINERS, Row, expand
+from atlas.labels.units import ID_COLUMNS, INDEX_COLUMNS
+from atlas.lines import LineTooLong, filled_lines
 from atlas.schema import DATASETS, require
 from atlas.storage import MANIFEST, opened
 
-INDEX_COLUMNS = ("neuron", "feature", "index", "neuron_idx", "feature_index")
-ID_COLUMNS = ("neuron_id", "id")
 LABEL_COLUMNS = ("label", "text")
+UNIT_COLUMNS = ("subject_model", "dictionary")
 TEXT_COLUMNS = ("kind", "description", "source", "model", "confidence", "interpretability", "type")
 NUMBER_COLUMNS = ("score", "num_exemplars", "max_activation")
-COLUMNS = frozenset(("layer", *INDEX_COLUMNS, *ID_COLUMNS, *LABEL_COLUMNS, *TEXT_COLUMNS, *NUMBER_COLUMNS))
+COLUMNS = frozenset(
+    ("layer", *INDEX_COLUMNS, *ID_COLUMNS, *LABEL_COLUMNS, *UNIT_COLUMNS, *TEXT_COLUMNS, *NUMBER_COLUMNS)
+)
 NEEDED = "layer and neuron (or feature, index) or neuron_id, and label (or text)"
 _KINDS = ".jsonl, .json, .csv, .tsv (each also .gz), .parquet, a stats folder, a folder of explanations, or an earlier atlas (.duckdb)"
 _LAYER_OF_FILE = re.compile(r"layer[s_.-]*(\d+)", re.IGNORECASE)
 # csv refuses longer fields by itself; JSON lines are held to the same bound.
 _MAX_LINE = 2**24
+_HEAD = 1 << 16  # bytes that hold the first line
+_DELIMITERS = (",", "\t", ";", "|")
 _EXPLANATION = re.compile(r"(?:layers?|blocks|h)[._](\d+).*?_?(?:latent|feature)s?[_.]?(\d+)\.txt\Z", re.IGNORECASE)
 # What a file may say once for all of its rows.
 _ABOUT = ("layer", "model_id", "sae_set", "model")
@@ -46,6 +51,8 @@ def read_rows(path: Path) -> Iterator[Row | None]:
     """
     if not path.exists():
         raise LabelFileError(f"label file {path} does not exist")
+    if not path.is_dir() and not path.is_file():
+        raise LabelFileError(f"{path} is a pipe or device, which cannot be read twice; write it to a file first")
     if path.is_dir():
         yield from _delphi_rows(path) if is_explanations(path) else _stats_rows(path)
         return
@@ -71,20 +78,21 @@ def read_rows(path: Path) -> Iterator[Row | None]:
 
 def _jsonl_rows(path: Path) -> Iterator[Row | None]:
     with opened(path) as stream:
-        while line := stream.readline(_MAX_LINE + 1):
-            if len(line) > _MAX_LINE:
-                raise LabelFileError(f"{path} has a line of more than {_MAX_LINE // 2**20} MiB")
-            if line.strip():
+        try:
+            for _, line in filled_lines(stream, _MAX_LINE):
                 yield _json_row(line.removeprefix(b"\xef\xbb\xbf"))
+        except LineTooLong as error:
+            raise LabelFileError(f"{path}: {error}") from error
 
 
 def _json_rows(path: Path) -> Iterator[Row | None]:
     """One object or array of rows, by neuron or in a list, however large; or texts by number, with the layer in the name."""
     named = _LAYER_OF_FILE.search(path.name)
     about: Row = {"layer": named[1]} if named else {}
-    count = 0
+    count, seen = 0, set[str]()
     try:
         for member in members(path, CONTAINERS):
+            seen |= {"supernodes"} & set(member.value if isinstance(member.value, dict) else ())
             if member.container is None and member.key in _ABOUT and not isinstance(member.value, dict):
                 about[member.key] = member.value
                 continue
@@ -94,6 +102,11 @@ def _json_rows(path: Path) -> Iterator[Row | None]:
     except InputError as error:
         raise LabelFileError(str(error)) from error
     if not count:
+        if "supernodes" in seen:
+            raise LabelFileError(
+                f"{path} holds supernodes, which are groups of nodes and no labels; import them with: "
+                f"atlas import assignments {path} -o DIR"
+            )
         raise LabelFileError(
             f"{path} holds no label: rows stand in a list, by neuron (L24/N5326), or under {', '.join(CONTAINERS)}; "
             "texts by number need the layer in the file's name (layer_4)"
@@ -127,16 +140,29 @@ def _json_row(line: bytes) -> Row | None:
 
 def _csv_rows(path: Path) -> Iterator[Row | None]:
     # In a TSV a quote is a character; in a CSV one that is never closed must not swallow the rows behind it.
+    encoding, delimiter = _form_of(path)
     is_tsv = path.name.removesuffix(".gz").endswith(".tsv")
-    form: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if is_tsv else {"strict": True}
-    with opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream, **form)
-        for row in reader:
-            # Too few or too many fields: the columns of this row are not to be trusted.
-            if None in row or None in row.values():
-                yield None
-            else:
-                yield {key.strip().lower(): value if value != "" else None for key, value in row.items()}
+    form: dict[str, Any] = {"quoting": csv.QUOTE_NONE} if is_tsv else {"strict": True}
+    with opened(path) as raw, io.TextIOWrapper(raw, encoding=encoding, newline="") as stream:
+        try:
+            for row in csv.DictReader(stream, delimiter=delimiter, **form):
+                # Too few or too many fields: the columns of this row are not to be trusted.
+                if None in row or None in row.values():
+                    yield None
+                else:
+                    yield {key.strip().lower(): value if value != "" else None for key, value in row.items()}
+        except UnicodeError as error:
+            raise LabelFileError(f"{path} is no {encoding.upper()} text ({error}); save it as UTF-8") from error
+
+
+def _form_of(path: Path) -> tuple[str, str]:
+    """Encoding (by its mark) and delimiter (the one that gives the most known columns) of a table of text."""
+    with opened(path) as raw:
+        head = raw.read(_HEAD)
+    encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    line = head.decode(encoding, "replace").partition("\n")[0]
+    fields = {mark: {name.strip().strip('"').lower() for name in line.split(mark)} for mark in _DELIMITERS}
+    return encoding, max(_DELIMITERS, key=lambda mark: len(fields[mark] & COLUMNS))
 
 
 def _parquet_rows(path: Path) -> Iterator[Row | None]:

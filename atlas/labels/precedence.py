@@ -7,16 +7,42 @@ Junk is kept and never ranked.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import polars as pl
 
 from atlas.errors import UsageError
 
 KINDS = ("output", "input", "activation+", "activation-")
-# Texts that earlier labelers wrote where they had nothing to say.
-JUNK = ("", "uninterpretable", "uninterpretable-routing", "uninterpretable-trigger", "unknown")
+# Texts that earlier labelers wrote where they had nothing to say, and how programs spell nothing.
+JUNK = (
+    "",
+    "uninterpretable",
+    "uninterpretable-routing",
+    "uninterpretable-trigger",
+    "unknown",
+    "nan",
+    "none",
+    "null",
+    "na",
+    "n/a",
+    "<na>",
+    "no label",
+    "unlabeled",
+    "unlabelled",
+    "-",
+    "?",
+    "...",
+)
+# Placeholders: the bare number of a feature, and the error of a tool that found no text.
+_PLACEHOLDER = re.compile(
+    r"F#?\d+|(?:feature|neuron|latent)[ _#]*\d+|L\d+[/_ ]?[NF]?#?\d+|[\[(<](?:\w+ ){0,2}error\b.*|error: .*|[\[(<](?:not found|missing|empty|todo)\b.*",
+    re.IGNORECASE | re.DOTALL,
+)
+_LONGEST_PLACEHOLDER = 300  # characters
 _CONFIDENCE = ("human", "verified", "high", "medium", "llm-auto", "low", "unknown")
 
 
@@ -36,8 +62,14 @@ class Precedence:
         return self
 
     def is_junk(self, text: str | None) -> bool:
-        """Whether a text says nothing."""
-        return text is None or text.strip().casefold() in {word.casefold() for word in ("", *self.junk)}
+        """Return True where a text says nothing: a word of the list, the bare number of a feature, an error."""
+        if text is None or text.strip().casefold() in self._words:
+            return True
+        return _PLACEHOLDER.fullmatch(text.strip()[:_LONGEST_PLACEHOLDER]) is not None
+
+    @cached_property
+    def _words(self) -> frozenset[str]:
+        return frozenset(word.casefold() for word in ("", *self.junk))
 
 
 def ranked(labels: pl.DataFrame, precedence: Precedence) -> pl.DataFrame:
@@ -60,5 +92,25 @@ def ranked(labels: pl.DataFrame, precedence: Precedence) -> pl.DataFrame:
         _score=-pl.col("score").fill_null(float("-inf")),
     )
     ordered = ordered.sort("layer", "neuron", "is_junk", "_source", "_kind", "_confidence", "_score", "_order")
+    ordered = _stated_once(ordered)
     position = pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("layer", "neuron")
     return ordered.with_columns(rank=pl.when(pl.col("is_junk")).then(None).otherwise(position)).select(labels.columns)
+
+
+def _stated_once(labels: pl.DataFrame) -> pl.DataFrame:
+    """The labels, each statement once: where several sources say the same of a neuron, the first row keeps all of them.
+
+    Rows are the same statement where text, kind and unit agree and their descriptions do not differ.
+    """
+    unit = ["layer", "neuron", "text", "kind", "is_junk", "subject_model", "dictionary"]
+    filled = labels.with_columns(
+        description=pl.col("description").fill_null(pl.col("description").drop_nulls().first().over(unit))
+    )
+    statement = [*unit, "description"]
+    sources = pl.col("sources").explode().unique(maintain_order=True)
+    merged = filled.group_by(statement, maintain_order=True).agg(sources, pl.col("_order").first())
+    return (
+        filled.drop("sources")
+        .filter(pl.col("_order").is_in(merged["_order"].implode()))
+        .join(merged.select("_order", "sources"), on="_order", how="left", maintain_order="left")
+    )

@@ -1,7 +1,7 @@
 """Cluster assignments of the earlier tool -> a clusters folder.
 
 `{"assignments": {"L24/N5326": {"path": "1.5.3", "flow": ...}}}` or bare, `{"neuron_assignments": {"L0/N0": 7}}`, keys with or
-without the N; or the clusters of an earlier atlas. Infomap's own paths end in the rank of the leaf inside its module:
+without the N; the supernodes of a graph file (`qParams.supernodes`); or the clusters of an earlier atlas. Infomap's own paths end in the rank of the leaf inside its module:
 where that number was kept, it is no cluster and is taken off.
 """
 
@@ -22,9 +22,9 @@ from atlas.ids import NeuronId
 from atlas.json_members import members
 from atlas.legacy.older import open_older
 from atlas.legacy.summary import ImportSummary
-from atlas.legacy.values import Progress, number, small, whole
+from atlas.legacy.values import Progress, number, small, text, whole
 
-_WRAPPERS = ("assignments", "neuron_assignments", "stats")
+_WRAPPERS = ("assignments", "neuron_assignments", "stats", "qParams")
 LEAF_RANKS = ("auto", "strip", "keep")
 _DEEPEST = 64
 
@@ -98,7 +98,8 @@ def import_assignments(
         "options": json.dumps(options, sort_keys=True),
         "codelength": codelength,
     }
-    counts = write_clusters(out, neurons, paths, flows, clustering, {"name": summary.name, "options": options})
+    manifest = {"name": summary.name, "options": options}
+    counts = write_clusters(out, neurons, paths, flows, clustering, manifest, names=facts.get("names"))
     summary.neurons, summary.clusters = counts["neuron_count"], counts["cluster_count"]
     summary.top_clusters, summary.levels = counts["top_cluster_count"], counts["max_level"]
     return summary
@@ -114,8 +115,25 @@ def _entries(given: Path, facts: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
     for member in members(given, _WRAPPERS):
         if member.container == "stats":
             facts[str(member.key)] = member.value
+        elif member.container == "qParams":
+            if member.key == "supernodes":
+                yield from _supernodes(member.value, facts)
         elif member.container is not None or _is_neuron(member.key):
             yield member.key, member.value
+
+
+def _supernodes(value: Any, facts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The nodes of the groups that somebody made of a graph: `[["name", "15_4494_4", ...], ...]`; a feature counts once."""
+    seen: set[str] = set()
+    for place, group in enumerate(value if isinstance(value, list) else (), 1):
+        if not isinstance(group, list) or not group:
+            continue
+        facts.setdefault("names", {})[place,] = text(group[0])
+        for node in group[1:]:
+            unit = str(node).rpartition("_")[0]
+            if unit not in seen:
+                seen.add(unit)
+                yield str(node), place
 
 
 def has_clusters(given: Path) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from atlas.errors import InputError, needs_extra
+from atlas.errors import InputError, NothingFound, needs_extra
+from atlas.paths import local_path, recorded
 from atlas.pipeline.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -26,19 +27,17 @@ def find_inputs(paths: Sequence[str | Path]) -> tuple[list[Source], bool]:
         from atlas.aggregate import SUFFIXES, is_observations
         from atlas.graphs import find_sources
 
-    named = [path for path in paths if is_observations(str(path)) and not Path(path).is_dir()]
+    named = [path for path in paths if is_observations(str(path)) and not local_path(path).is_dir()]
     if named and len(named) < len(paths):
         raise InputError(f"{named[0]} holds observations, other paths graphs; aggregate them apart, then atlas merge")
     if named:
         return find_sources(paths, SUFFIXES), True
     try:
         return find_sources(paths), False
-    except InputError as error:
-        if "no graph files" not in str(error):
-            raise
+    except NothingFound as error:
         try:
             return find_sources(paths, SUFFIXES), True
-        except InputError:
+        except NothingFound:
             raise error from None
 
 
@@ -79,7 +78,7 @@ def aggregate_graphs(
 
     found, observed = find_inputs(paths)
     options = Options(memory=memory, device=device, together=Together(top=together) if together else None)
-    how = How([str(path) for path in paths], options, threads, progress, fresh, work, scheduler)
+    how = How([recorded(path) for path in paths], options, threads, progress, fresh, work, scheduler)
     if observed:
         return aggregate_observations(found, out, Space(model, transcoder_set, unit_type), how)
     return aggregate_files(found, out, read_graphs, how, model=model, transcoder_set=transcoder_set, strict=strict)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from atlas.errors import InputError, RecipeError, needs_extra
+from atlas.paths import local_path, matching
 from atlas.pipeline.progress import Progress
 from atlas.recipe import ImportSection, Recipe
 
@@ -107,6 +108,7 @@ def require_inputs(recipe: Recipe) -> None:
 
 def matches(path: str) -> list[Path]:
     """A path, or what a pattern matches."""
-    if Path(path).exists() or not glob.has_magic(path):
-        return [Path(path)]
-    return [Path(found) for found in sorted(glob.glob(path))]  # noqa: PTH207 (a pattern may be absolute)
+    given = local_path(path)
+    if given.exists() or not glob.has_magic(str(given)):
+        return [given]
+    return matching(str(given))

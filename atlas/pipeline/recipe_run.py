@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -11,7 +12,8 @@ from typing import Any
 
 from atlas import resources
 from atlas.database import BuildResult, Inputs, build_database, open_atlas, refuse_foreign
-from atlas.errors import AtlasFileError, SourceChanged, needs_extra
+from atlas.errors import AtlasFileError, NothingToCluster, SourceChanged, needs_extra
+from atlas.paths import recorded
 from atlas.pipeline.graphs import aggregate_graphs, find_inputs
 from atlas.pipeline.imported import imported_files, is_empty, matches, require_inputs, run_import, stage_of
 from atlas.pipeline.memory import peak_memory_mb
@@ -31,6 +33,17 @@ class StageRun:
     ran: bool
     seconds: float
     result: Any = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Why a stage was left out."""
+
+    reason: str
+
+    def lines(self) -> list[str]:
+        """Return what to print."""
+        return [self.reason]
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,8 @@ class _Run:
         reports = self._import(imported["reports"], "reports") if "reports" in imported else None
         assigned = [item for item in self.recipe.imports if item.kind == "assignments" and not is_empty(item)]
         clusters = [self._import(item, f"clusters-{item.name or item.method}") for item in assigned]
-        clusters += [self._clusters(stats, index) for index in range(len(self.recipe.cluster))]
+        found = [self._clusters(stats, index) for index in range(len(self.recipe.cluster))]
+        clusters += [folder for folder in found if folder is not None]
         labels = self._labels(stats, projections)
         folders = _Stages(
             stats=stats, clusters=clusters, labels=labels, projections=projections, wiring=wiring, reports=reports
@@ -205,7 +219,8 @@ class _Run:
         self._stage(name, fingerprint, is_there, lambda: run_import(section, folder, memory, self.progress))
         return folder
 
-    def _clusters(self, stats: Path, index: int) -> Path:
+    def _clusters(self, stats: Path, index: int) -> Path | None:
+        """The clusters folder; None where no edge reaches the threshold, as in a first try with a few graphs."""
         with needs_extra("cluster"):
             from atlas.cluster import cluster
 
@@ -219,7 +234,13 @@ class _Run:
             self.progress(f"clustering {options.title}", 0, 0)
             return cluster(stats, folder, options)
 
-        self._stage(name, fingerprint, is_whole(folder, "clusters"), run)
+        try:
+            self._stage(name, fingerprint, is_whole(folder, "clusters"), run)
+        except NothingToCluster:
+            threshold = f"no edge has {options.min_count} links or more, so there are no circuits"
+            note = Skipped(f"{threshold}; lower the threshold with --set cluster.min_count=1")
+            self.stages.append(StageRun(name, True, 0.0, note))
+            return None
         return folder
 
     def _labels(self, stats: Path, projections: Path | None) -> Path | None:
@@ -227,7 +248,9 @@ class _Run:
 
         section = self.recipe.labels
         files = [
-            LabelFile(path, item.source, item.kind, item.model) for item in section.files for path in matches(item.path)
+            LabelFile(path, item.source, item.kind, item.model, item.same_units)
+            for item in section.files
+            for path in matches(item.path)
         ]
         inputs = [(path.name, path) for item in files for path in content(item.path)]
         if projections is not None and self.recipe.trace and self.recipe.project.labels:
@@ -257,7 +280,8 @@ class _Run:
             inputs += _files(folder, folder.name)
         parameters = asdict(recipe)
         fingerprint = self.stamps.fingerprint("atlas", _deciding(parameters), inputs)
-        metadata = {"recipe": json.dumps(parameters, sort_keys=True), "recipe_name": recipe.name}
+        base = self.recipe_path.resolve().parent if self.recipe_path else None
+        metadata = {"recipe": json.dumps(_recorded(parameters, base), sort_keys=True), "recipe_name": recipe.name}
         metadata |= {f"seconds_{stage.name}": str(stage.seconds) for stage in self.stages}
         metadata["peak_memory_mb"] = f"{peak_memory_mb():.0f}"
         sources = []
@@ -290,6 +314,18 @@ class _Run:
 
         result: BuildResult | None = self._stage("atlas", fingerprint, _is_atlas(out), run).result
         return result
+
+
+_PATH_KEYS = {"paths", "path", "model", "prompts", "output", "work"}
+
+
+def _recorded(value: Any, base: Path | None, key: str = "") -> Any:
+    """A recipe with its paths as `recorded` gives them."""
+    if isinstance(value, dict):
+        return {name: _recorded(item, base, name) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_recorded(item, base, key) for item in value]
+    return recorded(value, base) if isinstance(value, str) and key in _PATH_KEYS and os.path.isabs(value) else value  # noqa: PTH117
 
 
 # Where and with how much the work is done: none of it changes a row, so changing it rebuilds nothing.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ class Stamps:
         """
         try:
             stat = path.stat()
-            key = str(path.resolve())
+            # A hash: the folder may be handed around, and paths tell names of users.
+            key = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()
             known = self._hashes.get(key)
             if not isinstance(known, list) or len(known) != 3 or known[:2] != [stat.st_size, stat.st_mtime_ns]:
                 self._hashes[key] = known = [stat.st_size, stat.st_mtime_ns, sha256_of(path)]

@@ -56,7 +56,7 @@ STAGES = (
                     ("layer_max", pa.int32()),
                     ("median_layer", pa.float64()),
                 ),
-                *fields(("flow", pa.float64())),
+                *fields(("flow", pa.float64()), ("name", pa.string())),
             ]
         ),
         "one cluster at any level; every prefix of a cluster_path is one",
@@ -82,6 +82,9 @@ STAGES = (
                     ("max_activation", pa.float64()),
                 ),
                 *required(("is_junk", pa.bool_()), ("file", pa.string())),
+                *fields(
+                    ("sources", pa.list_(pa.string())), ("subject_model", pa.string()), ("dictionary", pa.string())
+                ),
             ]
         ),
         "one label of one neuron; rank 1 is the one shown, junk has no rank",

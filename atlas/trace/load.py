@@ -11,9 +11,13 @@ from typing import Any
 
 import torch
 
+from atlas.architectures import require_supported
 from atlas.devices import choose_device
 from atlas.errors import AtlasError, InputError, UsageError, needs_extra
-from atlas.trace.model import DTYPES, FAMILY, TracedModel
+from atlas.trace.model import DTYPES, TracedModel
+
+# Files of which a tokenizer has one at least.
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
 
 @contextlib.contextmanager
@@ -56,10 +60,9 @@ def load_model(
     local = os.path.isdir(given)  # noqa: PTH112 (hub names are no paths)
     try:
         config = transformers.AutoConfig.from_pretrained(given)
-        if config.model_type not in FAMILY:
-            raise InputError(
-                f"{given} is a {config.model_type} model; models that can be traced are {', '.join(FAMILY)}"
-            )
+        require_supported(config.to_dict(), given)
+        if local and not any((Path(given) / name).is_file() for name in _TOKENIZERS):
+            raise InputError(f"{given}: the folder has no tokenizer; copy tokenizer.json of the model into it")
         if getattr(config, "quantization_config", None):
             raise InputError(f"{given} holds quantised weights; trace the model that they were made of")
         kind = DTYPES[dtype] if dtype else "auto" if where != "cpu" else torch.float32

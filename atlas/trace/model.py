@@ -16,10 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atlas.errors import InputError, UsageError
+from atlas.architectures import require_supported
+from atlas.errors import UsageError
 
-# Gated MLP with SiLU, RMSNorm with a plain gain, rotary positions, grouped-query attention.
-FAMILY = ("llama", "mistral", "qwen2", "qwen3", "olmo2", "olmo3")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 
 
@@ -96,12 +95,7 @@ class TracedModel:
 
     def __init__(self, model: Any, tokenizer: Any, name: str) -> None:
         config = model.config
-        if config.model_type not in FAMILY:
-            raise InputError(
-                f"{name} is a {config.model_type} model; models that can be traced are {', '.join(FAMILY)}"
-            )
-        if getattr(config, "hidden_act", "silu") not in ("silu", "swish"):
-            raise InputError(f"{name} has the activation {config.hidden_act}; the rules of RelP here are those of SiLU")
+        require_supported(config.to_dict(), name)
         if config._attn_implementation != "eager":
             raise UsageError(f'{name} gives no attention patterns; load it with attn_implementation="eager"')
         self.model = model.eval().requires_grad_(False)

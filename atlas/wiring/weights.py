@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from atlas.architectures import require_supported
 from atlas.errors import InputError, needs_extra
 
 _INDEX = "model.safetensors.index.json"
-_ACTIVATIONS = ("silu", "swish")
 # Where the norm of the MLP stands: in front of it (Llama, Mistral, Qwen), or behind it (OLMo 2 and 3).
 _NORM_BEFORE, _NORM_AFTER = "post_attention_layernorm", "post_feedforward_layernorm"
 
@@ -45,10 +45,7 @@ class Weights:
             self.shape = Shape(*(int(text[key]) for key in ("num_hidden_layers", "intermediate_size", "hidden_size")))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{folder / 'config.json'} does not say {error}") from error
-        if text.get("hidden_act", "silu") not in _ACTIVATIONS:
-            raise InputError(
-                f"{folder} has the activation {text['hidden_act']}; wiring is defined for MLPs gated by SiLU"
-            )
+        require_supported(text, str(folder))
         self._files = self._locate()
 
     def _locate(self) -> dict[str, Path]:

@@ -17,7 +17,7 @@ WITH found AS MATERIALIZED (
         END AS match_rank
     FROM labels AS l
     JOIN neurons AS n ON n.layer = l.layer AND n.neuron = l.neuron
-    WHERE NOT l.is_junk
+    WHERE l.in_atlas AND NOT l.is_junk
         AND (contains(lower(l.text), lower(words)) OR contains(lower(coalesce(l.description, '')), lower(words)))
     QUALIFY row_number() OVER (PARTITION BY place, lower(l.text) ORDER BY match_rank, l.rank) = 1
 )

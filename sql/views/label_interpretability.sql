@@ -8,7 +8,7 @@ SELECT
     count(*) AS label_count,
     (count(*) / sum(count(*)) OVER (PARTITION BY source, kind))::FLOAT AS label_share
 FROM labels
-WHERE interpretability IS NOT NULL
+WHERE is_of_atlas AND interpretability IS NOT NULL
 GROUP BY source, kind, interpretability
 ORDER BY source, kind, label_count DESC, interpretability;
 COMMENT ON COLUMN label_interpretability.label_count IS 'Labels.';

@@ -8,7 +8,7 @@ SELECT
     count(*) AS label_count,
     (count(*) / sum(count(*)) OVER (PARTITION BY source, kind))::FLOAT AS label_share
 FROM labels
-WHERE type IS NOT NULL
+WHERE is_of_atlas AND type IS NOT NULL
 GROUP BY source, kind, type
 ORDER BY source, kind, label_count DESC, type;
 COMMENT ON COLUMN label_types.label_count IS 'Labels.';

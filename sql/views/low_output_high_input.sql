@@ -9,8 +9,8 @@ SELECT
     first(o.text ORDER BY o.rank) AS output_label,
     first(i.type ORDER BY i.rank) AS input_type,
     first(o.type ORDER BY o.rank) AS output_type
-FROM (FROM labels WHERE kind = 'input' AND interpretability = 'high') AS i
-JOIN (FROM labels WHERE kind = 'output' AND interpretability = 'low') AS o USING (layer, neuron)
+FROM (FROM labels WHERE is_of_atlas AND kind = 'input' AND interpretability = 'high') AS i
+JOIN (FROM labels WHERE is_of_atlas AND kind = 'output' AND interpretability = 'low') AS o USING (layer, neuron)
 WHERE o.source = i.source
 GROUP BY layer, neuron, i.source
 ORDER BY layer, neuron, i.source;
