@@ -259,17 +259,33 @@ def schema(file: Path, limits: Limits, name: str | None) -> None:
 @atlas_options
 @click.argument("text")
 @format_options
-def search(file: Path, limits: Limits, text: str, fmt: str | None, rows: int, output: Path | None) -> None:
+def search(file: Path, limits: Limits, text: str, fmt: str | None, limit: int | None, output: Path | None) -> None:
     """Find neurons by label TEXT, best match first."""
     from atlas.terminal import opened, print_relation
 
     if not text.strip():
         raise UsageError("search: say what to look for; all labels are in the table labels")
     with opened(file, limits) as atlas:
-        print_relation(atlas.search(text), fmt, output, rows or None, empty=f"no label of {file} contains {text!r}")
+        print_relation(atlas.search(text), fmt, output, limit, empty=f"no label of {file} contains {text!r}")
 
 
-@main.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+class _QueryCommand(click.Command):
+    """Takes options that the query's file declares, and shows the help of one query."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line; `FILE NAME --help` prints the parameters of the query NAME."""
+        if {"-h", "--help"} & set(args):
+            from atlas.queries import find_query
+            from atlas.query_options import described
+
+            words = [word for word in args if not word.startswith("-")]
+            if len(words) > 1:
+                click.echo(described(find_query(words[1])))
+                ctx.exit()
+        return super().parse_args(ctx, args)
+
+
+@main.command(cls=_QueryCommand, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 @atlas_options
 @click.argument("name", required=False)
 @format_options
@@ -281,7 +297,7 @@ def query(
     limits: Limits,
     name: str | None,
     fmt: str | None,
-    rows: int,
+    limit: int | None,
     output: Path | None,
     show_sql: bool,
 ) -> None:
@@ -298,17 +314,19 @@ def query(
         click.echo(find_query(name).sql, nl=False)
         return
     parameters = read_options(find_query(name), ctx.args)
+    if limit and "limit" in {parameter.name for parameter in find_query(name).parameters}:
+        parameters["limit"] = limit  # fewer rows to compute, not only to print
     with opened(file, limits) as atlas:
-        print_relation(atlas.query(name, **parameters), fmt, output, rows or None)
+        print_relation(atlas.query(name, **parameters), fmt, output, limit)
 
 
 @main.command()
 @atlas_options
 @click.argument("text")
 @format_options
-def sql(file: Path, limits: Limits, text: str, fmt: str | None, rows: int, output: Path | None) -> None:
+def sql(file: Path, limits: Limits, text: str, fmt: str | None, limit: int | None, output: Path | None) -> None:
     """Run SQL TEXT on an atlas, read-only, with no access to other files."""
     from atlas.terminal import opened, print_relation
 
     with opened(file, limits) as atlas:
-        print_relation(atlas.sql(text), fmt, output, rows or None)
+        print_relation(atlas.sql(text), fmt, output, limit)

@@ -72,9 +72,11 @@ def atlas_options(function: Any) -> Any:
 def format_options(function: Any) -> Any:
     """How rows are printed, and where to."""
     function = click.option("-o", "--output", type=FILE, help="Write to a file instead of stdout.")(function)
-    function = click.option("--rows", default=40, show_default=True, help="Rows of a table to print; 0 for all.")(
-        function
-    )
+    function = click.option(
+        "--limit",
+        type=click.IntRange(min=0),
+        help="Rows at most; 0 for all. Without it 40 of a table on the terminal, all in other forms.",
+    )(function)
     formats = click.Choice(["table", "csv", "json", "parquet"])
     return click.option(
         "--format", "fmt", type=formats, help="Form of the result; by default that of the ending of -o."

@@ -103,6 +103,7 @@ class GraphInfo:
     corpus_source: str | None = None
     corpus_index: int | None = None
     nodes_exceeded: bool | None = None
+    original_token_count: int | None = None  # of a prompt of which only the beginning was traced
     file_hash: str | None = None
     set_names: frozenset[str] = frozenset()  # all names of the transcoder set
     graph_hash: str | None = None  # of the graph whatever way it is written: what makes two files one graph

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,7 +42,7 @@ def neuron_page(atlas: Atlas, neuron: NeuronId, *, limit: int = 10, min_graphs: 
     for title, tokens in (("Tokens in", atlas.tokens_in), ("Logits out", atlas.logits_out)):
         parts.append(_tokens(_titled(title, _count(tokens(neuron)), limit), _rows(tokens(neuron, limit=limit))))
     parts.append(
-        _graphs(_titled("Graphs", _count(atlas.graphs(neuron)), limit), _rows(atlas.graphs(neuron, limit=limit)))
+        _graphs(_titled("Graphs", _count(atlas.graphs_of(neuron)), limit), _rows(atlas.graphs_of(neuron, limit=limit)))
     )
     return Group(*parts)
 
@@ -63,7 +64,7 @@ def _head(neuron: _Row, labels: Sequence[_Row]) -> Group:
         note = ", ".join(
             shown(part) for part in (label["kind"], label["sources"], label["model"], label["confidence"]) if part
         )
-        junk = ", says nothing" if label["is_junk"] else ""
+        junk = ", says nothing" if label["is_uninformative"] else ""
         lines.append(Text(f"  label      {shown(label['text'])}  ({note}{junk})"))
         if label["description"]:
             lines.append(Text(f"             {shown(label['description'])}"))
@@ -71,7 +72,7 @@ def _head(neuron: _Row, labels: Sequence[_Row]) -> Group:
     flow = f", flow {shown(neuron['infomap_flow'])}" if neuron["infomap_flow"] is not None else ""
     place = f"{cluster}{flow}" if cluster else "none"
     lines.append(Text(f"  cluster    {place}"))
-    counted = [(neuron["appearance_count"], "graphs"), (neuron["node_count"], "nodes")]
+    counted = [(neuron["graph_count"], "graphs"), (neuron["node_count"], "nodes")]
     seen = ", ".join(f"{count:,} {what}" for count, what in counted if count is not None) or "not counted"
     lines.append(Text(f"  seen       {seen}; {neuron['unit_type']}"))
     lines.append(Text(f"  edges      {neuron['in_degree']:,} in, {neuron['out_degree']:,} out"))
@@ -83,12 +84,30 @@ def _head(neuron: _Row, labels: Sequence[_Row]) -> Group:
     return Group(*lines)
 
 
-def _bars(rows: Sequence[_Row]) -> tuple[str, list[str]]:
-    """Header and cells of a column of signed bars, one per row, scaled to the strongest mean weight."""
+def _bars(rows: Sequence[_Row], strength: str = "mean_abs_weight") -> tuple[str, list[str]]:
+    """Header and cells of a column of signed bars, one per row.
+
+    A bar is as long as the mean absolute weight, by which rows are sorted, on the side of the sign of the mean;
+    ± marks an edge of both signs, whose mean weight is smaller.
+    """
     width = 10 if terminal_width() >= 100 else 4
-    weights = [row["mean_weight"] for row in rows]
-    largest = max((abs(weight) for weight in weights if weight is not None), default=0.0)
-    return f"{'−':{width}}0{'+':>{width}}", [bar(weight, largest, width) for weight in weights]
+    lengths = [row["mean_weight"] if row[strength] is None else row[strength] for row in rows]
+    signed = [
+        None if length is None else math.copysign(length, row["mean_weight"] or 0.0)
+        for length, row in zip(lengths, rows, strict=True)
+    ]
+    largest = max((abs(length) for length in signed if length is not None), default=0.0)
+    cells = [
+        f"{bar(length, largest, width)}{'±' if _is_mixed(row, strength) else ' '}"
+        for length, row in zip(signed, rows, strict=True)
+    ]
+    return f"{'−':{width}}0{'+':>{width}} ", cells
+
+
+def _is_mixed(row: _Row, strength: str) -> bool:
+    """Return True where an edge has links of both signs that matter: its mean is a tenth smaller than its strength."""
+    mean, strong = row["mean_weight"], row[strength]
+    return mean is not None and strong is not None and abs(mean) < 0.9 * strong
 
 
 def _count(relation: Any) -> int:
@@ -216,10 +235,14 @@ def _forecast(levels: Sequence[_Row]) -> str:
 
 def _members(atlas: Atlas, cluster_path: str, size: int, limit: int) -> Any:
     cells = [
-        (_name(row), row["infomap_flow"], row["appearance_count"], row["cluster_path"], row["label"])
+        (_name(row), row["weight_inside"], row["graph_count"], row["cluster_path"], row["label"])
         for row in _rows(atlas.circuit(cluster_path, limit=limit))
     ]
-    return table(("neuron", "flow", "graphs", "cluster", "label"), cells, title=_titled("Members by flow", size, limit))
+    return table(
+        ("neuron", "weight", "graphs", "cluster", "label"),
+        cells,
+        title=_titled("Members by weight inside", size, limit),
+    )
 
 
 def _wiring(atlas: Atlas, cluster_path: str, limit: int) -> Any:

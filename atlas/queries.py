@@ -20,6 +20,10 @@ from atlas.ids import NeuronId
 Neuron = NeuronId | str | tuple[int, int]
 
 
+# Names that are SQL keywords, which the macro behind the query cannot have.
+_ALIASES = {"between": "paths_between"}
+
+
 @cache
 def catalogue() -> Mapping[str, Script]:
     """All queries by name: text, description, parameters."""
@@ -28,7 +32,8 @@ def catalogue() -> Mapping[str, Script]:
 
 def find_query(name: str) -> Script:
     """One query; raises `UsageError` naming those there are."""
-    found = catalogue().get(name.replace("-", "_"))
+    key = name.replace("-", "_")
+    found = catalogue().get(_ALIASES.get(key, key))
     if found is None:
         near = get_close_matches(name, catalogue(), 1)
         hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(catalogue())}"
@@ -137,7 +142,7 @@ class Atlas:
     ) -> duckdb.DuckDBPyRelation:
         """Neurons, optionally of one layer, one circuit or with a label, most frequent first.
 
-        Columns: layer, neuron, label, appearance_count, node_count, in_degree, out_degree,
+        Columns: layer, neuron, label, graph_count, node_count, in_degree, out_degree,
         max_activation, cluster_path, infomap_flow.
         """
         return self.query("neurons", layer=layer, top_cluster=top_cluster, labelled=labelled, limit=limit)
@@ -146,7 +151,7 @@ class Atlas:
         """One neuron: one row, or none where it is in no graph.
 
         Columns: layer, neuron, neuron_id, unit_type, label, description, input_label, output_label,
-        appearance_count, node_count, in_degree, out_degree, min_activation, max_activation, mean_activation,
+        graph_count, node_count, in_degree, out_degree, min_activation, max_activation, mean_activation,
         mean_influence, cluster_path, infomap_flow.
         """
         return self._of("neuron", neuron)
@@ -167,7 +172,7 @@ class Atlas:
         """Neurons that a neuron drives, strongest mean absolute weight first; columns as of `upstream`."""
         return self._of("downstream", neuron, min_graphs=min_graphs, limit=limit)
 
-    def between(self, source: Neuron, target: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+    def paths_between(self, source: Neuron, target: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """How `source` reaches `target`: the direct edge, and all paths over one neuron in between.
 
         Columns: hop_count (1 or 2), via_layer, via_neuron, via_label, graph_count (of the rarer edge),
@@ -175,7 +180,7 @@ class Atlas:
         """
         first, second = as_neuron(source), as_neuron(target)
         return self.query(
-            "between",
+            "paths_between",
             from_layer=first.layer,
             from_neuron=first.neuron,
             to_layer=second.layer,
@@ -202,10 +207,10 @@ class Atlas:
         return self.query("circuits", path=one, level=level, parent=inside, **sizes, limit=limit)
 
     def circuit(self, cluster_path: str | int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Members of a cluster of the primary clustering (12, 12.3, ...), by flow.
+        """Members of a cluster of the primary clustering (12, 12.3, ...), by the weight of their edges inside it.
 
-        Columns: layer, neuron, label, cluster_path, infomap_flow, appearance_count, max_activation,
-        in_degree, out_degree.
+        Columns: layer, neuron, label, cluster_path, weight_inside (sum of mean absolute weights), infomap_flow, graph_count,
+        max_activation, in_degree, out_degree.
         """
         return self.query("circuit", cluster_path=as_cluster_path(cluster_path), limit=limit)
 
@@ -239,7 +244,7 @@ class Atlas:
     def search(self, words: str, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Neurons by label text, over every label of every kind, best match first.
 
-        Columns: layer, neuron, text, kind, source, cluster_path, appearance_count, max_activation,
+        Columns: layer, neuron, text, kind, source, cluster_path, graph_count, max_activation,
         match_rank (1 equal, 2 begins with, 3 whole words, 4 contains, 5 in the description).
         """
         return self.query("search", words=words, limit=limit)
@@ -247,18 +252,18 @@ class Atlas:
     def labels(self, neuron: Neuron) -> duckdb.DuckDBPyRelation:
         """Every label of one neuron of the atlas, the one shown first, junk last.
 
-        Columns: rank, kind, text, description, source, sources, model, confidence, score, is_junk, file.
+        Columns: rank, kind, text, description, source, sources, model, confidence, score, is_uninformative, file.
         """
         return self._of("labels", neuron)
 
-    def company(
+    def cooccurring(
         self, neuron: Neuron, *, min_graphs: int | None = None, limit: int | None = None
     ) -> duckdb.DuckDBPyRelation:
-        """Neurons in the same graphs as a neuron, most telling (npmi) first.
+        """Neurons that are in the same graphs as a neuron, highest NPMI first.
 
-        Columns: layer, neuron, label, cluster_path, rank, both_graphs, share, lift, pmi, npmi.
+        Columns: layer, neuron, label, cluster_path, rank, joint_graph_count, share, lift, pmi, npmi.
         """
-        return self._of("company", neuron, min_graphs=min_graphs, limit=limit)
+        return self._of("cooccurring", neuron, min_graphs=min_graphs, limit=limit)
 
     def tokens_in(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Input tokens that drive a neuron, strongest first.
@@ -287,12 +292,19 @@ class Atlas:
         """
         return self._of("exemplars", neuron, limit=limit)
 
-    def graphs(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+    def graphs(self, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """The graphs of the atlas, with their prompts.
+
+        Columns: graph_id, path, prompt, neuron_count, link_count, kept_count, dropped_count.
+        """
+        return self.query("graphs", limit=limit)
+
+    def graphs_of(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Graphs in which a neuron is a node, strongest activation first.
 
         Columns: graph_id, path, prompt, positions, tokens, activation_min, activation_max, influence_min, influence_max.
         """
-        return self._of("graphs", neuron, limit=limit)
+        return self._of("graphs_of", neuron, limit=limit)
 
     def reports(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Findings of investigations of a neuron, by kind and file.

@@ -11,15 +11,23 @@ from atlas.ids import NeuronId
 
 
 def read_options(query: Script, arguments: Sequence[str]) -> dict[str, Any]:
-    """`--layer 24 --min-graphs=3`, or `L24/N5326` in front -> {"layer": 24, ...}.
+    """Return the parameters of a query: `L24/N5326 --min-graphs=3` -> {"layer": 24, "neuron": 5326, "min_graphs": 3}.
+
+    Ids stand in front in the order of the parameters, then required text such as a circuit's path.
 
     Raises `UsageError` naming the wrong option and those there are, `IdError` for a wrong neuron.
     """
     known = {parameter.name: parameter for parameter in query.parameters}
     values: dict[str, Any] = {}
     rest = list(arguments)
-    if rest and not rest[0].startswith("-") and {"layer", "neuron"} <= known.keys():
-        values["layer"], values["neuron"] = NeuronId.parse(rest.pop(0))
+    ends = [(name, f"{name.removesuffix('layer')}neuron") for name in known if name.endswith("layer")]
+    for layer, neuron in ends:
+        if rest and not rest[0].startswith("-") and neuron in known:
+            values[layer], values[neuron] = NeuronId.parse(rest.pop(0))
+    texts = [name for name, parameter in known.items() if parameter.type == "VARCHAR" and parameter.required]
+    for name in texts:
+        if rest and not rest[0].startswith("-"):
+            values[name] = rest.pop(0)
     while rest:
         option, separator, value = rest.pop(0).partition("=")
         key = option.removeprefix("--").replace("-", "_")
@@ -32,6 +40,24 @@ def read_options(query: Script, arguments: Sequence[str]) -> dict[str, Any]:
             value = rest.pop(0)
         values[key] = _typed(value, known[key].type, option)
     return values
+
+
+def described(query: Script) -> str:
+    """Return the help of one query: what it answers, its parameters, and an example."""
+    lines = [f"Usage: atlas query FILE {query.name} [OPTIONS]", "", f"  {query.doc}", "", "Options:"]
+    width = max((len(spelled(parameter)) for parameter in query.parameters), default=0)
+    lines += [f"  {spelled(parameter):{width}}  {parameter.doc}" for parameter in query.parameters]
+    lines += ["  --format, --limit, -o, --timeout, --memory, --show-sql as of every query", "", "Example:"]
+    return "\n".join([*lines, f"  atlas query FILE {query.name}{_example(query)}"])
+
+
+def _example(query: Script) -> str:
+    """Arguments that fill the required parameters of a query."""
+    names = [parameter.name for parameter in query.parameters if parameter.required]
+    ids = {"layer": "L24/N5326", "from_layer": "L24/N5326", "to_layer": "L30/N12"}
+    words = [ids[name] for name in names if name in ids]
+    words += [{"cluster_path": "12.3"}.get(name, "TEXT") for name in names if name not in ids and "neuron" not in name]
+    return "".join(f" {word}" for word in words)
 
 
 def spelled(parameter: Parameter) -> str:

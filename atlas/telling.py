@@ -99,6 +99,28 @@ def tell_projections(summary: ProjectSummary) -> None:
         say(f"  prompts not used: {counted(summary.rejects)}")
 
 
+# Graphs below which no difference of frequencies can pass a test.
+_FEW_GRAPHS = 5
+
+
+def _tell_particular(found: Comparison, limit: int, side: str) -> None:
+    """What is particular to a side of too few graphs: its neurons, those that are rarest on the other side first."""
+    import duckdb
+
+    from atlas.terminal import show, table
+
+    count = min(count for count in found.graphs if count is not None)
+    graphs = "1 graph has" if count == 1 else f"{count} graphs have"
+    say(f"  {graphs} no statistical power: no difference can be told from chance. Instead, what is particular to it:")
+    other = "b" if side == "a" else "a"
+    columns = f"layer, neuron, label, graphs_{side}, graphs_{other}, frequency_{other}"
+    sql = (
+        f"SELECT {columns} FROM neurons WHERE graphs_{side} > 0 ORDER BY frequency_{other}, layer, neuron LIMIT $limit"
+    )
+    with duckdb.connect(str(found.path), read_only=True) as con:
+        show(table(columns.split(", "), con.execute(sql, {"limit": limit}).fetchall()))
+
+
 def tell_comparison(found: Comparison, limit: int) -> None:
     """How much differs between two corpora, and the neurons that differ most."""
     import duckdb
@@ -107,6 +129,10 @@ def tell_comparison(found: Comparison, limit: int) -> None:
 
     graphs = " and ".join("an unknown number of" if count is None else f"{count:,}" for count in found.graphs)
     say(f"  {graphs} graphs; {found.neurons:,} neurons, {found.edges:,} edges")
+    known = [count for count in found.graphs if count is not None]
+    if known and min(known) < _FEW_GRAPHS:
+        _tell_particular(found, limit, "a" if found.graphs[0] == min(known) else "b")
+        return
     say(
         f"  at a false discovery rate of 5 %: {found.different_neurons:,} neurons and {found.different_edges:,} edges differ in "
         f"frequency, {found.different_means:,} edges in mean weight"
@@ -121,7 +147,7 @@ def tell_comparison(found: Comparison, limit: int) -> None:
 def tell_labels(results: Sequence[LabelFileResult]) -> None:
     """What became of the rows of label files."""
     for result in results:
-        parts = [f"{result.row_count:,} rows", f"{result.kept_count:,} labels", f"junk {result.junk_count:,}"]
+        parts = [f"{result.row_count:,} rows", f"{result.kept_count:,} labels", f"junk {result.uninformative_count:,}"]
         if result.malformed:
             parts.append(f"malformed {result.malformed.total():,} ({counted(result.malformed)})")
         if result.units:

@@ -188,16 +188,19 @@ def print_relation(
     relation: duckdb.DuckDBPyRelation,
     given: str | None,
     path: Path | None,
-    rows: int | None = SHOWN_ROWS,
+    limit: int | None = None,
     *,
     empty: str = "no rows",
 ) -> None:
     """Print a relation, or write it to a file, piece by piece; say `empty` where it has no rows.
 
+    Of a table on the terminal 40 rows are shown, of everything else all; `limit` says how many else, 0 all.
+
     The form is what was `given`, or follows from the ending of `path`. Raises `QueryError` where
     DuckDB fails while running it, `UsageError` for an ending that names no form.
     """
-    if not _print(relation, given or _form_of(path), path, rows):
+    chosen = relation.limit(limit) if limit else relation
+    if not _print(chosen, given or _form_of(path), path, SHOWN_ROWS if limit is None else None):
         say(empty)
 
 
@@ -246,7 +249,7 @@ def _print_table(relation: duckdb.DuckDBPyRelation, rows: int | None) -> int:
     values = (relation if rows is None else relation.limit(rows + 1)).fetchall()
     show(table(list(relation.columns), values[:rows]))
     if rows is not None and len(values) > rows:
-        say(f"the first {rows} rows; all of them: --rows 0, or --format csv|json|parquet")
+        say(f"the first {rows} rows; all of them: --limit 0, or --format csv|json|parquet")
     return len(values[:rows])
 
 

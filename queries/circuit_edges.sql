@@ -2,19 +2,7 @@
 --
 -- $cluster_path VARCHAR required: 12 for a top cluster, 12.3 for a cluster inside it
 -- $limit BIGINT: at most this many rows
-SELECT
-    src_layer,
-    src_neuron,
-    src_label,
-    tgt_layer,
-    tgt_neuron,
-    tgt_label,
-    count,
-    graph_count,
-    mean_weight,
-    mean_abs_weight,
-    weight_min,
-    weight_max
+SELECT *
 FROM circuit_edges($cluster_path)
 ORDER BY coalesce(mean_abs_weight, abs(mean_weight)) DESC, src_layer, src_neuron, tgt_layer, tgt_neuron
 LIMIT $limit

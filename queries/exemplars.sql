@@ -3,13 +3,7 @@
 -- $layer INTEGER required: layer of the neuron
 -- $neuron INTEGER required: index of the neuron
 -- $limit BIGINT: at most this many rows
-SELECT
-    activation,
-    token,
-    context,
-    rank,
-    position,
-    prompt_path
+SELECT *
 FROM exemplars_of($layer, $neuron)
 ORDER BY abs(activation) DESC, prompt_path, position
 LIMIT $limit

@@ -1,18 +1,14 @@
--- Graphs in which a neuron is a node, with the prompt and the token positions; strongest activation of either sign first.
+-- The graphs of the atlas, with their prompts and what became of their links.
 --
--- $layer INTEGER required: layer of the neuron
--- $neuron INTEGER required: index of the neuron
 -- $limit BIGINT: at most this many rows
 SELECT
     graph_id,
     path,
     prompt,
-    positions,
-    tokens,
-    activation_min,
-    activation_max,
-    influence_min,
-    influence_max
-FROM graphs_of($layer, $neuron)
-ORDER BY greatest(abs(activation_min), abs(activation_max)) DESC NULLS LAST, graph_id
+    neuron_count,
+    link_count,
+    kept_count,
+    dropped_count
+FROM graphs
+ORDER BY graph_id
 LIMIT $limit

@@ -12,7 +12,7 @@ SELECT
     model,
     confidence,
     score,
-    is_junk,
+    is_uninformative,
     file
 FROM labels
 WHERE layer = $layer AND neuron = $neuron AND is_of_atlas

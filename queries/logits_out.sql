@@ -3,15 +3,7 @@
 -- $layer INTEGER required: layer of the neuron
 -- $neuron INTEGER required: index of the neuron
 -- $limit BIGINT: at most this many rows
-SELECT
-    token_id,
-    token,
-    count,
-    graph_count,
-    mean_weight,
-    mean_abs_weight,
-    weight_min,
-    weight_max
+SELECT *
 FROM logits_out($layer, $neuron)
 ORDER BY coalesce(mean_abs_weight, abs(mean_weight)) DESC, token_id
 LIMIT $limit

@@ -11,7 +11,7 @@ SELECT
     description,
     input_label,
     output_label,
-    appearance_count,
+    graph_count,
     node_count,
     in_degree,
     out_degree,

@@ -8,7 +8,7 @@ SELECT
     layer,
     neuron,
     label,
-    appearance_count,
+    graph_count,
     node_count,
     in_degree,
     out_degree,
@@ -19,5 +19,5 @@ FROM neurons
 WHERE ($layer IS NULL OR layer = $layer)
     AND ($top_cluster IS NULL OR top_cluster = $top_cluster)
     AND ($labelled IS NULL OR (label IS NOT NULL) = $labelled)
-ORDER BY appearance_count DESC, in_degree + out_degree DESC, layer, neuron
+ORDER BY graph_count DESC, in_degree + out_degree DESC, layer, neuron
 LIMIT $limit

@@ -4,13 +4,7 @@
 -- $neuron INTEGER required: index of the neuron
 -- $kind VARCHAR: only this kind: output, input_up or input_gated
 -- $limit BIGINT: at most this many rows
-SELECT
-    projection_kind,
-    direction,
-    rank,
-    token_id,
-    token,
-    weight
+SELECT *
 FROM projection($layer, $neuron)
 WHERE $kind IS NULL OR projection_kind = $kind
 ORDER BY projection_kind = 'output' DESC, projection_kind, direction, rank

@@ -2,16 +2,7 @@
 --
 -- $words VARCHAR required: text to look for
 -- $limit BIGINT: at most this many rows
-SELECT
-    layer,
-    neuron,
-    text,
-    kind,
-    source,
-    cluster_path,
-    appearance_count,
-    max_activation,
-    match_rank
+SELECT *
 FROM search($words)
-ORDER BY match_rank, appearance_count DESC, layer, neuron, text, source
+ORDER BY match_rank, graph_count DESC, layer, neuron, text, source
 LIMIT $limit

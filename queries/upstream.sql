@@ -4,21 +4,7 @@
 -- $neuron INTEGER required: index of the neuron
 -- $min_graphs INTEGER: only edges seen in at least this many graphs (links, where graphs were not counted)
 -- $limit BIGINT: at most this many rows
-SELECT
-    layer,
-    neuron,
-    label,
-    cluster_path,
-    count,
-    graph_count,
-    frequency,
-    positive_share,
-    mean_weight,
-    mean_abs_weight,
-    std_weight,
-    weight_min,
-    weight_max,
-    method
+SELECT *
 FROM upstream($layer, $neuron)
 WHERE $min_graphs IS NULL OR coalesce(graph_count, count) >= $min_graphs
 ORDER BY coalesce(mean_abs_weight, abs(mean_weight)) DESC, layer, neuron

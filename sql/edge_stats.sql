@@ -81,7 +81,7 @@ SELECT
     row_number() OVER (PARTITION BY layer, neuron ORDER BY count DESC, b.appearance_count, other_layer, other_neuron)::INTEGER AS rank,
     other_layer,
     other_neuron,
-    count AS both_graphs,
+    count AS joint_graph_count,
     count * graphs / (a.appearance_count::DOUBLE * b.appearance_count) AS lift,
     ln(lift) AS pmi,
     pmi / nullif(-ln(count / graphs::DOUBLE), 0) AS npmi

@@ -55,7 +55,7 @@ SELECT
     e.graph_count::INTEGER AS graph_count,
     positive_count::INTEGER AS positive_count,
     (weight_sum / count)::FLOAT AS mean_weight,
-    ((weight_abs_sum - abs(weight_sum)) / count)::FLOAT AS sign_excess,
+    ((weight_abs_sum - abs(weight_sum)) / count)::FLOAT AS sign_cancellation,
     CASE
         WHEN weight_sq_sum IS NULL THEN NULL
         WHEN count < 2 THEN 0
@@ -65,12 +65,12 @@ SELECT
     weight_max::FLOAT AS weight_max,
     half_count::INTEGER AS half_count,
     (half_weight_sum / nullif(half_count, 0))::FLOAT AS half_mean_weight,
-    both_graphs::INTEGER AS both_graphs,
+    joint_graph_count::INTEGER AS joint_graph_count,
     coalesce(s.top_cluster = t.top_cluster, false) AS in_circuit,
-    (both_graphs * getvariable('graphs') / (s.graph_count * t.graph_count))::FLOAT AS lift,
+    (joint_graph_count * getvariable('graphs') / (s.graph_count * t.graph_count))::FLOAT AS lift,
     (
-        ln(both_graphs * getvariable('graphs') / (s.graph_count * t.graph_count))
-        / nullif(-ln(both_graphs / getvariable('graphs')), 0)
+        ln(joint_graph_count * getvariable('graphs') / (s.graph_count * t.graph_count))
+        / nullif(-ln(joint_graph_count / getvariable('graphs')), 0)
     )::FLOAT AS npmi
 FROM input.edges AS e
 LEFT JOIN input.ends AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
@@ -147,7 +147,8 @@ SELECT
     self_loop_count,
     backward_count,
     size_bytes,
-    content_hash
+    content_hash,
+    original_token_count
 FROM input.graphs
 ORDER BY graph_id;
 
@@ -297,7 +298,7 @@ SELECT
     score,
     num_exemplars,
     max_activation,
-    is_junk,
+    is_uninformative,
     is_of_atlas
         AND EXISTS (FROM input.neurons AS known WHERE known.layer = found.layer AND known.neuron = found.neuron),
     file,

@@ -16,6 +16,7 @@ CREATE TABLE neurons (
     label_source VARCHAR,
     label_confidence VARCHAR,
     appearance_count INTEGER,
+    graph_count INTEGER GENERATED ALWAYS AS (appearance_count) VIRTUAL,
     node_count INTEGER,
     in_degree INTEGER NOT NULL,
     out_degree INTEGER NOT NULL,
@@ -47,19 +48,19 @@ CREATE TABLE edges (
     graph_count INTEGER,
     positive_count INTEGER,
     mean_weight FLOAT,
-    sign_excess FLOAT,
-    mean_abs_weight FLOAT GENERATED ALWAYS AS ((abs(mean_weight) + sign_excess)::FLOAT) VIRTUAL,
+    sign_cancellation FLOAT,
+    mean_abs_weight FLOAT GENERATED ALWAYS AS ((abs(mean_weight) + sign_cancellation)::FLOAT) VIRTUAL,
     std_weight FLOAT,
     weight_min FLOAT,
     weight_max FLOAT,
     half_count INTEGER,
     half_mean_weight FLOAT,
-    both_graphs INTEGER,
+    joint_graph_count INTEGER,
     lift FLOAT,
     npmi FLOAT,
-    conditional_frequency FLOAT GENERATED ALWAYS AS (graph_count / nullif(both_graphs, 0)) VIRTUAL,
+    conditional_frequency FLOAT GENERATED ALWAYS AS (graph_count / nullif(joint_graph_count, 0)) VIRTUAL,
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
-    weight_abs_sum DOUBLE GENERATED ALWAYS AS ((abs(mean_weight) + sign_excess)::DOUBLE * count) VIRTUAL,
+    weight_abs_sum DOUBLE GENERATED ALWAYS AS ((abs(mean_weight) + sign_cancellation)::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,
     in_circuit BOOLEAN NOT NULL,
     method VARCHAR NOT NULL,
@@ -76,19 +77,19 @@ CREATE TABLE edges_by_target (
     graph_count INTEGER,
     positive_count INTEGER,
     mean_weight FLOAT,
-    sign_excess FLOAT,
-    mean_abs_weight FLOAT GENERATED ALWAYS AS ((abs(mean_weight) + sign_excess)::FLOAT) VIRTUAL,
+    sign_cancellation FLOAT,
+    mean_abs_weight FLOAT GENERATED ALWAYS AS ((abs(mean_weight) + sign_cancellation)::FLOAT) VIRTUAL,
     std_weight FLOAT,
     weight_min FLOAT,
     weight_max FLOAT,
     half_count INTEGER,
     half_mean_weight FLOAT,
-    both_graphs INTEGER,
+    joint_graph_count INTEGER,
     lift FLOAT,
     npmi FLOAT,
-    conditional_frequency FLOAT GENERATED ALWAYS AS (graph_count / nullif(both_graphs, 0)) VIRTUAL,
+    conditional_frequency FLOAT GENERATED ALWAYS AS (graph_count / nullif(joint_graph_count, 0)) VIRTUAL,
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
-    weight_abs_sum DOUBLE GENERATED ALWAYS AS ((abs(mean_weight) + sign_excess)::DOUBLE * count) VIRTUAL,
+    weight_abs_sum DOUBLE GENERATED ALWAYS AS ((abs(mean_weight) + sign_cancellation)::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,
     in_circuit BOOLEAN NOT NULL,
     method VARCHAR NOT NULL,
@@ -102,7 +103,7 @@ CREATE TABLE cooccurrence (
     rank INTEGER NOT NULL,
     other_layer INTEGER NOT NULL,
     other_neuron INTEGER NOT NULL,
-    both_graphs INTEGER NOT NULL,
+    joint_graph_count INTEGER NOT NULL,
     lift FLOAT,
     pmi FLOAT,
     npmi FLOAT
@@ -218,7 +219,7 @@ CREATE TABLE labels (
     score DOUBLE,
     num_exemplars INTEGER,
     max_activation FLOAT,
-    is_junk BOOLEAN NOT NULL,
+    is_uninformative BOOLEAN NOT NULL,
     in_atlas BOOLEAN NOT NULL,
     file VARCHAR NOT NULL,
     sources VARCHAR[],
@@ -247,6 +248,7 @@ CREATE TABLE graphs (
     backward_count INTEGER,
     size_bytes BIGINT,
     content_hash VARCHAR,
+    original_token_count INTEGER,
     PRIMARY KEY (graph_id)
 );
 COMMENT ON TABLE graphs IS 'One attribution graph per row: prompt, size, and how many of its links were kept.';
@@ -493,7 +495,8 @@ COMMENT ON COLUMN neurons.output_label IS 'Best label of kind output: what it do
 COMMENT ON COLUMN neurons.label_kind IS 'Kind of the label shown: output, input, activation+, activation-; NULL where its file does not say.';
 COMMENT ON COLUMN neurons.label_source IS 'Where the label shown comes from.';
 COMMENT ON COLUMN neurons.label_confidence IS 'Confidence of the label shown, as its source states it.';
-COMMENT ON COLUMN neurons.appearance_count IS 'Distinct graphs in which it is a node; the denominator of edge frequency.';
+COMMENT ON COLUMN neurons.appearance_count IS 'The same as graph_count, under its older name.';
+COMMENT ON COLUMN neurons.graph_count IS 'Distinct graphs in which it is a node; the denominator of edge frequency.';
 COMMENT ON COLUMN neurons.node_count IS 'Nodes: each token position of each graph counts once.';
 COMMENT ON COLUMN neurons.in_degree IS 'Edges of this atlas into it; a pair that two methods know counts twice.';
 COMMENT ON COLUMN neurons.out_degree IS 'Edges of this atlas out of it; a pair that two methods know counts twice.';
@@ -521,17 +524,17 @@ COMMENT ON COLUMN edges.count IS 'Links observed; several token positions in one
 COMMENT ON COLUMN edges.graph_count IS 'Distinct graphs with at least one such link.';
 COMMENT ON COLUMN edges.positive_count IS 'Links with weight > 0.';
 COMMENT ON COLUMN edges.mean_weight IS 'Signed mean of the link weights.';
-COMMENT ON COLUMN edges.sign_excess IS 'mean_abs_weight - |mean_weight|: 0 where all links have one sign, which is why this is stored and not the other.';
+COMMENT ON COLUMN edges.sign_cancellation IS 'mean_abs_weight - |mean_weight|: 0 where all links have one sign, which is why this is stored and not the other.';
 COMMENT ON COLUMN edges.mean_abs_weight IS 'Mean of the absolute link weights.';
 COMMENT ON COLUMN edges.std_weight IS 'Population standard deviation of the link weights; 0 for a single link.';
 COMMENT ON COLUMN edges.weight_min IS 'Smallest link weight.';
 COMMENT ON COLUMN edges.weight_max IS 'Largest link weight.';
 COMMENT ON COLUMN edges.half_count IS 'Links in the graphs of the first hash-half; the second half has the others.';
 COMMENT ON COLUMN edges.half_mean_weight IS 'Signed mean of the link weights in the first hash-half; NULL where it has none.';
-COMMENT ON COLUMN edges.both_graphs IS 'Distinct graphs that hold both ends, linked or not; NULL where it was not counted.';
-COMMENT ON COLUMN edges.lift IS 'How much more often the two are in one graph than by chance: both_graphs * graphs / (graphs of one * graphs of the other); 1 is chance.';
+COMMENT ON COLUMN edges.joint_graph_count IS 'Distinct graphs that hold both ends, linked or not; NULL where it was not counted.';
+COMMENT ON COLUMN edges.lift IS 'How much more often the two are in one graph than by chance: joint_graph_count * graphs / (graphs of one * graphs of the other); 1 is chance.';
 COMMENT ON COLUMN edges.npmi IS 'Normalised pointwise mutual information of being in one graph, -1 to 1, 0 is chance; NULL where both are in every graph.';
-COMMENT ON COLUMN edges.conditional_frequency IS 'graph_count / both_graphs: how often they are linked when both are there.';
+COMMENT ON COLUMN edges.conditional_frequency IS 'graph_count / joint_graph_count: how often they are linked when both are there.';
 COMMENT ON COLUMN edges.weight_sum IS 'Sum of link weights, computed as mean_weight * count.';
 COMMENT ON COLUMN edges.weight_abs_sum IS 'Sum of absolute link weights, computed as mean_abs_weight * count.';
 COMMENT ON COLUMN edges.weight_sq_sum IS 'Sum of squared link weights, computed from std_weight, mean_weight and count.';
@@ -584,7 +587,7 @@ COMMENT ON COLUMN labels.interpretability IS 'Interpretability as its source sta
 COMMENT ON COLUMN labels.type IS 'Function type as its source states it: semantic, routing, ...';
 COMMENT ON COLUMN labels.score IS 'Score as its source states it; labels of the graphs themselves: graphs that carry this text.';
 COMMENT ON COLUMN labels.max_activation IS 'Largest activation over its exemplars, as its file states.';
-COMMENT ON COLUMN labels.is_junk IS 'Whether the text says nothing (unknown, uninterpretable, empty): kept, never shown.';
+COMMENT ON COLUMN labels.is_uninformative IS 'Whether the text says nothing (unknown, uninterpretable, empty): kept, never shown.';
 COMMENT ON COLUMN labels.in_atlas IS 'Whether the label is of a neuron that has a row in neurons.';
 COMMENT ON COLUMN labels.file IS 'File it was read from.';
 COMMENT ON COLUMN labels.sources IS 'Every source that states this label of this neuron; source is the first of them.';
@@ -609,6 +612,7 @@ COMMENT ON COLUMN graphs.dropped_count IS 'Links that did not; link_counts says 
 COMMENT ON COLUMN graphs.self_loop_count IS 'Links from a neuron to itself; they are kept.';
 COMMENT ON COLUMN graphs.backward_count IS 'Links that do not go to a higher layer; they are kept.';
 COMMENT ON COLUMN graphs.size_bytes IS 'Size, unpacked where the file is compressed; of a traced prompt that of its text.';
+COMMENT ON COLUMN graphs.original_token_count IS 'Tokens of the whole prompt where only its beginning was traced, which prompt then holds; NULL elsewhere.';
 COMMENT ON COLUMN graphs.content_hash IS 'SHA-256, of the unpacked bytes where the file is compressed; of a traced prompt that of model, tokens, targets and options.';
 
 COMMENT ON COLUMN neuron_graphs.node_count IS 'Token positions at which it is a node.';

@@ -101,8 +101,8 @@ def test_formats_agree(run, small_atlas: Path, tmp_path: Path) -> None:
 
 def test_a_cut_table_says_so(run, small_atlas: Path) -> None:
     told = run("sql", small_atlas, "FROM range(100)")
-    assert "the first 40 rows; all of them: --rows 0" in told.stderr
-    assert len(run("sql", small_atlas, "FROM range(100)", "--rows", 0).stdout.splitlines()) == 101
+    assert "the first 40 rows; all of them: --limit 0" in told.stderr
+    assert len(run("sql", small_atlas, "FROM range(100)", "--limit", 0).stdout.splitlines()) == 101
     assert len(run("sql", small_atlas, "FROM range(100)", "--format", "csv").stdout.splitlines()) == 101
 
 
@@ -375,7 +375,7 @@ def test_the_page_of_a_circuit(run, small_atlas: Path) -> None:
     page = run("circuit", small_atlas, path, "--limit", 2).stdout
     assert f"circuit {path}  " in page
     assert f"size       {size} neurons" in page
-    assert f"Members by flow: 2 of {size}" in page
+    assert f"Members by weight inside: 2 of {size}" in page
     assert f"L{member[0]}/N{member[1]}" in page
     assert f"Wiring inside: 2 of {edges}" in page
     assert ("Circuits inside" in page) == (inside > 0)

@@ -20,7 +20,7 @@ CONTRACT = {
     "neurons": "layer neuron feature_id label description input_label output_label max_activation num_exemplars appearance_count "
     "output_norm cluster_path top_cluster sub_module subsub_module hierarchy_depth infomap_flow unit_type",
     "edges": "src_layer src_neuron tgt_layer tgt_neuron count weight_sum weight_abs_sum weight_sq_sum weight_min weight_max "
-    "mean_weight mean_abs_weight graph_count positive_count std_weight method both_graphs conditional_frequency lift npmi "
+    "mean_weight mean_abs_weight graph_count positive_count std_weight method joint_graph_count conditional_frequency lift npmi "
     "half_count half_mean_weight",
     "clusters": "cluster_path level top_cluster sub_module subsub_module size layer_min layer_max median_layer",
     "metadata": "key value",
@@ -445,7 +445,7 @@ def test_statistics_that_nobody_stated_are_null(small_atlas: Path, tmp_path: Pat
             pq.write_table(dataset.empty(), path / "part-00000.parquet" if dataset.parted else path)
     path = stats / "edges" / "part-00000.parquet"
     edges = pq.read_table(path)
-    unknown = "graph_count positive_count weight_abs_sum weight_sq_sum weight_min weight_max half_count half_weight_sum both_graphs"
+    unknown = "graph_count positive_count weight_abs_sum weight_sq_sum weight_min weight_max half_count half_weight_sum joint_graph_count"
     for name in unknown.split():
         place = edges.schema.get_field_index(name)
         edges = edges.set_column(place, edges.schema.field(name), pa.nulls(len(edges), edges.schema.field(name).type))

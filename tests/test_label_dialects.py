@@ -22,7 +22,7 @@ def imported(path: Path, found: Any) -> list[dict[str, Any]]:
     path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
     import_labels([LabelFile(path)], path.parent / "out")
     rows = pl.read_parquet(path.parent / "out" / "labels.parquet").sort("layer", "neuron", "rank", "kind").to_dicts()
-    return [{key: value for key, value in row.items() if value is not None and key not in ("file", "rank", "is_junk")} for row in rows]  # fmt: skip
+    return [{key: value for key, value in row.items() if value is not None and key not in ("file", "rank", "is_uninformative", "sources")} for row in rows]  # fmt: skip
 
 
 FUNCTION_DB = {
@@ -156,9 +156,11 @@ def test_a_folder_of_explanations_is_read_file_by_file(tmp_path: Path) -> None:
     (folder / "layers.4.mlp_latent13.txt").write_text("[1, 2]")
     (folder / "notes.txt").write_text("not an explanation")
     result = import_labels([LabelFile(folder)], tmp_path / "labels")[0]
-    assert (result.row_count, result.kept_count, result.junk_count, result.from_graphs) == (3, 2, 1, False)
+    assert (result.row_count, result.kept_count, result.uninformative_count, result.from_graphs) == (3, 2, 1, False)
     found = pq.read_table(tmp_path / "labels" / "labels.parquet").to_pylist()
-    assert [(row["layer"], row["neuron"], row["text"], row["source"]) for row in found if not row["is_junk"]] == [
+    assert [
+        (row["layer"], row["neuron"], row["text"], row["source"]) for row in found if not row["is_uninformative"]
+    ] == [
         (4, 12, "words about été", "delphi"),
         (10, 7, "plain words", "delphi"),
     ]

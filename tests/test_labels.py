@@ -122,13 +122,13 @@ def test_scores_of_two_sources_are_not_compared(tmp_path: Path) -> None:
 def test_junk_is_kept_and_never_ranked(tmp_path: Path, text: str | None) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({"layer": 0, "neuron": 0, "label": text}))
     (row,) = imported(tmp_path / "out", LabelFile(tmp_path / "a.jsonl")).to_dicts()
-    assert (row["is_junk"], row["rank"]) == (True, None)
+    assert (row["is_uninformative"], row["rank"]) == (True, None)
 
 
 def test_the_junk_list_is_configuration(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("layer,neuron,label\n0,0,unknown\n0,1,Meh\n")
     frame = imported(tmp_path / "out", LabelFile(tmp_path / "a.csv"), precedence=Precedence(junk=["meh"]))
-    assert frame["is_junk"].to_list() == [False, True]
+    assert frame["is_uninformative"].to_list() == [False, True]
 
 
 def test_bad_rows_are_counted_by_reason_and_cost_only_themselves(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_bad_rows_are_counted_by_reason_and_cost_only_themselves(tmp_path: Path)
     assert result.malformed == {"bad_row": 2, "no_label_column": 1, "no_neuron": 5, "bad_neuron": 3, "unknown_kind": 1}
     assert (result.row_count, result.kept_count) == (13, 1)
     files = pl.read_parquet(tmp_path / "out" / "label_files.parquet").to_dicts()[0]
-    assert files["row_count"] == files["kept_count"] + files["junk_count"] + files["malformed_count"]
+    assert files["row_count"] == files["kept_count"] + files["uninformative_count"] + files["malformed_count"]
 
 
 def test_ragged_csv_rows_are_counted(tmp_path: Path) -> None:
@@ -211,7 +211,12 @@ def test_labels_that_the_graphs_carry(aggregate_made, tmp_path: Path) -> None:
 
 def test_real_label_files(data: Path, tmp_path: Path) -> None:
     (result,) = import_labels([LabelFile(data / "labels" / "gemma-2-2b_clt-hp.jsonl")], tmp_path / "out")
-    assert (result.row_count, result.kept_count, result.junk_count, result.malformed.total()) == (1108, 1108, 0, 0)
+    assert (result.row_count, result.kept_count, result.uninformative_count, result.malformed.total()) == (
+        1108,
+        1108,
+        0,
+        0,
+    )
 
 
 def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:

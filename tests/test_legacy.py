@@ -84,7 +84,7 @@ def test_cooccurrence_is_counted_against_chance(corpus: Corpus, tmp_path: Path) 
         mine, other = (row["layer"], row["neuron"]), (row["other_layer"], row["other_neuron"])
         both = dict(legacy_makers.together(corpus, mine))[other]
         lift = both * total / (corpus.neurons[mine] * corpus.neurons[other])
-        assert (row["both_graphs"], row["lift"]) == (both, pytest.approx(lift))
+        assert (row["joint_graph_count"], row["lift"]) == (both, pytest.approx(lift))
         assert row["pmi"] == pytest.approx(math.log(lift))
         assert (
             row["npmi"] is None

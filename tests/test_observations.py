@@ -72,7 +72,7 @@ def assert_equals_polars(stats: Path, observed: list[tuple[Any, ...]]) -> None:
     assert neurons == {key: len(found) for key, found in graphs.items()}
     for row in rows(stats, "edges"):
         ends = [graphs[row[f"{end}_layer"], row[f"{end}_neuron"]] for end in ("src", "tgt")]
-        assert row["both_graphs"] == len(ends[0] & ends[1])
+        assert row["joint_graph_count"] == len(ends[0] & ends[1])
     assert sum(row["link_count"] for row in rows(stats, "graphs")) == len(observed)
 
 

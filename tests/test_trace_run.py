@@ -323,9 +323,7 @@ def test_parts_on_a_cluster_are_the_whole(demo: TracedModel, tmp_path: Path) -> 
     assert summary is not None
     trace_prompts(demo, prompts, tmp_path / "whole")
     # A worker computes with other threads: the last bits of float32 differ, and sums that cancel with them.
-    columns = (
-        "src_layer, src_neuron, tgt_layer, tgt_neuron, count, graph_count, half_count, both_graphs, weight_abs_sum"
-    )
+    columns = "src_layer, src_neuron, tgt_layer, tgt_neuron, count, graph_count, half_count, joint_graph_count, weight_abs_sum"
     found = [
         duckdb.sql(
             f"SELECT {columns} FROM '{tmp_path}/{name}/edges/*.parquet' WHERE weight_abs_sum > 1e-4 ORDER BY ALL"

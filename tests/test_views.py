@@ -223,7 +223,7 @@ def test_neighbours_are_ordered_with_their_shares(con, neurons, edges, macro: st
 def test_paths_between_are_as_strong_as_their_weaker_edge(con, edges) -> None:
     by_pair = {(src(edge), tgt(edge)): edge for edge in edges}
     (start, end) = next(pair for pair in sorted(by_pair) if pair[0] != pair[1])
-    found = rows(con, f'"between"({start[0]}, {start[1]}, {end[0]}, {end[1]})')
+    found = rows(con, f"paths_between({start[0]}, {start[1]}, {end[0]}, {end[1]})")
     assert found[0]["hop_count"] == 1
     assert len(found) > 2
     for row in found[1:]:
@@ -331,7 +331,7 @@ def test_company_of_a_neuron(con, neurons) -> None:
     for row in rows(con, "neuron_graphs"):
         graphs[row["layer"], row["neuron"]].add(row["graph_id"])
     total = len(rows(con, "graphs"))
-    found = rows(con, "company(1, 2)")
+    found = rows(con, "cooccurring(1, 2)")
     assert len(found) == 20
     assert [row["npmi"] for row in found] == sorted((row["npmi"] for row in found), reverse=True)
     mine = graphs[1, 2]
@@ -344,7 +344,7 @@ def test_company_of_a_neuron(con, neurons) -> None:
         other = graphs[row["layer"], row["neuron"]]
         lift = len(mine & other) * total / (len(mine) * len(other))
         assert best[row["rank"] - 1] == (row["layer"], row["neuron"])
-        assert row["both_graphs"] == len(mine & other)
+        assert row["joint_graph_count"] == len(mine & other)
         assert row["share"] == pytest.approx(len(mine & other) / len(other))
         assert row["lift"] == pytest.approx(lift, rel=1e-6)
         assert row["pmi"] == pytest.approx(math.log(lift), abs=1e-6)
@@ -358,7 +358,7 @@ def test_edges_know_the_graphs_of_both_ends(con, edges) -> None:
     total = len(rows(con, "graphs"))
     for edge in edges:
         both, ends = graphs[src(edge)] & graphs[tgt(edge)], (graphs[src(edge)], graphs[tgt(edge)])
-        assert edge["both_graphs"] == len(both)
+        assert edge["joint_graph_count"] == len(both)
         assert edge["conditional_frequency"] == pytest.approx(edge["graph_count"] / len(both), rel=1e-6)
         lift = len(both) * total / (len(ends[0]) * len(ends[1]))
         assert edge["lift"] == pytest.approx(lift, rel=1e-6)

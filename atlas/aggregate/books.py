@@ -24,6 +24,7 @@ INFO_COLUMNS = (
     "corpus_source",
     "corpus_index",
     "nodes_exceeded",
+    "original_token_count",
 )
 COUNTED = ("link", "node")
 

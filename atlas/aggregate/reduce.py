@@ -153,7 +153,7 @@ def reduce_links(job: Job) -> list[str]:
     more: dict[str, Any] = {}
     if table.name == "edges":
         both, partners = _together(job, stats)
-        more = {"method": job.options.method, "both_graphs": both}
+        more = {"method": job.options.method, "joint_graph_count": both}
         rows.store.put_with(part_name("cooccurrence", job.range.number), lambda path: write_parquet(partners, path))
     arrow = table.arrow(stats, **more)
     rows.store.put_with(job.name, lambda path: write_parquet(arrow, path))

@@ -182,7 +182,7 @@ class Score:
 
 
 def evaluate(everyone: Company, options: Together, key: Ints, low: int, high: int) -> tuple[pa.Array, pa.Table]:
-    """`both_graphs` of the edges of a range, and the rows of `cooccurrence` of its neurons.
+    """`joint_graph_count` of the edges of a range, and the rows of `cooccurrence` of its neurons.
 
     key (n_edges,) ascending; the range's neurons are those whose first possible edge is in [low, high).
     """
@@ -223,7 +223,7 @@ def _table(everyone: Company, pairs: tuple[Ints, Ints, Ints, Ints], first: int, 
             "rank": rank,
             "other_layer": partner >> INDEX_BITS,
             "other_neuron": partner & MAX_INDEX,
-            "both_graphs": both,
+            "joint_graph_count": both,
             "lift": lift,
             "pmi": pmi,
             "npmi": pa.array(npmi, from_pandas=True),

@@ -27,6 +27,29 @@ from atlas.storage import only_writer, read_manifest, rename, sync, translated_o
 STORAGE_VERSION = "v1.2.0"
 # Rows: so many that what is left of a column's last block is little (tests/bench/RESULTS.md), 9 % of a large file.
 ROW_GROUP_SIZE = 147_456
+# What most people ask for; the shell shows the first rows of a long result, and the last.
+_FIRST_HELP = [
+    "help",
+    "neurons",
+    "edges",
+    "clusters",
+    "circuits",
+    "hubs",
+    "upstream",
+    "downstream",
+    "paths_between",
+    "circuit",
+    "circuit_edges",
+    "search",
+    "labels",
+    "graphs",
+    "graphs_of",
+    "tokens_in",
+    "logits_out",
+    "cooccurring",
+    "edge_details",
+    "metadata",
+]
 Report = Callable[[str], None]
 
 
@@ -212,6 +235,8 @@ def _fill_help(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list
     scripted = [("macro", item) for item in macros] + [("view", item) for item in views]
     rows += [(item.name, kind, item.doc, (item.example or "").format_map(found)) for kind, item in scripted]
     rows += [(name, "table", comment, f"FROM {name} LIMIT 5;") for name, comment in tables.fetchall() if name != "help"]
+    place = {name: number for number, name in enumerate(_FIRST_HELP)}
+    rows.sort(key=lambda row: place.get(row[0], len(place)))
     con.executemany("INSERT INTO help VALUES (?, ?, ?, ?)", rows)
 
 

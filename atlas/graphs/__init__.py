@@ -73,13 +73,14 @@ def parse_graph(blob: Blob) -> Graph:
 def hash_of(graph: Graph) -> str:
     """Return a hash of what a graph says: indentation, pinned nodes and file names leave it the same.
 
-    SHA-256 over the feature space, the prompt, the nodes in their order (kind, unit, position, activation) and the links.
+    SHA-256 over the feature space, slug and prompt, the nodes in their order (kind, unit, position, activation) and the links.
     """
     info, nodes, links = graph.info, graph.nodes, graph.links
     # Texts of tokens and targets are part of the graph; those of features are labels, which people edit.
     texts = [text for kind, text in zip(nodes.kind.tolist(), nodes.text, strict=True) if kind != NodeKind.NEURON]
     counts = [graph.link_total, sorted(graph.dropped_links.items())]
-    facts = [info.space, info.prompt, info.prompt_tokens, texts, counts]
+    run = [info.slug, info.corpus_source, info.corpus_index]
+    facts = [info.space, info.prompt, info.prompt_tokens, run, texts, counts]
     digest = hashlib.sha256(json.dumps(facts).encode())
     for array in (nodes.kind, nodes.key, nodes.position, nodes.activation, links.source, links.target, links.weight):
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -244,7 +244,7 @@ def _text(node: RawNode, kind: NodeKind, prompt_tokens: list[str] | None) -> tup
         if prompt_tokens and 0 <= position < len(prompt_tokens):
             return prompt_tokens[position], None
         return node.token or token_text(node.clerp)[0], None
-    if kind is NodeKind.LOGIT:
+    if kind in (NodeKind.LOGIT, NodeKind.VIRTUAL):
         text, stated = token_text(node.clerp)
         probability = node.token_prob or stated
         return node.token or text, probability if probability is not None and 0 <= probability <= 1 else None

@@ -54,7 +54,7 @@ class LabelFileResult:
     from_graphs: bool = False
     row_count: int = 0
     kept_count: int = 0
-    junk_count: int = 0
+    uninformative_count: int = 0
     malformed: Counter[str] = field(default_factory=Counter)
     units: Counter[str] = field(default_factory=Counter)  # labels by the model and dictionary that their rows name
 
@@ -113,13 +113,13 @@ def _read_file(file: LabelFile, labels: _Labels, order: Precedence) -> LabelFile
             continue
         if named := [text for text in (label["subject_model"], label["dictionary"]) if text]:
             result.units[" / ".join(named)] += 1
-        label["is_junk"] = order.is_junk(label["text"])
+        label["is_uninformative"] = order.is_uninformative(label["text"])
         label["rank"] = None
         label["file"] = result.path
         labels.add(label)
-        result.junk_count += label["is_junk"]
-        result.kept_count += not label["is_junk"]
-    if result.row_count and not result.kept_count + result.junk_count:
+        result.uninformative_count += label["is_uninformative"]
+        result.kept_count += not label["is_uninformative"]
+    if result.row_count and not result.kept_count + result.uninformative_count:
         reasons = ", ".join(f"{count} {reason}" for reason, count in result.malformed.items())
         raise LabelFileError(
             f"{file.path} holds no label ({reasons}): it has the columns {', '.join(keys)[:200] or 'of no table'}; needed are {NEEDED}"
@@ -175,7 +175,7 @@ def _file_columns(files: Sequence[LabelFile], results: Sequence[LabelFileResult]
         "content_hash": [_hash_of(content(file.path)) for file in files],
         "row_count": [result.row_count for result in results],
         "kept_count": [result.kept_count for result in results],
-        "junk_count": [result.junk_count for result in results],
+        "uninformative_count": [result.uninformative_count for result in results],
         "malformed_count": [result.malformed.total() for result in results],
     }
 
@@ -199,7 +199,7 @@ def _facts(order: Precedence, results: Sequence[LabelFileResult]) -> dict[str, A
             "path": r.path,
             "rows": r.row_count,
             "kept": r.kept_count,
-            "junk": r.junk_count,
+            "junk": r.uninformative_count,
             "malformed": dict(r.malformed),
         }
         for r in results

@@ -33,9 +33,6 @@ JUNK = (
     "no label",
     "unlabeled",
     "unlabelled",
-    "-",
-    "?",
-    "...",
 )
 # Placeholders: the bare number of a feature, and the error of a tool that found no text.
 _PLACEHOLDER = re.compile(
@@ -61,7 +58,7 @@ class Precedence:
             raise UsageError(f"unknown label kind {', '.join(map(repr, wrong))}; there are {', '.join(KINDS)}")
         return self
 
-    def is_junk(self, text: str | None) -> bool:
+    def is_uninformative(self, text: str | None) -> bool:
         """Return True where a text says nothing: a word of the list, the bare number of a feature, an error."""
         if text is None or text.strip().casefold() in self._words:
             return True
@@ -91,10 +88,12 @@ def ranked(labels: pl.DataFrame, precedence: Precedence) -> pl.DataFrame:
         _confidence=place("confidence", confidence, len(confidence)),
         _score=-pl.col("score").fill_null(float("-inf")),
     )
-    ordered = ordered.sort("layer", "neuron", "is_junk", "_source", "_kind", "_confidence", "_score", "_order")
+    ordered = ordered.sort("layer", "neuron", "is_uninformative", "_source", "_kind", "_confidence", "_score", "_order")
     ordered = _stated_once(ordered)
     position = pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("layer", "neuron")
-    return ordered.with_columns(rank=pl.when(pl.col("is_junk")).then(None).otherwise(position)).select(labels.columns)
+    return ordered.with_columns(rank=pl.when(pl.col("is_uninformative")).then(None).otherwise(position)).select(
+        labels.columns
+    )
 
 
 def _stated_once(labels: pl.DataFrame) -> pl.DataFrame:
@@ -102,7 +101,7 @@ def _stated_once(labels: pl.DataFrame) -> pl.DataFrame:
 
     Rows are the same statement where text, kind and unit agree and their descriptions do not differ.
     """
-    unit = ["layer", "neuron", "text", "kind", "is_junk", "subject_model", "dictionary"]
+    unit = ["layer", "neuron", "text", "kind", "is_uninformative", "subject_model", "dictionary"]
     filled = labels.with_columns(
         description=pl.col("description").fill_null(pl.col("description").drop_nulls().first().over(unit))
     )

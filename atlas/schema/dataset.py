@@ -68,7 +68,7 @@ TOKEN = required(("token_id", pa.int64()))
 METHOD = required(("method", NAME))
 # One hash-half of the graphs; the other half is the rest. And the graphs that hold both ends, linked or not.
 HALVES = fields(("half_count", pa.int64()), ("half_weight_sum", pa.float64()))
-TOGETHER = fields(("both_graphs", pa.int64()))
+TOGETHER = fields(("joint_graph_count", pa.int64()))
 # One row of how often a unit was seen active, and how strongly.
 NODE_VALUES = fields(
     ("activation_count", pa.int64()),

@@ -81,7 +81,7 @@ STAGES = (
                     ("num_exemplars", pa.int32()),
                     ("max_activation", pa.float64()),
                 ),
-                *required(("is_junk", pa.bool_()), ("file", pa.string())),
+                *required(("is_uninformative", pa.bool_()), ("file", pa.string())),
                 *fields(
                     ("sources", pa.list_(pa.string())), ("subject_model", pa.string()), ("dictionary", pa.string())
                 ),
@@ -99,7 +99,7 @@ STAGES = (
                 ("content_hash", pa.string()),
                 ("row_count", pa.int64()),
                 ("kept_count", pa.int64()),
-                ("junk_count", pa.int64()),
+                ("uninformative_count", pa.int64()),
                 ("malformed_count", pa.int64()),
             )
         ),

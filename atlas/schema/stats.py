@@ -39,6 +39,7 @@ STATS = (
                     ("corpus_source", pa.string()),
                     ("corpus_index", pa.int64()),
                     ("nodes_exceeded", pa.bool_()),
+                    ("original_token_count", pa.int32()),
                     ("node_count", pa.int32()),
                     ("neuron_count", pa.int32()),
                     ("link_count", pa.int32()),
@@ -134,7 +135,7 @@ STATS = (
                     ("rank", pa.int32()),
                     ("other_layer", pa.int32()),
                     ("other_neuron", pa.int32()),
-                    ("both_graphs", pa.int64()),
+                    ("joint_graph_count", pa.int64()),
                 ),
                 *fields(("lift", pa.float64()), ("pmi", pa.float64()), ("npmi", pa.float64())),
             ]

@@ -172,8 +172,11 @@ def _prompt(path: Path, row: Row, model: TracedModel, options: CorpusOptions) ->
     except _Unusable as error:
         return Reject(name, error.reason, str(error))
     most = min(options.max_tokens, model.most_positions)
-    if options.truncate:
-        ids = ids[:most]
+    whole_count = None
+    if options.truncate and len(ids) > most:
+        whole_count, ids = len(ids), ids[:most]
+        # The text that is traced, not the one that was given.
+        text = well_formed(model.tokenizer.decode(ids, skip_special_tokens=not options.chat))
     if len(ids) < options.min_tokens:
         return Reject(name, "too_short", f"{len(ids)} tokens; at least {options.min_tokens} are asked for")
     if len(ids) > most:
@@ -182,7 +185,7 @@ def _prompt(path: Path, row: Row, model: TracedModel, options: CorpusOptions) ->
         return Reject(name, "bad_token", f"token {max(ids)} of the tokenizer is none of the model's {model.vocabulary}")
     source = value.get(_SOURCE)
     given = well_formed(source) if isinstance(source, str) else None
-    return Prompt(name, text, tuple(ids), tuple(targets), tuple(contrasts), given, row.index)
+    return Prompt(name, text, tuple(ids), tuple(targets), tuple(contrasts), given, row.index, whole_count)
 
 
 class _Unusable(Exception):

@@ -55,6 +55,7 @@ class Prompt:
     contrasts: tuple[int, ...] = ()
     source: str | None = None
     index: int | None = None
+    original_token_count: int | None = None  # of the whole text, where `text` is only its beginning
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,7 @@ class Tracer:
             prompt_tokens=self.model.token_texts(list(prompt.ids)),
             corpus_source=prompt.source,
             corpus_index=prompt.index,
+            original_token_count=prompt.original_token_count,
             nodes_exceeded=exceeded,
         )
         return Graph(info, nodes, links, len(links.weight))

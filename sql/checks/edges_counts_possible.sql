@@ -7,7 +7,7 @@ SELECT
     e.count,
     e.graph_count,
     e.positive_count,
-    e.both_graphs,
+    e.joint_graph_count,
     s.appearance_count AS src_graphs
 FROM edges AS e
 JOIN neurons AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
@@ -16,5 +16,5 @@ WHERE e.count < 1
     OR e.positive_count NOT BETWEEN 0 AND e.count
     OR e.half_count NOT BETWEEN 0 AND e.count
     OR e.graph_count > s.appearance_count
-    OR e.both_graphs NOT BETWEEN e.graph_count AND s.appearance_count
+    OR e.joint_graph_count NOT BETWEEN e.graph_count AND s.appearance_count
 ORDER BY ALL;

@@ -1,16 +1,46 @@
--- Members of a cluster of the primary clustering, given by its cluster_path (12, 12.3, ...), by flow.
+-- Members of a cluster of the primary clustering, given by its cluster_path (12, 12.3, ...), by the weight of their edges inside it.
+-- weight_inside adds up the mean absolute weights of the edges from and to other members.
 -- Example: FROM circuit('{cluster_path}');
 CREATE MACRO circuit(path) AS TABLE
+WITH members AS MATERIALIZED (
+    SELECT layer, neuron
+    FROM neurons
+    WHERE cluster_path = path::VARCHAR OR starts_with(cluster_path, path::VARCHAR || '.')
+),
+ends AS (
+    SELECT
+        e.src_layer,
+        e.src_neuron,
+        e.tgt_layer,
+        e.tgt_neuron,
+        coalesce(e.mean_abs_weight, abs(e.mean_weight)) AS strength
+    FROM edges AS e
+    JOIN members AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
+    JOIN members AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
+    WHERE e.in_circuit
+),
+inside AS (
+    SELECT layer, neuron, sum(strength) AS weight_inside
+    FROM (
+        SELECT src_layer AS layer, src_neuron AS neuron, strength FROM ends
+        UNION ALL
+        SELECT tgt_layer, tgt_neuron, strength FROM ends
+        WHERE src_layer <> tgt_layer OR src_neuron <> tgt_neuron
+    )
+    GROUP BY layer, neuron
+)
 SELECT
     n.layer,
     n.neuron,
     n.label,
     n.cluster_path,
+    coalesce(i.weight_inside, 0)::FLOAT AS weight_inside,
     n.infomap_flow,
-    n.appearance_count,
+    n.graph_count,
     n.max_activation,
     n.in_degree,
     n.out_degree
-FROM neurons AS n
-WHERE n.cluster_path = path::VARCHAR OR starts_with(n.cluster_path, path::VARCHAR || '.')
-ORDER BY infomap_flow DESC, layer, neuron;
+FROM members AS m
+JOIN neurons AS n ON n.layer = m.layer AND n.neuron = m.neuron
+LEFT JOIN inside AS i ON i.layer = m.layer AND i.neuron = m.neuron
+ORDER BY weight_inside DESC, infomap_flow DESC NULLS LAST, layer, neuron;

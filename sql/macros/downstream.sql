@@ -15,7 +15,7 @@ SELECT
     n.cluster_path,
     e.count,
     e.graph_count,
-    (e.graph_count / nullif(s.appearance_count, 0))::FLOAT AS frequency,
+    (e.graph_count / nullif(s.graph_count, 0))::FLOAT AS frequency,
     (e.positive_count / e.count)::FLOAT AS positive_share,
     e.mean_weight,
     e.mean_abs_weight,
@@ -25,5 +25,5 @@ SELECT
     e.method
 FROM found AS e
 JOIN neurons AS n ON n.rowid = e.place
-CROSS JOIN (SELECT appearance_count FROM neurons WHERE layer = of_layer AND neuron = of_neuron) AS s
+CROSS JOIN (SELECT graph_count FROM neurons WHERE layer = of_layer AND neuron = of_neuron) AS s
 ORDER BY coalesce(mean_abs_weight, abs(mean_weight)) DESC, layer, neuron;

@@ -17,7 +17,7 @@ WITH found AS MATERIALIZED (
         END AS match_rank
     FROM labels AS l
     JOIN neurons AS n ON n.layer = l.layer AND n.neuron = l.neuron
-    WHERE l.in_atlas AND NOT l.is_junk
+    WHERE l.in_atlas AND NOT l.is_uninformative
         AND (contains(lower(l.text), lower(words)) OR contains(lower(coalesce(l.description, '')), lower(words)))
     QUALIFY row_number() OVER (PARTITION BY place, lower(l.text) ORDER BY match_rank, l.rank) = 1
 )
@@ -28,9 +28,9 @@ SELECT
     l.kind,
     l.source,
     n.cluster_path,
-    n.appearance_count,
+    n.graph_count,
     n.max_activation,
     l.match_rank
 FROM found AS l
 JOIN neurons AS n ON n.rowid = l.place
-ORDER BY match_rank, appearance_count DESC, layer, neuron, text;
+ORDER BY match_rank, graph_count DESC, layer, neuron, text;

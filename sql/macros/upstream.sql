@@ -15,7 +15,7 @@ SELECT
     n.cluster_path,
     e.count,
     e.graph_count,
-    (e.graph_count / nullif(n.appearance_count, 0))::FLOAT AS frequency,
+    (e.graph_count / nullif(n.graph_count, 0))::FLOAT AS frequency,
     (e.positive_count / e.count)::FLOAT AS positive_share,
     e.mean_weight,
     e.mean_abs_weight,

@@ -8,8 +8,8 @@ SELECT
     in_degree,
     out_degree,
     in_degree + out_degree AS degree,
-    appearance_count,
-    (appearance_count / nullif((SELECT coalesce(nullif(count(*), 0), (SELECT value::BIGINT FROM metadata WHERE key = 'graphs_stated')) FROM graphs), 0))::FLOAT AS graph_share,
+    graph_count,
+    (graph_count / nullif((SELECT coalesce(nullif(count(*), 0), (SELECT value::BIGINT FROM metadata WHERE key = 'graphs_stated')) FROM graphs), 0))::FLOAT AS graph_share,
     top_cluster
 FROM neurons
 ORDER BY degree DESC, layer, neuron;

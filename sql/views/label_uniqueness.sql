@@ -4,7 +4,7 @@ CREATE VIEW label_uniqueness AS
 WITH texts AS (
     SELECT source, kind, lower(text) AS text, count(*) AS label_count, count(DISTINCT (layer, neuron)) AS neuron_count
     FROM labels
-    WHERE is_of_atlas AND NOT is_junk
+    WHERE is_of_atlas AND NOT is_uninformative
     GROUP BY ALL
 )
 SELECT

@@ -4,11 +4,11 @@ CREATE VIEW unlabelled_neurons AS
 SELECT
     layer,
     neuron,
-    appearance_count,
+    graph_count,
     in_degree,
     out_degree,
     max_activation,
     top_cluster
 FROM neurons
 WHERE label IS NULL
-ORDER BY appearance_count DESC, in_degree + out_degree DESC, layer, neuron;
+ORDER BY graph_count DESC, in_degree + out_degree DESC, layer, neuron;

@@ -42,7 +42,7 @@ def generate(folder: Path, edges: int) -> tuple[int, int]:
             "count": count, "graph_count": np.ones(len(pairs), dtype=int), "positive_count": count * (weight > 0),
             "weight_sum": weight * count, "weight_abs_sum": abs(weight) * count, "weight_sq_sum": weight**2 * count * 1.01,
             "weight_min": weight - 0.1, "weight_max": weight + 0.1,
-            "half_count": count // 2, "half_weight_sum": weight * (count // 2), "both_graphs": np.ones(len(pairs), dtype=int),
+            "half_count": count // 2, "half_weight_sum": weight * (count // 2), "joint_graph_count": np.ones(len(pairs), dtype=int),
             "method": pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(pairs), np.int32)), ["relp"]),
         },
     }  # fmt: skip

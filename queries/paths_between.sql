@@ -5,15 +5,7 @@
 -- $to_layer INTEGER required: layer of the second neuron
 -- $to_neuron INTEGER required: index of the second neuron
 -- $limit BIGINT: at most this many rows
-SELECT
-    hop_count,
-    via_layer,
-    via_neuron,
-    via_label,
-    graph_count,
-    first_weight,
-    second_weight,
-    strength
-FROM "between"($from_layer, $from_neuron, $to_layer, $to_neuron)
+SELECT *
+FROM paths_between($from_layer, $from_neuron, $to_layer, $to_neuron)
 ORDER BY hop_count, strength DESC, via_layer, via_neuron
 LIMIT $limit

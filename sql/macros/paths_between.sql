@@ -1,7 +1,7 @@
 -- How one neuron reaches another: the direct edge, and all paths over one neuron in between; strongest first.
--- A path is two edges of the atlas; graph_count and strength are those of the rarer and the weaker one, and no single graph need hold both. BETWEEN is an SQL keyword: quote the name.
--- Example: FROM "between"({layer}, {neuron}, {to_layer}, {to_neuron});
-CREATE MACRO "between"(from_layer, from_neuron, to_layer, to_neuron) AS TABLE
+-- A path is two edges of the atlas; graph_count and strength are those of the rarer and the weaker one, and no single graph need hold both.
+-- Example: FROM paths_between({layer}, {neuron}, {to_layer}, {to_neuron});
+CREATE MACRO paths_between(from_layer, from_neuron, to_layer, to_neuron) AS TABLE
 SELECT
     1 AS hop_count,
     NULL::INTEGER AS via_layer,
