@@ -139,7 +139,7 @@ def test_the_count_threshold(aggregate_made, tmp_path: Path) -> None:
     links = [makers.link("0_1_0", "1_2_0", 1.0)] * 5 + [makers.link("1_2_0", "2_3_0", 1.0)] * 4
     stats = aggregate_made([makers.ct_graph(nodes, links)])
     assert cluster(stats, tmp_path / "c", ClusterOptions(min_count=5)).neuron_count == 2
-    with pytest.raises(InputError, match="no edge of .* has at least 6 links; lower --min-count"):
+    with pytest.raises(InputError, match="no edge of .* has at least 6 links; lower the threshold"):
         cluster(stats, tmp_path / "c", ClusterOptions(min_count=6))
 
 

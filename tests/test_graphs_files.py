@@ -13,14 +13,14 @@ import pytest
 
 from atlas.errors import InputError
 from atlas.graph import Graph
-from atlas.graphs import Reject, find_sources, read_graphs
+from atlas.graphs import ReadLimits, Reject, find_sources, read_graphs
 
 GRAPH = makers.ct_graph([makers.ct_feature(0, 1), makers.ct_feature(1, 2)], [makers.link("0_1_0", "1_2_0", 0.5)])
 TEXT = json.dumps(GRAPH).encode()
 
 
-def read(*paths: Path | str) -> list[Graph | Reject]:
-    return [item for source in find_sources(paths) for item in read_graphs(source)]
+def read(*paths: Path | str, limits: ReadLimits = ReadLimits()) -> list[Graph | Reject]:  # noqa: B008
+    return [item for source in find_sources(paths) for item in read_graphs(source, limits)]
 
 
 def only_reject(path: Path) -> Reject:
@@ -150,15 +150,15 @@ def test_a_text_too_long_in_metadata_or_id_is_a_reject(tmp_path: Path) -> None:
     assert only_reject(tmp_path / "b.json").reason == "text_too_long"
 
 
-def test_a_file_that_unpacks_to_too_much_is_a_reject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("atlas.graphs.files.MAX_BYTES", 10_000)
+def test_a_file_that_unpacks_to_too_much_is_a_reject(tmp_path: Path) -> None:
+    limits = ReadLimits(file_bytes=10_000)
     bomb = gzip.compress(b" " * 50_000)
     (tmp_path / "a.json.gz").write_bytes(bomb)
     (tmp_path / "b.jsonl").write_bytes(b" " * 50_000)
     with zipfile.ZipFile(tmp_path / "c.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.json", b" " * 50_000)
         archive.writestr("y.json", TEXT)
-    items = read(tmp_path)
+    items = read(tmp_path, limits=limits)
     assert [item.reason for item in items if isinstance(item, Reject)] == ["too_large"] * 3
     assert isinstance(items[-1], Graph)  # the next member of the archive still counts
 
@@ -280,7 +280,40 @@ def test_names_and_keys_that_are_no_utf8(tmp_path: Path, aggregate_made) -> None
     assert pl.read_parquet(stats / "rejects.parquet")["reason"].to_list() == ["not_a_graph"]
 
 
-def test_the_tolerant_reading_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("atlas.graphs.raw.MAX_TOLERANT_BYTES", 1000)
+def test_the_tolerant_reading_is_bounded(tmp_path: Path) -> None:
+    limits = ReadLimits(tolerant_bytes=1000)
     (tmp_path / "a.json").write_text('{"nodes": [], "links": [NaN], "x": "' + "y" * 1000 + '"}')
-    assert only_reject(tmp_path / "a.json").reason == "too_large"
+    (item,) = read(tmp_path / "a.json", limits=limits)
+    assert isinstance(item, Reject)
+    assert item.reason == "too_large"
+
+
+def test_the_memory_of_a_run_bounds_what_a_file_may_unpack_to(tmp_path: Path) -> None:
+    """A packed file is refused by the size that it states, before anything of it is unpacked."""
+    import tracemalloc
+
+    limits = ReadLimits.of(500_000_000)
+    assert limits.file_bytes == 62_500_000
+    assert ReadLimits.of(10**12) == ReadLimits()
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(b" " * 80_000_000, 1))
+    with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.json", b" " * 80_000_000)
+    tracemalloc.start()
+    items = read(tmp_path, limits=limits)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [item.reason for item in items] == ["too_large"] * 2
+    assert "62500000" not in items[0].message
+    assert "more than 59 MiB unpacked; for a real graph of that size raise --memory" in items[0].message
+    assert peak < 5_000_000
+
+
+def test_a_checkpoint_of_many_pickles_is_refused_early(tmp_path: Path) -> None:
+    import pickle
+
+    from atlas.errors import InputError
+    from atlas.legacy import import_checkpoint
+
+    (tmp_path / "latest.dat").write_bytes(pickle.dumps({}) * 3000)
+    with pytest.raises(InputError, match="holds more than 6 pickles|holds no"):
+        import_checkpoint(tmp_path / "latest.dat", tmp_path / "stats")

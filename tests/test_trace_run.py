@@ -292,9 +292,12 @@ def test_models_that_cannot_be_traced_are_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder here and no model on the hub"):
         load_model("no/such-model")
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
-    with pytest.raises(InputError, match="is a gpt2 model; models that can be traced are llama, mistral"):
+    with pytest.raises(InputError, match="is a gpt2 model; supported models are llama, mistral"):
         load_model(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(InputError, match="the folder has no tokenizer"):
+        load_model(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(InputError, match="no model folder"):
         load_model(tmp_path)
     with pytest.raises(UsageError, match="dtype 'int3' is none"):

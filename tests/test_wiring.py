@@ -38,7 +38,13 @@ def make_model(folder: Path, *, seed: int = 0, behind: bool = False, prefix: str
         for name in ("post_attention_layernorm", *(["post_feedforward_layernorm"] if behind else [])):
             tensors[f"{prefix}layers.{layer}.{name}.weight"] = torch.rand(WIDTH, generator=generator).to(dtype) + 0.5
     folder.mkdir(parents=True)
-    config = {"num_hidden_layers": LAYERS, "intermediate_size": NEURONS, "hidden_size": WIDTH, "hidden_act": "silu"}
+    config = {
+        "model_type": "llama",
+        "num_hidden_layers": LAYERS,
+        "intermediate_size": NEURONS,
+        "hidden_size": WIDTH,
+        "hidden_act": "silu",
+    }
     (folder / "config.json").write_text(json.dumps(config))
     names = sorted(tensors)
     files = {name: f"model-{number % shards}.safetensors" for number, name in enumerate(names)}

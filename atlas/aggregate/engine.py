@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from atlas.aggregate import finish, reduce, together
 from atlas.aggregate.checkpoint import Checkpoint
+from atlas.aggregate.copies import copies
 from atlas.aggregate.finish import BookMerger, Summary
 from atlas.aggregate.partitions import Range
 from atlas.aggregate.plan import Budget, Plan, books_name
@@ -55,10 +56,8 @@ from atlas.storage import read_manifest, translated_os_errors, write_manifest
 
 Progress = Callable[[str, int, int], None]  # what, done, of
 _RANGES = "ranges.json"
-_FIRST = 3  # rejects in a message
-_MOST_NAMES = 64  # of a transcoder set
+_FIRST, _MOST_NAMES = 3, 64  # rejects in a message; names of a transcoder set
 _IDENTITY = ["path", "content_hash"]
-_SAME = ["path", "graph_hash"]
 _PLACE = ["file", "member", "graph_hash"]
 
 
@@ -123,7 +122,7 @@ class Aggregation:
         sizes = {task.number: len(task.sources) for task in tasks}
         self.run(run_task, tasks, sizes, "graph files", earlier)
         skips: dict[int, dict[str, str]] = {}
-        while twice := _copies(self.store, len(tasks), earlier):
+        while twice := copies(self.store, len(tasks), earlier):
             # A task that leaves one copy out may meet the next one: what it leaves out adds up.
             for number, skip in twice.items():
                 skips.setdefault(number, {}).update(skip)
@@ -219,7 +218,12 @@ class Aggregation:
         self._fetch(folder, ranges)
         summary = finish.summarise(folder)
         summary.new_graphs = sum(len(part.graphs) for part in parts if part.folder is None)
-        write_manifest(folder, "stats", **_facts_of(space, facts, summary, below), set_names=_set_names(parts))
+        write_manifest(
+            folder,
+            "stats",
+            **_facts_of(space, facts, summary, below),
+            set_names=sorted({name for part in parts for name in part.set_names})[:_MOST_NAMES],
+        )
         return summary
 
     def rejects(self, parts: Sequence[Part]) -> pa.Table:
@@ -342,7 +346,7 @@ class Aggregation:
             if part.folder is not None:
                 table = pq.read_table(DATASETS[f"stats.{name}"].path(part.folder))
             elif name == "graphs":
-                table = read_done(self.store.url, _task_number(part.origin))[1]
+                table = read_done(self.store.url, int(Path(str(part.origin.runs)).stem))[1]
             else:
                 assert part.origin.runs is not None
                 table = book(RunFile(self.store, part.origin.runs), name)
@@ -372,10 +376,6 @@ def _facts_of(space: Space, facts: Facts, summary: Summary, sample_below: int) -
     }
 
 
-def _set_names(parts: Sequence[Part]) -> list[str]:
-    return sorted({name for part in parts for name in part.set_names})[:_MOST_NAMES]
-
-
 def _first_space(earlier: Sequence[Path]) -> tuple[Space | None, str]:
     for folder in earlier:
         return Space(**read_manifest(folder, "stats")["space"]), str(folder)
@@ -394,24 +394,3 @@ def _space_of(parts: Sequence[Part]) -> Space | None:
         if known[0] is None:
             known = (part.space, part.space_path)
     return known[0]
-
-
-def _copies(store: Store, tasks: int, earlier: Sequence[Path]) -> dict[int, dict[str, str]]:
-    """Per task, the graphs that stand in an earlier task or in earlier stats already, and where."""
-    seen: dict[str, str] = {}
-    for folder in earlier:
-        graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=_SAME)
-        seen |= dict(zip(graphs["graph_hash"].to_pylist(), graphs["path"].to_pylist(), strict=True))
-    found: dict[int, dict[str, str]] = {}
-    for number in range(tasks):
-        graphs = read_done(store.url, number, _SAME)[1]
-        for graph_hash, path in zip(graphs["graph_hash"].to_pylist(), graphs["path"].to_pylist(), strict=True):
-            first = seen.setdefault(graph_hash, path)
-            if first != path:
-                found.setdefault(number, {})[path] = first
-    return found
-
-
-def _task_number(origin: Origin) -> int:
-    assert origin.runs is not None
-    return int(Path(origin.runs).stem)

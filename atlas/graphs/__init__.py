@@ -16,22 +16,23 @@ from atlas.graphs import circuit_tracer, torch_file
 from atlas.graphs.assemble import assemble
 from atlas.graphs.dialects import detect
 from atlas.graphs.files import Blob, companion, find_sources, is_companion, read_blobs
+from atlas.graphs.limits import ReadLimits
 from atlas.graphs.raw import RawGraph, RawMetadata, decode
 from atlas.ids import well_formed
 
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
 
-__all__ = ["Blob", "Graph", "Reject", "Source", "find_sources", "parse_graph", "read_graphs"]
+__all__ = ["Blob", "Graph", "ReadLimits", "Reject", "Source", "find_sources", "parse_graph", "read_graphs"]
 
 
-def read_graphs(source: Source) -> Iterator[Graph | Reject]:
-    """The graphs of one file, or a `Reject` for each that cannot be read; never raises for a bad file."""
-    for item in read_blobs(source):
+def read_graphs(source: Source, limits: ReadLimits = ReadLimits()) -> Iterator[Graph | Reject]:  # noqa: B008 (a constant)
+    """Yield the graphs of one file, or a `Reject` for each that cannot be read; never raises for a bad file."""
+    for item in read_blobs(source, limits):
         if isinstance(item, Reject):
             yield item
             continue
         try:
-            yield parse_graph(item)
+            yield parse_graph(item, limits)
         except GraphError as error:
             if error.reason == "not_a_graph" and is_companion(item.path, holds_no_graph=True):
                 yield companion(item.path, len(item.data))
@@ -39,13 +40,13 @@ def read_graphs(source: Source) -> Iterator[Graph | Reject]:
                 yield Reject(item.path, error.reason, well_formed(str(error)), len(item.data))
 
 
-def parse_graph(blob: Blob) -> Graph:
+def parse_graph(blob: Blob, limits: ReadLimits = ReadLimits()) -> Graph:  # noqa: B008 (a constant)
     """Read one whole graph; raises `GraphError` with its reason."""
     content_hash = hashlib.sha256(blob.data).hexdigest()
     if blob.path.lower().endswith(".pt"):
-        graph = torch_file.read(blob.data, blob.path, content_hash)
+        graph = torch_file.read(blob.data, blob.path, content_hash, limits)
         return dataclasses.replace(graph, info=dataclasses.replace(graph.info, graph_hash=hash_of(graph)))
-    raw, malformed = decode(blob.data)
+    raw, malformed = decode(blob.data, limits)
     dialect = detect(raw)
     metadata = raw.metadata or RawMetadata()
     traced = metadata.trace_hash

@@ -18,12 +18,11 @@ from typing import BinaryIO, NamedTuple, NoReturn, cast
 
 from atlas.errors import GraphError, InputError, NothingFound
 from atlas.graph import Reject, Source
+from atlas.graphs.limits import ReadLimits
 from atlas.ids import well_formed
 from atlas.lines import LineTooLong, filled_lines
 from atlas.paths import local_path, matching
 
-# The largest real graphs are a few MB; a file beyond this is a mistake or an attack.
-MAX_BYTES = 512 * 2**20
 _PLAIN = (".json", ".json.gz", ".jsonl", ".jsonl.gz", ".pt")
 SUFFIXES = (*_PLAIN, ".zip")
 # Written beside the graphs by corpus generation; they are no graphs and can be very large.
@@ -126,7 +125,7 @@ def companion(name: str, size: int | None) -> Reject:
     return Reject(name, "companion_file", "written beside graphs, holds none", size)
 
 
-def read_blobs(source: Source) -> Iterator[Blob | Reject]:
+def read_blobs(source: Source, limits: ReadLimits) -> Iterator[Blob | Reject]:
     """The graphs of one file, or one reject for each that cannot be had; never raises for a bad file."""
     if is_companion(source.name):
         yield companion(source.name, _size(source.path))
@@ -134,54 +133,66 @@ def read_blobs(source: Source) -> Iterator[Blob | Reject]:
     try:
         with source.path.open("rb") as stream:
             if source.name.lower().endswith(".zip"):
-                yield from _zip_members(source.name, stream)
+                yield from _zip_members(source.name, stream, limits)
             else:
-                yield from _plain(source.name, stream)
+                yield from _plain(source.name, stream, limits)
     except GraphError as error:
         yield Reject(source.name, error.reason, str(error), _size(source.path))
     except _NOT_HAD as error:
         yield Reject(source.name, "unreadable", _one_line(error), _size(source.path))
 
 
-def _plain(name: str, raw: BinaryIO) -> Iterator[Blob]:
+def _plain(name: str, raw: BinaryIO, limits: ReadLimits) -> Iterator[Blob]:
     """The graphs of one .json, .jsonl or .pt stream; gzip is known by its first bytes, not by the name."""
     packed = cast(io.BufferedReader, raw).peek(2)[:2] == b"\x1f\x8b"
     stream = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw
     if ".jsonl" in name.lower()[-9:]:
-        yield from _lines(name, stream)
-    else:
-        yield Blob(name, _bounded(stream) if packed else _whole(raw))
+        yield from _lines(name, stream, limits)
+        return
+    if packed:
+        limits.require(_stated_size(raw))
+    yield Blob(name, _bounded(stream, limits) if packed else _whole(raw, limits))
 
 
-def _whole(raw: BinaryIO) -> bytes:
+def _stated_size(raw: BinaryIO) -> int:
+    """The size of the unpacked text as the last four bytes of a gzip file state it; 0 where it cannot be looked up."""
+    if not raw.seekable():
+        return 0
+    place = raw.tell()
+    raw.seek(-4, os.SEEK_END)
+    (size,) = struct.unpack("<I", raw.read(4))
+    raw.seek(place)
+    return int(size)
+
+
+def _whole(raw: BinaryIO, limits: ReadLimits) -> bytes:
     """An unpacked file, read at its size, so that no buffer of the largest size is made for it."""
     try:
         size = os.fstat(raw.fileno()).st_size
     except (AttributeError, OSError):
         size = 0  # a member of an archive
     # One byte more than it has; a file that grows meanwhile is read on.
-    data = raw.read(min(size, MAX_BYTES) + 1) if size else b""
-    return data if size and len(data) <= size else data + _bounded(raw, len(data))
+    data = raw.read(min(size, limits.file_bytes) + 1) if size else b""
+    return data if size and len(data) <= size else data + _bounded(raw, limits, len(data))
 
 
-def _bounded(stream: BinaryIO, read: int = 0) -> bytes:
+def _bounded(stream: BinaryIO, limits: ReadLimits, read: int = 0) -> bytes:
     """The rest of a stream of which `read` bytes are read already."""
-    data = stream.read(max(MAX_BYTES - read, 0) + 1)
-    if read + len(data) > MAX_BYTES:
-        raise GraphError("too_large", f"more than {MAX_BYTES // 2**20} MiB unpacked; no graph is that large")
+    data = stream.read(max(limits.file_bytes - read, 0) + 1)
+    limits.require(read + len(data))
     return data
 
 
-def _lines(name: str, stream: BinaryIO) -> Iterator[Blob]:
+def _lines(name: str, stream: BinaryIO, limits: ReadLimits) -> Iterator[Blob]:
     try:
-        for number, line in filled_lines(stream, MAX_BYTES):
+        for number, line in filled_lines(stream, limits.file_bytes):
             # Without its line end, so that the same graph has the same hash on any line.
             yield Blob(f"{name}#{number}", line)
     except LineTooLong as error:
         raise GraphError("too_large", str(error)) from error
 
 
-def _zip_members(name: str, stream: BinaryIO) -> Iterator[Blob | Reject]:
+def _zip_members(name: str, stream: BinaryIO, limits: ReadLimits) -> Iterator[Blob | Reject]:
     with zipfile.ZipFile(stream) as archive:
         members = [member for member in archive.infolist() if not member.is_dir() and _is_named(member.filename)]
         last = {member.filename: member for member in members}
@@ -196,13 +207,17 @@ def _zip_members(name: str, stream: BinaryIO) -> Iterator[Blob | Reject]:
             elif not member.filename.lower().endswith(_PLAIN):
                 yield Reject(path, "nested_archive", "an archive inside an archive is not read", member.file_size)
             else:
-                yield from _zip_member(archive, member, path)
+                yield from _zip_member(archive, member, path, limits)
 
 
-def _zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str) -> Iterator[Blob | Reject]:
+def _zip_member(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str, limits: ReadLimits
+) -> Iterator[Blob | Reject]:
     try:
+        if ".jsonl" not in member.filename.lower()[-9:]:
+            limits.require(member.file_size)
         with archive.open(member) as unpacked:
-            yield from _plain(path, cast(BinaryIO, unpacked))
+            yield from _plain(path, cast(BinaryIO, unpacked), limits)
     except GraphError as error:
         yield Reject(path, error.reason, str(error), member.file_size)
     except _NOT_HAD as error:

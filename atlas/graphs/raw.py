@@ -16,13 +16,12 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from atlas.errors import GraphError
+from atlas.graphs.limits import ReadLimits
 from atlas.ids import well_formed
 
 MAX_TEXT = 2**20
 MAX_ID = 256
 _MOST_DIGITS = 300  # float() of fewer is finite
-# Reading piece by piece takes some thirty times the file's size in memory.
-MAX_TOLERANT_BYTES = 128 * 2**20
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 Id = Annotated[str, msgspec.Meta(max_length=MAX_ID)]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]  # msgspec bounds stop short of the full range
@@ -108,7 +107,7 @@ _decoder = msgspec.json.Decoder(_WithObjects)
 _text_decoder = msgspec.json.Decoder(_WithText)
 
 
-def decode(data: bytes) -> tuple[RawGraph, Counter[str]]:
+def decode(data: bytes, limits: ReadLimits) -> tuple[RawGraph, Counter[str]]:
     """Read one JSON graph, and count the `nodes` and `links` that are none, and nodes with an `odd_key`.
 
     Raises `GraphError` with its reason where there is no graph.
@@ -119,7 +118,7 @@ def decode(data: bytes) -> tuple[RawGraph, Counter[str]]:
     try:
         return _scan(data) or _decoder.decode(data), Counter()
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError, UnicodeDecodeError):
-        return _decode_tolerantly(data)
+        return _decode_tolerantly(data, limits)
 
 
 def _scan(data: bytes) -> RawGraph | None:
@@ -134,11 +133,12 @@ def _scan(data: bytes) -> RawGraph | None:
     return RawGraph(graph.nodes, links, graph.metadata, graph.nodes_exceeded) if links is not None else None
 
 
-def _decode_tolerantly(data: bytes) -> tuple[RawGraph, Counter[str]]:
-    if len(data) > MAX_TOLERANT_BYTES:
-        size = MAX_TOLERANT_BYTES // 2**20
+def _decode_tolerantly(data: bytes, limits: ReadLimits) -> tuple[RawGraph, Counter[str]]:
+    if len(data) > limits.tolerant_bytes:
+        size = limits.tolerant_bytes // 2**20
         raise GraphError(
-            "too_large", f"no clean graph, and with more than {size} MiB too large to be read piece by piece"
+            "too_large",
+            f"no clean graph, and with more than {size} MiB too large to be read piece by piece; raise --memory",
         )
     try:
         value = json.loads(data, parse_int=_integer)

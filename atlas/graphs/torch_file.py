@@ -18,7 +18,7 @@ import numpy as np
 from atlas.errors import GraphError, needs_extra
 from atlas.graph import Floats, Graph, GraphInfo, Ints, NodeKind, Nodes, Space
 from atlas.graphs.assemble import MAX_POSITION, MAX_TOKEN, MAX_VALUE, OtherTypes, keep_links
-from atlas.graphs.files import MAX_BYTES
+from atlas.graphs.limits import ReadLimits
 from atlas.graphs.raw import MAX_TEXT
 from atlas.graphs.vocabularies import vocabulary_of
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER, well_formed
@@ -52,13 +52,13 @@ class _Record:
             self.__dict__.update({key: value for key, value in state.items() if isinstance(key, str)})
 
 
-def read(data: bytes, path: str, content_hash: str) -> Graph:
+def read(data: bytes, path: str, content_hash: str, limits: ReadLimits) -> Graph:
     """One `.pt` graph; raises `GraphError` where it is none, `MissingExtra` without torch."""
     with needs_extra("aggregate"):
         import torch  # noqa: F401 (asked for here, so that its absence is no fault of the file)
     reason = "unreadable"
     try:
-        content = _load(data)
+        content = _load(data, limits)
         reason = "not_a_graph"
         missing = [key for key in _KEYS if key not in content]
         if missing:
@@ -72,10 +72,10 @@ def read(data: bytes, path: str, content_hash: str) -> Graph:
         raise GraphError(reason, f"no circuit-tracer .pt file ({kind}: {text})") from error
 
 
-def _load(data: bytes) -> dict[str, Any]:
+def _load(data: bytes, limits: ReadLimits) -> dict[str, Any]:
     import torch
 
-    _refuse_bomb(data)
+    _refuse_bomb(data, limits)
     names = torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data))
     foreign = [name for name in names if not name.startswith(_INERT_MODULES)]
     if foreign:
@@ -88,11 +88,10 @@ def _load(data: bytes) -> dict[str, Any]:
     return content
 
 
-def _refuse_bomb(data: bytes) -> None:
+def _refuse_bomb(data: bytes, limits: ReadLimits) -> None:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > MAX_BYTES:
-        raise GraphError("too_large", f"more than {MAX_BYTES // 2**20} MiB unpacked")
+    limits.require(unpacked)
 
 
 def _numbers(content: dict[str, Any], key: str) -> Floats:

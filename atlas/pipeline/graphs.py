@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,14 +75,15 @@ def aggregate_graphs(
     with needs_extra("aggregate"):
         from atlas.aggregate import How, Options, Together, aggregate_files, aggregate_observations
         from atlas.graph import Space
-        from atlas.graphs import read_graphs
+        from atlas.graphs import ReadLimits, read_graphs
 
     found, observed = find_inputs(paths)
     options = Options(memory=memory, device=device, together=Together(top=together) if together else None)
     how = How([recorded(path) for path in paths], options, threads, progress, fresh, work, scheduler)
     if observed:
         return aggregate_observations(found, out, Space(model, transcoder_set, unit_type), how)
-    return aggregate_files(found, out, read_graphs, how, model=model, transcoder_set=transcoder_set, strict=strict)
+    reader = functools.partial(read_graphs, limits=ReadLimits.of(memory))
+    return aggregate_files(found, out, reader, how, model=model, transcoder_set=transcoder_set, strict=strict)
 
 
 def merge_stats(
