@@ -5,10 +5,11 @@ BIN    := $(VENV)/bin
 RECIPES := $(filter-out atlas,$(basename $(notdir $(wildcard build/*.toml))))
 
 # `build` is a folder of recipes and no target's output; clean never removes it.
-.PHONY: demo-model help setup test lint types wheel bench bench-graphs bench-aggregate bench-trace bench-wire bench-qwen compare clean atlas $(RECIPES)
+.PHONY: demo-model help setup test test-slow lint types wheel bench bench-graphs bench-aggregate bench-trace bench-wire bench-qwen compare clean atlas $(RECIPES)
 
 help:
 	@echo "make test                    run the tests (sets up $(VENV) first)"
+	@echo "make test-slow               run the slow ones: kills at random moments, full disks, clusters"
 	@echo "make atlas                   trace the demo model, build out/demo.duckdb and show what is in it"
 	@echo "make demo-model              train the demo model again (about ten minutes)"
 	@echo "make atlas GRAPHS=dir [LABELS=file] [OUT=out/atlas.duckdb]"
@@ -26,8 +27,15 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
 	@touch $@
 
+# In memory where that can be had: no test needs its files after a power cut. PYTEST_DEBUG_TEMPROOT moves them elsewhere.
+TEMPROOT := $(if $(PYTEST_DEBUG_TEMPROOT),$(PYTEST_DEBUG_TEMPROOT),$(if $(wildcard /dev/shm/.),/dev/shm,$(or $(TMPDIR),/tmp)))
+PYTEST := PYTEST_DEBUG_TEMPROOT='$(TEMPROOT)' $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
 test: setup
-	$(BIN)/python -m pytest -m "not wheel" --numprocesses auto --maxprocesses 8 --dist worksteal
+	$(PYTEST) -m "not wheel and not slow"
+
+test-slow: setup
+	$(PYTEST) -m slow
 
 lint: setup
 	$(BIN)/ruff check .

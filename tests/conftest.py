@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from atlas.aggregate import Summary
 from atlas.cluster import ClusterOptions, cluster
 from atlas.database import Inputs, build_database
 from atlas.labels import LabelFile, import_labels
-from atlas.pipeline import aggregate_graphs
+from atlas.pipeline import aggregate_graphs, run_recipe
+from atlas.recipe import load_recipe
 
 # Tests ask no server; the hub's library would try for half a minute where there is no network.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -60,10 +62,39 @@ def aggregate_made(tmp_path: Path) -> Callable[..., Path]:
     return run
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` fills once for all test processes of a run; the others wait for it."""
+    base = factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = base / f"shared-{name}"
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            fresh = base / f"fresh-{name}"
+            make(fresh)
+            fresh.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def small_atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An atlas of random graphs with clusters and labels; read only, copy it to change it."""
-    folder = tmp_path_factory.mktemp("small")
+    return made_once(tmp_path_factory, "small", make_small_atlas) / "small.duckdb"
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the demo was built as `make atlas` builds it; read only."""
+    pytest.importorskip("transformers")
+    return made_once(tmp_path_factory, "demo", make_demo)
+
+
+def make_demo(folder: Path) -> None:
+    recipe = ROOT / "build" / "demo.toml"
+    run_recipe(load_recipe(recipe, output=folder / "out" / "demo.duckdb"), recipe_path=recipe)
+
+
+def make_small_atlas(folder: Path) -> None:
     graphs = [makers.random_graph(seed, neurons=20, links=120) for seed in range(30)]
     stats_of(folder, graphs)
     cluster(folder / "stats", folder / "clusters", ClusterOptions(min_count=2, trials=3))
@@ -86,7 +117,7 @@ def small_atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "projections",
         reports=folder / "reports",
     )
-    return build_database(folder / "small.duckdb", inputs).path
+    build_database(folder / "small.duckdb", inputs)
 
 
 @pytest.fixture(scope="session")

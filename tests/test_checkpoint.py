@@ -246,6 +246,7 @@ def test_a_cut_file_ends_the_command_with_one_line(corpus: Corpus, tmp_path: Pat
     assert list(tmp_path.glob("*stats*")) == [tmp_path / ".stats.lock"]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     """Peak memory of 30 MB and of 120 MB of checkpoint, each in a process of its own."""
     code = (

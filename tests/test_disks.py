@@ -10,6 +10,8 @@ from pathlib import Path
 import makers
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def in_namespace(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(

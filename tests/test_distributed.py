@@ -46,6 +46,7 @@ def slowly(source: Any) -> Any:
     yield from read_graphs(source)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::Warning")
 def test_a_cluster_gives_the_bytes_of_one_machine(cluster: Any, tmp_path: Path) -> None:
     made = graphs(tmp_path / "g", 30, links=200)
@@ -59,6 +60,7 @@ def test_a_cluster_gives_the_bytes_of_one_machine(cluster: Any, tmp_path: Path) 
     assert_equals_loop(tmp_path / "many", made)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::Warning")
 def test_a_killed_worker_counts_nothing_twice(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from atlas.aggregate import plan
@@ -84,6 +86,7 @@ def _add_path(path: str) -> None:
     sys.path.insert(0, path)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::Warning")
 def test_errors_of_the_data_come_back_as_they_are(cluster: Any, tmp_path: Path) -> None:
     graphs(tmp_path / "g", 2)

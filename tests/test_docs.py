@@ -86,12 +86,6 @@ def built(name: str, folder: Path, **environment: str) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("transformers")
-    return built("demo", tmp_path_factory.mktemp("demo"))
-
-
 def true_session(document: str) -> int:
     """Runs the commands of a document and compares what they print; the number of commands."""
     blocks = re.findall(r"```console\n(.*?)```", document, re.DOTALL)

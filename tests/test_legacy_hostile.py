@@ -60,6 +60,7 @@ def test_hostile_json_is_refused_by_every_importer(tmp_path: Path, kind: str, na
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_gzip_bombs_are_refused_in_bounded_memory(tmp_path: Path) -> None:
     """130 MB of one text in 130 kB; a member may have half of that, and the process that reads it less than 1 GB."""
     import subprocess

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import makers
 import polars as pl
 import pytest
+from conftest import made_once
 
 from atlas.database import open_atlas, run_checks
 from atlas.errors import InputError, OutputError
@@ -23,25 +25,41 @@ from atlas.recipe import load_recipe
 from atlas.storage import only_writer
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
+def make_project(folder: Path) -> None:
     """A folder with graphs, labels and a recipe."""
     for seed in range(12):
-        makers.write(tmp_path / "graphs" / f"{seed:03d}.json", makers.random_graph(seed, neurons=20, links=100))
-    (tmp_path / "labels.csv").write_text("layer,neuron,label\n1,2,first\n2,3,second\n")
-    (tmp_path / "small.toml").write_text(
-        f"""
-output = "{tmp_path}/out/small.duckdb"
+        makers.write(folder / "graphs" / f"{seed:03d}.json", makers.random_graph(seed, neurons=20, links=100))
+    (folder / "labels.csv").write_text("layer,neuron,label\n1,2,first\n2,3,second\n")
+    (folder / "small.toml").write_text(
+        """
+output = "${HERE}/out/small.duckdb"
 [graphs]
-paths = ["{tmp_path}/graphs"]
+paths = ["${HERE}/graphs"]
 [[cluster]]
 min_count = 2
 trials = 2
 [[labels.files]]
-path = "{tmp_path}/labels.csv"
+path = "${HERE}/labels.csv"
 """
     )
+
+
+def make_built_project(folder: Path) -> None:
+    make_project(folder)
+    build(folder)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    make_project(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def built(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    """A project that was built before; all tests copy the same one."""
+    made = made_once(tmp_path_factory, "project", make_built_project)
+    return Path(shutil.copytree(made, tmp_path / "project"))
 
 
 def build(project: Path, *settings: str) -> PipelineResult:
@@ -89,9 +107,8 @@ def test_the_first_build_runs_everything_and_the_second_nothing(project: Path) -
         ("stats replaced by hand", ["clusters-infomap", "atlas"]),
     ],
 )
-def test_a_change_runs_exactly_what_depends_on_it(project: Path, change: str, expected: list[str]) -> None:
-    build(project)
-    graphs, stages = project / "graphs", project / "out" / "small.stages"
+def test_a_change_runs_exactly_what_depends_on_it(built: Path, change: str, expected: list[str]) -> None:
+    graphs, stages = built / "graphs", built / "out" / "small.stages"
     settings = [change] if "=" in change else []
     if change == "a new graph":
         makers.write(graphs / "new.json", makers.random_graph(99))
@@ -103,9 +120,9 @@ def test_a_change_runs_exactly_what_depends_on_it(project: Path, change: str, ex
         for path in graphs.iterdir():
             os.utime(path)
     elif change == "other labels":
-        (project / "labels.csv").write_text("layer,neuron,label\n1,2,third\n")
+        (built / "labels.csv").write_text("layer,neuron,label\n1,2,third\n")
     elif change == "atlas removed":
-        (project / "out" / "small.duckdb").unlink()
+        (built / "out" / "small.duckdb").unlink()
     elif change == "clusters removed":
         (stages / "clusters-infomap" / "manifest.json").unlink()
         for path in (stages / "clusters-infomap").iterdir():
@@ -113,8 +130,8 @@ def test_a_change_runs_exactly_what_depends_on_it(project: Path, change: str, ex
     elif change == "stats replaced by hand":
         path = stages / "stats" / "edges" / "part-00000.parquet"
         pl.read_parquet(path).with_columns(pl.col("weight_abs_sum") * 2).write_parquet(path)
-    assert ran(build(project, *settings)) == expected
-    assert ran(build(project, *settings)) == []
+    assert ran(build(built, *settings)) == expected
+    assert ran(build(built, *settings)) == []
 
 
 def test_metadata_says_how_it_was_made(project: Path) -> None:
@@ -157,26 +174,26 @@ def test_two_real_processes_at_once_leave_one_good_atlas(project: Path) -> None:
         assert all(result.passed for result in run_checks(con))
 
 
-def test_a_build_killed_at_any_moment_is_finished_by_the_same_command(project: Path) -> None:
+@pytest.mark.slow
+def test_a_build_killed_at_any_moment_is_finished_by_the_same_command(built: Path) -> None:
     """Killed at random moments; the old atlas stays readable and the end is the same."""
-    build(project)
-    expected = (project / "out" / "small.stages" / "stats" / "neurons" / "part-00000.parquet").read_bytes()
-    command = [sys.executable, "-c", "from atlas.cli import main; main()", "build", str(project / "small.toml")]
+    expected = (built / "out" / "small.stages" / "stats" / "neurons" / "part-00000.parquet").read_bytes()
+    command = [sys.executable, "-c", "from atlas.cli import main; main()", "build", str(built / "small.toml")]
     rng = random.Random(5)
     for number in range(6):
-        makers.write(project / "graphs" / "x.json", makers.random_graph(1000 + number))
+        makers.write(built / "graphs" / "x.json", makers.random_graph(1000 + number))
         run = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         time.sleep(rng.uniform(0.3, 3.0))
         run.send_signal(signal.SIGKILL)
         run.wait()
-        with open_atlas(project / "out" / "small.duckdb") as con:
+        with open_atlas(built / "out" / "small.duckdb") as con:
             assert con.execute("SELECT count(*) > 0 FROM neurons").fetchall() == [(True,)]
-    (project / "graphs" / "x.json").unlink()
-    build(project)
-    assert (project / "out" / "small.stages" / "stats" / "neurons" / "part-00000.parquet").read_bytes() == expected
-    with open_atlas(project / "out" / "small.duckdb") as con:
+    (built / "graphs" / "x.json").unlink()
+    build(built)
+    assert (built / "out" / "small.stages" / "stats" / "neurons" / "part-00000.parquet").read_bytes() == expected
+    with open_atlas(built / "out" / "small.duckdb") as con:
         assert all(result.passed for result in run_checks(con))
-    left = {path.name for path in (project / "out").iterdir()}
+    left = {path.name for path in (built / "out").iterdir()}
     assert left == {"small.duckdb", "small.stages", ".small.duckdb.lock", ".small.stages.lock"}
 
 
@@ -207,29 +224,26 @@ def test_the_real_atlas(data: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"fingerprint": 3}', "{}"])
 @pytest.mark.parametrize("name", ["stats.json", "atlas.json", "hashes.json"])
-def test_damaged_stamps_only_cost_time(project: Path, name: str, content: str) -> None:
-    build(project)
-    (project / "out" / "small.stages" / ".stamps" / name).write_text(content)
-    assert build(project).path.is_file()
-    assert ran(build(project)) == []
+def test_damaged_stamps_only_cost_time(built: Path, name: str, content: str) -> None:
+    (built / "out" / "small.stages" / ".stamps" / name).write_text(content)
+    assert build(built).path.is_file()
+    assert ran(build(built)) == []
 
 
-def test_odd_values_in_the_hashes_only_cost_time(project: Path) -> None:
-    build(project)
-    path = project / "out" / "small.stages" / ".stamps" / "hashes.json"
+def test_odd_values_in_the_hashes_only_cost_time(built: Path) -> None:
+    path = built / "out" / "small.stages" / ".stamps" / "hashes.json"
     odd = [None, 3, "x", [1], [], {}] * 9
     path.write_text(json.dumps(dict(zip(json.loads(path.read_text()), odd, strict=False))))
-    build(project)
-    assert ran(build(project)) == []
+    build(built)
+    assert ran(build(built)) == []
 
 
 @pytest.mark.parametrize(
     "name", ["neurons/part-00000.parquet", "tokens.parquet", "manifest.json", "edges/part-00000.parquet"]
 )
 @pytest.mark.parametrize("damage", ["cut", "gone"])
-def test_a_damaged_stage_is_made_again(project: Path, name: str, damage: str) -> None:
-    build(project)
-    path = project / "out" / "small.stages" / "stats" / name
+def test_a_damaged_stage_is_made_again(built: Path, name: str, damage: str) -> None:
+    path = built / "out" / "small.stages" / "stats" / name
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:20])
     else:
@@ -237,15 +251,15 @@ def test_a_damaged_stage_is_made_again(project: Path, name: str, damage: str) ->
     if (name, damage) == ("manifest.json", "gone"):
         # Nothing says any more that the folder is ours, and a folder of Parquet files may be anybody's.
         with pytest.raises(OutputError, match="holds no stats"):
-            build(project)
+            build(built)
         return
-    assert ran(build(project)) == ["stats"]
+    assert ran(build(built)) == ["stats"]
 
 
-def test_a_damaged_atlas_is_made_again(project: Path) -> None:
-    atlas = build(project).path
+def test_a_damaged_atlas_is_made_again(built: Path) -> None:
+    atlas = build(built).path
     atlas.write_bytes(atlas.read_bytes()[:10_000])
-    assert ran(build(project)) == ["atlas"]
+    assert ran(build(built)) == ["atlas"]
 
 
 def test_outputs_among_the_graphs_are_no_graphs(project: Path) -> None:
@@ -264,14 +278,13 @@ def test_an_output_that_is_no_atlas_is_refused_before_the_work(project: Path) ->
 
 @pytest.mark.parametrize("stage", EVERYTHING)
 def test_a_stage_that_was_made_but_not_noted_is_made_again(
-    project: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+    built: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     """Killed between the two, then the input is taken back: what the last noted run says is no longer there."""
 
     class Killed(Exception):
         pass
 
-    build(project)
     save = Stamps.save
 
     def killed(self: Stamps, name: str, fingerprint: str, seconds: float) -> None:
@@ -281,10 +294,10 @@ def test_a_stage_that_was_made_but_not_noted_is_made_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(Stamps, "save", killed)
-        makers.write(project / "graphs" / "x.json", makers.random_graph(1000))
+        makers.write(built / "graphs" / "x.json", makers.random_graph(1000))
         with pytest.raises(Killed):
-            build(project)
-    (project / "graphs" / "x.json").unlink()
-    assert stage in ran(build(project))
-    with open_atlas(project / "out" / "small.duckdb") as con:
+            build(built)
+    (built / "graphs" / "x.json").unlink()
+    assert stage in ran(build(built))
+    with open_atlas(built / "out" / "small.duckdb") as con:
         assert con.execute("SELECT count(*) FROM graphs").fetchall() == [(12,)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shlex
+import shutil
 import struct
 from pathlib import Path
 from typing import Any
@@ -321,19 +322,17 @@ def test_what_is_no_llama2c_model_is_said(tmp_path: Path, weights: bytes, tokens
 # The demo
 
 
-@pytest.fixture(scope="module")
-def demo_atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's recipe on every fifth prompt."""
-    folder = tmp_path_factory.mktemp("demo")
-    lines = (DEMO / "prompts.jsonl").read_text().splitlines()
-    (folder / "prompts.jsonl").write_text("\n".join(lines[::5]) + "\n")
-    settings = [f"trace.prompts={folder}/prompts.jsonl", "cluster.trials=3", "cluster.min_count=5", "project.effects=3"]
+@pytest.fixture
+def demo_atlas(demo: Path) -> Path:
+    return demo / "out" / "demo.duckdb"
+
+
+def test_the_demo_is_up_to_date_after_its_build(demo: Path, tmp_path: Path) -> None:
+    shutil.copytree(demo / "out", tmp_path / "out")
     path = find_recipe("demo")
-    first = run_recipe(load_recipe(path, settings, output=folder / "demo.duckdb"), recipe_path=path)
-    assert [stage.name for stage in first.stages if stage.ran] == ["stats", "wiring", "projections", "clusters-infomap", "labels", "atlas"]  # fmt: skip
-    again = run_recipe(load_recipe(path, settings, output=folder / "demo.duckdb"), recipe_path=path)
+    again = run_recipe(load_recipe(path, output=tmp_path / "out" / "demo.duckdb"), recipe_path=path)
+    assert [stage.name for stage in again.stages] == ["stats", "wiring", "projections", "clusters-infomap", "labels", "atlas"]  # fmt: skip
     assert not [stage.name for stage in again.stages if stage.ran]
-    return first.path
 
 
 def test_the_demo_is_a_whole_atlas(demo_atlas: Path) -> None:
@@ -343,7 +342,7 @@ def test_the_demo_is_a_whole_atlas(demo_atlas: Path) -> None:
         assert (facts["model"], facts["link_weight"], facts["total_graphs"]) == (
             "circuit-atlas-demo",
             "direct_effect",
-            "64",
+            "320",
         )
         assert facts["links_dropped"] == "0"
         roles = con.execute("SELECT role, count(*) FROM sources GROUP BY ALL").fetchall()
@@ -362,7 +361,7 @@ def test_the_demo_is_a_whole_atlas(demo_atlas: Path) -> None:
 def test_the_tour(demo_atlas: Path, atlas_command: Any) -> None:
     done = atlas_command("tour", demo_atlas)
     assert done.returncode == 0, done.stderr
-    for part in ("circuit-atlas-demo: 64 graphs", "One circuit", "One neuron", "Next", "atlas query"):
+    for part in ("circuit-atlas-demo: 320 graphs", "One circuit", "One neuron", "Next", "atlas query"):
         assert part in done.stdout
     for line in done.stdout.partition("── Next")[2].splitlines()[1:]:
         if line.strip().startswith("atlas"):

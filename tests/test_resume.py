@@ -24,7 +24,7 @@ from atlas.errors import AtlasError, InputError, OutputError, SourceChanged, Spa
 from atlas.pipeline import aggregate_graphs, merge_stats
 from atlas.schema import datasets_of
 
-KILLS = 24
+KILLS = 6
 
 
 def graphs(folder: Path, count: int = 60, *, first: int = 0, **options: int) -> list[dict]:
@@ -53,6 +53,7 @@ def small_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan.Budget, "of", classmethod(lambda cls, memory, device="cpu": cls(400)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_killed_at_random_moments(threads: str, tmp_path: Path) -> None:
     """KILLS / 2 kills with and without worker processes; after every third the command may finish."""
@@ -97,6 +98,7 @@ DYING = (
 )
 
 
+@pytest.mark.slow
 def test_dying_at_every_kind_of_commit(tmp_path: Path, small_budget: None) -> None:
     folder = tmp_path / "graphs"
     graphs(folder, 30)
@@ -382,6 +384,7 @@ def test_signs_in_file_names_are_part_of_the_name(tmp_path: Path) -> None:
     assert {"graphs/a.json#b.json", "graphs/a.json!b.json", "graphs/a#1.jsonl#1"} <= set(left)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_space(tmp_path: Path) -> None:
     graphs(tmp_path / "graphs", 40, neurons=400, links=3000)
     disk = tmp_path / "disk"

@@ -167,6 +167,7 @@ trace_prompts(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), device="cpu", b
 """
 
 
+@pytest.mark.slow
 def test_a_killed_trace_goes_on_where_it_was(demo: TracedModel, tmp_path: Path) -> None:
     prompts = write_prompts(tmp_path / "p.jsonl", [f"x_{number} = foo(bar({number}" for number in range(40)])
     command = [sys.executable, "-c", KILLED, str(DEMO), str(prompts), str(tmp_path / "stats")]
@@ -317,6 +318,7 @@ def test_the_command(tmp_path: Path, atlas_command: Any) -> None:
     assert "tau must be from 0 to below 1" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_parts_on_a_cluster_are_the_whole(demo: TracedModel, tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     prompts = write_prompts(tmp_path / "p.jsonl", [*LINES, ""])

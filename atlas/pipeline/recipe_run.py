@@ -85,6 +85,7 @@ class _Run:
     def __init__(self, recipe: Recipe, recipe_path: Path | None, progress: Progress) -> None:
         self.recipe = recipe
         self.recipe_path = recipe_path
+        self.base = recipe_path.resolve().parent if recipe_path else None
         self.progress = progress
         self.work = recipe.work_path
         self.stamps = Stamps(self.work)
@@ -266,7 +267,7 @@ class _Run:
         precedence = Precedence(
             section.precedence, section.kinds or KINDS, JUNK if section.junk is None else section.junk
         )
-        fingerprint = self.stamps.fingerprint("labels", asdict(section), inputs)
+        fingerprint = self.stamps.fingerprint("labels", _recorded(asdict(section), self.base), inputs)
         folder = self.work / "labels"
         self._stage("labels", fingerprint, is_whole(folder, "labels"), lambda: import_labels(files, folder, precedence))
         return folder
@@ -279,9 +280,8 @@ class _Run:
         for folder in [*stages.clusters, *(folder for folder in others if folder)]:
             inputs += _files(folder, folder.name)
         parameters = asdict(recipe)
-        fingerprint = self.stamps.fingerprint("atlas", _deciding(parameters), inputs)
-        base = self.recipe_path.resolve().parent if self.recipe_path else None
-        metadata = {"recipe": json.dumps(_recorded(parameters, base), sort_keys=True), "recipe_name": recipe.name}
+        fingerprint = self.stamps.fingerprint("atlas", _recorded(_deciding(parameters), self.base), inputs)
+        metadata = {"recipe": json.dumps(_recorded(parameters, self.base), sort_keys=True), "recipe_name": recipe.name}
         metadata |= {f"seconds_{stage.name}": str(stage.seconds) for stage in self.stages}
         metadata["peak_memory_mb"] = f"{peak_memory_mb():.0f}"
         sources = []
