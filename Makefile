@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RECIPES := $(filter-out atlas,$(basename $(notdir $(wildcard build/*.toml))))
 
 # `build` is a folder of recipes and no target's output; clean never removes it.
-.PHONY: demo-model help setup test test-slow lint types wheel bench bench-graphs bench-aggregate bench-trace bench-wire bench-qwen compare clean atlas $(RECIPES)
+.PHONY: demo-model help setup test test-slow licences lint types wheel bench bench-graphs bench-aggregate bench-trace bench-wire bench-qwen compare clean atlas $(RECIPES)
 
 help:
 	@echo "make test                    run the tests (sets up $(VENV) first)"
@@ -24,7 +25,14 @@ setup: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "setting up $(VENV) from constraints.txt (a minute or two, once)"
 	@$(PYTHON) -m venv $(VENV)
-	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+ifdef REQUIRE_HASHES
+	@$(PIP) --require-hashes --requirement .ci/requirements.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+else
+	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(PIP) --constraint constraints.txt --editable '.[all,dev]'
+endif
+	@# Kernels are compiled once and kept beside the code; otherwise the first commands would each do it.
+	@$(BIN)/python -c "import atlas.graphs.scan, atlas.aggregate.compiled.links, atlas.aggregate.compiled.rows, atlas.legacy.compiled.machine"
 	@touch $@
 
 # In memory where that can be had: no test needs its files after a power cut. PYTEST_DEBUG_TEMPROOT moves them elsewhere.
@@ -36,6 +44,9 @@ test: setup
 
 test-slow: setup
 	$(PYTEST) -m slow
+
+licences: setup
+	$(BIN)/python .ci/licences
 
 lint: setup
 	$(BIN)/ruff check .

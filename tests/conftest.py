@@ -3,12 +3,13 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import makers
 import pytest
+from fork_server import HEAVY, HEAVY_COMMANDS, LIGHT, ForkServer
 from hypothesis import settings
 
 from atlas.aggregate import Summary
@@ -121,11 +122,17 @@ def make_small_atlas(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def atlas_command() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `atlas ...` in a process of its own."""
+def atlas_command() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Runs `atlas ...` in a process of its own, forked from one that has the libraries loaded."""
+    servers: dict[bool, ForkServer] = {}
 
-    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "from atlas.cli import main; main()", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        texts = [str(argument) for argument in arguments]
+        heavy = texts[0] in HEAVY_COMMANDS
+        if heavy not in servers:
+            servers[heavy] = ForkServer([*LIGHT, *(HEAVY if heavy else ())])
+        return servers[heavy].run(texts, **options)
 
-    return run
+    yield run
+    for server in servers.values():
+        server.close()

@@ -345,7 +345,7 @@ def test_ctrl_c_in_a_real_process_leaves_no_rest(graphs: Path, tmp_path: Path) -
 
     slow = (
         "import time, atlas.graphs as g; real = g.read_graphs\n"
-        "def read(source):\n    time.sleep(0.5)\n    yield from real(source)\n"
+        "def read(source, **options):\n    time.sleep(0.5)\n    yield from real(source, **options)\n"
         "g.read_graphs = read\nfrom atlas.cli import main; main()"
     )
     command = [sys.executable, "-c", slow, "aggregate", str(graphs), "-o", str(tmp_path / "out" / "stats")]

@@ -159,3 +159,9 @@ def test_nothing_names_a_machine() -> None:
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 assert b"/work/" not in path.read_bytes(), path
+
+
+def test_every_constraint_has_its_hashes() -> None:
+    pinned = re.findall(r"^([\w.-]+==[\w.]+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    hashed = re.findall(r"^([\w.-]+==[\w.]+) \\\n    --hash=sha256:[0-9a-f]{64}", (ROOT / ".ci" / "requirements.txt").read_text(), re.MULTILINE)  # fmt: skip
+    assert sorted(name.lower().replace("_", "-") for name in pinned) == sorted(name.lower().replace("_", "-") for name in hashed)  # fmt: skip

@@ -192,7 +192,9 @@ def test_new_files_are_read_and_old_ones_are_not(tmp_path: Path, monkeypatch: py
     import atlas.graphs as reading
 
     real = reading.read_graphs
-    monkeypatch.setattr(reading, "read_graphs", lambda source, **options: opened.append(source.name) or real(source, **options))
+    monkeypatch.setattr(
+        reading, "read_graphs", lambda source, **options: opened.append(source.name) or real(source, **options)
+    )
     summary = aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
     assert opened == ["g/bad.json", "g/graph_00005.json", "g/graph_00006.json"]
     assert (summary.new_graphs, summary.graphs, summary.rejects) == (2, 7, {"bad_json": 1})
