@@ -32,7 +32,7 @@ else
 	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(PIP) --constraint constraints.txt --editable '.[all,dev]'
 endif
 	@# Kernels are compiled once and kept beside the code; otherwise the first commands would each do it.
-	@$(BIN)/python -c "import atlas.graphs.scan, atlas.aggregate.compiled.links, atlas.aggregate.compiled.rows, atlas.legacy.compiled.machine"
+	@$(BIN)/python -c "import atlas.graphs.scan, atlas.aggregate.compiled.links, atlas.aggregate.compiled.rows, atlas.importers.pickle_stream.machine"
 	@touch $@
 
 # In memory where that can be had: no test needs its files after a power cut. PYTEST_DEBUG_TEMPROOT moves them elsewhere.
@@ -99,8 +99,8 @@ bench-qwen: setup
 	$(BIN)/python tests/bench/bench_qwen.py $(if $(DATA),--folder '$(DATA)')
 
 demo-model: setup
-	$(BIN)/python -m atlas.trace.train_demo build/demo
-	$(BIN)/python -m atlas.trace.demo_prompts build/demo/prompts.jsonl
+	$(BIN)/python build/demo/train_demo.py build/demo
+	$(BIN)/python build/demo/demo_prompts.py build/demo/prompts.jsonl
 
 clean:
 	rm -rf $(VENV) dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,7 +16,7 @@ from atlas.ids import NeuronId
 if TYPE_CHECKING:
     from os import PathLike
 
-    from atlas.queries import Atlas
+    from atlas.query.client import Atlas
 
 __all__ = ["Atlas", "AtlasError", "NeuronId", "__version__", "open"]
 
@@ -26,7 +26,7 @@ def open(path: str | PathLike[str]) -> Atlas:
 
     Raises `AtlasFileError` where the file is missing or is no atlas.
     """
-    from atlas.queries import Atlas
+    from atlas.query.client import Atlas
 
     return Atlas(path)
 
@@ -34,7 +34,7 @@ def open(path: str | PathLike[str]) -> Atlas:
 def __getattr__(name: str) -> Any:
     # `Atlas` pulls in DuckDB, so it is imported when it is first asked for.
     if name == "Atlas":
-        from atlas.queries import Atlas
+        from atlas.query.client import Atlas
 
         return Atlas
     raise AttributeError(f"module 'atlas' has no attribute {name!r}")

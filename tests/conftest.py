@@ -17,7 +17,7 @@ from atlas.cluster import ClusterOptions, cluster
 from atlas.database import Inputs, build_database
 from atlas.labels import LabelFile, import_labels
 from atlas.pipeline import aggregate_graphs, run_recipe
-from atlas.recipe import load_recipe
+from atlas.pipeline.recipe import load_recipe
 
 # Tests ask no server; the hub's library would try for half a minute where there is no network.
 os.environ["HF_HUB_OFFLINE"] = "1"

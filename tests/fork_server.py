@@ -26,8 +26,8 @@ LIGHT = (
     "duckdb",
     "pyarrow.parquet",
     "polars",
-    "atlas.cli",
-    "atlas.terminal",
+    "atlas.cli.main",
+    "atlas.cli.main.terminal",
 )
 # Commands that compute with a model.
 HEAVY = ("torch", "transformers", "safetensors.torch", "tokenizers", "transformers.models.llama.modeling_llama")
@@ -99,7 +99,7 @@ def _command(call: Mapping[str, object], descriptors: Sequence[int]) -> int:
     os.environ.update(call["env"])  # type: ignore[arg-type]
     sys.argv = ["-c", *call["arguments"]]  # type: ignore[misc]
     try:
-        from atlas.cli import main
+        from atlas.cli.main import main
 
         main()
     except SystemExit as error:

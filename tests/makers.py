@@ -239,7 +239,7 @@ def write_projections(folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from atlas.schema import datasets_of
+    from atlas.stages import datasets_of
 
     rng = random.Random(5)
     cells = [{"layer": layer, "neuron": neuron} for layer in range(3) for neuron in range(6)]
@@ -271,7 +271,7 @@ def write_connections(stats: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from atlas.schema import DATASETS
+    from atlas.stages import DATASETS
 
     rng = random.Random(9)
     columns = ["src_layer", "src_neuron", "tgt_layer", "tgt_neuron"]
@@ -297,7 +297,7 @@ def write_reports(folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from atlas.schema import datasets_of
+    from atlas.stages import datasets_of
 
     where = {"layer": 1, "neuron": 2, "file": "L1_N2_investigation.json"}
     report = where | {

@@ -15,7 +15,7 @@ import twins
 
 from atlas.errors import InputError, OutputError, SpaceMismatch
 from atlas.pipeline import aggregate_graphs
-from atlas.schema import DATASETS, datasets_of, require
+from atlas.stages import DATASETS, datasets_of, require
 
 EXACT = ["count", "graph_count", "positive_count", "weight_min", "weight_max"]
 SUMS = {"weight_sum": "weight_abs_sum", "weight_abs_sum": "weight_abs_sum", "weight_sq_sum": "weight_sq_sum"}

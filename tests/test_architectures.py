@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from atlas.architectures import FAMILY, require_supported
 from atlas.errors import InputError
+from atlas.models.architectures import FAMILY, require_supported
 
 pytest.importorskip("torch")
 
@@ -37,7 +37,7 @@ def test_supported_architectures_pass(kind: str) -> None:
     ],
 )
 def test_other_architectures_are_refused_by_every_command(config: dict[str, Any], told: str, tmp_path: Path) -> None:
-    from atlas.trace import load_model
+    from atlas.models import load_model
     from atlas.wiring import Weights
 
     with pytest.raises(InputError, match=told):

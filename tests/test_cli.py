@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from atlas.cli import main
+from atlas.cli.main import main
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly(small_atlas: Pat
     import subprocess
     import sys
 
-    code = "from atlas.cli import main; main()"
+    code = "from atlas.cli.main import main; main()"
     command = f"{sys.executable} -c '{code}' sql {small_atlas} 'FROM range(200000)' --format csv | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("range\n", "")
@@ -308,7 +308,7 @@ def test_no_column_vanishes_on_a_terminal_of_any_width(small_atlas: Path, width:
     def on_terminal(*arguments: object) -> str:
         leader, follower = pty.openpty()
         termios.tcsetwinsize(follower, (50, width))
-        command = [sys.executable, "-c", "from atlas.cli import main; main()", *map(str, arguments)]
+        command = [sys.executable, "-c", "from atlas.cli.main import main; main()", *map(str, arguments)]
         environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")} | {
             "TERM": "xterm"
         }
@@ -346,7 +346,7 @@ def test_ctrl_c_in_a_real_process_leaves_no_rest(graphs: Path, tmp_path: Path) -
     slow = (
         "import time, atlas.graphs as g; real = g.read_graphs\n"
         "def read(source, **options):\n    time.sleep(0.5)\n    yield from real(source, **options)\n"
-        "g.read_graphs = read\nfrom atlas.cli import main; main()"
+        "g.read_graphs = read\nfrom atlas.cli.main import main; main()"
     )
     command = [sys.executable, "-c", slow, "aggregate", str(graphs), "-o", str(tmp_path / "out" / "stats")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
@@ -359,7 +359,7 @@ def test_ctrl_c_in_a_real_process_leaves_no_rest(graphs: Path, tmp_path: Path) -
     assert told.splitlines() == ["atlas: stopped; a command that writes goes on where it was when it is run again"]
     # What was done so far stays, for the same command to go on with.
     assert {path.name for path in (tmp_path / "out").iterdir()} == {".stats.lock", ".stats.work"}
-    command[2] = "from atlas.cli import main; main()"
+    command[2] = "from atlas.cli.main import main; main()"
     assert subprocess.run(command, check=False).returncode == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {".stats.lock", "stats"}
 
@@ -391,7 +391,7 @@ def test_how_reliable_edges_are(run, small_atlas: Path) -> None:
 
 
 def test_the_forecast_is_the_formula_of_spearman_and_brown() -> None:
-    from atlas.page import _forecast
+    from atlas.cli.pages import _forecast
 
     told = _forecast([{"graph_count": 100, "rank_correlation": 0.5, "both_count": 50}])
     # k * r / (1 + (k - 1) * r) with r = 0.5 is 0.8 for k = 4, and 0.9 for k = 9.

@@ -13,10 +13,10 @@ import pytest
 from conftest import stats_of
 from legacy_makers import Corpus
 
-from atlas.compare import compare
 from atlas.database import Inputs, build_database
 from atlas.errors import AtlasFileError, InputError, OutputError, SpaceMismatch
-from atlas.legacy import import_edge_stats
+from atlas.importers import import_edge_stats
+from atlas.query.compare import compare
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +254,7 @@ def test_rare_neurons_of_a_small_corpus_are_not_called_different(tmp_path: Path)
 
 
 def test_what_a_threshold_left_out_is_unknown_and_impossible_counts_are_too(tmp_path: Path) -> None:
-    from atlas.legacy import import_checkpoint
+    from atlas.importers import import_checkpoint
 
     path = Corpus(graphs=20, layers=4, neurons=8).write(tmp_path / "latest.dat")
     import_checkpoint(path, tmp_path / "whole")

@@ -14,7 +14,7 @@ from conftest import ROOT
 from atlas.database import Inputs, build_database, open_atlas, scripts
 from atlas.errors import AtlasFileError, CheckError, OutputError, StageError, UsageError
 from atlas.labels import LabelFile, import_labels
-from atlas.schema import DATASETS
+from atlas.stages import DATASETS
 
 CONTRACT = {
     "neurons": "layer neuron feature_id label description input_label output_label max_activation num_exemplars appearance_count "

@@ -30,7 +30,7 @@ def can_mount(tmp_path_factory: pytest.TempPathFactory) -> None:
         pytest.skip(f"no mount namespace here: {done.stderr.strip()}")
 
 
-ATLAS = f"{shlex.quote(sys.executable)} -c 'from atlas.cli import main; main()'"
+ATLAS = f"{shlex.quote(sys.executable)} -c 'from atlas.cli.main import main; main()'"
 
 
 @pytest.fixture

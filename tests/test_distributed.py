@@ -16,10 +16,10 @@ import pytest
 from test_aggregate import assert_equals_loop, bytes_of
 from test_resume import assert_same_statistics, graphs
 
-from atlas.aggregate import store
-from atlas.aggregate.runs import RunFile, RunWriter
+from atlas.aggregate.run_files import RunFile, RunWriter
 from atlas.errors import AtlasError, SpaceMismatch, UsageError
 from atlas.graphs import read_graphs
+from atlas.io import work_dir as store
 from atlas.pipeline import aggregate_graphs
 
 distributed = pytest.importorskip("distributed")
@@ -100,7 +100,7 @@ def test_wrong_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     graphs(tmp_path / "g", 1)
     with pytest.raises(UsageError, match="write local, or an address such as tcp://host:8786"):
         aggregate_graphs([tmp_path / "g"], tmp_path / "stats", scheduler="nonsense")
-    monkeypatch.setattr("atlas.aggregate.distributed.TIMEOUT", 1)
+    monkeypatch.setattr("atlas.runtime.dask_executor.TIMEOUT", 1)
     with pytest.raises(AtlasError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
         aggregate_graphs([tmp_path / "g"], tmp_path / "stats", scheduler="tcp://127.0.0.1:9")
 
@@ -146,7 +146,7 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     import sys
 
     code = (
-        "import os, signal\nfrom atlas.aggregate.workers import Processes\n"
+        "import os, signal\nfrom atlas.runtime.executors import Processes\n"
         "p = Processes(2); print(*p.run(os.path.abspath, ['a', 'b']), flush=True)\n"
         "print(*[c._process.pid for c in p._children], flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )

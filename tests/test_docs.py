@@ -17,10 +17,10 @@ from click.testing import CliRunner
 from conftest import ROOT
 
 import atlas
-from atlas.cli import main
+from atlas.cli.main import main
 from atlas.database import scripts
 from atlas.pipeline import run_recipe
-from atlas.recipe import load_recipe
+from atlas.pipeline.recipe import load_recipe
 
 README = (ROOT / "README.md").read_text()
 

@@ -15,11 +15,11 @@ import makers
 from click.testing import CliRunner
 from test_wiring import LAYERS, NEURONS, make_model
 
-from atlas.cli import main
+from atlas.cli.main import main
 from atlas.database import open_atlas, run_checks
 from atlas.errors import RecipeError
 from atlas.pipeline import run_recipe
-from atlas.recipe import load_recipe
+from atlas.pipeline.recipe import load_recipe
 
 
 def random_graph(seed: int) -> dict[str, Any]:

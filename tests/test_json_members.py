@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atlas import json_members
 from atlas.errors import InputError
-from atlas.json_members import members
+from atlas.io import json_stream as json_members
+from atlas.io.json_stream import members
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

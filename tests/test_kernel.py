@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from atlas.aggregate import device as torch_kernel
 from atlas.aggregate import statistics
 from atlas.aggregate.kernels import CpuKernel, Kernel, choose_kernel
-from atlas.aggregate.observed import _counts, _ends
+from atlas.aggregate.observation_tasks import _counts, _ends
 from atlas.aggregate.statistics import KeyStats
-from atlas.devices import choose_device
 from atlas.errors import UsageError
+from atlas.runtime.devices import choose_device
 
 KERNELS = ["cpu", "compiled", "torch:cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 EXACT = ("key", "count", "graph_count", "positive_count", "half_count", "weight_min", "weight_max")

@@ -9,72 +9,42 @@ from pathlib import Path
 
 from conftest import ROOT
 
-# `errors` is the ground floor: everything may raise.
+# DESIGN section 3, from the ground up. Folders of one layer do not import each other.
 LAYERS = [
-    {"errors", "text"},
-    {"resources", "ids", "storage", "compiling", "devices", "interrupts", "lines", "architectures", "paths"},
-    {"schema", "recipe", "graph", "json_members"},
-    {"stats_writer", "clusters_writer"},
-    {"connections"},
-    {"graphs", "aggregate", "trace", "wiring", "cluster", "labels", "legacy"},
+    {"_version", "errors"},
+    {"ids", "graph", "options"},
+    {"io"},
+    {"runtime"},
+    {"stages", "graphs", "models"},
+    {"trace", "aggregate", "wiring", "activations", "cluster", "labels", "importers"},
     {"database"},
-    {"pipeline", "queries", "compare"},
-    {
-        "cli",
-        "__main__",
-        "page",
-        "terminal",
-        "query_options",
-        "command_options",
-        "import_commands",
-        "model_commands",
-        "page_commands",
-        "telling",
-        "tour",
-    },
+    {"query", "pipeline"},
+    {"web"},
+    {"cli"},
+    {"__main__"},
 ]
-SIBLINGS = LAYERS[5]
-# The terminal front: the command prints pages and tables.
-WITHIN_TOP = {
-    ("__main__", "cli"),
-    ("cli", "page_commands"),
-    ("page_commands", "page"),
-    ("page_commands", "tour"),
-    ("page_commands", "terminal"),
-    ("page_commands", "command_options"),
-    ("cli", "terminal"),
-    ("command_options", "terminal"),
-    ("cli", "query_options"),
-    ("cli", "command_options"),
-    ("cli", "model_commands"),
-    ("cli", "import_commands"),
-    ("import_commands", "command_options"),
-    ("import_commands", "telling"),
-    ("import_commands", "terminal"),
-    ("cli", "telling"),
-    ("model_commands", "command_options"),
-    ("model_commands", "telling"),
-    ("model_commands", "terminal"),
-    ("telling", "terminal"),
-    ("tour", "page"),
-    ("tour", "terminal"),
-    ("page", "terminal"),
-}
 HEAVY = {
-    "torch": {
+    # graphs reads .pt files, inside the function that does
+    "torch": {"aggregate", "runtime", "graphs", "models", "trace", "activations", "wiring"},
+    "numpy": {
         "aggregate",
-        "devices",
         "graphs",
+        "models",
         "trace",
+        "activations",
         "wiring",
-    },  # graphs: reading .pt files, inside the function that does
-    "numpy": {"aggregate", "graphs", "trace", "wiring", "cluster", "graph", "legacy", "connections", "clusters_writer"},
-    "transformers": {"trace"},
-    "tokenizers": {"trace"},
-    "safetensors": {"trace", "wiring"},
+        "cluster",
+        "graph",
+        "importers",
+        "stages",
+        "io",
+    },
+    "transformers": {"models"},
+    "tokenizers": {"importers"},
+    "safetensors": {"models", "wiring", "importers"},
     "msgspec": {"graphs"},
-    "numba": {"aggregate", "compiling", "graphs"},
-    "distributed": {"aggregate"},
+    "numba": {"aggregate", "runtime", "graphs", "importers"},
+    "distributed": {"runtime"},
     "infomap": {"cluster"},
     "igraph": {"cluster"},
     "leidenalg": {"cluster"},
@@ -110,10 +80,7 @@ def test_imports_point_down() -> None:
             if not name.startswith("atlas.") or unit == "__init__":
                 continue
             other = name.split(".")[1]
-            if other in (unit, "_version"):
-                continue
-            meet = unit in SIBLINGS and other in SIBLINGS  # siblings meet only in Parquet
-            if meet or not (level[other] < level[unit] or (unit, other) in WITHIN_TOP):
+            if other != unit and not level[other] < level[unit]:
                 wrong.append(f"{path} imports {name}")
     assert wrong == []
 
@@ -174,7 +141,7 @@ def test_import_atlas_loads_nothing_heavy() -> None:
 
 def test_help_loads_no_engine() -> None:
     loaded = loaded_by(
-        "from click.testing import CliRunner\nfrom atlas.cli import main\nassert CliRunner().invoke(main, ['--help']).exit_code == 0"
+        "from click.testing import CliRunner\nfrom atlas.cli.main import main\nassert CliRunner().invoke(main, ['--help']).exit_code == 0"
     )
     assert not loaded & {"torch", "numpy", "duckdb", "polars", "pyarrow", "infomap", "msgspec"}
 

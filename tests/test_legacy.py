@@ -13,13 +13,8 @@ from legacy_makers import Corpus, by_pair, members_of, rows_of, written
 
 from atlas.database import Inputs, build_database
 from atlas.errors import InputError, UsageError
-from atlas.legacy import (
-    import_assignments,
-    import_checkpoint,
-    import_edge_stats,
-    import_wiring_cache,
-)
-from atlas.storage import read_manifest
+from atlas.importers import import_assignments, import_checkpoint, import_edge_stats, import_wiring_cache
+from atlas.stages.manifest import read_manifest
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,7 @@ import pytest
 from legacy_makers import Corpus, by_pair, rows_of, written
 
 from atlas.errors import InputError
-from atlas.labels import LabelFile, import_labels
-from atlas.legacy import (
+from atlas.importers import (
     import_assignments,
     import_checkpoint,
     import_edge_stats,
@@ -20,6 +19,7 @@ from atlas.legacy import (
     import_projections,
     import_wiring_cache,
 )
+from atlas.labels import LabelFile, import_labels
 
 
 @pytest.fixture(scope="module")

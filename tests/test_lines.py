@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atlas import lines
-from atlas.lines import LineTooLong, filled_lines
+from atlas.io import lines
+from atlas.io.lines import LineTooLong, filled_lines
 
 PIECES = st.sampled_from([b"\n", b"x", b" ", b"yy\n", b"\r\n", b"\n\n\n", b"\t", b"z" * 5])
 

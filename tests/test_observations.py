@@ -16,7 +16,7 @@ from test_aggregate import EXACT, SUMS, rows
 
 from atlas.aggregate import Aggregator
 from atlas.aggregate import plan as plan_module
-from atlas.aggregate.sample import sampled, threshold
+from atlas.aggregate.edge_sample import sampled, threshold
 from atlas.errors import InputError, OutputError, SourceChanged, SpaceMismatch, UsageError
 from atlas.graph import Space
 from atlas.pipeline import aggregate_graphs
@@ -81,7 +81,7 @@ def tiny_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks and ranges of a hundred rows, and early sums from the start, so that little data takes every path."""
     monkeypatch.setattr(plan_module.Budget, "of", classmethod(lambda cls, memory, device="cpu": cls(100)))
     monkeypatch.setattr(plan_module, "COMBINE_LINKS", 0)
-    monkeypatch.setattr("atlas.aggregate.observed_plan.COMBINE_LINKS", 0)
+    monkeypatch.setattr("atlas.aggregate.observation_plan.COMBINE_LINKS", 0)
 
 
 @pytest.mark.parametrize("group", [7, 64, 5000])
@@ -207,7 +207,7 @@ def test_an_aggregator_takes_batches_of_whole_graphs(form: str, tmp_path: Path, 
 def test_tensors_and_tables_give_the_same_sample_and_halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     observed = made(200)
     for name, most in (("whole", 10**9), ("part", 300)):
-        monkeypatch.setattr("atlas.aggregate.sample.SAMPLE_LINKS", most)
+        monkeypatch.setattr("atlas.aggregate.edge_sample.SAMPLE_LINKS", most)
         for form in ("table", "tensors"):
             aggregator = Aggregator(tmp_path / name / form, space=SPACE, device="cpu", threads=1)
             for batch in batches(observed):
@@ -264,7 +264,7 @@ def test_the_torch_kernel_writes_what_numpy_writes(
     observed = random.Random(3).sample(made(), len(made()))
     pq.write_table(table(observed), tmp_path / "a.parquet", row_group_size=64)
     for name, device in (("numpy", "cpu"), ("torch", "torch:cpu")):
-        monkeypatch.setattr("atlas.aggregate.run.choose_device", lambda _, device=device: device)
+        monkeypatch.setattr("atlas.aggregate.api.choose_device", lambda _, device=device: device)
         aggregate_graphs([tmp_path / "a.parquet"], tmp_path / name, threads=1)
         assert_equals_polars(tmp_path / name, observed)
     for table_name in ("neurons", "neuron_graphs", "cooccurrence", "graphs"):

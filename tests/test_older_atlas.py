@@ -11,13 +11,9 @@ from legacy_makers import PAIR, Corpus, by_pair, members_of, rows_of, written
 
 from atlas.database import Inputs, build_database
 from atlas.errors import AtlasFileError, InputError, OutputError
+from atlas.importers import import_checkpoint, import_older_atlas, import_projections
 from atlas.labels import LabelFile, import_labels
-from atlas.legacy import (
-    import_checkpoint,
-    import_older_atlas,
-    import_projections,
-)
-from atlas.storage import read_manifest
+from atlas.stages.manifest import read_manifest
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import makers
 import pytest
 
 from atlas.errors import InputError
-from atlas.paths import local_path, matching, recorded
+from atlas.io.paths import local_path, matching, recorded
 from atlas.pipeline import run_recipe
-from atlas.recipe import load_recipe
+from atlas.pipeline.recipe import load_recipe
 
 
 def test_paths_are_recorded_without_the_folders_of_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,10 +19,10 @@ from conftest import made_once
 
 from atlas.database import open_atlas, run_checks
 from atlas.errors import InputError, OutputError
+from atlas.io.files import only_writer
 from atlas.pipeline import PipelineResult, run_recipe
-from atlas.pipeline.stamps import Stamps
-from atlas.recipe import load_recipe
-from atlas.storage import only_writer
+from atlas.pipeline.fingerprints import Stamps
+from atlas.pipeline.recipe import load_recipe
 
 
 def make_project(folder: Path) -> None:
@@ -164,7 +164,7 @@ def test_two_builds_of_one_atlas_at_the_same_time(project: Path) -> None:
 
 
 def test_two_real_processes_at_once_leave_one_good_atlas(project: Path) -> None:
-    code = "import sys; from atlas.cli import main; main()"
+    code = "import sys; from atlas.cli.main import main; main()"
     command = [sys.executable, "-c", code, "build", str(project / "small.toml")]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     ends = [(run.communicate()[1], run.returncode) for run in runs]
@@ -178,7 +178,7 @@ def test_two_real_processes_at_once_leave_one_good_atlas(project: Path) -> None:
 def test_a_build_killed_at_any_moment_is_finished_by_the_same_command(built: Path) -> None:
     """Killed at random moments; the old atlas stays readable and the end is the same."""
     expected = (built / "out" / "small.stages" / "stats" / "neurons" / "part-00000.parquet").read_bytes()
-    command = [sys.executable, "-c", "from atlas.cli import main; main()", "build", str(built / "small.toml")]
+    command = [sys.executable, "-c", "from atlas.cli.main import main; main()", "build", str(built / "small.toml")]
     rng = random.Random(5)
     for number in range(6):
         makers.write(built / "graphs" / "x.json", makers.random_graph(1000 + number))

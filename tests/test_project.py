@@ -20,18 +20,19 @@ pytest.importorskip("transformers")
 from conftest import ROOT  # noqa: E402
 from trace_models import ARCHITECTURES, tiny  # noqa: E402
 
+from atlas.activations import ProjectOptions  # noqa: E402
+from atlas.activations.direct_effects import direct_effect_ratios, effect_table  # noqa: E402
+from atlas.activations.exemplars import Exemplars, automatic_labels  # noqa: E402
+from atlas.activations.projections import projections  # noqa: E402
 from atlas.database import open_atlas, run_checks  # noqa: E402
 from atlas.errors import InputError  # noqa: E402
+from atlas.importers.llama2c import convert  # noqa: E402
+from atlas.models import CorpusOptions, Prompt, load_model  # noqa: E402
+from atlas.models.tokens import passage, readable, shown  # noqa: E402
 from atlas.pipeline import project_model, run_recipe, trace_prompts  # noqa: E402
-from atlas.recipe import find_recipe, load_recipe  # noqa: E402
-from atlas.schema import DATASETS  # noqa: E402
-from atlas.trace import CorpusOptions, ProjectOptions, Prompt, load_model  # noqa: E402
-from atlas.trace.effects import direct_effect_ratios, effect_table  # noqa: E402
-from atlas.trace.exemplars import Exemplars, automatic_labels  # noqa: E402
-from atlas.trace.linear import activation  # noqa: E402
-from atlas.trace.llama2c import convert  # noqa: E402
-from atlas.trace.projections import projections  # noqa: E402
-from atlas.trace.tokens import passage, readable, shown  # noqa: E402
+from atlas.pipeline.recipe import find_recipe, load_recipe  # noqa: E402
+from atlas.stages import DATASETS  # noqa: E402
+from atlas.trace.linearized import activation  # noqa: E402
 
 DEMO = ROOT / "build" / "demo"
 PROMPTS = [(3, 14, 15, 9, 26), (5, 8), (1, 2, 3, 4, 5, 6, 7)]
@@ -183,7 +184,7 @@ def test_exemplars_forget_the_prompts_that_they_do_not_need(monkeypatch: pytest.
     prompts = [Prompt(f"p/{number}", "", tuple(drawn.randrange(50) for _ in range(6))) for number in range(120)]
     tables = []
     for most in (1 << 20, 40):
-        monkeypatch.setattr("atlas.trace.exemplars.PRUNED_TOKENS", most)
+        monkeypatch.setattr("atlas.activations.exemplars.PRUNED_TOKENS", most)
         kept = Exemplars(model, top=2)
         for start in range(0, 120, 8):
             kept.add(prompts[start : start + 8])

@@ -13,9 +13,9 @@ from conftest import ROOT
 from legacy_makers import Corpus
 
 from atlas.database import Inputs, build_database
+from atlas.importers import import_checkpoint
 from atlas.labels import LabelFile, import_labels
-from atlas.legacy import import_checkpoint
-from atlas.recipe import load_recipe
+from atlas.pipeline.recipe import load_recipe
 
 CORPUS = Corpus(graphs=30, layers=4, neurons=12, links=40)
 

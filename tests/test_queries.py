@@ -14,7 +14,7 @@ import atlas
 from atlas import Atlas, NeuronId
 from atlas.database import scripts
 from atlas.errors import AtlasFileError, IdError, QueryError, UsageError
-from atlas.queries import catalogue
+from atlas.query.client import catalogue
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from conftest import ROOT
 
 from atlas.errors import RecipeError
-from atlas.recipe import Recipe, find_recipe, load_recipe
+from atlas.pipeline.recipe import Recipe, find_recipe, load_recipe
 
 SMALL = 'name = "small"\n[graphs]\npaths = ["graphs"]\n'
 
@@ -127,7 +127,7 @@ def test_an_unknown_recipe_names_those_that_ship() -> None:
 def test_build_readme_explains_every_key() -> None:
     import dataclasses
 
-    from atlas import recipe
+    from atlas.pipeline import recipe
 
     text = (ROOT / "build" / "README.md").read_text()
     for section in (

@@ -13,7 +13,7 @@ from legacy_makers import Corpus
 
 from atlas.database import Inputs, build_database
 from atlas.errors import InputError
-from atlas.legacy import import_checkpoint, import_reports
+from atlas.importers import import_checkpoint, import_reports
 
 
 @pytest.fixture

@@ -19,10 +19,11 @@ import pytest
 from test_aggregate import assert_equals_loop, bytes_of, rows
 from test_disks import ATLAS, in_namespace, lines
 
-from atlas.aggregate import checkpoint, store
 from atlas.errors import AtlasError, InputError, OutputError, SourceChanged, SpaceMismatch
+from atlas.io import work_dir as store
 from atlas.pipeline import aggregate_graphs, merge_stats
-from atlas.schema import datasets_of
+from atlas.runtime import journal as checkpoint
+from atlas.stages import datasets_of
 
 KILLS = 6
 
@@ -38,7 +39,7 @@ def graphs(folder: Path, count: int = 60, *, first: int = 0, **options: int) -> 
 SMALL = (
     "from atlas.aggregate import plan; import sys\n"
     "plan.Budget.of = classmethod(lambda cls, memory, device='cpu': cls(400))\n"
-    "from atlas.cli import main; main()"
+    "from atlas.cli.main import main; main()"
 )
 
 
@@ -325,7 +326,7 @@ def test_a_worker_that_is_killed_is_told_and_the_run_goes_on_later(tmp_path: Pat
     folder = tmp_path / "graphs"
     graphs(folder)
     fatal = (
-        "import atlas.aggregate.workers as w; real, calls = w._Child.call, []\n"
+        "import atlas.runtime.executors as w; real, calls = w._Child.call, []\n"
         "def call(self, function, item):\n"
         "    calls.append(item)\n"
         "    if len(calls) == 3: self._process.kill()\n"
@@ -343,7 +344,7 @@ def test_a_worker_that_is_killed_is_told_and_the_run_goes_on_later(tmp_path: Pat
 
 
 def test_a_part_that_does_not_reach_the_disk_fails_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from atlas.aggregate import store
+    from atlas.io import work_dir as store
 
     graphs(tmp_path / "graphs")
     real = store.LocalStore.sync
@@ -408,7 +409,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_space(tmp_path: P
 
 
 def test_damaged_spill_files_are_named(tmp_path: Path) -> None:
-    from atlas.aggregate.runs import RunFile
+    from atlas.aggregate.run_files import RunFile
 
     for content in (b"", b"short", b"x" * 1000):
         (tmp_path / "a.runs").write_bytes(content)

@@ -307,7 +307,7 @@ def test_a_view_of_a_received_atlas_that_never_ends(
 
 
 def test_ctrl_c_ends_a_query(received: Path) -> None:
-    command = [sys.executable, "-c", "from atlas.cli import main; main()", "sql", str(received), ENDLESS]
+    command = [sys.executable, "-c", "from atlas.cli.main import main; main()", "sql", str(received), ENDLESS]
     # Told to start in a state where the signal is not ignored, whatever runs the tests.
     process = subprocess.Popen(
         command,
@@ -356,7 +356,7 @@ def in_a_terminal(arguments: list[str]) -> str:
     """What a command writes to a terminal of 200 columns."""
     keeper, terminal = pty.openpty()
     environment = {**os.environ, "COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"}
-    code = "from atlas.cli import main; main()"
+    code = "from atlas.cli.main import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdout=terminal, stderr=terminal, env=environment
     )
@@ -399,7 +399,7 @@ def test_text_of_a_file_does_not_steer_the_terminal(command: list[str], hostile:
 
 
 def test_json_in_a_file_keeps_every_character(hostile: Path, tmp_path: Path) -> None:
-    from atlas.terminal import print_relation
+    from atlas.cli.terminal import print_relation
 
     with atlas.open(hostile) as opened:
         print_relation(opened.sql("SELECT label FROM neurons LIMIT 1"), None, tmp_path / "a.json")
@@ -409,7 +409,7 @@ def test_json_in_a_file_keeps_every_character(hostile: Path, tmp_path: Path) -> 
 
 
 def test_an_interrupt_between_two_queries_is_not_lost() -> None:
-    from atlas.interrupts import interruptible
+    from atlas.runtime.interrupts import interruptible
 
     calls = threading.Semaphore(0)
     with pytest.raises(QueryError, match="stopped after 0.01 s"), interruptible(calls.release, 0.01):

@@ -8,21 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from atlas import storage
 from atlas.database import Inputs, build_database
 from atlas.errors import NewerVersion, OutputError, StageError
+from atlas.io import files as storage
+from atlas.io.files import only_writer, replaced_file, write_error, write_json
 from atlas.pipeline import aggregate_graphs
-from atlas.schema import is_whole
-from atlas.storage import (
-    MANIFEST,
-    VERSION,
-    only_writer,
-    read_manifest,
-    replaced_file,
-    replaced_folder,
-    write_error,
-    write_json,
-)
+from atlas.stages import is_whole
+from atlas.stages.manifest import MANIFEST, VERSION, read_manifest, replaced_folder
 
 
 def write(target: Path, text: str) -> None:

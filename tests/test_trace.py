@@ -14,8 +14,9 @@ from trace_models import ARCHITECTURES, linearised, tiny  # noqa: E402
 
 from atlas.graph import Graph, NodeKind  # noqa: E402
 from atlas.ids import NeuronId  # noqa: E402
-from atlas.trace.linear import activation  # noqa: E402
-from atlas.trace.tracer import FLOW, Prompt, Traced, TraceOptions, Tracer  # noqa: E402
+from atlas.models.prompts import Prompt  # noqa: E402
+from atlas.trace.linearized import activation  # noqa: E402
+from atlas.trace.tracer import FLOW, Traced, TraceOptions, Tracer  # noqa: E402
 
 IDS = (3, 14, 15, 9, 26, 5, 3, 8)
 

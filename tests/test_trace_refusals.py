@@ -19,12 +19,13 @@ from conftest import ROOT  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 from trace_models import tiny  # noqa: E402
 
-from atlas.cli import main  # noqa: E402
+from atlas.cli.main import main  # noqa: E402
 from atlas.errors import AtlasError, InputError, OutputError, SourceChanged, SpaceMismatch, UsageError  # noqa: E402
 from atlas.graph import Reject  # noqa: E402
+from atlas.models import CorpusOptions, Prompt, TracedModel, load_model, read_prompts  # noqa: E402
+from atlas.models.tokens import shown  # noqa: E402
 from atlas.pipeline import aggregate_graphs, project_model, trace_prompts  # noqa: E402
-from atlas.trace import CorpusOptions, Prompt, TracedModel, TraceOptions, load_model, read_prompts  # noqa: E402
-from atlas.trace.tokens import shown  # noqa: E402
+from atlas.trace import TraceOptions  # noqa: E402
 
 DEMO = ROOT / "build" / "demo"
 LINES = ["x = foo(bar(1", "import os\nimport", "    raise ValueError("]
@@ -176,7 +177,7 @@ def test_a_target_that_is_named_twice_is_one(demo: TracedModel, tmp_path: Path) 
 
 def test_a_blank_in_front_of_a_target(data: Path, tmp_path: Path) -> None:
     """Tokenizers of the sentencepiece kind put it there themselves."""
-    from atlas.trace.llama2c import convert
+    from atlas.importers.llama2c import convert
 
     given = data / "models" / "stories260K"
     convert(given / "stories260K.bin", given / "tok512.bin", tmp_path / "stories")

@@ -25,21 +25,13 @@ import operator
 from click.testing import CliRunner
 from conftest import ROOT
 
-from atlas.cli import main
+from atlas.cli.main import main
 from atlas.errors import InputError, SpaceMismatch, UsageError
 from atlas.graph import Reject
+from atlas.models import CorpusOptions, Prompt, TracedModel, load_model, read_prompts
 from atlas.pipeline import aggregate_graphs, trace_prompts
-from atlas.trace import (
-    CorpusOptions,
-    Prompt,
-    TracedModel,
-    TraceOptions,
-    Tracer,
-    graph_json,
-    load_model,
-    read_prompts,
-)
-from atlas.trace.files import FORMATS
+from atlas.trace import TraceOptions, Tracer, graph_json
+from atlas.trace.graph_files import FORMATS
 
 DEMO = ROOT / "build" / "demo"
 TABLES = (
@@ -96,8 +88,9 @@ def test_the_committed_model_is_the_trained_one() -> None:
     assert facts["held_out_loss"] < 2.7
 
 
-def test_the_committed_prompts_are_those_of_the_script() -> None:
-    from atlas.trace.demo_prompts import EACH, TEMPLATES, prompts
+def test_the_committed_prompts_are_those_of_the_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "build" / "demo"))
+    from demo_prompts import EACH, TEMPLATES, prompts
 
     found = [json.loads(line) for line in (DEMO / "prompts.jsonl").read_text().splitlines()]
     assert found == prompts()

@@ -208,7 +208,7 @@ def test_the_reason_of_unreadable_files_is_told_and_kept(tmp_path: Path) -> None
 
 
 def test_a_file_that_is_gone_when_it_is_read_is_a_reject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from atlas.pipeline import graphs as pipeline_graphs
+    from atlas.pipeline import aggregation as pipeline_graphs
 
     for seed in range(3):
         makers.write(tmp_path / "g" / f"{seed}.json", makers.random_graph(seed))

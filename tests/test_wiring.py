@@ -17,10 +17,10 @@ from click.testing import CliRunner  # noqa: E402
 from conftest import ROOT  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from atlas.cli import main  # noqa: E402
+from atlas.cli.main import main  # noqa: E402
 from atlas.errors import InputError, OutputError, UsageError  # noqa: E402
 from atlas.wiring import WireOptions, wire  # noqa: E402
-from atlas.wiring.strongest import Strongest  # noqa: E402
+from atlas.wiring.top_k import Strongest  # noqa: E402
 
 DEMO = ROOT / "build" / "demo"
 LAYERS, NEURONS, WIDTH = 4, 23, 16

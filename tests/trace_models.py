@@ -1,4 +1,4 @@
-"""Tiny random models of every architecture, and the linearised model by autograd: the twin of `atlas.trace.linear`.
+"""Tiny random models of every architecture, and the linearised model by autograd: the twin of `atlas.trace.linearized`.
 
 The twin changes the modules of `transformers` themselves (norms with a detached scale, detached queries and
 keys, the gate by rule, neurons cut off from what is behind them) and asks autograd, one target at a time.
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import transformers
 
-from atlas.trace.model import TracedModel
+from atlas.models.model import TracedModel
 
 VOCABULARY = 50
 ARCHITECTURES = ["llama", "llama-tied", "llama-biases", "mistral", "qwen2", "qwen3", "olmo2", "olmo3"]

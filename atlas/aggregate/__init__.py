@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from atlas.aggregate.aggregator import Aggregator
+from atlas.aggregate.api import How, aggregate_files, aggregate_observations, merge_stats
+from atlas.aggregate.cooccurrence import Together
 from atlas.aggregate.engine import Options
-from atlas.aggregate.finish import Summary
-from atlas.aggregate.observations import SUFFIXES, is_observations
-from atlas.aggregate.run import How, aggregate_files, aggregate_observations, merge_stats
-from atlas.aggregate.together import Together
+from atlas.aggregate.finalize import Summary
+from atlas.aggregate.observation_files import SUFFIXES, is_observations
 
 __all__ = [
     "SUFFIXES",

@@ -14,24 +14,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas.aggregate.checkpoint import Checkpoint, claim, holds_stats, refuse_other_options
 from atlas.aggregate.chunk import Chunk
+from atlas.aggregate.cooccurrence import Together
+from atlas.aggregate.edge_sample import WHOLE, threshold
 from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
+from atlas.aggregate.graph_tasks import TaskDone, book, finish_task, read_done, refuse_other_space, runs_name
 from atlas.aggregate.kernels import choose_kernel
-from atlas.aggregate.observations import COLUMNS, MAX_WEIGHT, columns_of, graph_hash, observe
-from atlas.aggregate.observed import ObservedBooks, ObservedOptions, numbered, write_observed, write_reduced
+from atlas.aggregate.observation_files import COLUMNS, MAX_WEIGHT, columns_of, graph_hash, observe
+from atlas.aggregate.observation_tasks import ObservedBooks, ObservedOptions, numbered, write_observed, write_reduced
 from atlas.aggregate.plan import Budget, books_name
-from atlas.aggregate.runs import RunFile
-from atlas.aggregate.sample import WHOLE, threshold
-from atlas.aggregate.store import open_store
-from atlas.aggregate.tasks import TaskDone, book, finish_task, read_done, refuse_other_space, runs_name
-from atlas.aggregate.together import Together
-from atlas.aggregate.workers import Inline, Processes, cpu_count
-from atlas.devices import choose_device
+from atlas.aggregate.previous_stats import holds_stats, refuse_other_options
+from atlas.aggregate.run_files import RunFile
 from atlas.errors import InputError, UsageError
 from atlas.graph import Graph, Reject, Space
-from atlas.schema import DATASETS
-from atlas.storage import only_writer, refuse_foreign_folder, replaced_folder
+from atlas.io.files import only_writer
+from atlas.io.work_dir import open_store
+from atlas.runtime.devices import choose_device
+from atlas.runtime.executors import Inline, Processes, cpu_count
+from atlas.runtime.journal import Checkpoint, claim
+from atlas.stages import DATASETS
+from atlas.stages.manifest import MANIFEST, refuse_foreign_folder, replaced_folder
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -70,7 +72,7 @@ class Aggregator:
         made_with: Mapping[str, Any] | None = None,
         progress: Progress = _silent,
     ) -> None:
-        from atlas.aggregate.run import work_folder
+        from atlas.aggregate.api import work_folder
 
         self._out = out = Path(out)
         self._space = space
@@ -99,7 +101,7 @@ class Aggregator:
             refuse_other_options(folder, self._made_with)
         if fresh:
             self._store.remove()
-        claim(self._store, self._out, json.dumps(["added", self._made_with], sort_keys=True))
+        claim(self._store, self._out / MANIFEST, json.dumps(["added", self._made_with], sort_keys=True))
         return Checkpoint.opened(self._store)
 
     def _begin(self) -> None:

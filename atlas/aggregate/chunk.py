@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atlas.aggregate.books import Books, GraphCounts
-from atlas.aggregate.runs import RunWriter
-from atlas.aggregate.sample import sample_cells
+from atlas.aggregate.bookkeeping import Books, GraphCounts
+from atlas.aggregate.edge_sample import sample_cells
+from atlas.aggregate.link_tables import TABLES
+from atlas.aggregate.run_files import RunWriter
 from atlas.aggregate.statistics import KeyStats, run_starts, sort_observations, split_often, take
-from atlas.aggregate.tables import TABLES
 from atlas.graph import Floats, Graph, Ints, NodeKind
 from atlas.ids import INDEX_BITS, NEURON_BITS
 

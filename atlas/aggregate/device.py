@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from atlas.aggregate.observations import Observed
-from atlas.aggregate.observed import LinkCounts
+from atlas.aggregate.observation_files import Observed
+from atlas.aggregate.observation_tasks import LinkCounts
 from atlas.aggregate.statistics import COLUMNS, EMPTY, LOW, KeyStats
 from atlas.errors import InputError
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER, NEURON_BITS

@@ -25,18 +25,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas.aggregate import finish, reduce, together
-from atlas.aggregate.checkpoint import Checkpoint
-from atlas.aggregate.copies import copies
-from atlas.aggregate.finish import BookMerger, Summary
-from atlas.aggregate.partitions import Range
-from atlas.aggregate.plan import Budget, Plan, books_name
-from atlas.aggregate.reduce import Job, Origin, ReduceOptions
-from atlas.aggregate.runs import RunFile, RunWriter
-from atlas.aggregate.sample import sample_rows
-from atlas.aggregate.store import Store
-from atlas.aggregate.tables import TABLES
-from atlas.aggregate.tasks import (
+from atlas.aggregate import cooccurrence as together
+from atlas.aggregate import finalize as finish
+from atlas.aggregate import reduce
+from atlas.aggregate.cooccurrence import Together
+from atlas.aggregate.duplicates import copies
+from atlas.aggregate.edge_sample import sample_rows
+from atlas.aggregate.finalize import BookMerger, Summary
+from atlas.aggregate.graph_tasks import (
     Reader,
     Task,
     TaskDone,
@@ -47,12 +43,19 @@ from atlas.aggregate.tasks import (
     run_task,
     runs_name,
 )
-from atlas.aggregate.together import Together
-from atlas.aggregate.workers import Call, Inline, Workers
+from atlas.aggregate.key_ranges import Range
+from atlas.aggregate.link_tables import TABLES
+from atlas.aggregate.plan import Budget, Plan, books_name
+from atlas.aggregate.reduce import Job, Origin, ReduceOptions
+from atlas.aggregate.run_files import RunFile, RunWriter
 from atlas.errors import NothingReadable
 from atlas.graph import LINK_TABLES, Ints, Space
-from atlas.schema import DATASETS
-from atlas.storage import read_manifest, translated_os_errors, write_manifest
+from atlas.io.files import translated_os_errors
+from atlas.io.work_dir import Store
+from atlas.runtime.executors import Call, Inline, Workers
+from atlas.runtime.journal import Checkpoint
+from atlas.stages import DATASETS
+from atlas.stages.manifest import read_manifest, write_manifest
 
 Progress = Callable[[str, int, int], None]  # what, done, of
 _RANGES = "ranges.json"

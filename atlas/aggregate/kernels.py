@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from atlas.aggregate import statistics
 from atlas.aggregate.statistics import KeyStats
-from atlas.devices import choose_device
+from atlas.runtime.devices import choose_device
 
 
 class Kernel(Protocol):

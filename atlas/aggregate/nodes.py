@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from atlas.aggregate.statistics import order_by_key, ranges, run_starts, sums, take
 from atlas.graph import Floats, Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX
-from atlas.schema import DATASETS
+from atlas.stages import DATASETS
 
 Array = NDArray[Any]
 _ADDED = ("graph_count", "node_count", "activation_count", "influence_count")

@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas.aggregate.sample import threshold
-from atlas.aggregate.store import Store
+from atlas.aggregate.edge_sample import threshold
 from atlas.errors import SourceChanged
 from atlas.graph import Source
-from atlas.schema import DATASETS, require
-from atlas.storage import sha256_of
+from atlas.io.files import sha256_of
+from atlas.io.work_dir import Store
+from atlas.stages import DATASETS, require
 
 PLAN = "plan.parquet"
 

@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from atlas.aggregate import nodes, together
-from atlas.aggregate.earlier import KeyedDataset, dataset_of, link_table, statistics_between
+from atlas.aggregate import cooccurrence as together
+from atlas.aggregate import nodes
+from atlas.aggregate.cooccurrence import Together
 from atlas.aggregate.kernels import choose_kernel
-from atlas.aggregate.partitions import Range, split
-from atlas.aggregate.runs import INDEX, RunFile
+from atlas.aggregate.key_ranges import Range, split
+from atlas.aggregate.link_tables import TABLES
+from atlas.aggregate.previous_stats import KeyedDataset, dataset_of, link_table, statistics_between
+from atlas.aggregate.run_files import INDEX, RunFile
 from atlas.aggregate.statistics import KeyStats
-from atlas.aggregate.store import Store, open_store
-from atlas.aggregate.tables import TABLES
-from atlas.aggregate.together import Together
 from atlas.graph import Ints
-from atlas.storage import write_parquet
+from atlas.io.files import write_parquet
+from atlas.io.work_dir import Store, open_store
 
 ORIGINS = "origins.json"
 GRAPH_IDS = "graph_ids.runs"

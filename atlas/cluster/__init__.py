@@ -9,9 +9,9 @@ from typing import Any
 
 from atlas.cluster.edges import WEIGHTS, load_network
 from atlas.cluster.infomap_method import partition
-from atlas.clusters_writer import write_clusters
 from atlas.errors import UsageError
-from atlas.recipe import ClusterOptions, out_of_bounds
+from atlas.options import ClusterOptions, out_of_bounds
+from atlas.stages.clusters_writer import write_clusters
 
 __all__ = ["METHODS", "WEIGHTS", "ClusterOptions", "Clustering", "cluster"]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from atlas.errors import AtlasFileError, InputError, NothingToCluster, UsageError
 from atlas.ids import INDEX_BITS
-from atlas.schema import DATASETS, require
+from atlas.stages import DATASETS, require
 
 # How an edge's statistics become the weight of a link (never negative: flow has no sign).
 WEIGHTS = ("mean_abs_weight_sq", "mean_abs_weight", "abs_weight_sum", "abs_mean_weight_sq")

@@ -21,7 +21,8 @@ from atlas.database.connect import SCHEMA_VERSION, open_atlas
 from atlas.database.inputs import Inputs, attach_inputs
 from atlas.database.scripts import Script, quoted, script, scripts
 from atlas.errors import AtlasError, AtlasFileError, CheckError, InputError, OutputError
-from atlas.storage import only_writer, read_manifest, rename, sync, translated_os_errors, write_error
+from atlas.io.files import only_writer, rename, sync, translated_os_errors, write_error
+from atlas.stages.manifest import read_manifest
 
 # DuckDB 1.2 and later open the file.
 STORAGE_VERSION = "v1.2.0"

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from atlas.database.scripts import quoted
 from atlas.errors import UsageError
-from atlas.schema import DATASETS, Dataset, datasets_of, require
-from atlas.storage import read_manifest
+from atlas.stages import DATASETS, Dataset, datasets_of, require
+from atlas.stages.manifest import read_manifest
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from atlas import resources
+from atlas.io import package_data as resources
 
 _PARAMETER = re.compile(r"\$(\w+) (\w+)( required)?: (.+)")
 

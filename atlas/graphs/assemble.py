@@ -17,7 +17,7 @@ from atlas.graphs.raw import RawGraph, RawLink, RawNode
 from atlas.graphs.raw_links import LinkColumns
 from atlas.graphs.vocabularies import vocabulary_of
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER
-from atlas.text import visible
+from atlas.io.text import visible
 
 # What surely fits: two digits of layer, seven of index.
 _SMALL_NEURON_ID = re.compile(r"(\d{1,2})_(\d{1,7})(?:_\d{1,12})?\Z", re.ASCII)

@@ -20,8 +20,8 @@ from atlas.errors import GraphError, InputError, NothingFound
 from atlas.graph import Reject, Source
 from atlas.graphs.limits import ReadLimits
 from atlas.ids import well_formed
-from atlas.lines import LineTooLong, filled_lines
-from atlas.paths import local_path, matching
+from atlas.io.lines import LineTooLong, filled_lines
+from atlas.io.paths import local_path, matching
 
 _PLAIN = (".json", ".json.gz", ".jsonl", ".jsonl.gz", ".pt")
 SUFFIXES = (*_PLAIN, ".zip")

@@ -16,8 +16,8 @@ import numpy as np
 from numba import njit, uint64
 from numpy.typing import NDArray
 
-from atlas.compiling import F8, I4, I8, U1, U8, compiled_kernel, in_, out, out_2d
 from atlas.graphs.raw_links import LinkColumns
+from atlas.runtime.jit import F8, I4, I8, U1, U8, compiled_kernel, in_, out, out_2d
 
 MAX_PROBES = 512  # colliding ids are an attack; objects have Python's own hashes
 MAX_ID = 256  # as `raw.MAX_ID`

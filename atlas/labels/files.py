@@ -16,12 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from atlas.errors import InputError, LabelFileError
-from atlas.json_members import Member, members
+from atlas.io.files import opened
+from atlas.io.json_stream import Member, members
+from atlas.io.lines import LineTooLong, filled_lines
 from atlas.labels.dialects import CONTAINERS, Row, expand
 from atlas.labels.units import ID_COLUMNS, INDEX_COLUMNS
-from atlas.lines import LineTooLong, filled_lines
-from atlas.schema import DATASETS, require
-from atlas.storage import MANIFEST, opened
+from atlas.stages import DATASETS, require
+from atlas.stages.manifest import MANIFEST
 
 LABEL_COLUMNS = ("label", "text")
 UNIT_COLUMNS = ("subject_model", "dictionary")

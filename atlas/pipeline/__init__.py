@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from atlas.pipeline.graphs import aggregate_graphs, find_inputs, merge_stats
-from atlas.pipeline.memory import peak_memory_mb, peak_worker_mb
-from atlas.pipeline.recipe_run import PipelineResult, StageRun, run_recipe
-from atlas.pipeline.traces import project_model, trace_prompts
+from atlas.pipeline.aggregation import aggregate_graphs, find_inputs, merge_stats
+from atlas.pipeline.runner import PipelineResult, StageRun, run_recipe
+from atlas.pipeline.tracing import project_model, trace_prompts
+from atlas.runtime.memory import peak_memory_mb, peak_worker_mb
 
 __all__ = [
     "PipelineResult",

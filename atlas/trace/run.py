@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 from atlas.errors import InputError, SpaceMismatch, UsageError
 from atlas.graph import Graph, Reject
-from atlas.storage import only_writer, translated_os_errors
-from atlas.trace.corpora import CorpusOptions, count_prompts, read_prompts
-from atlas.trace.files import FORMATS, write_graph, written_as
-from atlas.trace.load import enough_memory
-from atlas.trace.tracer import Prompt, Traced, Tracer, prompt_hash
+from atlas.io.files import only_writer, translated_os_errors
+from atlas.models.load import enough_memory
+from atlas.models.prompts import CorpusOptions, Prompt, count_prompts, read_prompts
+from atlas.trace.graph_files import FORMATS, write_graph, written_as
+from atlas.trace.tracer import Traced, Tracer, prompt_hash
 
 Progress = Callable[[str, int, int], None]
 REJECTS = "rejects.csv"

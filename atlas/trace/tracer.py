@@ -15,8 +15,9 @@ from torch import Tensor
 from atlas.errors import UsageError
 from atlas.graph import Graph, GraphInfo, Links, NodeKind, Nodes, Reject, Space
 from atlas.ids import INDEX_BITS
-from atlas.trace.linear import Cells, Effects, activation, direct_effects, logit_gradient, scores
-from atlas.trace.model import Cache, TracedModel
+from atlas.models.model import Cache, TracedModel
+from atlas.models.prompts import Prompt
+from atlas.trace.linearized import Cells, Effects, activation, direct_effects, logit_gradient, scores
 
 DIRECT, FLOW = "direct_effect", "attribution_flow"
 DIALECT = "traced"
@@ -42,20 +43,6 @@ class TraceOptions:
             raise UsageError(f"link weight {self.link_weight!r} is none; there are {DIRECT} and {FLOW}")
         if not 0 <= self.tau < 1 or self.top < 1 or self.max_nodes < 1:
             raise UsageError("tau must be from 0 to below 1, the number of logits and of nodes 1 or more")
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """One prompt as token ids; `targets` and `contrasts` are the tokens traced instead of the top logits."""
-
-    path: str
-    text: str
-    ids: tuple[int, ...]
-    targets: tuple[int, ...] = ()
-    contrasts: tuple[int, ...] = ()
-    source: str | None = None
-    index: int | None = None
-    original_token_count: int | None = None  # of the whole text, where `text` is only its beginning
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import torch
 
-from atlas.devices import choose_device
 from atlas.errors import UsageError
-from atlas.storage import only_writer, replaced_folder, translated_os_errors
-from atlas.wiring.listed import write_stats
+from atlas.io.files import only_writer, translated_os_errors
+from atlas.runtime.devices import choose_device
+from atlas.stages.manifest import replaced_folder
 from atlas.wiring.state import State
-from atlas.wiring.strongest import Strongest, connect
+from atlas.wiring.top_k import Strongest, connect
 from atlas.wiring.weights import Weights, on
+from atlas.wiring.write_stats import write_stats
 
 Progress = Callable[[str, int, int], None]
 SAVE_SECONDS = 60.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from atlas.wiring.strongest import Strongest
+from atlas.wiring.top_k import Strongest
 
 _CLAIM, _DOWNSTREAM = "claim.json", "downstream"
 _NAMES = ("strength", "partner", "up", "gate")

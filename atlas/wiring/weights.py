@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atlas.architectures import require_supported
 from atlas.errors import InputError, needs_extra
+from atlas.models.architectures import require_supported
 
 _INDEX = "model.safetensors.index.json"
 # Where the norm of the MLP stands: in front of it (Llama, Mistral, Qwen), or behind it (OLMo 2 and 3).

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from atlas.database import Inputs, build_database, open_atlas
-from atlas.schema import DATASETS, datasets_of
-from atlas.storage import write_json, write_parquet
+from atlas.io.files import write_json, write_parquet
+from atlas.stages import DATASETS, datasets_of
 
 LAYERS, WIDTH = 64, 25_600
 

@@ -25,9 +25,10 @@ from torch import Tensor
 
 from atlas.graph import NodeKind, Reject
 from atlas.ids import INDEX_BITS, MAX_INDEX
-from atlas.trace.linear import activation
-from atlas.trace.model import Cache, TracedModel
-from atlas.trace.tracer import Prompt, TraceOptions, Tracer
+from atlas.models.model import Cache, TracedModel
+from atlas.models.prompts import Prompt
+from atlas.trace.linearized import activation
+from atlas.trace.tracer import TraceOptions, Tracer
 
 BACKGROUND = 200
 TAUS = (0.0025, 0.005, 0.01, 0.02, 0.05)

@@ -25,7 +25,8 @@ import trace_models
 
 from atlas.graph import Graph, NodeKind, Reject
 from atlas.ids import INDEX_BITS, MAX_INDEX
-from atlas.trace import Prompt, TracedModel, TraceOptions, Tracer
+from atlas.models import Prompt, TracedModel
+from atlas.trace import TraceOptions, Tracer
 
 MEMORY = 512_000_000  # of the statistics; the process with torch and the model comes on top
 

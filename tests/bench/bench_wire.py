@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import save_file
 
 from atlas.wiring import Weights, WireOptions, wire
-from atlas.wiring.strongest import product
+from atlas.wiring.top_k import product
 from atlas.wiring.weights import on
 
 

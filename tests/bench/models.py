@@ -13,8 +13,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as atlas.trace does where it 
 import torch
 import trace_models
 
-from atlas.trace import CorpusOptions, Prompt, TracedModel, load_model, read_prompts
-from atlas.trace.llama2c import convert
+from atlas.importers.llama2c import convert
+from atlas.models import CorpusOptions, Prompt, TracedModel, load_model, read_prompts
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("ATLAS_TEST_DATA", ROOT.parent / "shared" / "data"))

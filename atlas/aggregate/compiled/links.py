@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from atlas.aggregate.compiled.sort import squeeze, survey
 from atlas.aggregate.statistics import LOW
-from atlas.compiling import F8, I4, I8, NONE, U4, U8, compiled_kernel, in_, out
 from atlas.graph import Floats, Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
+from atlas.runtime.jit import F8, I4, I8, NONE, U4, U8, compiled_kernel, in_, out
 
 Graphs = NDArray[np.uint32]
 MAX_WEIGHT = 1e30  # as `observations.MAX_WEIGHT`

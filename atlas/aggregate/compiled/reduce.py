@@ -9,8 +9,8 @@ from numba import njit, uint64
 from numpy.typing import NDArray
 
 from atlas.aggregate.statistics import KeyStats, split_plainly, unfilled
-from atlas.compiling import F8, I8, NONE, U4, compiled_kernel, in_, out
 from atlas.graph import Floats, Ints
+from atlas.runtime.jit import F8, I8, NONE, U4, compiled_kernel, in_, out
 
 Graphs = NDArray[np.uint32]
 # The columns of KeyStats, in their order.

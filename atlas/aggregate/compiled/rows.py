@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from atlas.compiling import I8, NONE, U4, compiled_kernel, in_, out, out_2d
 from atlas.graph import Ints
+from atlas.runtime.jit import I8, NONE, U4, compiled_kernel, in_, out, out_2d
 
 
 @compiled_kernel(

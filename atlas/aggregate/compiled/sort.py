@@ -9,9 +9,9 @@ from numba import uint64
 from numpy.typing import NDArray
 
 from atlas.aggregate.statistics import LOW
-from atlas.compiling import F8, I8, NONE, U4, U8, compiled_kernel, in_, out
 from atlas.graph import Floats, Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
+from atlas.runtime.jit import F8, I8, NONE, U4, U8, compiled_kernel, in_, out
 
 Words = NDArray[np.uint64]
 Graphs = NDArray[np.uint32]

@@ -1,0 +1,242 @@
+"""Who is in the same graphs: for every edge the graphs that hold both ends, for every neuron its strongest company.
+
+The rows of the co-occurrence matrix are computed one after the other from two sorted incidence lists:
+the graphs of every neuron (postings), and the neurons of every graph (members). Both lie on the disk;
+the members are read block by block of neurons, so that memory is bounded by a block, not by the corpus.
+
+    both(s, t) = |graphs(s) & graphs(t)|        lift = both * n / (graphs(s) * graphs(t))
+    pmi = ln(lift)                              npmi = pmi / -ln(both / n)     (Bouma, "Normalized (pointwise)
+                                                mutual information in collocation extraction", 2009)
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from atlas.aggregate.run_files import RunFile, RunWriter
+from atlas.aggregate.statistics import LOW, sort_words
+from atlas.errors import UsageError, needs_extra
+from atlas.graph import Ints
+from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
+from atlas.io.work_dir import Store, open_store
+from atlas.stages import DATASETS
+
+Array = NDArray[Any]
+_BLOCK_PARTS = 8
+
+
+@dataclass(frozen=True)
+class Together:
+    """How far co-occurrence goes: `top` neurons of company each."""
+
+    top: int = 20
+
+
+def postings_name(number: int) -> str:
+    """The graphs of every neuron of a part."""
+    return f"postings/{number:05d}.runs"
+
+
+def write_postings(store: Store, number: int, neurons: dict[str, Array], graphs: Array) -> None:
+    """Write the graphs (n_incidences,) of the neurons of one part, neuron after neuron."""
+    runs = RunWriter()
+    runs.add(
+        "neurons", {"key": neurons["key"].astype(np.int64), "graph_count": neurons["graph_count"].astype(np.int64)}
+    )
+    runs.add("graphs", {"graph": graphs.astype(np.uint32)})
+    runs.write(store, postings_name(number), lasting=False)
+
+
+@dataclass(frozen=True)
+class BlockJob:
+    """The members of one block of neurons: the postings of a few parts, turned round."""
+
+    store: str
+    number: int
+    parts: tuple[int, ...]
+    graph_total: int
+
+
+def block_name(number: int) -> str:
+    """The members of a block in the store."""
+    return f"members/{number:05d}.runs"
+
+
+def block_jobs(store: str, parts: int, graph_total: int) -> list[BlockJob]:
+    """The blocks of all neurons."""
+    starts = range(0, parts, _BLOCK_PARTS)
+    return [
+        BlockJob(store, number, tuple(range(start, min(start + _BLOCK_PARTS, parts))), graph_total)
+        for number, start in enumerate(starts)
+    ]
+
+
+def write_members(job: BlockJob) -> None:
+    """Write, for every graph, its neurons of one block, as numbers within the block."""
+    store = open_store(job.store)
+    words, first = [np.zeros(0, np.int64)], 0
+    for part in job.parts:
+        file = RunFile(store, postings_name(part))
+        counts = file.column("neurons", "graph_count")
+        local = np.repeat(np.arange(first, first + len(counts)), counts)
+        words.append(file.column("graphs", "graph").astype(np.int64) << NEURON_BITS | local)
+        first += len(counts)
+    ordered = sort_words(np.concatenate(words))
+    sizes = np.bincount(ordered >> NEURON_BITS, minlength=job.graph_total)
+    runs = RunWriter()
+    runs.add("members", {"neuron": (ordered & LOW).astype(np.uint32)})
+    runs.add("offsets", {"offset": np.append(0, np.cumsum(sizes))})
+    runs.write(store, block_name(job.number), lasting=False)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The members of a block: neurons `first` to `last` (numbers over all), and where each graph's begin."""
+
+    first: int
+    last: int
+    members: Array
+    offsets: Ints
+
+
+class Company:
+    """All neurons with their graphs; opened once per process."""
+
+    def __init__(self, store: Store, graph_total: int) -> None:
+        self.store = store
+        self.graph_total = graph_total
+        names = sorted(name for name in store.names() if name.startswith("postings/"))
+        self._parts = [RunFile(store, name) for name in names]
+        neurons = [part.columns("neurons", ["key", "graph_count"]) for part in self._parts]
+        empty = np.zeros(0, np.int64)
+        self.key: Ints = np.concatenate([empty, *(found["key"] for found in neurons)])
+        self.graph_count: Ints = np.concatenate([empty, *(found["graph_count"] for found in neurons)])
+        self._sizes = [len(found["key"]) for found in neurons]
+        self._starts = np.append(0, np.cumsum(self.graph_count))
+        blocks = [sum(self._sizes[start : start + _BLOCK_PARTS]) for start in range(0, len(names), _BLOCK_PARTS)]
+        self._bounds = np.append(0, np.cumsum(blocks)).astype(int)
+
+    def blocks(self) -> Iterator[_Block]:
+        """The members, block by block."""
+        for number in range(len(self._bounds) - 1):
+            file = RunFile(self.store, block_name(number))
+            first, last = int(self._bounds[number]), int(self._bounds[number + 1])
+            yield _Block(first, last, file.column("members", "neuron"), file.column("offsets", "offset"))
+
+    def graphs(self, first: int, last: int) -> tuple[Array, Ints]:
+        """The graphs of neurons `first` to `last`, one after the other, and how many each has."""
+        found, start = [np.zeros(0, np.uint32)], 0
+        for part, size in zip(self._parts, self._sizes, strict=True):
+            low, high = max(first, start), min(last, start + size)
+            if low < high:
+                base = self._starts[start]
+                rows = int(self._starts[low] - base), int(self._starts[high] - base)
+                found.append(part.columns("graphs", ["graph"], *rows)["graph"])
+            start += size
+        return np.concatenate(found), self.graph_count[first:last]
+
+    def number(self, neuron: Ints) -> Ints:
+        """The number of each packed neuron, which must be one of `key`."""
+        return np.searchsorted(self.key, neuron)
+
+
+@functools.lru_cache(maxsize=1)
+def company(store_url: str, graph_total: int, stamp: str) -> Company:  # noqa: ARG001 (it only tells runs apart)
+    """The company behind a store, in the run of this stamp."""
+    return Company(open_store(store_url), graph_total)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A pair of one row as one number: more graphs together is better, then the rarer other, then the lower number."""
+
+    other_bits: int
+    graph_bits: int
+    total: int
+
+    @classmethod
+    def of(cls, everyone: Company) -> Score:
+        """The score that fits all neurons and graphs; raises `UsageError` beyond a million graphs of a billion neurons."""
+        found = cls(len(everyone.key).bit_length(), everyone.graph_total.bit_length(), everyone.graph_total)
+        if found.other_bits + 2 * found.graph_bits > 63:
+            raise UsageError(
+                f"{len(everyone.key):,} neurons in {found.total:,} graphs are too many for co-occurrence; leave it out with --together 0"
+            )
+        return found
+
+    def decode(self, scores: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+        """Row, rank from 1, other and both of all pairs that were kept, by row and rank; scores (n_rows, top)."""
+        scores = -np.sort(-scores, axis=1)
+        row, rank = np.nonzero(scores >= 0)
+        found = scores[row, rank]
+        other = (1 << self.other_bits) - 1 - (found & ((1 << self.other_bits) - 1))
+        return row, rank + 1, other, found >> (self.other_bits + self.graph_bits)
+
+
+def evaluate(everyone: Company, options: Together, key: Ints, low: int, high: int) -> tuple[pa.Array, pa.Table]:
+    """`joint_graph_count` of the edges of a range, and the rows of `cooccurrence` of its neurons.
+
+    key (n_edges,) ascending; the range's neurons are those whose first possible edge is in [low, high).
+    """
+    with needs_extra("aggregate"):
+        from atlas.aggregate.compiled.rows import count_rows
+
+    source, target = everyone.number(key >> NEURON_BITS), everyone.number(key & LOW)
+    home = [int(np.searchsorted(everyone.key, -(-bound // (1 << NEURON_BITS)), "left")) for bound in (low, high)]
+    # A source whose edges fill several ranges is at home in the first of them; its row is needed in all.
+    first, last = min([home[0], *source[:1].tolist()]), max([home[1], *(source[-1:] + 1).tolist()])
+    both = np.zeros(len(key), np.int64)
+    score = Score.of(everyone)
+    best = np.full((last - first, options.top), -1, np.int64)
+    graphs, sizes = everyone.graphs(first, last)
+    starts = np.append(0, np.cumsum(sizes))
+    edges = np.searchsorted(source, np.arange(first, last + 1))
+    for block in everyone.blocks():
+        where = (block.first, block.last, block.members, block.offsets)
+        bits = (score.other_bits, score.graph_bits, score.total)
+        count_rows(first, graphs, starts, *where, edges, target, both, everyone.graph_count, *bits, best)
+    return pa.array(both), _table(everyone, score.decode(best), first, home)
+
+
+def _table(everyone: Company, pairs: tuple[Ints, Ints, Ints, Ints], first: int, home: Sequence[int]) -> pa.Table:
+    row, rank, other, both = pairs
+    number = row + first
+    mine = (number >= home[0]) & (number < home[1])
+    number, rank, other, both = number[mine], rank[mine], other[mine], both[mine]
+    n = max(everyone.graph_total, 1)
+    lift = both * (n / (everyone.graph_count[number].astype(np.float64) * everyone.graph_count[other]))
+    pmi, share = _ln(lift), -_ln(both / n)
+    npmi = np.divide(pmi, share, out=np.full(len(pmi), np.nan), where=share > 0)
+    key, partner = everyone.key[number], everyone.key[other]
+    return DATASETS["stats.cooccurrence"].table(
+        {
+            "layer": key >> INDEX_BITS,
+            "neuron": key & MAX_INDEX,
+            "rank": rank,
+            "other_layer": partner >> INDEX_BITS,
+            "other_neuron": partner & MAX_INDEX,
+            "joint_graph_count": both,
+            "lift": lift,
+            "pmi": pmi,
+            "npmi": pa.array(npmi, from_pandas=True),
+        }
+    )
+
+
+def _ln(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Not np.log: its last bit depends on the instructions of the machine, and on those that are switched off.
+    found: NDArray[np.float64] = pc.ln(pa.array(values)).to_numpy(zero_copy_only=False)
+    return found
+
+
+def nothing(rows: int) -> tuple[pa.Array, pa.Table]:
+    """What `evaluate` gives where nothing was asked."""
+    return pa.nulls(rows, pa.int64()), DATASETS["stats.cooccurrence"].empty()

@@ -1,0 +1,98 @@
+"""A sample of the edges by hash-sixteenth of the graphs: how many graphs are enough.
+
+An edge is in the sample by a hash of its key, so that every run, task and machine samples the same
+edges, and samples of two stats merge. Its observations are summed in sixteen buckets by a hash of the
+graph; two disjoint sets of 1, 2, 4 or 8 buckets are two corpora of a sixteenth to a half of the graphs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from atlas.aggregate.link_tables import TABLES
+from atlas.aggregate.statistics import ranges
+from atlas.graph import Floats, Ints
+from atlas.ids import INDEX_BITS, NEURON_BITS
+from atlas.stages import DATASETS
+
+WHOLE = 1 << 32
+# Observations that a sample may hold, roughly; ranks of a hundred thousand edges are as good as of all.
+SAMPLE_LINKS = 500_000
+BUCKETS = 16
+
+
+def threshold(expected_links: int) -> int:
+    """The hash below which a key is sampled, of 2**32; all are where few links are expected."""
+    return WHOLE if expected_links <= SAMPLE_LINKS else max(WHOLE * SAMPLE_LINKS // expected_links, 1)
+
+
+def sampled(key: Ints, below: int) -> NDArray[np.bool_]:
+    """Whether each key (n,) is in the sample."""
+    if below >= WHOLE:
+        return np.ones(len(key), bool)
+    # The finaliser of splitmix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
+    mixed = key.astype(np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return (mixed ^ (mixed >> np.uint64(31))) >> np.uint64(32) < np.uint64(below)
+
+
+def sample_cells(
+    key: Ints, starts: Ints, lengths: Ints, weight: Floats, bucket: Callable[[Ints], NDArray[Any]], below: int
+) -> dict[str, NDArray[Any]]:
+    """The sampled edges of sorted observations, summed by bucket: key, bucket, count and weight_sum (n_cells,).
+
+    key (n_keys,) distinct with starts and lengths of their observations in weight (n,); `bucket` gives the
+    hash-sixteenth of rows.
+    """
+    chosen = np.flatnonzero(sampled(key, below))
+    rows = ranges(starts[chosen], lengths[chosen])
+    cell = np.repeat(np.arange(len(chosen)), lengths[chosen]) * BUCKETS + bucket(rows)
+    counts = np.bincount(cell, minlength=len(chosen) * BUCKETS)
+    sums = np.bincount(cell, weights=weight[rows], minlength=len(counts))
+    used = np.flatnonzero(counts)
+    columns: dict[str, NDArray[Any]] = {
+        "key": key[chosen][used // BUCKETS],
+        "bucket": (used % BUCKETS).astype(np.uint8),
+    }
+    return columns | {"count": counts[used], "weight_sum": sums[used]}
+
+
+def sample_rows(cells: dict[str, NDArray[Any]], below: int) -> dict[str, NDArray[Any]]:
+    """The cells whose edge has a hash below `below`, of all their columns (n_cells,)."""
+    mine = sampled(cells["key"], below)
+    return {name: values[mine] for name, values in cells.items()}
+
+
+def sample_table(parts: Sequence[dict[str, NDArray[Any]]], below: int) -> pa.Table:
+    """The dataset from cells: `key`, `bucket`, `count` and `weight_sum` (n,) each; only edges with a hash below `below`."""
+    key: Ints = np.concatenate([np.zeros(0, np.int64), *(part["key"] for part in parts)])
+    bucket: Ints = np.concatenate([np.zeros(0, np.int64), *(part["bucket"] for part in parts)])
+    count: Ints = np.concatenate([np.zeros(0, np.int64), *(part["count"] for part in parts)])
+    weight: Floats = np.concatenate([np.zeros(0), *(part["weight_sum"] for part in parts)])
+    mine = np.flatnonzero(sampled(key, below))
+    order = mine[np.lexsort((bucket[mine], key[mine]))]
+    key, bucket, weight, count = key[order], bucket[order], weight[order], count[order]
+    new = np.ones(len(key), bool)
+    new[1:] = (key[1:] != key[:-1]) | (bucket[1:] != bucket[:-1])
+    starts = np.flatnonzero(new)
+    key = key[starts]
+    columns: dict[str, Any] = dict(TABLES[0].key_columns(key))
+    columns["bucket"] = bucket[starts]
+    columns["count"] = np.add.reduceat(count, starts) if len(starts) else count
+    columns["weight_sum"] = np.add.reduceat(weight, starts) if len(starts) else weight
+    return DATASETS["stats.edge_samples"].table(columns)
+
+
+def sample_columns(table: pa.Table) -> dict[str, NDArray[Any]]:
+    """The inverse of `sample_table`, for merging."""
+    names = ("src_layer", "src_neuron", "tgt_layer", "tgt_neuron")
+    layer, neuron, other_layer, other = (table[name].to_numpy().astype(np.int64) for name in names)
+    key = ((layer << INDEX_BITS | neuron) << NEURON_BITS) | (other_layer << INDEX_BITS | other)
+    found = {"key": key, "bucket": table["bucket"].to_numpy().astype(np.int64)}
+    return found | {name: table[name].to_numpy() for name in ("count", "weight_sum")}

@@ -1,0 +1,196 @@
+"""One task: some graph files -> one spill file and one Parquet file of bookkeeping, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from atlas.aggregate.bookkeeping import Books
+from atlas.aggregate.chunk import Chunk
+from atlas.aggregate.plan import books_name, look
+from atlas.aggregate.run_files import RunFile, RunWriter
+from atlas.errors import InputError, SpaceMismatch
+from atlas.graph import Graph, Reject, Source, Space
+from atlas.io.files import sha256_of
+from atlas.io.work_dir import Store, open_store
+
+# Books that lie in the spill file; those of `graphs` are the file that says that a task is done.
+BOOKS = ("link_counts", "rejects", "tokens", "graph_labels", "files")
+Reader = Callable[[Source], Iterator[Graph | Reject]]
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """What all tasks of an aggregation share."""
+
+    store: str
+    read: Reader
+    model: str | None = None
+    transcoder_set: str | None = None
+    strict: bool = False
+    max_links: int = 1_000_000
+    sample_below: int = 1 << 32
+    combine: bool = True
+
+
+@dataclass(frozen=True)
+class Task:
+    """Some files, read together; `skip` are graphs that stand elsewhere already, by path."""
+
+    number: int
+    sources: tuple[Source, ...]
+    options: TaskOptions
+    skip: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TaskDone:
+    """What the coordinator learns of a finished task."""
+
+    number: int
+    files: int
+    space: Space | None
+    space_path: str
+    set_names: tuple[str, ...] = ()
+
+
+def runs_name(number: int) -> str:
+    """The spill file of a task."""
+    return f"tasks/{number:06d}.runs"
+
+
+def run_task(task: Task) -> TaskDone:
+    """Read the files of a task and write its runs and books.
+
+    Raises `SpaceMismatch` where two of its graphs are of different feature spaces, `InputError` with
+    `strict` for a file that is no graph, `OutputError` where the store cannot be written.
+    """
+    options = task.options
+    chunk = Chunk(max_links=options.max_links, sample_below=options.sample_below, combine=options.combine)
+    hashes: dict[str, str] = {}
+    with _no_collector():
+        for source in task.sources:
+            _read_file(source, task, chunk, hashes)
+        chunk.flush()
+    books = chunk.books
+    done = TaskDone(task.number, len(task.sources), books.space, books.space_path, tuple(sorted(books.set_names)))
+    finish_task(open_store(options.store), chunk.runs, chunk.books.tables(), done)
+    return done
+
+
+@contextlib.contextmanager
+def _no_collector() -> Iterator[None]:
+    """Without the cyclic garbage collector: graphs hold no cycles, and it walks their many objects again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def finish_task(store: Store, runs: RunWriter, books: Mapping[str, pa.Table], done: TaskDone) -> None:
+    """Write the runs of a task and then its books, which say that it is done."""
+    for name in BOOKS:
+        runs.add_blob(name, _to_bytes(books[name]))
+    runs.write(store, runs_name(done.number), lasting=False)
+    facts = {"files": done.files, "space": done.space, "space_path": done.space_path, "set_names": done.set_names}
+    graphs = books["graphs"].replace_schema_metadata({"atlas": json.dumps(facts)})
+    store.put_with(books_name(done.number), lambda path: pq.write_table(graphs, path, compression="zstd"))
+
+
+def _read_file(source: Source, task: Task, chunk: Chunk, hashes: dict[str, str]) -> None:
+    options, books = task.options, chunk.books
+    [known] = look([source])
+    graph_count = reject_count = 0
+    file_hash = None
+    for item in options.read(source):
+        found = _checked(item, source.name, task, books, hashes)
+        if isinstance(found, Reject):
+            _refuse(found, options)
+            books.reject(found)
+            reject_count += 1
+            continue
+        chunk.add(found)
+        graph_count += 1
+        if found.info.path == source.name and found.info.size_bytes == known.size:
+            file_hash = found.info.file_hash or found.info.content_hash  # the file is the graph, unpacked and alone
+    books.file(
+        path=source.name,
+        size_bytes=known.size,
+        mtime_ns=known.mtime_ns,
+        content_hash=file_hash or (sha256_of(source.path) if graph_count else None),
+        graph_count=graph_count,
+        reject_count=reject_count,
+    )
+
+
+def _checked(item: Graph | Reject, file: str, task: Task, books: Books, hashes: dict[str, str]) -> Graph | Reject:
+    """The graph with its feature space settled, or a reject where its bytes stand elsewhere already."""
+    if isinstance(item, Reject):
+        return item._replace(file=file)
+    info, options = item.info, task.options
+    space = info.space._replace(
+        model=options.model or info.space.model,
+        transcoder_set=info.space.transcoder_set or options.transcoder_set,
+    )
+    refuse_other_space(books.space, books.space_path, space, info.path)
+    if books.space is None:
+        books.space, books.space_path = space, info.path
+    first = task.skip.get(info.path) or hashes.get(info.identity)
+    if first is not None:
+        return Reject(info.path, "duplicate", f"the same graph as {first}", info.size_bytes, file)
+    hashes[info.identity] = info.path
+    return dataclasses.replace(item, info=dataclasses.replace(info, space=space, file=file))
+
+
+def refuse_other_space(known: Space | None, known_path: str, space: Space | None, path: str) -> None:
+    """Raise `SpaceMismatch` where both spaces are known and differ."""
+    if known is not None and space is not None and known != space:
+        raise SpaceMismatch(
+            f"two feature spaces do not mix: {known} (in {known_path}) and {space} (in {path}); aggregate them apart"
+        )
+
+
+def _refuse(reject: Reject, options: TaskOptions) -> None:
+    if options.strict and reject.reason not in ("companion_file", "duplicate"):
+        raise InputError(
+            f"{reject.path} is no readable graph ({reject.reason}: {reject.message}); leave out --strict to go on past it"
+        )
+
+
+def _to_bytes(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return sink.getvalue()
+
+
+def book(runs: RunFile, name: str) -> pa.Table:
+    """One of the books that lie in a task's spill file."""
+    return pa.ipc.open_stream(runs.blob(name)).read_all()
+
+
+def read_done(store_url: str, number: int, columns: list[str] | None = None) -> tuple[TaskDone, pa.Table]:
+    """A finished task and its rows of `graphs`, graph_id counted within the task."""
+    with open_store(store_url).local(books_name(number)) as path:
+        graphs = pq.read_table(path, columns=columns)
+    facts: dict[str, Any] = json.loads(graphs.schema.metadata[b"atlas"])
+    space = Space(*facts["space"]) if facts["space"] else None
+    done = TaskDone(number, facts["files"], space, facts["space_path"], tuple(facts["set_names"]))
+    return done, graphs.replace_schema_metadata(None)
+
+
+def files_read(store: Store, number: int) -> dict[str, tuple[str | None, int]]:
+    """The files of a finished task, with content hash and number of graphs."""
+    rows = book(RunFile(store, runs_name(number)), "files").to_pylist()
+    return {row["path"]: (row["content_hash"], row["graph_count"]) for row in rows}

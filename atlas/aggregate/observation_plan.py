@@ -1,0 +1,147 @@
+"""How a dataset of observations is cut into tasks, and run: straight on, or after a shuffle by graph."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from atlas.aggregate.edge_sample import threshold
+from atlas.aggregate.engine import Aggregation, Options, Part
+from atlas.aggregate.observation_files import Group, cut, groups_of, is_in_order
+from atlas.aggregate.observation_tasks import (
+    ObservedOptions,
+    ShuffledTask,
+    ShuffleTask,
+    group_tasks,
+    run_groups,
+    run_shuffle,
+    run_shuffled,
+    shuffle_name,
+    shuffle_ranges,
+)
+from atlas.aggregate.plan import COMBINE_LINKS, Budget, Known
+from atlas.errors import InputError
+from atlas.graph import Space
+from atlas.io.files import sha256_of
+from atlas.io.work_dir import Store
+from atlas.stages import DATASETS
+
+
+def _refuse_copies(files: Sequence[tuple[Known, str]], earlier: Sequence[Path]) -> None:
+    seen: dict[str, str] = {}
+    for folder in earlier:
+        table = pq.read_table(DATASETS["stats.files"].path(folder), columns=["content_hash", "path"])
+        seen |= dict(zip(table["content_hash"].to_pylist(), table["path"].to_pylist(), strict=True))
+    for known, identity in files:
+        if first := seen.get(identity):
+            raise InputError(
+                f"{known.source.name} is a copy of {first}; its observations would count twice: remove one"
+            )
+        seen[identity] = known.source.name
+
+
+@dataclass(frozen=True)
+class ObservedPlan:
+    """Row groups cut into pieces, and what all tasks share."""
+
+    files: tuple[Known, ...]
+    groups: tuple[Group, ...]
+    pieces: tuple[tuple[Group, ...], ...]
+    options: ObservedOptions
+
+    @classmethod
+    def of(
+        cls, files: Sequence[Known], earlier: Sequence[Path], store: Store, space: Space, options: Options
+    ) -> ObservedPlan:
+        """The plan for these files; raises `InputError` where one holds no observations, or is a copy of another."""
+        found = [group for number, known in enumerate(files) for group in groups_of(number, known.source.path)]
+        # Without the empty ones, whose bounds say nothing.
+        groups = [group for group in found if group.rows]
+        with ThreadPoolExecutor() as pool:
+            identities = tuple(pool.map(sha256_of, [known.source.path for known in files]))
+        filled = {group.file for group in groups}
+        _refuse_copies([(known, identities[i]) for i, known in enumerate(files) if i in filled], earlier)
+        rows = Budget.of(options.memory, options.device).links
+        total = sum(group.rows for group in groups)
+        shared = ObservedOptions(
+            store.url,
+            tuple(known.source for known in files),
+            identities,
+            space,
+            rows,
+            threshold(total),
+            total >= COMBINE_LINKS,
+            options.device,
+        )
+        return cls(tuple(files), tuple(groups), tuple(cut(groups, rows)), shared)
+
+    def signature(self) -> str:
+        """One hash of all that decides what task of which number holds what."""
+        names = [source.name for source in self.options.sources]
+        pieces = [[asdict(group) for group in piece] for piece in self.pieces]
+        facts = [self.options.identities, names, self.options.space, pieces]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def run(self, aggregation: Aggregation, earlier: Sequence[Path]) -> int:
+        """Run the tasks; how many there were."""
+        large = any(group.rows > 2 * self.options.rows for group in self.groups)
+        if is_in_order(self.groups) and not large:
+            tasks = group_tasks(self.groups, self.pieces, self.options)
+            sizes = {task.number: sum(group.rows for group in task.groups) for task in tasks}
+            aggregation.run(run_groups, tasks, sizes, "observations", earlier, on_device=True)
+            return len(tasks)
+        return self._shuffle(aggregation, earlier)
+
+    def _shuffle(self, aggregation: Aggregation, earlier: Sequence[Path]) -> int:
+        store, finished = aggregation.store, aggregation.store.names()
+        shuffles = [ShuffleTask(number, piece, self.options) for number, piece in enumerate(self.pieces)]
+        missing = [task for task in shuffles if shuffle_name(task.number) not in finished]
+        done, total = len(self.groups) - sum(len(task.groups) for task in missing), len(self.groups)
+        aggregation.progress("row groups sorted by graph", done, total)
+        for count in aggregation.workers.run(run_shuffle, missing):
+            done += count
+            aggregation.progress("row groups sorted by graph", done, total)
+        ranges = shuffle_ranges(store, len(shuffles), self.options.rows)
+        tasks = [ShuffledTask(part.number, part, len(shuffles), self.options) for part in ranges]
+        sizes = dict.fromkeys(range(len(tasks)), 1)
+        aggregation.run(run_shuffled, tasks, sizes, "ranges of graphs", earlier, on_device=True)
+        return len(tasks)
+
+    def refuse_known_graphs(self, parts: Sequence[Part]) -> None:
+        """Raise `InputError` where a graph_id stands in earlier stats: its links would be those of two graphs."""
+        held: dict[str | None, str] = {}
+        for part in parts:
+            names = part.graphs["member"].to_pylist(), part.graphs["path"].to_pylist()
+            for graph_id, path in zip(*names, strict=True):
+                if part.folder is not None:
+                    held[graph_id] = path
+                elif first := held.get(graph_id):
+                    raise InputError(
+                        f"{path} and {first}, which is counted already, have one graph_id; links of a graph must come "
+                        "together: start over with --fresh, or aggregate apart and merge where they are two graphs"
+                    )
+
+    def books(self, parts: Sequence[Part]) -> pa.Table:
+        """The rows of `files`: each with the graphs that begin in it."""
+        counts: Counter[str] = Counter()
+        for part in parts:
+            if part.folder is None:
+                counts.update(part.graphs["file"].to_pylist())
+        return DATASETS["stats.files"].table(
+            {
+                "path": [known.source.name for known in self.files],
+                "size_bytes": [known.size for known in self.files],
+                "mtime_ns": [known.mtime_ns for known in self.files],
+                "content_hash": list(self.options.identities),
+                "graph_count": [counts[known.source.name] for known in self.files],
+                "reject_count": [0] * len(self.files),
+            }
+        )

@@ -1,0 +1,337 @@
+"""Tasks over observations: rows of whole graphs -> the runs and books that graph files give, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from atlas.aggregate.bookkeeping import COUNTED, reject_table
+from atlas.aggregate.chunk import Halves, Observations, bucket_of, write_observations, write_statistics
+from atlas.aggregate.edge_sample import WHOLE, sample_cells
+from atlas.aggregate.graph_tasks import TaskDone, finish_task
+from atlas.aggregate.kernels import choose_kernel
+from atlas.aggregate.key_ranges import Range
+from atlas.aggregate.observation_files import Group, Observed, columns_of, graph_hash, observe, read_graph, read_group
+from atlas.aggregate.run_files import INDEX, RunFile, RunWriter
+from atlas.aggregate.statistics import LOW, compiled, order_by_key, run_starts, sort_words
+from atlas.graph import Ints, Source, Space
+from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
+from atlas.io.work_dir import Store, open_store
+from atlas.stages import DATASETS
+
+DIALECT = "observations"
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ObservedOptions:
+    """What all tasks over a dataset share."""
+
+    store: str
+    sources: tuple[Source, ...]
+    identities: tuple[str, ...]
+    space: Space
+    rows: int
+    sample_below: int
+    combine: bool
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class GroupTask:
+    """Some row groups, cut between graphs: `tail` are later groups that hold the rest of the last graph, and rows of
+    the graph `not_mine` belong to the task before."""
+
+    number: int
+    groups: tuple[Group, ...]
+    options: ObservedOptions
+    tail: tuple[Group, ...] = ()
+    not_mine: int | None = None
+
+
+@dataclass(frozen=True)
+class ShuffleTask:
+    """Row groups to be sorted by graph, where the graphs of a dataset are mixed up."""
+
+    number: int
+    groups: tuple[Group, ...]
+    options: ObservedOptions
+
+
+@dataclass(frozen=True)
+class ShuffledTask:
+    """The graphs of a range of ids, after the shuffle."""
+
+    number: int
+    range: Range
+    shuffles: int
+    options: ObservedOptions
+
+
+def group_tasks(
+    groups: Sequence[Group], pieces: Sequence[Sequence[Group]], options: ObservedOptions
+) -> list[GroupTask]:
+    """Tasks over row groups whose graphs come one after the other."""
+    tasks, done = [], 0
+    for number, piece in enumerate(pieces):
+        done += len(piece)
+        last = max(group.last for group in piece)
+        tail = []
+        for group in groups[done:]:
+            if group.first > last:
+                break
+            tail.append(group)
+        before = pieces[number - 1][-1].last if number else None
+        not_mine = before if before is not None and piece[0].first == before else None
+        tasks.append(GroupTask(number, tuple(piece), options, tuple(tail), not_mine))
+    return tasks
+
+
+def shuffle_name(number: int) -> str:
+    """The rows of a shuffle task in the store, sorted by graph."""
+    return f"shuffle/{number:06d}.runs"
+
+
+def run_shuffle(task: ShuffleTask) -> int:
+    """Sort the rows of some row groups by graph; the number of row groups."""
+    runs, options = RunWriter(), task.options
+    for number, table in enumerate(_tables(task.groups, options)):
+        columns = columns_of(table)
+        graph = columns["graph_id"].astype(np.int64)
+        rows = np.argsort(graph, kind="stable")
+        runs.add(f"rows.{number}", {"key": graph[rows], **{name: values[rows] for name, values in columns.items()}})
+    runs.write(open_store(options.store), shuffle_name(task.number))
+    return len(task.groups)
+
+
+def _tables(groups: Sequence[Group], options: ObservedOptions) -> Iterator[pa.Table]:
+    for group in groups:
+        yield from read_group(options.sources[group.file].path, group, options.rows)
+
+
+def run_groups(task: GroupTask) -> TaskDone:
+    """Write the runs and books of the graphs of some row groups."""
+    options = task.options
+    tables = list(_tables(task.groups, options))
+    last = max(group.last for group in task.groups)
+    tables += [rest for group in task.tail for rest in read_graph(options.sources[group.file].path, group, last)]
+    columns = columns_of(pa.concat_tables(tables, promote_options="permissive"))
+    if task.not_mine is not None:
+        columns = _without(columns, task.not_mine)
+    # A graph stands under the file in which its task begins.
+    return write_task(task.number, observe(columns), options, task.groups[0].file)
+
+
+def _without(columns: dict[str, Array], graph_id: int) -> dict[str, Array]:
+    """The rows of all graphs but one; without a copy where that one comes first."""
+    mine = columns["graph_id"] != graph_id
+    first = int(np.argmax(mine)) if len(mine) else 0
+    rows = slice(first, None) if mine[first:].all() else mine
+    return {name: values[rows] for name, values in columns.items()}
+
+
+def run_shuffled(task: ShuffledTask) -> TaskDone:
+    """Write the runs and books of the graphs of a range of ids."""
+    store = open_store(task.options.store)
+    parts: list[dict[str, Array]] = []
+    for number in range(task.shuffles):
+        file = RunFile(store, shuffle_name(number))
+        for run in file.names("rows."):
+            parts.append(file.between(run, file.column(run, INDEX), task.range.low, task.range.high))
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "key"}
+    return write_task(task.number, observe(columns), task.options, 0)
+
+
+def write_task(number: int, seen: Observed, options: ObservedOptions, file: int) -> TaskDone:
+    """Write the runs and books of whole graphs."""
+    name, identity = options.sources[file].name, options.identities[file]
+    ids, graph = numbered(seen.graph)
+    hashes = [graph_hash(identity, graph_id) for graph_id in ids.tolist()]
+    books = ObservedBooks(name, ids.tolist(), hashes)
+    return write_observed(number, seen, graph, books, options)
+
+
+@dataclass(frozen=True)
+class ObservedBooks:
+    """Graphs that are rows of a file: their ids and hashes, both (n_graphs,)."""
+
+    file: str
+    ids: list[int]
+    hashes: list[str]
+
+    @property
+    def paths(self) -> list[str]:
+        """How the graphs are called."""
+        return [f"{self.file}#{graph_id}" for graph_id in self.ids]
+
+
+def write_observed(
+    number: int, seen: Observed, graph: Array, books: ObservedBooks, options: ObservedOptions
+) -> TaskDone:
+    """Write one task: graph (n_rows,) are the numbers of the graphs that `books` names."""
+    if options.device != "cpu":
+        kernel: Any = choose_kernel(options.device)
+        reduced = kernel.observe_keys(seen, graph, len(books.ids))
+        return write_reduced(number, reduced, kernel, books, options)
+    kept, key, weight, counts = _kept(seen, graph, len(books.ids))
+    halves = Halves(np.array([bucket_of(found) for found in books.hashes], np.uint32))
+    runs = RunWriter()
+    if len(key):
+        found = Observations(key, kept, weight)
+        write_observations(runs, "edges", 0, found, halves, options.sample_below, combine=options.combine)
+    links = LinkCounts(*_counts(key, kept, len(books.ids)), counts)
+    return _finish(number, runs, _ends(key, kept, len(books.ids)), links, books, options)
+
+
+def _counts(key: Ints, graph: Array, graphs: int) -> tuple[Ints, Ints, Ints]:
+    """Per graph its links, those from a neuron to itself, and those that do not go up a layer."""
+    kernels = compiled(len(key))
+    if kernels is not None:
+        found: tuple[Ints, Ints, Ints] = kernels.count_links(key, graph.astype(np.uint32, copy=False), graphs)
+        return found
+    source, target = key >> NEURON_BITS, key & LOW
+    chosen = (slice(None), source == target, source >> INDEX_BITS >= target >> INDEX_BITS)
+    first, second, third = (np.bincount(graph[mine], minlength=graphs) for mine in chosen)
+    return first, second, third
+
+
+def write_reduced(number: int, links: Any, kernel: Any, books: ObservedBooks, options: ObservedOptions) -> TaskDone:
+    """Write one task from observations on a device (`device.DeviceLinks`), which are reduced there."""
+    halves = Halves(np.array([bucket_of(found) for found in books.hashes], np.uint32))
+    runs = RunWriter()
+    write_statistics(
+        runs, "edges", 0, kernel.reduce(links.key, kernel.marked(links.graph, halves.buckets), links.weight)
+    )
+    # The sample is small: its rows come down from the device.
+    key, graph, weight = kernel.sampled(links, options.sample_below)
+    rows, starts = order_by_key(key)
+    lengths = np.diff(starts, append=len(key))
+    cells = sample_cells(
+        key[rows[starts]], starts, lengths, weight[rows], lambda mine: halves.buckets[graph[rows[mine]]], WHOLE
+    )
+    runs.add("sample.0", cells)
+    return _finish(number, runs, links.ends, links.counts, books, options)
+
+
+@dataclass(frozen=True)
+class LinkCounts:
+    """What became of the links of each graph; all arrays have shape (n_graphs,)."""
+
+    kept: Ints
+    self_loops: Ints
+    backward: Ints
+    dropped: dict[str, Ints]  # by reason
+
+
+def _finish(
+    number: int,
+    runs: RunWriter,
+    ends: tuple[Array, Array],
+    links: LinkCounts,
+    books: ObservedBooks,
+    options: ObservedOptions,
+) -> TaskDone:
+    """Write the nodes and the books of a task; ends are the neurons and graphs (n_ends,) of distinct pairs, sorted."""
+    neuron, owner = ends
+    rows = neuron
+    columns = {"key": neuron.astype(np.uint32), "graph": owner.astype(np.uint32)}
+    columns["position"] = np.full(len(rows), -1, np.int32)
+    for name in ("activation", "influence"):
+        columns[name] = np.full(len(rows), np.nan, np.float32)
+    runs.add("nodes.0", columns)
+    tables = _tables_of(books, links, np.bincount(owner, minlength=len(books.ids)))
+    done = TaskDone(number, len(books.ids), options.space, books.paths[0] if books.ids else "")
+    finish_task(open_store(options.store), runs, tables, done)
+    return done
+
+
+def numbered(graph: Ints) -> tuple[Ints, NDArray[np.uint32]]:
+    """The distinct ids in order, and for every row the number of its id."""
+    if len(graph) and (graph[1:] < graph[:-1]).any():
+        ids, inverse = np.unique(graph, return_inverse=True)
+        return ids, inverse.astype(np.uint32)
+    starts = run_starts(graph)
+    sizes = np.diff(starts, append=len(graph))
+    return graph[starts], np.repeat(np.arange(len(starts), dtype=np.uint32), sizes)
+
+
+def _kept(seen: Observed, graph: Array, graphs: int) -> tuple[Array, Ints, Any, dict[str, Ints]]:
+    """The rows that count, and per reason how many of each graph do not."""
+    counts = {reason: np.bincount(graph[mask], minlength=graphs) for reason, mask in seen.dropped.items()}
+    if not counts:
+        return graph, seen.key, seen.weight, counts
+    mine = ~np.logical_or.reduce(list(seen.dropped.values()))
+    return graph[mine], seen.key[mine], seen.weight[mine], counts
+
+
+def _ends(key: Ints, graph: Array, graphs: int) -> tuple[Array, Array]:
+    """Neuron and graph of both ends of every link, each pair once, sorted."""
+    kernels = compiled(len(key))
+    found = kernels.ends(key, graph.astype(np.uint32, copy=False)) if kernels is not None else None
+    if found is not None:
+        return found[0], found[1]
+    ends = np.concatenate([(key >> NEURON_BITS).astype(np.uint32), (key & LOW).astype(np.uint32)])
+    owner = np.concatenate([graph, graph])
+    index_bits = int((ends & MAX_INDEX).max(initial=0)).bit_length()
+    neuron_bits = index_bits + int(ends.max(initial=0) >> INDEX_BITS).bit_length()
+    word = np.uint32 if neuron_bits + graphs.bit_length() <= 32 else np.int64
+    # Few bits are sorted twice as fast as many.
+    words = (ends >> INDEX_BITS << index_bits | ends & MAX_INDEX).astype(word, copy=False)
+    words |= owner.astype(word, copy=False) << np.asarray(neuron_bits, word)
+    words = _sorted(words)
+    words = words[run_starts(words)].astype(np.int64)
+    local = words & ((1 << neuron_bits) - 1)
+    neuron = local >> index_bits << INDEX_BITS | local & ((1 << index_bits) - 1)
+    rows, _ = order_by_key(neuron)
+    return neuron[rows], (words >> neuron_bits)[rows]
+
+
+def _sorted(words: Array) -> Array:
+    if words.dtype == np.int64:
+        return sort_words(words)
+    words.sort()
+    return words
+
+
+def _tables_of(books: ObservedBooks, links: LinkCounts, neuron_counts: Ints) -> dict[str, pa.Table]:
+    """The books of a task."""
+    n = len(books.ids)
+    lost = sum(links.dropped.values(), np.zeros(n, np.int64))
+    schema = DATASETS["stats.graphs"].schema
+    columns: dict[str, Any] = {field.name: pa.nulls(n, field.type) for field in schema if field.nullable}
+    columns |= {
+        "graph_id": np.arange(n),
+        "path": books.paths,
+        "content_hash": books.hashes,
+        "graph_hash": books.hashes,
+        "dialect": [DIALECT] * n,
+    }
+    columns |= {"file": [books.file] * n, "member": [str(graph_id) for graph_id in books.ids]}
+    columns |= {"node_count": neuron_counts, "neuron_count": neuron_counts, "link_count": links.kept + lost}
+    columns |= {"kept_count": links.kept, "dropped_count": lost}
+    columns |= {"self_loop_count": links.self_loops, "backward_count": links.backward}
+    counted = [("edges", True, links.kept), *((why, False, count) for why, count in sorted(links.dropped.items()))]
+    rows = [
+        (i, COUNTED[0], is_kept, why, int(count[i])) for i in range(n) for why, is_kept, count in counted if count[i]
+    ]
+    counts = DATASETS["stats.link_counts"].schema
+    tables = {name: DATASETS[f"stats.{name}"].empty() for name in ("tokens", "graph_labels", "files")}
+    tables["graphs"] = pa.table(
+        {field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema
+    )
+    columns = dict(zip(counts.names, list(zip(*rows, strict=True)) or [()] * len(counts), strict=True))
+    return tables | {"link_counts": pa.table(columns, schema=counts), "rejects": reject_table([])}
+
+
+def shuffle_ranges(store: Store, tasks: int, rows: int) -> list[Range]:
+    """Ranges of graph ids of about `rows` rows each, after the shuffle."""
+    from atlas.aggregate.key_ranges import split
+
+    files = [RunFile(store, shuffle_name(number)) for number in range(tasks)]
+    indexes = [(file.column(run, INDEX), 1) for file in files for run in file.names("rows.")]
+    return split(indexes, rows)

@@ -1,0 +1,1 @@
+"""The `atlas` command: parse, one library call, print."""

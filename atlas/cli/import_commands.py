@@ -1,0 +1,199 @@
+"""`atlas import KIND`: files of other tools as stage folders."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from atlas.cli.options import FILE
+from atlas.errors import needs_extra
+
+_STATS = click.option(
+    "-o", "--output", type=FILE, required=True, help="Folder for the statistics (replaced if it holds some)."
+)
+_MEMORY = click.option("--memory", default="2GB", show_default=True, metavar="SIZE", help="Memory for joining lists.")
+_MODEL = click.option("--model", help="What the statistics call the model, where the file does not say.")
+
+
+def _run(importer: str, output: Path, tell: Callable[[Any], None], *arguments: Any, **options: Any) -> None:
+    """Run an importer of `atlas.importers` and say what it read."""
+    from atlas.cli.terminal import cost, progress, say
+
+    with needs_extra("aggregate"):
+        from atlas import importers as legacy
+
+    started = time.monotonic()
+    with progress() as update:
+        summary = getattr(legacy, importer)(*arguments, output, progress=update, **options)
+    tell(summary)
+    say(f"  {cost(started)}; written to {output}")
+
+
+@click.command("checkpoint")
+@click.argument("checkpoint", type=FILE)
+@_STATS
+@_MODEL
+@click.option("--min-count", default=1, show_default=True, help="Leave out edges of fewer links.")
+def import_checkpoint(checkpoint: Path, output: Path, **options: Any) -> None:
+    """Import a CHECKPOINT of the earlier aggregator (or the newest in a folder), of any version and size.
+
+    It is read as a stream of plain numbers; code in it is refused, not run.
+    """
+    from atlas.cli.summaries import tell_imported
+
+    _run("import_checkpoint", output, tell_imported, checkpoint, **options)
+
+
+@click.command("edge-stats")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@_STATS
+@_MODEL
+@_MEMORY
+def import_edge_stats(files: Sequence[Path], output: Path, memory: str, model: str | None) -> None:
+    """Import edge statistics of the earlier tool: a FILE of profiles, raw or enriched, and co-occurrence files beside it.
+
+    They state links and mean of the strongest partners of each neuron; what they do not state is NULL.
+    """
+    from atlas.cli.summaries import tell_imported
+    from atlas.runtime.memory import parse_bytes
+
+    _run("import_edge_stats", output, tell_imported, files, model=model, memory=parse_bytes(memory))
+
+
+@click.command("wiring-cache")
+@click.argument("paths", nargs=-1, required=True, type=FILE, metavar="PATH...")
+@_STATS
+@_MODEL
+@_MEMORY
+def import_wiring_cache(paths: Sequence[Path], output: Path, memory: str, model: str | None) -> None:
+    """Import a wiring cache: the folder of its layer_0.json, layer_1.json, ..., or these files."""
+    from atlas.cli.summaries import tell_imported
+    from atlas.runtime.memory import parse_bytes
+
+    _run("import_wiring_cache", output, tell_imported, paths, model=model, memory=parse_bytes(memory))
+
+
+@click.command("older-atlas")
+@click.argument("file", type=FILE)
+@_STATS
+@_MODEL
+def import_older_atlas(file: Path, output: Path, model: str | None) -> None:
+    """Import neurons and edges of an atlas of the earlier tool: a .duckdb FILE, or its export as a folder of Parquet.
+
+    Labels and clusters of the same file: atlas import labels FILE, atlas import assignments FILE.
+    """
+    from atlas.cli.summaries import tell_imported
+
+    _run("import_older_atlas", output, tell_imported, file, model=model)
+
+
+@click.command("assignments")
+@click.argument("file", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="Folder for the clustering (replaced if it holds one).")
+@click.option("--name", help="Name of the clustering in the atlas; the method where left out.")
+@click.option("--method", default="infomap", show_default=True, help="Method that made it.")
+@click.option(
+    "--leaf-ranks",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "strip", "keep"]),
+    help="Paths of Infomap may end in the rank of a neuron in its module, which is no cluster.",
+)
+def import_assignments(file: Path, output: Path, **options: Any) -> None:
+    """Import cluster assignments: FILE is JSON by neuron, or an atlas of the earlier tool (.duckdb)."""
+    from atlas.cli.summaries import tell_imported
+
+    _run("import_assignments", output, tell_imported, file, **options)
+
+
+@click.command("projections")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@click.option(
+    "-o", "--output", type=FILE, required=True, help="Folder for the projections (replaced if it holds some)."
+)
+def import_projections(files: Sequence[Path], output: Path) -> None:
+    """Import projections, norms and direct effect ratios.
+
+    FILE is enriched profiles, projections_task_N.json, a function database, layer_N.json of a wiring cache, ratios in a
+    batch file, SAEDashboard features, or an atlas of the earlier tool.
+    """
+    from atlas.cli.summaries import tell_imported
+
+    _run("import_projections", output, tell_imported, files)
+
+
+@click.command("reports")
+@click.argument("paths", nargs=-1, required=True, type=FILE, metavar="PATH...")
+@click.option("-o", "--output", type=FILE, required=True, help="Folder for the reports (replaced if it holds some).")
+def import_reports(paths: Sequence[Path], output: Path) -> None:
+    """Import neuron reports: *_investigation.json, *_dashboard.json, *_pi_result.json, or the folders that hold them."""
+    from atlas.cli.summaries import tell_imported
+
+    _run("import_reports", output, tell_imported, paths)
+
+
+@click.command("labels")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@click.option("-o", "--output", type=FILE, required=True, help="Folder for the labels (replaced if it holds some).")
+@click.option("--source", help="Source of labels whose rows name none; the file's name where left out.")
+@click.option("--kind", help="Kind of labels whose rows name none: output, input, activation+ or activation-.")
+@click.option("--model", help="Model behind labels whose rows name none.")
+@click.option(
+    "--same-units",
+    is_flag=True,
+    help="The labels are of the atlas's own units, whatever model or dictionary they name.",
+)
+@click.option("--precedence", multiple=True, metavar="SOURCE", help="Sources, the one to show first; repeat.")
+def import_labels(
+    files: Sequence[Path],
+    output: Path,
+    source: str | None,
+    kind: str | None,
+    model: str | None,
+    same_units: bool,
+    precedence: Sequence[str],
+) -> None:
+    """Import labels: .jsonl, .json, .csv, .tsv, .parquet, or a stats folder for the labels that the graphs carry.
+
+    Label files of other tools are known by their keys (docs/labels.md)."""
+    from atlas.cli.summaries import tell_labels
+    from atlas.cli.terminal import say
+    from atlas.labels import LabelFile, Precedence
+    from atlas.labels import import_labels as run
+
+    results = run(
+        [LabelFile(path, source, kind, model, same_units) for path in files], output, Precedence(sources=precedence)
+    )
+    tell_labels(results)
+    say(f"  labels in {output}")
+
+
+@click.command("llama2c")
+@click.argument("weights", type=FILE)
+@click.argument("tokenizer", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="Folder for the model.")
+def import_llama2c(weights: Path, tokenizer: Path, output: Path) -> None:
+    """Convert a llama2.c model (WEIGHTS .bin, TOKENIZER .bin) to a folder that `atlas trace` loads."""
+    from atlas.cli.terminal import say
+
+    with needs_extra("trace"):
+        from atlas.importers.llama2c import convert
+    shape = convert(weights, tokenizer, output)
+    say(f"  {shape}; model in {output}")
+
+
+IMPORTS = (
+    import_assignments,
+    import_checkpoint,
+    import_edge_stats,
+    import_labels,
+    import_llama2c,
+    import_older_atlas,
+    import_projections,
+    import_reports,
+    import_wiring_cache,
+)

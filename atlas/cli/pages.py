@@ -1,0 +1,267 @@
+"""The pages of one neuron (labels, cluster, neighbours, tokens, graphs) and of one circuit (members, wiring)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.text import Text
+
+from atlas.cli.terminal import bar, shown, table, terminal_width
+from atlas.errors import InputError
+from atlas.ids import NeuronId
+from atlas.query.client import Atlas
+
+_Row = dict[str, Any]
+
+
+def _rows(relation: Any) -> list[_Row]:
+    columns = relation.columns
+    return [dict(zip(columns, row, strict=True)) for row in relation.fetchall()]
+
+
+def neuron_page(atlas: Atlas, neuron: NeuronId, *, limit: int = 10, min_graphs: int = 1) -> Group:
+    """All that the atlas knows of a neuron; raises `InputError` where it is in no graph of the atlas."""
+    found, labels = _rows(atlas.neuron(neuron)), _rows(atlas.labels(neuron))
+    if not found:
+        known = f"; it has {labels[0]['text']!r} as a label" if labels else ""
+        raise InputError(
+            f"{neuron} is a node of no graph in {atlas.path}{known}; look for others with: atlas search {atlas.path} TEXT"
+        )
+    parts: list[Any] = [_head(found[0], labels), *_reports(atlas, neuron)]
+    for title, ask in (
+        ("Upstream (share: of the source's graphs)", atlas.upstream),
+        ("Downstream (share: of its own graphs)", atlas.downstream),
+    ):
+        # Edges by weights alone are in no graph.
+        least = min_graphs if min_graphs > 1 else None
+        total = _count(ask(neuron, min_graphs=least))
+        parts.append(_neighbours(_titled(title, total, limit), _rows(ask(neuron, min_graphs=least, limit=limit))))
+    for title, tokens in (("Tokens in", atlas.tokens_in), ("Logits out", atlas.logits_out)):
+        parts.append(_tokens(_titled(title, _count(tokens(neuron)), limit), _rows(tokens(neuron, limit=limit))))
+    parts.append(
+        _graphs(_titled("Graphs", _count(atlas.graphs_of(neuron)), limit), _rows(atlas.graphs_of(neuron, limit=limit)))
+    )
+    return Group(*parts)
+
+
+def _reports(atlas: Atlas, neuron: NeuronId) -> list[Text]:
+    """What investigations of the neuron found, one line each."""
+    return [
+        Text(
+            f"  report     {shown(row['summary'])}  "
+            f"({', '.join(shown(row[name]) for name in ('kind', 'function_type', 'verdict', 'file') if row[name] is not None)})"
+        )
+        for row in _rows(atlas.reports(neuron))
+    ]
+
+
+def _head(neuron: _Row, labels: Sequence[_Row]) -> Group:
+    lines = [Text(f"{neuron['neuron_id']}  {shown(neuron['label']) or '(no label)'}", style="bold")]
+    for label in labels:
+        note = ", ".join(
+            shown(part) for part in (label["kind"], label["sources"], label["model"], label["confidence"]) if part
+        )
+        junk = ", says nothing" if label["is_uninformative"] else ""
+        lines.append(Text(f"  label      {shown(label['text'])}  ({note}{junk})"))
+        if label["description"]:
+            lines.append(Text(f"             {shown(label['description'])}"))
+    cluster = neuron["cluster_path"]
+    flow = f", flow {shown(neuron['infomap_flow'])}" if neuron["infomap_flow"] is not None else ""
+    place = f"{cluster}{flow}" if cluster else "none"
+    lines.append(Text(f"  cluster    {place}"))
+    counted = [(neuron["graph_count"], "graphs"), (neuron["node_count"], "nodes")]
+    seen = ", ".join(f"{count:,} {what}" for count, what in counted if count is not None) or "not counted"
+    lines.append(Text(f"  seen       {seen}; {neuron['unit_type']}"))
+    lines.append(Text(f"  edges      {neuron['in_degree']:,} in, {neuron['out_degree']:,} out"))
+    if neuron["max_activation"] is not None:
+        mean = f", mean {shown(neuron['mean_activation'])}" if neuron["mean_activation"] is not None else ""
+        least = neuron["min_activation"]
+        span = f"{shown(least)} to " if least is not None else "max "
+        lines.append(Text(f"  activation {span}{shown(neuron['max_activation'])}{mean}"))
+    return Group(*lines)
+
+
+def _bars(rows: Sequence[_Row], strength: str = "mean_abs_weight") -> tuple[str, list[str]]:
+    """Header and cells of a column of signed bars, one per row.
+
+    A bar is as long as the mean absolute weight, by which rows are sorted, on the side of the sign of the mean;
+    ± marks an edge of both signs, whose mean weight is smaller.
+    """
+    width = 10 if terminal_width() >= 100 else 4
+    lengths = [row["mean_weight"] if row[strength] is None else row[strength] for row in rows]
+    signed = [
+        None if length is None else math.copysign(length, row["mean_weight"] or 0.0)
+        for length, row in zip(lengths, rows, strict=True)
+    ]
+    largest = max((abs(length) for length in signed if length is not None), default=0.0)
+    cells = [
+        f"{bar(length, largest, width)}{'±' if _is_mixed(row, strength) else ' '}"
+        for length, row in zip(signed, rows, strict=True)
+    ]
+    return f"{'−':{width}}0{'+':>{width}} ", cells
+
+
+def _is_mixed(row: _Row, strength: str) -> bool:
+    """Return True where an edge has links of both signs that matter: its mean is a tenth smaller than its strength."""
+    mean, strong = row["mean_weight"], row[strength]
+    return mean is not None and strong is not None and abs(mean) < 0.9 * strong
+
+
+def _count(relation: Any) -> int:
+    """Number of rows, without fetching them: a hub has very many neighbours."""
+    return int(relation.aggregate("count(*)").fetchall()[0][0])
+
+
+def _titled(title: str, total: int, limit: int) -> str:
+    return f"\n{title}: {limit} of {total:,}" if total > limit else f"\n{title}: {total}"
+
+
+def _neighbours(title: str, rows: list[_Row]) -> Any:
+    scale, bars = _bars(rows)
+    cells = [
+        (
+            _name(row),
+            signed,
+            row["mean_weight"],
+            row["graph_count"],
+            None if row["frequency"] is None else f"{row['frequency']:.0%}",
+            row["cluster_path"],
+            row["label"],
+        )
+        for row, signed in zip(rows, bars, strict=True)
+    ]
+    columns = ("neuron", scale, "mean weight", "graphs", "share", "cluster", "label")
+    return table(columns, cells, title=title)
+
+
+def _tokens(title: str, rows: list[_Row]) -> Any:
+    scale, bars = _bars(rows)
+    cells = [
+        (
+            repr(row["token"])[1:-1] if row["token"] is not None else f"#{row['token_id']}",
+            signed,
+            row["mean_weight"],
+            row["graph_count"],
+        )
+        for row, signed in zip(rows, bars, strict=True)
+    ]
+    return table(("token", scale, "mean weight", "graphs"), cells, title=title)
+
+
+def _strongest(row: _Row) -> float | None:
+    found: float | None = (
+        max(row["activation_min"], row["activation_max"], key=abs) if row["activation_max"] is not None else None
+    )
+    return found
+
+
+def _graphs(title: str, rows: list[_Row]) -> Any:
+    cells = [
+        (row["graph_id"], _strongest(row), [token or "" for token in row["tokens"] or []], row["prompt"])
+        for row in rows
+    ]
+    return table(("graph", "activation", "on tokens", "prompt"), cells, title=title)
+
+
+def circuit_page(atlas: Atlas, cluster_path: str, *, limit: int = 15) -> Group:
+    """Members, wiring and circuits inside of one circuit; raises `InputError` where there is none of that path."""
+    found = _rows(atlas.circuits(path=cluster_path))
+    if not found:
+        raise InputError(
+            f"{atlas.path} has no circuit {cluster_path}; list them with: atlas query {atlas.path} circuits"
+        )
+    row = found[0]
+    head = [
+        Text(f"circuit {cluster_path}  {shown(row['sample_labels'])}", style="bold"),
+        Text(f"  size       {row['size']:,} neurons, {row['labelled_count']:,} with a label, on level {row['level']}"),
+        Text(f"  layers     {row['layer_min']} to {row['layer_max']}, median {shown(row['median_layer'])}"),
+        *([Text(f"  flow       {shown(row['flow'])} of the random walk")] if row["flow"] is not None else []),
+    ]
+    parts: list[Any] = [*head, _members(atlas, cluster_path, row["size"], limit), _wiring(atlas, cluster_path, limit)]
+    if total := _count(atlas.circuits(parent=cluster_path)):
+        columns = ("cluster_path", "size", "layer_min", "layer_max", "labelled_count", "sample_labels")
+        cells = [[item[name] for name in columns] for item in _rows(atlas.circuits(parent=cluster_path, limit=limit))]
+        parts.append(table(columns, cells, title=_titled("Circuits inside", total, limit)))
+    return Group(*parts)
+
+
+# Rank correlations of the weights of edges for which the number of graphs is foretold.
+TARGETS = (0.7, 0.8, 0.9, 0.95)
+
+
+def reliability_page(atlas: Atlas) -> Group:
+    """How well edge weights repeat in other graphs, against the number of graphs, and how many would be enough.
+
+    The forecast is the Spearman-Brown formula (Spearman 1910, Brown 1910): of a correlation r between two
+    sets of n graphs, sets of k * n graphs have k * r / (1 + (k - 1) * r).
+    """
+    levels = _rows(atlas.sql("FROM reliability"))
+    columns = ("graph_count", "edge_count", "both_count", "rank_correlation", "top_count", "top_overlap")
+    heads = ("graphs", "edges", "in both", "rank correlation", "strongest", "shared")
+    cells = [[_share(row[name]) if name == "top_overlap" else row[name] for name in columns] for row in levels]
+    parts: list[Any] = [table(heads, cells, title="Two sets of so many graphs each, edges compared by mean weight")]
+    edges = _rows(atlas.sql("FROM edge_reliability"))
+    cells = [
+        [
+            f"{row['min_graphs']} to {row['max_graphs']}",
+            row["edge_count"],
+            row["rank_correlation"],
+            _share(row["same_sign_share"]),
+        ]
+        for row in edges
+    ]
+    title = "\nThe two halves of all graphs, by the number of graphs that an edge is in"
+    parts.append(table(("graphs of the edge", "edges", "rank correlation", "same sign"), cells, title=title))
+    parts.append(Text(_forecast(levels)))
+    return Group(*parts)
+
+
+def _share(value: float | None) -> str | None:
+    return None if value is None else f"{value:.0%}"
+
+
+def _forecast(levels: Sequence[_Row]) -> str:
+    known = [row for row in levels if row["rank_correlation"] is not None and row["both_count"] >= 10]
+    if not known or not 0 < known[-1]["rank_correlation"] < 1:
+        return "\nToo few edges are in both sets to say how many graphs would be enough."
+    graphs, found = known[-1]["graph_count"], known[-1]["rank_correlation"]
+    enough = [(target, graphs * target * (1 - found) / (found * (1 - target))) for target in TARGETS]
+    told = ", ".join(f"{target:g} with about {shown(float(f'{number:.2g}'))}" for target, number in enough)
+    return f"\nForecast (Spearman-Brown, from {graphs:,} graphs with {found:.2f}): rank correlation {told} graphs."
+
+
+def _members(atlas: Atlas, cluster_path: str, size: int, limit: int) -> Any:
+    cells = [
+        (_name(row), row["weight_inside"], row["graph_count"], row["cluster_path"], row["label"])
+        for row in _rows(atlas.circuit(cluster_path, limit=limit))
+    ]
+    return table(
+        ("neuron", "weight", "graphs", "cluster", "label"),
+        cells,
+        title=_titled("Members by weight inside", size, limit),
+    )
+
+
+def _wiring(atlas: Atlas, cluster_path: str, limit: int) -> Any:
+    rows = _rows(atlas.circuit_edges(cluster_path, limit=limit))
+    scale, bars = _bars(rows)
+    cells = [
+        (
+            _name(row, "src_"),
+            _name(row, "tgt_"),
+            signed,
+            row["mean_weight"],
+            row["graph_count"],
+            " → ".join(shown(row[name]) or "?" for name in ("src_label", "tgt_label")),
+        )
+        for row, signed in zip(rows, bars, strict=True)
+    ]
+    columns = ("source", "target", scale, "mean weight", "graphs", "labels")
+    return table(columns, cells, title=_titled("Wiring inside", _count(atlas.circuit_edges(cluster_path)), limit))
+
+
+def _name(row: _Row, end: str = "") -> str:
+    return str(NeuronId(row[f"{end}layer"], row[f"{end}neuron"]))

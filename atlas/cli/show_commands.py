@@ -1,0 +1,103 @@
+"""Commands that print pages of an atlas: `info`, `neuron`, `circuit`, `tour`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from atlas.cli.options import atlas_options
+
+if TYPE_CHECKING:
+    from atlas.cli.terminal import Limits
+
+
+@click.command()
+@atlas_options
+@click.option("--reliability", is_flag=True, help="How well edge weights repeat, against the number of graphs.")
+def info(file: Path, limits: Limits, reliability: bool) -> None:
+    """What is in an atlas: model, counts, links kept and dropped, circuits."""
+    if reliability:
+        from atlas.cli.pages import reliability_page
+        from atlas.cli.terminal import opened, show
+
+        with opened(file, limits) as atlas:
+            show(reliability_page(atlas))
+        return
+    from atlas.cli.terminal import grouped, opened, show, table
+
+    with opened(file, limits) as atlas:
+        facts = dict(atlas.metadata().fetchall())
+        first = (
+            "model",
+            "transcoder_set",
+            "unit_type",
+            "method",
+            "total_graphs",
+            "total_neurons",
+            "total_edges",
+            "num_layers",
+        )
+        hidden = {"recipe", "tool", "atlas_schema", "label_precedence"}
+        ordered = [key for key in first if key in facts] + [key for key in facts if key not in {*first, *hidden}]
+        rows = [(key.replace("_", " "), grouped(facts[key])) for key in ordered]
+        show(table(("fact", "value"), rows, title=f"{file}, {file.stat().st_size / 1e6:.1f} MB"))
+        links = atlas.link_accounting()
+        counted = [
+            ("kept in" if kept else "dropped:", reason, f"{count:,}", f"{graphs:,}", f"{share:.2%}")
+            for kept, reason, count, graphs, share in links.fetchall()
+        ]
+        if counted:
+            total = grouped(facts["links_in_files"])
+            counted.append(("together", "links in the files", total, facts["total_graphs"], "100.00%"))
+            show(table(("links", "table or reason", "count", "graphs", "share"), counted, title="\nLinks"))
+        circuits = atlas.circuits(level=1, limit=5)
+        show(
+            table(
+                circuits.columns,
+                circuits.fetchall(),
+                title="\nLargest circuits (more: atlas query FILE circuits --min-size 3 --max-size 60; one: atlas circuit FILE 1)",
+            )
+        )
+
+
+@click.command()
+@atlas_options
+@click.argument("neuron")
+@click.option("--limit", default=10, show_default=True, help="Neighbours, tokens and graphs to show of each.")
+@click.option(
+    "--min-graphs", default=1, show_default=True, help="Only neighbours whose edge is in at least this many graphs."
+)
+def neuron(file: Path, limits: Limits, neuron: str, limit: int, min_graphs: int) -> None:
+    """The page of one NEURON (L24/N5326): labels, cluster, neighbours, tokens, graphs."""
+    from atlas.cli.pages import neuron_page
+    from atlas.cli.terminal import opened, show
+    from atlas.ids import NeuronId
+
+    with opened(file, limits) as atlas:
+        show(neuron_page(atlas, NeuronId.parse(neuron), limit=limit, min_graphs=min_graphs))
+
+
+@click.command()
+@atlas_options
+@click.argument("cluster_path")
+@click.option("--limit", default=15, show_default=True, help="Members, edges and circuits inside to show of each.")
+def circuit(file: Path, limits: Limits, cluster_path: str, limit: int) -> None:
+    """The page of one circuit (CLUSTER_PATH 12 or 12.3): members, wiring, circuits inside."""
+    from atlas.cli.pages import circuit_page
+    from atlas.cli.terminal import opened, show
+
+    with opened(file, limits) as atlas:
+        show(circuit_page(atlas, cluster_path, limit=limit))
+
+
+@click.command("tour")
+@atlas_options
+def tour(file: Path, limits: Limits) -> None:
+    """A first look at an atlas: a summary, one circuit, one neuron, and what to try next."""
+    from atlas.cli.terminal import opened, show
+    from atlas.cli.tour import tour as page
+
+    with opened(file, limits) as atlas:
+        show(page(atlas))

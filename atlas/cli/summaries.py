@@ -1,0 +1,177 @@
+"""What a finished stage says of itself, on stderr."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from atlas.cli.terminal import say
+from atlas.io.text import counted
+
+if TYPE_CHECKING:
+    from atlas.activations import ProjectSummary
+    from atlas.aggregate import Summary
+    from atlas.importers import ImportSummary
+    from atlas.labels import LabelFileResult
+    from atlas.pipeline import StageRun
+    from atlas.query.compare import Comparison
+    from atlas.trace import TraceSummary
+    from atlas.wiring import WireSummary
+
+
+def tell_summary(summary: Summary) -> None:
+    """What an aggregation read, kept and dropped."""
+    if summary.work:
+        say(f"  {summary.work}")
+    if 0 < summary.new_graphs < summary.graphs:
+        say(f"  {summary.new_graphs:,} new graphs added to {summary.graphs - summary.new_graphs:,}")
+    say(f"  {summary.graphs:,} graphs, {summary.neurons:,} neurons, {summary.edges:,} edges")
+    say(f"  {summary.links:,} links = {summary.kept.total():,} kept + {summary.dropped.total():,} dropped")
+    say(f"    kept: {counted(summary.kept)}")
+    for what, counts in (
+        ("  dropped", summary.dropped),
+        ("nodes to look at", summary.node_oddities),
+        ("files not read (see rejects.parquet)", summary.rejects),
+    ):
+        if counts:
+            say(f"  {what}: {counted(counts)}")
+
+
+def tell_stage(stage: StageRun) -> None:
+    """What a stage of a build did, where there is more to say than that it ran."""
+    if hasattr(stage.result, "lines"):
+        tell_imported(stage.result)
+    elif stage.name == "stats":
+        traced, summary = stage.result if isinstance(stage.result, tuple) else (None, stage.result)
+        if traced is not None:
+            tell_trace(traced)
+        if summary is not None:
+            tell_summary(summary)
+    elif stage.name == "wiring":
+        tell_wiring(stage.result)
+    elif stage.name == "projections":
+        tell_projections(stage.result)
+    elif stage.name == "labels":
+        tell_labels(stage.result)
+
+
+def tell_trace(summary: TraceSummary) -> None:
+    """What a tracer made of prompts."""
+    if summary.known:
+        say(f"  {summary.known:,} prompts were traced already")
+    if summary.graphs:
+        speed = summary.graphs / max(summary.seconds, 1e-9)
+        say(
+            f"  {summary.graphs:,} prompts traced at {speed:,.1f} a second: "
+            f"{summary.nodes:,} nodes, {summary.links:,} links"
+        )
+    if summary.exceeded:
+        say(f"  in {summary.exceeded:,} of them more neurons passed tau than fit; the strongest were kept")
+    if summary.rejects:
+        say(f"  prompts not traced: {counted(summary.rejects)}")
+    if summary.saved:
+        say(f"  {summary.saved:,} graph files written")
+
+
+def tell_wiring(summary: WireSummary) -> None:
+    """What was read from the MLP weights of a model."""
+    say(
+        f"  {summary.neurons:,} neurons in {summary.layers} layers: {summary.connections:,} connections "
+        f"({summary.downstream:,} downstream, {summary.upstream:,} upstream)"
+    )
+    if summary.pairs and summary.seconds > 0:
+        speed = summary.operations / summary.seconds / 1e12
+        say(f"  {summary.pairs:,} pairs of neurons in {summary.seconds:,.1f} s, {speed:,.2f} TFLOP/s")
+
+
+def tell_imported(summary: ImportSummary) -> None:
+    """What an importer read and left out."""
+    for line in summary.lines():
+        say(f"  {line}")
+
+
+def tell_projections(summary: ProjectSummary) -> None:
+    """What was read from the weights of a model."""
+    say(f"  {summary.neurons:,} neurons: {summary.projections:,} projections, {summary.exemplars:,} exemplars")
+    if summary.ratio_prompts:
+        say(f"  direct effect ratios on {summary.ratio_prompts} prompts: {counted(Counter(summary.effect_types))}")
+    if summary.rejects:
+        say(f"  prompts not used: {counted(summary.rejects)}")
+
+
+# Graphs below which no difference of frequencies can pass a test.
+_FEW_GRAPHS = 5
+
+
+def _tell_particular(found: Comparison, limit: int, side: str) -> None:
+    """What is particular to a side of too few graphs: its neurons, those that are rarest on the other side first."""
+    import duckdb
+
+    from atlas.cli.terminal import show, table
+
+    count = min(count for count in found.graphs if count is not None)
+    graphs = "1 graph has" if count == 1 else f"{count} graphs have"
+    say(f"  {graphs} no statistical power: no difference can be told from chance. Instead, what is particular to it:")
+    other = "b" if side == "a" else "a"
+    columns = f"layer, neuron, label, graphs_{side}, graphs_{other}, frequency_{other}"
+    sql = (
+        f"SELECT {columns} FROM neurons WHERE graphs_{side} > 0 ORDER BY frequency_{other}, layer, neuron LIMIT $limit"
+    )
+    with duckdb.connect(str(found.path), read_only=True) as con:
+        show(table(columns.split(", "), con.execute(sql, {"limit": limit}).fetchall()))
+
+
+def tell_comparison(found: Comparison, limit: int) -> None:
+    """How much differs between two corpora, and the neurons that differ most."""
+    import duckdb
+
+    from atlas.cli.terminal import show, table
+
+    graphs = " and ".join("an unknown number of" if count is None else f"{count:,}" for count in found.graphs)
+    say(f"  {graphs} graphs; {found.neurons:,} neurons, {found.edges:,} edges")
+    known = [count for count in found.graphs if count is not None]
+    if known and min(known) < _FEW_GRAPHS:
+        _tell_particular(found, limit, "a" if found.graphs[0] == min(known) else "b")
+        return
+    say(
+        f"  at a false discovery rate of 5 %: {found.different_neurons:,} neurons and {found.different_edges:,} edges differ in "
+        f"frequency, {found.different_means:,} edges in mean weight"
+    )
+    columns = "layer, neuron, label, frequency_a, frequency_b, difference, difference_low, difference_high, q_value"
+    with duckdb.connect(str(found.path), read_only=True) as con:
+        rows = con.execute(f"SELECT {columns} FROM different_neurons LIMIT $limit", {"limit": limit}).fetchall()
+    if rows:
+        show(table(columns.split(", "), rows))
+
+
+def tell_labels(results: Sequence[LabelFileResult]) -> None:
+    """What became of the rows of label files."""
+    for result in results:
+        parts = [f"{result.row_count:,} rows", f"{result.kept_count:,} labels", f"junk {result.uninformative_count:,}"]
+        if result.malformed:
+            parts.append(f"malformed {result.malformed.total():,} ({counted(result.malformed)})")
+        if result.units:
+            parts.append(f"of {counted(result.units)}; they are shown only where the atlas is of these")
+        name = "texts in the graphs" if result.from_graphs else result.path
+        say(f"  {name}: {', '.join(parts)}")
+
+
+def tell_atlas(counts: dict[str, int]) -> None:
+    """How labels and clusters fit the graphs, with a hint where they hardly do."""
+    labels, here = counts["total_labels"], counts["labels_in_atlas"]
+    if labels:
+        say(f"  {here:,} of {labels:,} labels belong to a neuron of the graphs; the others are kept in `labels`")
+    if others := counts.get("labels_of_other_units"):
+        say(
+            f"  {others:,} labels name another model or dictionary than the graphs and are not shown; "
+            "where the names mean the same: labels.files.same_units = true"
+        )
+    if here * 10 < labels:
+        say("  few labels fit: are they of the same model and transcoder set as the graphs?")
+    if not counts["total_clusters"]:
+        return
+    neurons, clustered = counts["total_neurons"], counts["clustered_neurons"]
+    say(f"  {clustered:,} of {neurons:,} neurons are in a circuit")
+    if clustered * 20 < neurons:
+        say("  few neurons are: for few graphs, lower the threshold with --set cluster.min_count=2")

@@ -1,0 +1,371 @@
+"""What people see: tables, signed bars, progress. Results go to stdout, words and progress to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import click
+import duckdb
+import pyarrow as pa
+from rich.console import Console, ConsoleOptions
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from atlas.database import is_duckdb_file
+from atlas.errors import QueryError, UsageError
+from atlas.io.files import replaced_file
+from atlas.io.text import visible, visible_lines
+from atlas.query.client import Atlas
+from atlas.runtime.interrupts import interruptible
+from atlas.runtime.memory import parse_bytes
+
+
+class Stream(Protocol):
+    """Something that text is written to."""
+
+    def write(self, text: str, /) -> int:
+        """Write text; the number of characters."""
+
+
+# A table is for reading; beyond this many rows a file is the better place.
+SHOWN_ROWS = 40
+# Text up to this length is never wrapped.
+SHORT = 12
+# Lines in a pipe or a file are as long as they are.
+PIPE_WIDTH = 100_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of the queries of one command."""
+
+    timeout: float | None  # seconds
+    memory: str
+
+
+@contextlib.contextmanager
+def opened(file: Path, limits: Limits) -> Iterator[Atlas]:
+    """Open an atlas for one command: queries end at Ctrl-C or at the time limit, and stay within the memory.
+
+    Raises `QueryError` where the time was up, `UsageError` where the memory is no size, `AtlasFileError`.
+    """
+    memory = f"{max(parse_bytes(limits.memory) // 10**6, 1)}MB"
+    with Atlas(file, memory=memory) as atlas, interruptible(atlas.interrupt, limits.timeout):
+        yield atlas
+
+
+def show(*items: Any) -> None:
+    """Print results on stdout; in a pipe in full width, without colours or trailing blanks."""
+    if sys.stdout.isatty():
+        _SafeConsole(highlight=False).print(*items, sep="\n")
+        return
+    click.echo(_plain(*items), nl=False)
+
+
+class _SafeConsole(Console):
+    """A console that prints no control character of other people's text, wherever it stands in what is printed."""
+
+    def render(self, renderable: Any, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Yield the segments of a renderable with their text made visible."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible_lines(segment.text))
+
+
+def _plain(*items: Any) -> str:
+    stream = io.StringIO()
+    _SafeConsole(file=stream, width=PIPE_WIDTH, highlight=False).print(*items, sep="\n")
+    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().split("\n")[:-1])
+
+
+def say(text: str) -> None:
+    """A word to the user, on stderr."""
+    click.echo(visible_lines(text), err=True)
+
+
+def shown(value: Any) -> str:
+    """A value as a table shows it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return " | ".join(shown(item) for item in value)
+    return visible(str(value))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None) -> Table | Text:
+    """A plain table: numbers to the right, text to the left, nothing interpreted as markup.
+
+    Where the terminal is too narrow for all columns, one line per value instead: no column ever vanishes.
+    Without rows a titled table is its title.
+    """
+    if title and not rows:
+        return Text(title, style="bold")
+    cells = [[shown(value) for value in row] for row in rows]
+    least = [_least_width(columns[place], [row[place] for row in rows]) for place in range(len(columns))]
+    if sum(least) + 2 * (len(least) - 1) > terminal_width() and rows:
+        return _vertical(columns, cells, title)
+    result = Table(box=None, pad_edge=False, title=title, title_justify="left", header_style="bold", title_style="bold")
+    for place, column in enumerate(columns):
+        values = [row[place] for row in rows]
+        justify: Literal["right", "left"] = "right" if any(map(_is_number, values)) else "left"
+        fixed = least[place] >= max((len(row[place]) for row in cells), default=0)
+        result.add_column(Text(column), justify=justify, min_width=least[place], no_wrap=fixed, overflow="fold")
+    for row in cells:
+        result.add_row(*map(Text, row))
+    return result
+
+
+def grouped(value: str) -> str:
+    """A whole number with its thousands marked; other text as it is, for metadata are other people's text."""
+    return f"{int(value):,}" if value.isascii() and value.isdigit() and len(value) < 40 else value
+
+
+def program() -> str:
+    """How this command is typed here: `atlas`, or its path where the shell would not find it."""
+    given = Path(sys.argv[0])
+    if given.name != "atlas" or shutil.which("atlas"):
+        return "atlas"
+    return min(os.path.relpath(given), str(given), key=len)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _least_width(column: str, values: Sequence[Any]) -> int:
+    """Numbers, ids and other short words are never cut; longer text may wrap."""
+    widest = max((len(shown(value)) for value in values), default=0)
+    return max(len(column), widest if any(map(_is_number, values)) else min(widest, SHORT))
+
+
+def _vertical(columns: Sequence[str], cells: list[list[str]], title: str | None) -> Text:
+    width = max(map(len, columns))
+    lines = [title] if title else []
+    for number, row in enumerate(cells, 1):
+        lines.append(f"── row {number} ──")
+        lines += [f"{column:{width}}  {value}" for column, value in zip(columns, row, strict=True)]
+    return Text("\n".join(lines))
+
+
+def terminal_width() -> int:
+    """Columns of the terminal; as good as unlimited in a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
+
+
+def bar(value: float | None, largest: float, width: int = 10) -> str:
+    """A signed bar around a middle line: negative to the left, positive to the right.
+
+    >>> bar(0.5, 1.0, 4)
+    '    │██  '
+    >>> bar(-1.0, 1.0, 4)
+    '████│    '
+    """
+    if value is None or not math.isfinite(value) or largest <= 0:
+        return " " * width + "│" + " " * width
+    filled = min(width, round(abs(value) / largest * width)) or 1
+    left, right = ("█" * filled, "") if value < 0 else ("", "█" * filled)
+    return f"{left:>{width}}│{right:<{width}}"
+
+
+def print_relation(
+    relation: duckdb.DuckDBPyRelation,
+    given: str | None,
+    path: Path | None,
+    limit: int | None = None,
+    *,
+    empty: str = "no rows",
+) -> None:
+    """Print a relation, or write it to a file, piece by piece; say `empty` where it has no rows.
+
+    Of a table on the terminal 40 rows are shown, of everything else all; `limit` says how many else, 0 all.
+
+    The form is what was `given`, or follows from the ending of `path`. Raises `QueryError` where
+    DuckDB fails while running it, `UsageError` for an ending that names no form.
+    """
+    chosen = relation.limit(limit) if limit else relation
+    if not _print(chosen, given or _form_of(path), path, SHOWN_ROWS if limit is None else None):
+        say(empty)
+
+
+def _form_of(path: Path | None) -> str:
+    if path is None:
+        return "table"
+    forms = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".txt": "table"}
+    if path.suffix not in forms:
+        raise UsageError(f"-o {path}: the ending names no form; use {', '.join(forms)}, or say --format")
+    return forms[path.suffix]
+
+
+def _print(relation: duckdb.DuckDBPyRelation, fmt: str, path: Path | None, rows: int | None) -> int:
+    """The number of rows printed or written."""
+    if path is not None and is_duckdb_file(path):
+        raise UsageError(f"-o {path} is a DuckDB database; a result never overwrites one, choose another -o")
+    try:
+        if path is not None:
+            with replaced_file(path) as fresh:
+                return _write(relation, fmt, fresh)
+        if fmt == "table":
+            return _print_table(relation, rows)
+        if fmt == "parquet":
+            raise UsageError("--format parquet needs -o FILE")
+        return _WRITERS[fmt](relation, _Screen() if sys.stdout.isatty() else sys.stdout)
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise QueryError(" ".join(str(error).split())[:400]) from error
+
+
+def _write(relation: duckdb.DuckDBPyRelation, fmt: str, path: Path) -> int:
+    if fmt == "parquet":
+        return _write_parquet(relation, path)
+    with path.open("w", encoding="utf-8") as stream:
+        return _WRITERS[fmt](relation, stream)
+
+
+class _Screen:
+    """Standard output as a terminal, which takes no control characters from a result."""
+
+    def write(self, text: str) -> int:
+        """Print text with its line breaks kept and everything else made visible."""
+        return sys.stdout.write(visible_lines(text))
+
+
+def _print_table(relation: duckdb.DuckDBPyRelation, rows: int | None) -> int:
+    values = (relation if rows is None else relation.limit(rows + 1)).fetchall()
+    show(table(list(relation.columns), values[:rows]))
+    if rows is not None and len(values) > rows:
+        say(f"the first {rows} rows; all of them: --limit 0, or --format csv|json|parquet")
+    return len(values[:rows])
+
+
+def _rows(relation: duckdb.DuckDBPyRelation) -> Iterator[tuple[Any, ...]]:
+    """All rows, some thousands in memory at a time."""
+    for batch in relation.to_arrow_reader(10_000):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _write_parquet(relation: duckdb.DuckDBPyRelation, path: Path) -> int:
+    import pyarrow.parquet as pq
+
+    count = 0
+    reader = relation.to_arrow_reader(100_000)
+    with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
+        for batch in reader:
+            writer.write_batch(batch)
+            count += batch.num_rows
+    return count
+
+
+def _write_json(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
+    names, count = _distinct(list(relation.columns)), 0
+    for row in _rows(relation):
+        record = {name: _json_safe(value) for name, value in zip(names, row, strict=True)}
+        text = _escaped(json.dumps(record, ensure_ascii=False, default=str, allow_nan=False))
+        stream.write(("[\n" if count == 0 else ",\n") + text)
+        count += 1
+    stream.write("\n]\n" if count else "[]\n")
+    return count
+
+
+def _escaped(text: str) -> str:
+    """JSON text with characters that do not print as escapes, which mean the same."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def _write_csv(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
+    writer, count = csv.writer(stream, lineterminator="\n"), 0
+    writer.writerow(relation.columns)
+    for row in _rows(relation):
+        writer.writerow([_csv_value(value) for value in row])
+        count += 1
+    return count
+
+
+def _write_table(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
+    rows = relation.fetchall()
+    stream.write(_plain(table(list(relation.columns), rows)))
+    return len(rows)
+
+
+_WRITERS = {"json": _write_json, "csv": _write_csv, "table": _write_table}
+
+
+def _distinct(columns: list[str]) -> list[str]:
+    """Column names with `_1`, `_2` behind those that come again: a JSON object holds a name once."""
+    names: list[str] = []
+    for column in columns:
+        name, number = column, 0
+        while name in names:
+            number += 1
+            name = f"{column}_{number}"
+        names.append(name)
+    return names
+
+
+def _json_safe(value: Any) -> Any:
+    """JSON has no NaN and no infinity; they become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [_json_safe(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _json_safe(item) for key, item in value.items()}
+    return value
+
+
+def _csv_value(value: Any) -> Any:
+    return json.dumps(_json_safe(value), ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar on stderr with rate and time left, only on a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda *_: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as display:
+        current, task = "starting", display.add_task("starting", total=None, rate="")
+
+        def update(what: str, done: int, total: int) -> None:
+            nonlocal current, task
+            if what != current:
+                display.remove_task(task)
+                current, task = what, display.add_task(what, total=total or None, rate="")
+            speed = next((item.speed for item in display.tasks if item.id == task), None)
+            display.update(task, completed=done, rate=f"{speed:.0f}/s" if speed else "")
+
+        yield update
+
+
+def cost(started: float) -> str:
+    """Seconds since `started` and peak memory, in words."""
+    from atlas.runtime.memory import peak_memory_mb, peak_worker_mb
+
+    workers = f" and {peak_worker_mb():,.0f} MB in a worker" if peak_worker_mb() else ""
+    return f"{time.monotonic() - started:.1f} s, peak memory {peak_memory_mb():,.0f} MB{workers}"

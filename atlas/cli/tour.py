@@ -1,0 +1,93 @@
+"""The first look at an atlas: a summary, one circuit, one neuron of it, and what to try next."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from rich.console import Group
+from rich.text import Text
+
+from atlas.cli.pages import circuit_page, neuron_page
+from atlas.cli.terminal import grouped, program
+from atlas.errors import InputError
+from atlas.ids import NeuronId
+from atlas.io.text import visible
+from atlas.query.client import Atlas
+
+_LIMIT = 6
+# A circuit that fits on a page: the busiest of these sizes, the busiest of any size where there is none.
+_FITTING = (4, 16)
+
+
+def tour(atlas: Atlas) -> Group:
+    """What is in the atlas at a glance; raises `InputError` where it holds no neuron."""
+    facts = dict(atlas.metadata().fetchall())
+    circuits = atlas.busiest_circuits(min_size=_FITTING[0], max_size=_FITTING[1], limit=1).fetchall()
+    path = circuits[0][0] if circuits else None
+    found = atlas.central_neurons(cluster_path=path, limit=1).fetchall()
+    if not found:
+        raise InputError(f"{atlas.path} holds no neuron")
+    neuron = NeuronId(*found[0][:2])
+    parts: list[Any] = [_summary(facts)]
+    if path is not None:
+        parts += [_title("One circuit"), circuit_page(atlas, path, limit=_LIMIT)]
+    parts += [
+        _title("One neuron"),
+        neuron_page(atlas, neuron, limit=_LIMIT),
+        _title("Next"),
+        _next(atlas, path, neuron),
+    ]
+    return Group(*parts)
+
+
+def _title(text: str) -> Text:
+    return Text(f"\n── {text} " + "─" * (60 - len(text)), style="bold")
+
+
+def _summary(facts: dict[str, str]) -> Text:
+    def number(key: str) -> str:
+        return grouped(facts.get(key, "0"))
+
+    # Files of earlier tools may count graphs without naming them, and count no links.
+    graphs = number("graphs_stated" if number("total_graphs") == "0" else "total_graphs")
+    seen = f"{graphs} graphs, " if graphs != "0" else ""
+    links = (
+        f"; {number('links_kept')} links kept, {number('links_dropped')} dropped"
+        if number("links_in_files") != "0"
+        else ""
+    )
+    return Text(
+        f"\n{facts.get('model', 'unknown model')}: {seen}{number('total_neurons')} neurons ({number('labelled_neurons')} labelled), "
+        f"{number('total_edges')} edges, {number('total_clusters')} circuits{links}"
+    )
+
+
+def _next(atlas: Atlas, path: str | None, neuron: NeuronId) -> Text:
+    """Commands to try; only those that print rows of this atlas."""
+    file = shlex.quote(str(atlas.path))
+    labels = [text for (text,) in atlas.labels(neuron).project("text").limit(1).fetchall()]
+    commands: list[tuple[str, str, Any]] = [
+        (
+            f"query {file} circuits --min-size 4 --max-size 40",
+            "all circuits of that size",
+            atlas.circuits(min_size=4, max_size=40, limit=1),
+        ),
+        *([(f"circuit {file} {path}", "all of this circuit", None)] if path else []),
+        (f"neuron {file} {neuron}", "all of this neuron", None),
+        (f"query {file} exemplars {neuron}", "where it fires", atlas.exemplars(neuron, limit=1)),
+        (
+            f"query {file} projection {neuron} --kind output",
+            "what its weights promote",
+            atlas.projection(neuron, kind="output", limit=1),
+        ),
+        *(
+            (f"search {file} {shlex.quote(visible(text))}", "neurons by label", atlas.search(text, limit=1))
+            for text in labels
+        ),
+        (f'sql {file} "FROM help"', "every view and macro, with an example", None),
+    ]
+    pairs = [(f"{program()} {command}", what) for command, what, rows in commands if rows is None or rows.fetchall()]
+    pairs.append((f"duckdb -readonly {file}", "the same in the DuckDB shell"))
+    width = max(len(command) for command, _ in pairs)
+    return Text("\n".join(f"  {command:{width}}   {what}" for command, what in pairs))

@@ -1,0 +1,247 @@
+"""Entries of a checkpoint's dictionaries -> columns, by compiled code.
+
+A neuron is a pair of numbers (5, 100), of text and number ("L5", 100), or one text "L5|100" or "L5_100"; an edge is four
+of these numbers, or "L5|100|L10|200". A layer "E" or "L" is the embedding or the logits.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from atlas.ids import LAYER_BITS, MAX_INDEX, MAX_LAYER
+from atlas.importers.pickle_stream.opcodes import FLOAT, INT, KEPT, LIST, TEXT, TUPLE
+from atlas.runtime.jit import F8, I4, I8, U1, compiled_kernel, out, out_2d
+
+_kernel = partial(compiled_kernel, allocates=False)
+
+# What an entry is: counted in this order.
+GOOD, DROPPED, MALFORMED = 0, 1, 2
+MAX_LINKS = 1 << 40  # of one edge; their sum fits 64 bits
+_NO, _TOKEN = -2, -1  # instead of a layer or an index: neither; E or L
+
+
+@_kernel(I8, out(U1), I8, I8, I8)
+def _number(letters: Any, start: Any, end: Any, is_layer: Any) -> Any:
+    """The number that letters spell; a layer may have an L in front, or be E or L alone."""
+    if is_layer and end > start and (letters[start] == 76 or letters[start] == 69):
+        if end == start + 1:
+            return _TOKEN
+        if letters[start] == 69:
+            return _NO
+        start += 1
+    elif not is_layer and end > start and letters[start] == 78:
+        start += 1
+    if not 0 < end - start <= 12:
+        return _NO
+    value = np.int64(0)
+    for i in range(start, end):
+        digit = np.int64(letters[i]) - 48
+        if not 0 <= digit <= 9:
+            return _NO
+        value = value * 10 + digit
+    return int(value)
+
+
+@_kernel(I8, out_2d(I8), I8, out(U1), out(U1), out(I8), I8)
+def _part(rows: Any, at: Any, letters: Any, texts: Any, ends: Any, is_layer: Any) -> Any:
+    """A layer or an index in one row."""
+    tag, a, b = rows[at, 0], rows[at, 1], rows[at, 2]
+    if tag == INT:
+        return a if a >= 0 else _NO
+    if tag == TEXT:
+        return _number(letters, a, a + b, is_layer)
+    if tag == KEPT:
+        return _number(texts, ends[a], ends[a + 1], is_layer)
+    return _NO
+
+
+@_kernel(I8, out(U1), I8, I8, I8, out(I8))
+def _split(letters: Any, start: Any, end: Any, count: Any, found: Any) -> Any:
+    """The numbers of a text key; 1 where it has another form."""
+    part, begin = np.int64(0), start
+    for i in range(start, end + 1):
+        if i == end or letters[i] == 124 or letters[i] == 95:  # | or _
+            if part == count:
+                return 1
+            found[part] = _number(letters, begin, i, np.int64(part % 2 == 0))
+            part += 1
+            begin = i + 1
+    return np.int64(part != count)
+
+
+@_kernel(I8, out_2d(I8), I8, out_2d(I8), out(U1), out(U1), out(I8), I8, out(I8))
+def _key(rows: Any, at: Any, arena: Any, letters: Any, texts: Any, ends: Any, count: Any, found: Any) -> Any:
+    """Numbers of a key into `found`: _kernel = partial(compiled_kernel, allocates=False)
+
+    # What an entry is: counted in this order.
+    GOOD, DROPPED (a token) or MALFORMED."""
+    tag, a, b = rows[at, 0], rows[at, 1], rows[at, 2]
+    wrong = np.int64(0)
+    if tag == TUPLE and b == count:
+        for i in range(count):
+            found[i] = _part(arena, a + i, letters, texts, ends, np.int64(i % 2 == 0))
+    elif tag == TEXT:
+        wrong = _split(letters, a, a + b, count, found)
+    elif tag == KEPT:
+        wrong = _split(texts, ends[a], ends[a + 1], count, found)
+    else:
+        return MALFORMED
+    if wrong:
+        return MALFORMED
+    is_token = np.int64(0)
+    for i in range(count):
+        is_token |= np.int64(i % 2 == 0 and found[i] == _TOKEN)
+    if is_token:
+        return DROPPED
+    for i in range(count):
+        if not 0 <= found[i] <= (MAX_INDEX if i % 2 else MAX_LAYER):
+            return MALFORMED
+    return GOOD
+
+
+@_kernel(I8, out_2d(I8), I8, out_2d(F8), out_2d(I8), I8, I8)
+def _write_double(rows: Any, at: Any, values: Any, bits: Any, i: Any, j: Any) -> Any:
+    """Write a number as a double to `values`, whose bits are `bits`; 1 where it is none or not finite."""
+    if rows[at, 0] == INT:
+        values[i, j] = rows[at, 1]
+    elif rows[at, 0] == FLOAT:
+        bits[i, j] = rows[at, 1]
+    else:
+        return 1
+    return int(not np.isfinite(values[i, j]))
+
+
+@_kernel(I8, out(U1), I8, I8)
+def _mark(bits: Any, layer: Any, index: Any) -> Any:
+    place = index << LAYER_BITS | layer  # real models touch the first pages alone
+    bits[place >> 3] |= np.uint8(1 << (place & 7))
+    return 0
+
+
+@_kernel(
+    I8,
+    out_2d(I8),
+    I8,
+    I8,
+    out_2d(I8),
+    out(U1),
+    out(U1),
+    out(I8),
+    out_2d(I4),
+    out(I8),
+    out_2d(F8),
+    out_2d(I8),
+    out(U1),
+    out(I8),
+    out(I8),
+    I8,
+)
+def edges(
+    stack: Any, first: Any, rows: Any, arena: Any, letters: Any, texts: Any, ends: Any, ids: Any, counts: Any, sums: Any,
+    bits: Any, seen: Any, tally: Any, found: Any, at: Any,
+) -> Any:  # fmt: skip
+    """Write edges from row `at` on: `ids` (4, n), `counts` (n,), `sums` (5, n) with its `bits`; the row behind the last. Marks both ends in `seen`."""
+    for row in range(first, first + rows, 2):
+        kind = _key(stack, row, arena, letters, texts, ends, 4, found)
+        tag, start, length = stack[row + 1, 0], stack[row + 1, 1], stack[row + 1, 2]
+        if tag == LIST and start >= 0:
+            # One chunk: its head says how long it is.
+            length = arena[start, 0] if arena[start, 1] < 0 else -1
+            start += 1
+        elif tag != TUPLE:
+            length = -1
+        if kind == GOOD and (length != 6 or arena[start, 0] != INT or not 1 <= arena[start, 1] <= MAX_LINKS):
+            kind = MALFORMED
+        if kind == GOOD:
+            for i in range(5):
+                if _write_double(arena, start + 1 + i, sums, bits, i, at):
+                    kind = MALFORMED
+        tally[kind] += 1
+        if kind == GOOD:
+            for i in range(4):
+                ids[i, at] = found[i]
+            _mark(seen, found[0], found[1])
+            _mark(seen, found[2], found[3])
+            counts[at] = arena[start, 1]
+            at += 1
+    return at
+
+
+@_kernel(
+    I8, out_2d(I8), I8, I8, out_2d(I8), out(U1), out(U1), out(I8), out_2d(I4), out(I8), out(U1), out(I8), out(I8), I8
+)
+def neurons(
+    stack: Any, first: Any, rows: Any, arena: Any, letters: Any, texts: Any, ends: Any, ids: Any, counts: Any, seen: Any,
+    tally: Any, found: Any, at: Any,
+) -> Any:  # fmt: skip
+    """Write neurons and their numbers of graphs from row `at` on: `ids` (2, n), `counts` (n,); the row behind the last."""
+    for row in range(first, first + rows, 2):
+        kind = _key(stack, row, arena, letters, texts, ends, 2, found)
+        if kind == GOOD and (stack[row + 1, 0] != INT or stack[row + 1, 1] < 0):
+            kind = MALFORMED
+        tally[kind] += 1
+        if kind == GOOD:
+            ids[0, at], ids[1, at], counts[at] = found[0], found[1], stack[row + 1, 1]
+            _mark(seen, found[0], found[1])
+            at += 1
+    return at
+
+
+@_kernel(I8, out_2d(I8), I8, out_2d(I8), out_2d(I8), I8)
+def _graph(rows: Any, at: Any, arena: Any, graphs: Any, to: Any) -> Any:
+    """Write (tag, a, b of the file's name, index in the corpus or -1) of one appearance; 1 where it is none."""
+    tag, a, b = rows[at, 0], rows[at, 1], rows[at, 2]
+    graphs[to, 3] = -1
+    if tag == TUPLE or (tag == LIST and a >= 0):
+        start = a if tag == TUPLE else a + 1
+        if (b if tag == TUPLE else arena[a, 0]) != 2:
+            return 1
+        if arena[start + 1, 0] == INT:
+            graphs[to, 3] = arena[start + 1, 1]
+        tag, a, b = arena[start, 0], arena[start, 1], arena[start, 2]
+    if tag != TEXT and tag != KEPT:
+        return 1
+    graphs[to, 0], graphs[to, 1], graphs[to, 2] = tag, a, b
+    return 0
+
+
+@_kernel(I8, out_2d(I8), I8, I8, I8, out_2d(I8), out(U1), out(U1), out(I8), out_2d(I4), out_2d(I8), out(I8), out(I8))
+def appearances(
+    stack: Any, key: Any, first: Any, rows: Any, arena: Any, letters: Any, texts: Any, ends: Any, ids: Any, graphs: Any,
+    tally: Any, found: Any,
+) -> Any:  # fmt: skip
+    """Write who is in which graph: `ids` (2, n), `graphs` (n, 4); how many, or -1 where there is no room for all.
+
+    With `key` >= 0 the rows are items of one long list, and its key stands there; otherwise keys and lists take turns.
+    """
+    at = 0
+    for row in range(first, first + rows, 1 if key >= 0 else 2):
+        kind = _key(stack, key if key >= 0 else row, arena, letters, texts, ends, 2, found)
+        chunk = np.int64(-1)
+        if key < 0 and stack[row + 1, 0] == LIST:
+            chunk = stack[row + 1, 1]
+        elif key < 0 and kind == GOOD:
+            kind = MALFORMED
+        if kind != GOOD:
+            tally[kind] += 1
+            continue
+        source, here, left = stack, np.int64(row), np.int64(1)
+        if key < 0:
+            source, here, left = arena, chunk + 1, arena[chunk, 0] if chunk >= 0 else np.int64(0)
+        while left:
+            if at >= len(graphs):
+                return -1
+            wrong = _graph(source, here, arena, graphs, at)
+            tally[MALFORMED if wrong else GOOD] += 1
+            if not wrong:
+                ids[0, at], ids[1, at] = found[0], found[1]
+                at += 1
+            left -= 1
+            here += 1
+            if not left and key < 0 and arena[chunk, 1] >= 0:
+                chunk = arena[chunk, 1]
+                here, left = chunk + 1, arena[chunk, 0]
+    return at

@@ -1,0 +1,252 @@
+"""The opcodes of plain containers in a pickle, run by compiled code: nothing of the file is ever called or imported.
+
+A stack machine as `pickletools` describes it. It holds no dictionary and no set: their items are handed out batch by
+batch and forgotten, so that memory does not grow with the file. The memo keeps texts up to a bound; of everything else
+it knows the number alone. Where more is asked for (a pair of text and number may be shared), a first pass over the file
+finds what, and a second one keeps that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from atlas.runtime.jit import I8, U1, compiled_kernel, inlined, out, out_2d
+
+# What stands on the stack: (tag, a, b).
+EMPTY, INT, FLOAT, TEXT, KEPT, TUPLE, LIST, DICT, SET, MARK, UNKNOWN = range(11)
+# a, b of each: nothing | value | bits of a double | start and length in `letters` | number of a kept text | start and
+# length in the arena | first and last chunk in the arena, -1 for none | arena and letters in use before it (DICT, SET,
+# MARK) | number in the memo. A chunk is a row (length, next chunk) and its items behind it.
+
+# Why the machine stopped.
+MORE, BATCH, CHUNK, STOP, GROW, MISSING, BAD_OPCODE, BAD_STACK, BAD_FRAME, BAD_NUMBER = range(10)
+
+# Places in `state`. STREAMED: so many items of a list at once are handed out, for a list may be as long as the corpus.
+(POS, TOP, ARENA, LETTERS, MEMO, FRAME, PENDING, OWNER, FIRST, OFFENDER, TEXTS, TEXT_BYTES, SHORT, PAIRS, FILLED,
+ WANTED, COLLECT, FOUND, MARKS, LEFT, STREAMED, STATE_SIZE) = range(22)  # fmt: skip
+
+# Arrays that `GROW` asks to be made larger.
+STACK_, ARENA_, LETTERS_, MARKS_, MEMO_, TEXTS_, ENDS_, PAIRS_, FOUND_ = range(9)
+
+MAX_TEXT = 1 << 20  # bytes
+MAX_KEPT = 1 << 22  # texts that the memo keeps without being asked
+MAX_KEPT_BYTES = 1 << 28
+_LAYER_TEXT, _LAYER_TEXTS = 4, 1 << 16  # spellings of layers are always kept
+
+# How many bytes stand behind an opcode; -1 where it is none of ours.
+WIDTHS = np.full(256, -1, np.int64)
+WIDTHS[np.frombuffer(b"N\x88\x89()]}ats\x85\x86\x87eu\x8f\x90\x94.", np.uint8)] = 0
+WIDTHS[np.frombuffer(b"K\x80hq\x8a\x8c", np.uint8)] = 1
+WIDTHS[ord("M")] = 2
+WIDTHS[np.frombuffer(b"JXjr", np.uint8)] = 4
+WIDTHS[np.frombuffer(b"G\x95\x8d", np.uint8)] = 8
+
+
+@inlined
+def slot_of(table: Any, key: Any) -> Any:
+    """Row of `key` in an open-addressing table by its first column, or the free row (-1) where it belongs."""
+    mask = len(table) - 1
+    mixed = key * -7046029254386353131
+    at = (mixed ^ mixed >> 32) & mask
+    while table[at, 0] != -1 and table[at, 0] != key:
+        at = (at + 1) & mask
+    return int(at)
+
+
+@compiled_kernel(I8, out_2d(I8), out_2d(I8))
+def move_rows(table: Any, larger: Any) -> Any:
+    """Put every row of an open-addressing table into a larger one."""
+    for i in range(len(table)):
+        if table[i, 0] != -1:
+            slot = slot_of(larger, table[i, 0])
+            for j in range(3):
+                larger[slot, j] = table[i, j]
+    return 0
+
+
+@inlined
+def unsigned(data: Any, at: Any, size: Any) -> Any:
+    value = np.int64(0)
+    for i in range(size):
+        value |= np.int64(data[at + i]) << (8 * i)
+    return int(value)
+
+
+@inlined
+def signed(data: Any, at: Any, size: Any) -> Any:
+    value = np.int64(unsigned(data, at, size))
+    if 0 < size < 8 and data[at + size - 1] & 0x80:
+        value -= np.int64(1) << (8 * size)
+    return int(value)
+
+
+@inlined
+def push(state: Any, stack: Any, tag: Any, a: Any, b: Any) -> Any:
+    top = state[TOP]
+    stack[top, 0], stack[top, 1], stack[top, 2] = tag, a, b
+    state[TOP] = top + 1
+    return 0
+
+
+@inlined
+def to_arena(state: Any, stack: Any, arena: Any, first: Any, count: Any) -> Any:
+    """Move the uppermost `count` rows of the stack to the arena; where they begin there."""
+    start = state[ARENA]
+    for i in range(count):
+        for j in range(3):
+            arena[start + i, j] = stack[first + i, j]
+    state[ARENA] = start + count
+    state[TOP] = first
+    return int(start)
+
+
+@inlined
+def extend(state: Any, stack: Any, arena: Any, owner: Any, first: Any) -> Any:
+    """Add the rows from `first` on as a chunk to the list at `owner`."""
+    count = state[TOP] - first
+    head = state[ARENA]
+    arena[head, 0], arena[head, 1], arena[head, 2] = count, -1, 0
+    state[ARENA] = head + 1
+    to_arena(state, stack, arena, first, count)
+    if stack[owner, 1] < 0:
+        stack[owner, 1] = head
+    else:
+        arena[stack[owner, 2], 1] = head
+    stack[owner, 2] = head
+    return 0
+
+
+@inlined
+def _wanted(state: Any, wanted: Any, number: Any, allowed: Any) -> Any:
+    """Whether the memo keeps what has this number."""
+    if allowed:
+        return 1
+    if not state[WANTED]:
+        return 0
+    return int(wanted[slot_of(wanted, number), 0] == number)
+
+
+@inlined
+def _remember(state: Any, memo: Any, number: Any, tag: Any, a: Any) -> Any:
+    slot = slot_of(memo, number)
+    state[FILLED] += np.int64(memo[slot, 0] == -1)
+    memo[slot, 0], memo[slot, 1], memo[slot, 2] = number, tag, a
+    return 0
+
+
+@compiled_kernel(I8, out(I8), out_2d(I8), out_2d(I8), out(U1), out_2d(I8), out(U1), out(I8), out_2d(I8), out_2d(I8), I8)
+def memoize(
+    state: Any,
+    stack: Any,
+    arena: Any,
+    letters: Any,
+    memo: Any,
+    texts: Any,
+    ends: Any,
+    pairs: Any,
+    wanted: Any,
+    number: Any,
+) -> Any:
+    """Keep what is on top under its number, where it is a text or a pair with one and there is room; -1, or the array that is full."""
+    top = state[TOP] - 1
+    tag, a, b = stack[top, 0], stack[top, 1], stack[top, 2]
+    if 2 * state[FILLED] + 2 > len(memo):
+        return MEMO_
+    if tag == TEXT:
+        is_layer = b <= _LAYER_TEXT and state[SHORT] < _LAYER_TEXTS
+        room = state[TEXTS] < MAX_KEPT and state[TEXT_BYTES] + b <= MAX_KEPT_BYTES
+        if not _wanted(state, wanted, number, np.int64(is_layer or room)):
+            return -1
+        if state[TEXTS] + 2 > len(ends):
+            return ENDS_
+        if state[TEXT_BYTES] + b > len(texts):
+            return TEXTS_
+        start = state[TEXT_BYTES]
+        for i in range(b):
+            texts[start + i] = letters[a + i]
+        state[TEXT_BYTES] = start + b
+        state[SHORT] += np.int64(is_layer)
+        kept = state[TEXTS]
+        state[TEXTS] = kept + 1
+        ends[kept + 1] = start + b
+        stack[top, 0], stack[top, 1], stack[top, 2] = KEPT, kept, 0
+        _remember(state, memo, number, KEPT, kept)
+    elif tag == TUPLE and b == 2:
+        left, right = arena[a, 0], arena[a + 1, 0]
+        plain = (left == KEPT or left == INT) and (right == KEPT or right == INT) and left + right != INT + INT
+        if not plain or not _wanted(state, wanted, number, 0):
+            return -1
+        if state[PAIRS] + 1 > len(pairs):
+            return PAIRS_
+        for i in range(2):
+            pairs[state[PAIRS], 2 * i], pairs[state[PAIRS], 2 * i + 1] = arena[a + i, 0], arena[a + i, 1]
+        _remember(state, memo, number, TUPLE, state[PAIRS])
+        state[PAIRS] += 1
+    return -1
+
+
+@inlined
+def recall(state: Any, stack: Any, arena: Any, memo: Any, pairs: Any, found: Any, number: Any) -> Any:
+    """Push what the memo has under a number; 1 where it has nothing."""
+    slot = slot_of(memo, number)
+    if memo[slot, 0] == number:
+        kept = memo[slot, 2]
+        if memo[slot, 1] == KEPT:
+            push(state, stack, KEPT, kept, 0)
+            return 0
+        start = state[ARENA]
+        for i in range(2):
+            arena[start + i, 0], arena[start + i, 1], arena[start + i, 2] = (
+                pairs[kept, 2 * i],
+                pairs[kept, 2 * i + 1],
+                0,
+            )
+        state[ARENA] = start + 2
+        push(state, stack, TUPLE, start, 2)
+        return 0
+    if not state[COLLECT]:
+        return 1
+    place = slot_of(found, number)
+    state[FOUND] += np.int64(found[place, 0] == -1)
+    found[place, 0] = number
+    push(state, stack, UNKNOWN, number, 0)
+    return 0
+
+
+@inlined
+def clean(state: Any, stack: Any) -> Any:
+    """Forget the items that were handed out; what was built for them lies above what was in use before them."""
+    owner, first = state[OWNER], state[FIRST]
+    since = first - 1 if stack[first - 1, 0] == MARK else owner
+    state[MARKS] -= np.int64(stack[first - 1, 0] == MARK)
+    state[ARENA], state[LETTERS] = stack[since, 1], stack[since, 2]
+    state[TOP] = owner + 1
+    state[PENDING] = 0
+    return 0
+
+
+@inlined
+def hand_out(state: Any, why: Any, owner: Any, first: Any) -> Any:
+    state[OWNER], state[FIRST], state[PENDING] = owner, first, 1
+    return why
+
+
+@inlined
+def room(
+    state: Any, op: Any, length: Any, stack: Any, arena: Any, letters: Any, marks: Any, found: Any, innermost: Any
+) -> Any:
+    """-1 where every array has room for this opcode; else the one that has not."""
+    if state[TOP] + 2 > len(stack):
+        return STACK_
+    if state[MARKS] + 1 > len(marks):
+        return MARKS_
+    if state[LETTERS] + length > len(letters):
+        return LETTERS_
+    if 2 * state[FOUND] + 2 > len(found):
+        return FOUND_
+    many = op == 0x74 or op == 0x65  # TUPLE, APPENDS
+    if state[ARENA] + 4 + (state[TOP] - innermost if many else 0) > len(arena):
+        return ARENA_
+    return -1

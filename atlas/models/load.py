@@ -1,0 +1,103 @@
+"""Models and tokenizers from a local folder or a hub name, by `transformers`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from atlas.errors import AtlasError, InputError, UsageError, needs_extra
+from atlas.models.architectures import require_supported
+from atlas.models.model import DTYPES, TracedModel
+from atlas.runtime.devices import choose_device
+
+# Files of which a tokenizer has one at least.
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
+
+
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+    """Raise `AtlasError` with what to do where a card's memory is too small."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise AtlasError(
+            f"the card's memory is too small ({' '.join(str(error).split())[:150]}); "
+            "lower --batch or --max-tokens, or take --dtype bfloat16, and run the same command again"
+        ) from error
+
+
+def card_of(part: int, device: str) -> str:
+    """The card for a part of the work: in turn, where there are several; dask-cuda shows each worker its own."""
+    return f"cuda:{part % torch.cuda.device_count()}" if device == "auto" and torch.cuda.is_available() else device
+
+
+def load_model(
+    model: str | Path, *, name: str | None = None, device: str = "auto", dtype: str | None = None
+) -> TracedModel:
+    """Load a causal language model of the Llama family with its tokenizer.
+
+    `model` is a folder that `transformers` loads, or a name on the model hub; `name` is what graphs call it
+    (the last part of `model` where None, the whole name of a hub model). `dtype` is that of the weights:
+    float32 on a CPU and what the files hold on a card where None.
+
+    Raises `InputError` where there is no such model or it is of another family, `UsageError` for a wrong
+    device or dtype, `MissingExtra` without transformers.
+    """
+    with needs_extra("trace"):
+        import transformers
+
+    if dtype is not None and dtype not in DTYPES:
+        raise UsageError(f"dtype {dtype!r} is none; there are {', '.join(DTYPES)}")
+    where = choose_device(device)
+    _quiet(transformers)
+    given = str(model)
+    local = os.path.isdir(given)  # noqa: PTH112 (hub names are no paths)
+    try:
+        config = transformers.AutoConfig.from_pretrained(given)
+        require_supported(config.to_dict(), given)
+        if local and not any((Path(given) / name).is_file() for name in _TOKENIZERS):
+            raise InputError(f"{given}: the folder has no tokenizer; copy tokenizer.json of the model into it")
+        if getattr(config, "quantization_config", None):
+            raise InputError(f"{given} holds quantised weights; trace the model that they were made of")
+        kind = DTYPES[dtype] if dtype else "auto" if where != "cpu" else torch.float32
+        found: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            given, dtype=kind, attn_implementation="eager", output_loading_info=True
+        )
+        loaded, facts = found
+        _refuse_missing(given, facts)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(given)
+        loaded = loaded.to(where)
+    except AtlasError:
+        raise
+    except Exception as error:  # a damaged file may raise anything in the libraries that read it
+        said = " ".join(str(error).split())[:200]
+        what = (
+            "no model folder (config.json, *.safetensors, tokenizer.json)"
+            if local
+            else "no folder here and no model on the hub"
+        )
+        raise InputError(f"{given}: {what} that can be loaded ({said})") from error
+    title = name or (Path(given).resolve().name if local else given)
+    return TracedModel(loaded, tokenizer, title)
+
+
+def _refuse_missing(model: str, facts: dict[str, Any]) -> None:
+    """Weights that the files lack would be random numbers."""
+    lacking = sorted(str(name) for kind in ("missing_keys", "mismatched_keys") for name in facts.get(kind) or ())
+    if lacking:
+        raise InputError(
+            f"{model} lacks {len(lacking)} weights of its own shape: {', '.join(lacking)[:200]}; the files are incomplete"
+        )
+
+
+def _quiet(transformers: Any) -> None:
+    """No bars and no advice of the library: what matters is said by the caller."""
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)

@@ -1,0 +1,236 @@
+"""A causal language model of the Llama family, with what a forward pass leaves behind for the linearised model.
+
+The forward pass is that of `transformers`, so every activation is the real model's; hooks keep what the
+linear algebra of `linear` needs: attention patterns, inverse root mean squares, gates and ups.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from atlas.errors import UsageError
+from atlas.models.architectures import require_supported
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class Sublayer:
+    """Attention or MLP of a block, with the gain of the norm in front of it or behind it (OLMo 2 and 3)."""
+
+    module: Any
+    norm_before: Any | None
+    norm_after: Any | None
+
+    @property
+    def norm(self) -> Any:
+        """The one that there is."""
+        return self.norm_before or self.norm_after
+
+
+@dataclass(frozen=True)
+class Block:
+    """One decoder layer."""
+
+    attention: Sublayer
+    mlp: Sublayer
+
+
+@dataclass(frozen=True)
+class LayerCache:
+    """What one layer computed on a batch: B prompts of n positions, H heads, m neurons, model width d."""
+
+    attention: Tensor  # (B, H, n, n) pattern, rows are queries
+    attention_scale: Tensor  # (B, n, 1) inverse root mean square at the norm of the attention
+    mlp_scale: Tensor  # (B, n, 1) the same at the norm of the MLP
+    gate: Tensor  # (B, n, m) before SiLU
+    up: Tensor  # (B, n, m)
+    mlp_out: Tensor  # (B, n, d) what the MLP adds to the residual stream
+
+    def of(self, prompt: int, length: int) -> LayerCache:
+        """The cache of one prompt without padding; still with a batch of one."""
+        return LayerCache(
+            self.attention[prompt : prompt + 1, :, :length, :length],
+            *(
+                value[prompt : prompt + 1, :length]
+                for value in (self.attention_scale, self.mlp_scale, self.gate, self.up, self.mlp_out)
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class Cache:
+    """What a forward pass computed."""
+
+    embedding: Tensor  # (B, n, d)
+    layers: list[LayerCache]
+    final: Tensor  # (B, n, d) residual stream in front of the last norm
+    final_scale: Tensor  # (B, n, 1)
+    logits: Tensor  # (B, vocabulary) at the last token of each prompt
+    lengths: tuple[int, ...]
+
+    def of(self, prompt: int) -> Cache:
+        """The cache of one prompt without padding; still with a batch of one."""
+        length, one = self.lengths[prompt], slice(prompt, prompt + 1)
+        return Cache(
+            self.embedding[one, :length],
+            [layer.of(prompt, length) for layer in self.layers],
+            self.final[one, :length],
+            self.final_scale[one, :length],
+            self.logits[one],
+            (length,),
+        )
+
+
+class TracedModel:
+    """A model of `transformers` with its tokenizer; `name` is what graphs and statistics call it."""
+
+    def __init__(self, model: Any, tokenizer: Any, name: str) -> None:
+        config = model.config
+        require_supported(config.to_dict(), name)
+        if config._attn_implementation != "eager":
+            raise UsageError(f'{name} gives no attention patterns; load it with attn_implementation="eager"')
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.name = name
+        self.blocks = [_block(module) for module in model.model.layers]
+        self.final_norm = model.model.norm
+        self.heads: int = config.num_attention_heads
+        self.groups: int = config.num_attention_heads // config.num_key_value_heads
+        self.neurons: int = config.intermediate_size
+        self.width: int = config.hidden_size
+        self.head_width: int = self.blocks[0].attention.module.o_proj.weight.shape[1]  # of all heads together
+        self.vocabulary: int = config.vocab_size
+        self.most_positions: int = config.max_position_embeddings
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        device: torch.device = self.model.device
+        return device
+
+    @property
+    def usual_batch(self) -> int:
+        """Prompts to run at once: a batch gains nothing on a CPU, and changes last bits with what is beside a prompt."""
+        return 1 if self.device.type == "cpu" else 8
+
+    @property
+    def embedding(self) -> Tensor:
+        """Token embeddings (vocabulary, d)."""
+        weight: Tensor = self.model.get_input_embeddings().weight
+        return weight
+
+    @property
+    def unembedding(self) -> Tensor:
+        """Rows that read the logits (vocabulary, d)."""
+        weight: Tensor = self.model.get_output_embeddings().weight
+        return weight
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the shape and of a sample of every weight: graphs of another model are other graphs."""
+        digest = hashlib.sha256()
+        for key, value in sorted(self.model.state_dict().items()):
+            sample = value.flatten()[:: max(1, value.numel() // 64)].double().cpu().numpy()
+            digest.update(f"{key} {tuple(value.shape)} {value.dtype}".encode() + sample.tobytes())
+        return digest.hexdigest()
+
+    def token_texts(self, ids: list[int]) -> list[str]:
+        """Tokens as the vocabulary spells them."""
+        texts: list[str] = self.tokenizer.convert_ids_to_tokens(ids)
+        return texts
+
+    def forward(self, prompts: list[list[int]]) -> Cache:
+        """Run the model on token ids, padded to the right; causality keeps the padding from what is before it."""
+        lengths = tuple(len(ids) for ids in prompts)
+        ids = torch.zeros(len(prompts), max(lengths), dtype=torch.long, device=self.device)
+        for row, prompt in enumerate(prompts):
+            ids[row, : len(prompt)] = torch.tensor(prompt)
+        seen: dict[tuple[int, str], Tensor] = {}
+        with torch.no_grad(), self._kept(seen):
+            self.model.model(input_ids=ids, use_cache=False)
+            return self._cache(ids, seen, lengths)
+
+    @contextmanager
+    def _kept(self, seen: dict[tuple[int, str], Tensor]) -> Iterator[None]:
+        """Keep what `_cache` needs, by layer and name, while the model runs."""
+        hooks = []
+
+        def keep(module: Any, layer: int, name: str, *, result: bool) -> None:
+            def before(_: Any, args: Any) -> None:
+                seen[layer, name] = args[0]
+
+            def after(_: Any, __: Any, output: Any) -> None:
+                seen[layer, name] = output[1] if isinstance(output, tuple) else output
+
+            hooks.append(module.register_forward_hook(after) if result else module.register_forward_pre_hook(before))
+
+        for layer, block in enumerate(self.blocks):
+            mlp = block.mlp
+            keep(block.attention.module, layer, "attention", result=True)
+            keep(block.attention.norm, layer, "attention_norm", result=False)
+            keep(mlp.norm, layer, "mlp_norm", result=False)
+            keep(mlp.module.gate_proj, layer, "gate", result=True)
+            keep(mlp.module.up_proj, layer, "up", result=True)
+            keep(mlp.norm_after or mlp.module, layer, "mlp_out", result=True)
+        keep(self.final_norm, -1, "final", result=False)
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _cache(self, ids: Tensor, seen: dict[tuple[int, str], Tensor], lengths: tuple[int, ...]) -> Cache:
+        layers = [
+            LayerCache(
+                wide(seen[layer, "attention"]),
+                inverse_rms(seen[layer, "attention_norm"], block.attention.norm),
+                inverse_rms(seen[layer, "mlp_norm"], block.mlp.norm),
+                *(wide(seen[layer, name]) for name in ("gate", "up", "mlp_out")),
+            )
+            for layer, block in enumerate(self.blocks)
+        ]
+        final = seen[-1, "final"]
+        last = torch.tensor(lengths, device=final.device) - 1
+        stream = final[torch.arange(len(lengths), device=final.device), last]
+        logits = self.model.get_output_embeddings()(self.final_norm(stream))
+        return Cache(
+            wide(self.embedding[ids]),
+            layers,
+            wide(final),
+            inverse_rms(final, self.final_norm),
+            wide(logits),
+            lengths,
+        )
+
+
+def wide(value: Tensor) -> Tensor:
+    """In float32 at least: sums over thousands of products need it."""
+    return value if value.dtype == torch.float64 else value.float()
+
+
+def inverse_rms(value: Tensor, norm: Any) -> Tensor:
+    """1 / sqrt(mean of squares + epsilon) over the last axis, which is kept."""
+    return torch.rsqrt(wide(value).square().mean(-1, keepdim=True) + norm.variance_epsilon)
+
+
+def _block(module: Any) -> Block:
+    # Llama, Mistral and Qwen normalise what a sublayer reads, OLMo 2 and 3 what it writes.
+    before = hasattr(module, "input_layernorm")
+    attention = (module.input_layernorm, None) if before else (None, module.post_attention_layernorm)
+    mlp = (module.post_attention_layernorm, None) if before else (None, module.post_feedforward_layernorm)
+    return Block(Sublayer(module.self_attn, *attention), Sublayer(module.mlp, *mlp))
+
+
+def weight_of(linear: torch.nn.Linear, like: Tensor) -> Tensor:
+    """A weight in the precision that gradients have."""
+    weight: Tensor = linear.weight
+    return weight.to(like.dtype)

@@ -1,0 +1,273 @@
+"""Prompts from files: JSON lines, text cut by a separator, Parquet; one at a time, whatever the file's size."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from atlas.errors import InputError, UsageError
+from atlas.graph import Reject
+from atlas.ids import well_formed
+from atlas.models.model import TracedModel
+from atlas.models.tokens import shown
+
+_TEXT_KEYS = ("prompt", "text", "content")
+_MESSAGES = "messages"
+_TARGETS, _CONTRASTS, _SOURCE = ("target", "targets"), ("contrast", "contrasts"), "source"
+_BESIDE = (*_TARGETS, *_CONTRASTS, _SOURCE)
+SUFFIXES = (".jsonl", ".txt", ".parquet")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt as token ids; `targets` and `contrasts` are the tokens traced instead of the top logits."""
+
+    path: str
+    text: str
+    ids: tuple[int, ...]
+    targets: tuple[int, ...] = ()
+    contrasts: tuple[int, ...] = ()
+    source: str | None = None
+    index: int | None = None
+    original_token_count: int | None = None  # of the whole text, where `text` is only its beginning
+
+
+@dataclass(frozen=True)
+class CorpusOptions:
+    """Which prompts of a corpus are traced, and how they become tokens.
+
+    `column` names the text in JSON lines and Parquet (prompt, text or content where None); `separator` cuts
+    text files (lines where None). `chat` wraps each prompt as a user's turn by the model's chat template.
+    Of more than `limit` prompts, `limit` are drawn at random by `seed` (the first ones where None).
+    Prompts of fewer than `min_tokens` or more than `max_tokens` are rejected, unless `truncate` keeps the
+    first `max_tokens`.
+    With `shard` (i, n) only the i-th of n parts of the chosen prompts is read; equal prompts are in one part.
+    """
+
+    column: str | None = None
+    separator: str | None = None
+    chat: bool = False
+    limit: int | None = None
+    seed: int | None = None
+    min_tokens: int = 2
+    max_tokens: int = 128
+    truncate: bool = False
+    shard: tuple[int, int] = (0, 1)
+
+    def __post_init__(self) -> None:
+        if self.separator == "":
+            raise UsageError("the separator is empty; leave it out to cut at line ends")
+        if not 1 <= self.min_tokens <= self.max_tokens:
+            raise UsageError("--min-tokens must be 1 or more and not above --max-tokens")
+        if self.limit is not None and self.limit < 1:
+            raise UsageError("--limit must be 1 or more")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One prompt as it stands in its file."""
+
+    index: int
+    value: Any  # text, or the object of a JSON line
+
+
+def read_prompts(path: Path, model: TracedModel, options: CorpusOptions) -> Iterator[Prompt | Reject]:
+    """The prompts of a file as tokens, or a reject for each that cannot be traced.
+
+    Raises `InputError` where the file is missing, of another kind or without any prompt.
+    """
+    if options.chat:
+        _require_template(model)
+    for row in chosen_rows(path, options):
+        found = _prompt(path, row, model, options)
+        if _is_mine(found, row, options):
+            yield found
+
+
+def count_prompts(path: Path, options: CorpusOptions) -> int:
+    """How many prompts `read_prompts` gives, over all shards."""
+    most = None if options.seed is not None else options.limit
+    total = sum(1 for _ in itertools.islice(_rows(path, options), most))
+    if not total:
+        raise InputError(f"{path} holds no prompt")
+    return min(total, options.limit or total)
+
+
+def _is_mine(found: Prompt | Reject, row: Row, options: CorpusOptions) -> bool:
+    """Whether a prompt belongs to this shard: by its tokens, so that equal prompts meet in one."""
+    shard, of = options.shard
+    if of == 1:
+        return True
+    if isinstance(found, Reject):
+        return row.index % of == shard
+    facts = json.dumps([found.ids, found.targets, found.contrasts])
+    return int.from_bytes(hashlib.sha256(facts.encode()).digest()[:8]) % of == shard
+
+
+def chosen_rows(path: Path, options: CorpusOptions) -> Iterator[Row]:
+    """The rows that are traced, by all shards together."""
+    if options.limit is None or options.seed is None:
+        yield from itertools.islice(_rows(path, options), options.limit)
+        return
+    total = sum(1 for _ in _rows(path, options))
+    drawn = set(random.Random(options.seed).sample(range(total), min(options.limit, total)))
+    yield from (row for number, row in enumerate(_rows(path, options)) if number in drawn)
+
+
+def _rows(path: Path, options: CorpusOptions) -> Iterator[Row]:
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise InputError(f"{path} is no file; prompts are read from {', '.join(SUFFIXES)} files")
+    if suffix not in SUFFIXES:
+        raise InputError(f"{path}: prompts are read from {', '.join(SUFFIXES)} files")
+    reader = {".jsonl": _json_lines, ".txt": _texts, ".parquet": _parquet}[suffix]
+    yield from (Row(index, value) for index, value in enumerate(reader(path, options)))
+
+
+def _json_lines(path: Path, _: CorpusOptions) -> Iterator[Any]:
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+        for number, line in enumerate(stream, 1):
+            if not line.strip():
+                continue
+            try:
+                yield json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise InputError(f"{path}, line {number} is no JSON ({str(error)[:100]})") from error
+
+
+def _texts(path: Path, options: CorpusOptions) -> Iterator[str]:
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+        if options.separator is None:
+            yield from (line.rstrip("\n") for line in stream if line.strip())
+            return
+        rest = ""
+        while block := stream.read(1 << 20):
+            *whole, rest = (rest + block).split(options.separator)
+            yield from (text.strip("\r\n") for text in whole if text.strip())
+        if rest.strip():
+            yield rest.strip("\r\n")
+
+
+def _parquet(path: Path, options: CorpusOptions) -> Iterator[Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            names = [options.column] if options.column else [*_TEXT_KEYS, _MESSAGES]
+            there = file.schema_arrow.names
+            wanted = [name for name in names if name in there]
+            if not wanted:
+                raise InputError(
+                    f"{path} has no column {' or '.join(names)}; it has {', '.join(there)[:200]}; name one with --column"
+                )
+            columns = [wanted[0], *(name for name in _BESIDE if name in there and name != wanted[0])]
+            for batch in file.iter_batches(1024, columns=columns):
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
+
+
+def _prompt(path: Path, row: Row, model: TracedModel, options: CorpusOptions) -> Prompt | Reject:
+    name = f"{path.stem}/graph_{row.index:06d}.json"
+    value = row.value if isinstance(row.value, dict) else {"text": row.value}
+    try:
+        text, ids = _encode(value, model, options)
+        targets, contrasts = (_targets(value, keys, model) for keys in (_TARGETS, _CONTRASTS))
+        if set(targets) & set(contrasts):
+            raise _Unusable("bad_target", "a token is target and contrast at once")
+    except _Unusable as error:
+        return Reject(name, error.reason, str(error))
+    most = min(options.max_tokens, model.most_positions)
+    whole_count = None
+    if options.truncate and len(ids) > most:
+        whole_count, ids = len(ids), ids[:most]
+        # The text that is traced, not the one that was given.
+        text = well_formed(model.tokenizer.decode(ids, skip_special_tokens=not options.chat))
+    if len(ids) < options.min_tokens:
+        return Reject(name, "too_short", f"{len(ids)} tokens; at least {options.min_tokens} are asked for")
+    if len(ids) > most:
+        return Reject(name, "too_long", f"{len(ids)} tokens; at most {most} are traced (--max-tokens, --truncate)")
+    if max(ids) >= model.vocabulary:
+        return Reject(name, "bad_token", f"token {max(ids)} of the tokenizer is none of the model's {model.vocabulary}")
+    source = value.get(_SOURCE)
+    given = well_formed(source) if isinstance(source, str) else None
+    return Prompt(name, text, tuple(ids), tuple(targets), tuple(contrasts), given, row.index, whole_count)
+
+
+class _Unusable(Exception):
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def _encode(value: dict[str, Any], model: TracedModel, options: CorpusOptions) -> tuple[str, list[int]]:
+    """The text of a row as the model sees it, and its tokens."""
+    keys = [options.column] if options.column else _TEXT_KEYS
+    text = next((value[key] for key in keys if isinstance(value.get(key), str)), None)
+    messages = value.get(options.column or _MESSAGES)
+    if text is None and isinstance(messages, list) and messages:
+        return _chat(messages, model)
+    if text is None:
+        raise _Unusable("no_text", f"no text under {' or '.join(map(str, keys))}; keys {', '.join(value)}"[:200])
+    text = well_formed(text)
+    if not text.strip():
+        raise _Unusable("empty", "the prompt is empty")
+    if options.chat:
+        return _chat([{"role": "user", "content": text}], model)
+    return text, list(model.tokenizer(text)["input_ids"])
+
+
+def _require_template(model: TracedModel) -> None:
+    if not getattr(model.tokenizer, "chat_template", None):
+        raise UsageError(f"{model.name} has no chat template; leave out --chat")
+
+
+def _chat(messages: list[Any], model: TracedModel) -> tuple[str, list[int]]:
+    if not getattr(model.tokenizer, "chat_template", None):
+        raise _Unusable("no_template", f"messages need a chat template, and {model.name} has none")
+    try:
+        text = model.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # templates are programs of the model's authors: they raise what they like
+        raise _Unusable("bad_chat", f"the chat template refuses it: {' '.join(str(error).split())[:150]}") from error
+    text = well_formed(text)
+    return text, list(model.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _targets(value: dict[str, Any], keys: Sequence[str], model: TracedModel) -> list[int]:
+    """The tokens named under any of the keys, each once."""
+    named: list[Any] = []
+    for key in keys:
+        found = value.get(key)
+        named += found if isinstance(found, list) else [] if found is None else [found]
+    return list(dict.fromkeys(_target(model, token) for token in named))
+
+
+def _target(model: TracedModel, token: Any) -> int:
+    """A target as a token id, or as a text that is one token."""
+    if isinstance(token, int) and not isinstance(token, bool):
+        if not 0 <= token < model.vocabulary:
+            raise _Unusable("bad_target", f"there is no token {token}")
+        return token
+    if not isinstance(token, str):
+        raise _Unusable("bad_target", f"the target {token!r} is neither a token's text nor its number"[:200])
+    text = well_formed(token)
+    if text != token:
+        raise _Unusable("bad_target", "the target is no text (half of a surrogate pair)")
+    ids = list(model.tokenizer(text, add_special_tokens=False)["input_ids"])
+    if len(ids) != 1 and text.startswith(" "):
+        # Tokenizers of the sentencepiece kind put the blank in front themselves.
+        shorter = list(model.tokenizer(text[1:], add_special_tokens=False)["input_ids"])
+        if len(shorter) == 1 and shown(model, shorter) == [text]:
+            ids = shorter
+    if len(ids) != 1:
+        raise _Unusable("bad_target", f"the target {text[:50]!r} is {len(ids)} tokens, not one")
+    if ids[0] >= model.vocabulary:
+        raise _Unusable("bad_target", f"the target {text[:50]!r} is none of the model's tokens")
+    return int(ids[0])

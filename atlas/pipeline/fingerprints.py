@@ -1,0 +1,78 @@
+"""What each stage of a build was last run with, so that only what is out of date runs again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from atlas._version import __version__
+from atlas.errors import InputError
+from atlas.io.files import sha256_of, write_json
+from atlas.stages.manifest import VERSION
+
+
+class Stamps:
+    """What each stage was last run with; a stage whose inputs and parameters hash the same is up to date."""
+
+    def __init__(self, work: Path) -> None:
+        self._folder = work / ".stamps"
+        self._hashes_path = self._folder / "hashes.json"
+        self._hashes: dict[str, list[Any]] = self._read(self._hashes_path)
+
+    @staticmethod
+    def _read(path: Path) -> dict[str, Any]:
+        with contextlib.suppress(OSError, ValueError):
+            value = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(value, dict):
+                return value
+        return {}
+
+    def content_hash(self, path: Path, *, missing_ok: bool = False) -> str:
+        """SHA-256 of a file; read again only where size or time of change differ.
+
+        Raises `InputError` where it cannot be read; with `missing_ok` that is a hash of its own.
+        """
+        try:
+            stat = path.stat()
+            # A hash: the folder may be handed around, and paths tell names of users.
+            key = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()
+            known = self._hashes.get(key)
+            if not isinstance(known, list) or len(known) != 3 or known[:2] != [stat.st_size, stat.st_mtime_ns]:
+                self._hashes[key] = known = [stat.st_size, stat.st_mtime_ns, sha256_of(path)]
+        except OSError as error:
+            if not missing_ok:
+                raise InputError(f"{path} cannot be read: {error.strerror}") from error
+            return "unreadable"
+        return str(known[2])
+
+    def fingerprint(
+        self, stage: str, parameters: Any, inputs: Sequence[tuple[str, Path]], *, missing_ok: bool = False
+    ) -> str:
+        """One hash over all that the result of a stage depends on."""
+        facts = {
+            "stage": stage,
+            "tool": __version__,
+            "schema": VERSION,
+            "parameters": parameters,
+            "inputs": [[name, self.content_hash(path, missing_ok=missing_ok)] for name, path in inputs],
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def last(self, stage: str) -> dict[str, Any]:
+        """What is known of the last run of a stage."""
+        return self._read(self._folder / f"{stage}.json")
+
+    def forget(self, stage: str) -> None:
+        """Take back what is known of a stage: it is about to be changed, and may be killed on the way."""
+        (self._folder / f"{stage}.json").unlink(missing_ok=True)
+
+    def save(self, stage: str, fingerprint: str, seconds: float) -> None:
+        """Note a finished run."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_json({"fingerprint": fingerprint, "seconds": seconds}, self._folder / f"{stage}.json")
+        write_json(self._hashes, self._hashes_path)

@@ -1,0 +1,362 @@
+"""Recipes: TOML -> a frozen `Recipe`, every wrong key named with the keys there are."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from atlas.errors import RecipeError, UsageError
+from atlas.io.package_data import folder, names
+from atlas.options import ClusterOptions, out_of_bounds
+from atlas.runtime.memory import parse_bytes
+
+T = TypeVar("T")
+HERE = "HERE"  # the folder of the recipe, as in ${HERE}/model
+STATS_KINDS = ("checkpoint", "edge-stats", "older-atlas")
+IMPORT_KINDS = (*STATS_KINDS, "wiring-cache", "assignments", "projections", "reports")
+_ONLY_FOR = {
+    "min_count": ("checkpoint",),
+    "name": ("assignments",),
+    "method": ("assignments",),
+    "leaf_ranks": ("assignments",),
+    "model": (*STATS_KINDS, "wiring-cache"),
+}
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+
+
+@dataclass(frozen=True)
+class GraphsSection:
+    """[graphs]: which graph files, and what to take their feature space for."""
+
+    paths: tuple[str, ...]
+    model: str | None = None
+    transcoder_set: str | None = None
+    unit_type: str = "neuron"
+    strict: bool = False
+    about: str | None = None
+
+
+@dataclass(frozen=True)
+class ImportSection:
+    """[[imports]]: files of an earlier tool, as `atlas import KIND` reads them; `about` says what they are."""
+
+    kind: str
+    paths: tuple[str, ...]
+    name: str | None = None
+    model: str | None = None
+    min_count: int = 1
+    method: str = "infomap"
+    leaf_ranks: str = "auto"
+    about: str | None = None
+
+
+@dataclass(frozen=True)
+class TraceSection:
+    """[trace]: a model and prompts instead of graph files; what is left out is as `atlas trace` has it."""
+
+    model: str
+    prompts: str
+    name: str | None = None
+    dtype: str | None = None
+    tau: float = 0.005
+    top_logits: int = 5
+    max_nodes: int = 500
+    link_weight: str = "direct_effect"
+    column: str | None = None
+    separator: str | None = None
+    chat: bool = False
+    limit: int | None = None
+    seed: int | None = None
+    min_tokens: int = 2
+    max_tokens: int = 128
+    truncate: bool = False
+    batch: int | None = None
+
+
+@dataclass(frozen=True)
+class ProjectSection:
+    """[project]: what is read from the weights of the traced model; `labels` makes labels of it."""
+
+    top: int = 20
+    exemplars: int = 8
+    effects: int = 50
+    labels: bool = True
+
+
+@dataclass(frozen=True)
+class WireSection:
+    """[wire]: connections by a model's weights, beside the edges of graphs or instead of them."""
+
+    model: str
+    name: str | None = None
+    top: int = 10
+    fold_norms: bool = False
+
+
+@dataclass(frozen=True)
+class AggregateSection:
+    """[aggregate]: where the kernel runs, and with how much."""
+
+    device: str = "auto"
+    memory: str = "2GB"
+    threads: int = 0
+    together: int = 20
+
+
+@dataclass(frozen=True)
+class LabelFileSection:
+    """[[labels.files]]: one label file and what its rows do not say."""
+
+    path: str
+    source: str | None = None
+    kind: str | None = None
+    model: str | None = None
+    same_units: bool = False
+    about: str | None = None
+
+
+@dataclass(frozen=True)
+class LabelsSection:
+    """[labels]: label files, and which label of a neuron is shown."""
+
+    files: tuple[LabelFileSection, ...] = ()
+    from_graphs: bool = True
+    precedence: tuple[str, ...] = ()
+    kinds: tuple[str, ...] | None = None
+    junk: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class AtlasSection:
+    """[atlas]: what goes into the file."""
+
+    min_count: int = 1
+    primary: str | None = None
+    memory: str = "4GB"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One atlas: its inputs and every parameter of every stage."""
+
+    name: str
+    graphs: GraphsSection | None = None
+    trace: TraceSection | None = None
+    wire: WireSection | None = None
+    imports: tuple[ImportSection, ...] = ()
+    output: str | None = None
+    work: str | None = None
+    project: ProjectSection = field(default_factory=ProjectSection)
+    aggregate: AggregateSection = field(default_factory=AggregateSection)
+    cluster: tuple[ClusterOptions, ...] = (ClusterOptions(),)
+    labels: LabelsSection = field(default_factory=LabelsSection)
+    atlas: AtlasSection = field(default_factory=AtlasSection)
+
+    @property
+    def output_path(self) -> Path:
+        """The atlas file: `output`, or out/NAME.duckdb."""
+        return Path(self.output or f"out/{self.name}.duckdb")
+
+    @property
+    def work_path(self) -> Path:
+        """The folder of the stages: `work`, or the atlas file's path with `.stages`."""
+        return Path(self.work) if self.work else self.output_path.with_suffix(".stages")
+
+
+def find_recipe(given: str) -> Path:
+    """A recipe by path, or by the name of one that ships with this package; raises `RecipeError`."""
+    path = Path(given)
+    if os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises for a name that is too long)
+        return path
+    shipped = folder("build") / f"{given}.toml"
+    if _NAME.match(given) and shipped.is_file():
+        return shipped
+    raise RecipeError(
+        f"no recipe {given}: it is no file, and the recipes that ship are {', '.join(names('build', '.toml'))}"
+    )
+
+
+def load_recipe(
+    path: Path,
+    settings: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    *,
+    output: Path | None = None,
+) -> Recipe:
+    """Read a recipe, with `key=value` settings over it and `${NAME}` replaced from the environment.
+
+    `output` replaces the recipe's key of that name.
+
+    Raises `RecipeError` naming the wrong key or value and what is possible.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {path} cannot be read: {error}") from error
+    except (ValueError, RecursionError) as error:  # tomllib lets int() refuse a number of thousands of digits
+        raise RecipeError(f"recipe {path} is no valid TOML: {error}") from error
+    for setting in settings:
+        _apply(table, setting)
+    table.setdefault("name", path.stem)
+    if output is not None:
+        table["output"] = str(output)
+    # Keys first: a misspelt --set must not be reported as a variable that is not set.
+    _section(Recipe, table, "", str(path))
+    variables = {**(environment or os.environ), HERE: str(path.resolve().parent)}
+    recipe = _section(Recipe, _with_variables(table, variables, str(path)), "", str(path))
+    _check_sources(recipe, str(path))
+    _check_numbers(recipe, str(path))
+    if not recipe.output_path.name or recipe.output_path.is_dir():
+        raise RecipeError(
+            f"{path}: output {str(recipe.output_path)!r} must name a file, such as out/{recipe.name}.duckdb"
+        )
+    if not _NAME.match(recipe.name):
+        raise RecipeError(f"{path}: name {recipe.name!r} must be letters, digits, '.', '_' and '-'")
+    taken = [item.name or item.method for item in recipe.imports if item.kind == "assignments"]
+    taken += [options.title for options in recipe.cluster]
+    for name in taken:
+        if not _NAME.match(name) or taken.count(name) > 1:
+            raise RecipeError(
+                f"{path}: cluster.name {name!r} must be a file name, and each must be another; there are {', '.join(taken)}"
+            )
+    return recipe
+
+
+def _check_sources(recipe: Recipe, where: str) -> None:
+    """One source of statistics, and at most one of everything else that there is one of."""
+    kinds = [item.kind for item in recipe.imports]
+    for kind in kinds:
+        if kind not in IMPORT_KINDS:
+            raise RecipeError(f"{where}: imports.kind {kind!r} is none of {', '.join(IMPORT_KINDS)}")
+    for item in recipe.imports:
+        wrong = [
+            key
+            for key, kinds_of in _ONLY_FOR.items()
+            if item.kind not in kinds_of and getattr(item, key) != getattr(ImportSection, key)
+        ]
+        if wrong:
+            raise RecipeError(
+                f"{where}: imports.{wrong[0]} has no meaning for kind {item.kind}; it is for {', '.join(_ONLY_FOR[wrong[0]])}"
+            )
+    sources = [recipe.graphs, recipe.trace, *(kind for kind in kinds if kind in STATS_KINDS)]
+    wiring = [recipe.wire, *(kind for kind in kinds if kind == "wiring-cache")]
+    given, wired = (sum(item is not None for item in items) for items in (sources, wiring))
+    if given > 1 or wired > 1 or not given + wired:
+        raise RecipeError(
+            f"{where}: an atlas is made of [graphs] (with paths), of [trace] (with model and prompts) or of [[imports]] of one kind "
+            f"of {', '.join(STATS_KINDS)}, one of them, and of [wire] (with model) or imports of a wiring-cache, beside them or alone"
+        )
+    if kinds.count("reports") > 1 or kinds.count("projections") > (recipe.trace is None):
+        raise RecipeError(
+            f"{where}: give all files of one kind of imports in one list of paths; [trace] makes projections by itself"
+        )
+
+
+def _check_numbers(recipe: Recipe, where: str) -> None:
+    """Sizes, and whole numbers within what every stage can hold."""
+    for key, size in (("atlas.memory", recipe.atlas.memory), ("aggregate.memory", recipe.aggregate.memory)):
+        try:
+            parse_bytes(size)
+        except UsageError as error:
+            raise RecipeError(f"{where}: {key}: {error}") from error
+    bounds = [
+        (f"cluster.{key}", getattr(item, key)) for item in recipe.cluster for key in ("min_count", "seed", "trials")
+    ]
+    if not 0 <= recipe.aggregate.threads < 2**10 or not 0 <= recipe.aggregate.together < 2**10:
+        raise RecipeError(f"{where}: aggregate.threads and aggregate.together must be from 0 to {2**10 - 1}")
+    bounds += [("imports.min_count", item.min_count) for item in recipe.imports]
+    for key, value in [*bounds, ("atlas.min_count", recipe.atlas.min_count)]:
+        if problem := out_of_bounds(key, value):
+            raise RecipeError(f"{where}: {problem}")
+
+
+def _apply(table: dict[str, Any], setting: str) -> None:
+    """Set one `dotted.key=value`; on a list of tables it sets the key in each of them."""
+    key, separator, text = setting.partition("=")
+    if not separator or not key.strip():
+        raise RecipeError(f"--set {setting}: write it as key=value, such as cluster.min_count=3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        value = text
+    *parents, last = key.strip().split(".")
+    nodes: list[Any] = [table]
+    for parent in [*parents, None]:
+        for node in nodes:
+            if not isinstance(node, dict):
+                raise RecipeError(f"--set {setting}: {'.'.join(parents)} goes through a value, which has no keys")
+            if parent is None:
+                node[last] = value
+        if parent is not None:
+            found = [node.setdefault(parent, [{}] if parent == "cluster" else {}) for node in nodes]
+            nodes = [item for node in found for item in (node if isinstance(node, list) else [node])]
+
+
+def _with_variables(value: Any, environment: Mapping[str, str], where: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_variables(item, environment, where) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_variables(item, environment, where) for item in value]
+    if not isinstance(value, str):
+        return value
+    if "\0" in value:
+        raise RecipeError(f"{where}: {value!r} holds a NUL character")
+
+    def replaced(found: re.Match[str]) -> str:
+        if not environment.get(found[1]):
+            raise RecipeError(
+                f"{where} needs the variable {found[1]} (in {value!r}): set it, as in {found[1]}=/path/to/it"
+            )
+        return environment[found[1]]
+
+    text = _VARIABLE.sub(replaced, value)
+    return os.path.expanduser(text) if text.startswith("~/") else text  # noqa: PTH111 (a pattern is no path)
+
+
+def _section(kind: type[T], table: Any, prefix: str, where: str) -> T:
+    if not isinstance(table, dict):
+        raise RecipeError(f"{where}: {prefix.rstrip('.') or 'the recipe'} must be a table, not {table!r}")
+    known = {item.name: item for item in fields(typing.cast(Any, kind))}
+    for key in table:
+        if key not in known:
+            raise RecipeError(
+                f"{where}: unknown key {prefix}{key}; there are {', '.join(prefix + name for name in known)}"
+            )
+    hints = typing.get_type_hints(kind)
+    values = {key: _value(hints[key], item, prefix + key, where) for key, item in table.items()}
+    for name, item in known.items():
+        if name not in values and item.default is MISSING and item.default_factory is MISSING:
+            raise RecipeError(
+                f"{where}: the key {prefix}{name} is missing; add it, or give it with --set {prefix}{name}=..."
+            )
+    return kind(**values)
+
+
+def _value(hint: Any, value: Any, key: str, where: str) -> Any:
+    """`value` as the type that the field declares."""
+    if isinstance(hint, types.UnionType):
+        hint = next(option for option in typing.get_args(hint) if option is not types.NoneType)
+    if typing.get_origin(hint) is tuple:
+        item_hint = typing.get_args(hint)[0]
+        items = value if isinstance(value, list) else [value]
+        return tuple(_value(item_hint, item, key, where) for item in items)
+    if is_dataclass(hint):
+        if hint is LabelFileSection and isinstance(value, str):
+            value = {"path": value}
+        return _section(typing.cast(type[Any], hint), value, f"{key}.", where)
+    words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    if hint is str and type(value) is int and key.endswith(".memory"):
+        value = str(value)  # a size in bytes, as on the command line
+    if hint is float and type(value) is int:
+        value = float(value)
+    if type(value) is not hint:
+        raise RecipeError(f"{where}: {key} must be {words[hint]}, not {value!r}")
+    return value

@@ -1,0 +1,355 @@
+"""Runs a recipe: each stage that is out of date, in order, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from atlas.database import BuildResult, Inputs, build_database, open_atlas, refuse_foreign
+from atlas.errors import AtlasFileError, NothingToCluster, SourceChanged, needs_extra
+from atlas.io import package_data as resources
+from atlas.io.files import only_writer, translated_os_errors
+from atlas.io.paths import recorded
+from atlas.pipeline.aggregation import aggregate_graphs, find_inputs
+from atlas.pipeline.fingerprints import Stamps
+from atlas.pipeline.import_stages import imported_files, is_empty, matches, require_inputs, run_import, stage_of
+from atlas.pipeline.recipe import STATS_KINDS, ImportSection, Recipe, WireSection
+from atlas.pipeline.trace_stages import TracedStages
+from atlas.runtime.memory import parse_bytes, peak_memory_mb
+from atlas.runtime.progress import Progress, silent
+from atlas.stages import DATASETS, is_whole
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One stage of a build: whether it ran, and how long its last run took."""
+
+    name: str
+    ran: bool
+    seconds: float
+    result: Any = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Why a stage was left out."""
+
+    reason: str
+
+    def lines(self) -> list[str]:
+        """Return what to print."""
+        return [self.reason]
+
+
+@dataclass(frozen=True)
+class PipelineResult:
+    """All stages of a build, and the atlas."""
+
+    path: Path
+    stages: list[StageRun]
+    build: BuildResult | None  # None where the atlas was up to date
+
+
+def run_recipe(recipe: Recipe, *, recipe_path: Path | None = None, progress: Progress = silent) -> PipelineResult:
+    """Run the stages of a recipe that are out of date, and build its atlas.
+
+    Raises `AtlasError` of the stage that fails; finished stages stay, so the same call goes on there.
+    """
+    # Before hours of work, not after them.
+    refuse_foreign(recipe.output_path)
+    require_inputs(recipe)
+    with only_writer(recipe.work_path):
+        with translated_os_errors(recipe.work_path):
+            recipe.work_path.mkdir(parents=True, exist_ok=True)
+        return _Run(recipe, recipe_path, progress).all()
+
+
+@dataclass(frozen=True)
+class _Stages:
+    """The folders that an atlas is built from."""
+
+    stats: Path
+    clusters: list[Path]
+    labels: Path | None
+    projections: Path | None
+    wiring: Path | None
+    reports: Path | None
+
+
+class _Run:
+    def __init__(self, recipe: Recipe, recipe_path: Path | None, progress: Progress) -> None:
+        self.recipe = recipe
+        self.recipe_path = recipe_path
+        self.base = recipe_path.resolve().parent if recipe_path else None
+        self.progress = progress
+        self.work = recipe.work_path
+        self.stamps = Stamps(self.work)
+        self.stages: list[StageRun] = []
+
+    def all(self) -> PipelineResult:
+        traced = TracedStages(self.recipe.trace, self.recipe, self.progress) if self.recipe.trace else None
+        imported = {item.kind: item for item in self.recipe.imports if item.kind != "assignments"}
+        source = next((imported[kind] for kind in STATS_KINDS if kind in imported), None)
+        observed = self._traced_stats(traced) if traced else self._stats() if self.recipe.graphs else None
+        observed = self._import(source, "stats") if source else observed
+        wiring = self._wiring(self.recipe.wire) if self.recipe.wire else None
+        if "wiring-cache" in imported:
+            wiring = self._import(imported["wiring-cache"], "wiring")
+        stats = observed or wiring
+        assert stats is not None  # a recipe has a source of statistics, or of wiring
+        projections = self._projections(traced) if traced else None
+        if "projections" in imported:
+            projections = self._import(imported["projections"], "projections")
+        reports = self._import(imported["reports"], "reports") if "reports" in imported else None
+        assigned = [item for item in self.recipe.imports if item.kind == "assignments" and not is_empty(item)]
+        clusters = [self._import(item, f"clusters-{item.name or item.method}") for item in assigned]
+        found = [self._clusters(stats, index) for index in range(len(self.recipe.cluster))]
+        clusters += [folder for folder in found if folder is not None]
+        labels = self._labels(stats, projections)
+        folders = _Stages(
+            stats=stats, clusters=clusters, labels=labels, projections=projections, wiring=wiring, reports=reports
+        )
+        build = self._atlas(folders, traced)
+        return PipelineResult(self.recipe.output_path, self.stages, build)
+
+    def _stage(self, name: str, fingerprint: str, is_there: bool, run: Callable[[], Any]) -> StageRun:
+        last = self.stamps.last(name)
+        if is_there and last.get("fingerprint") == fingerprint and isinstance(last.get("seconds"), int | float):
+            stage = StageRun(name, False, float(last["seconds"]))
+        else:
+            self.stamps.forget(name)
+            started = time.monotonic()
+            result = run()
+            stage = StageRun(name, True, round(time.monotonic() - started, 3), result)
+            self.stamps.save(name, fingerprint, stage.seconds)
+        self.stages.append(stage)
+        return stage
+
+    def _traced_stats(self, traced: TracedStages) -> Path:
+        folder = self.work / "stats"
+        fingerprint = self.stamps.fingerprint("stats", traced.trace_parameters(), traced.inputs())
+        # A run that was killed goes on; what another model, option or list of prompts left is no part of this atlas.
+        begun = self.stamps.last("stats-begun").get("fingerprint") == fingerprint
+
+        def run() -> Any:
+            self.stamps.save("stats-begun", fingerprint, 0.0)
+            return traced.trace(folder, fresh=not begun or is_whole(folder, "stats"))
+
+        self._stage("stats", fingerprint, is_whole(folder, "stats"), run)
+        return folder
+
+    def _projections(self, traced: TracedStages) -> Path:
+        folder = self.work / "projections"
+        fingerprint = self.stamps.fingerprint("projections", traced.project_parameters(), traced.inputs())
+        is_there = is_whole(folder, "projections")
+        self._stage("projections", fingerprint, is_there, lambda: traced.project(folder))
+        return folder
+
+    def _stats(self) -> Path:
+        section, how = self.recipe.graphs, self.recipe.aggregate
+        assert section is not None  # a recipe without [graphs] has [trace]
+        folder = self.work / "stats"
+        sources, _ = find_inputs(section.paths)
+        # Device, memory and threads change no count and no byte that matters; a GPU appearing reruns nothing.
+        parameters: dict[str, Any] = {
+            "model": section.model,
+            "transcoder_set": section.transcoder_set,
+            "unit_type": section.unit_type,
+            "strict": section.strict,
+            "together": how.together,
+        }
+        # A graph that cannot be read is a reject of the stage, and no reason to stop before it.
+        fingerprint = self.stamps.fingerprint("stats", parameters, sources, missing_ok=True)
+
+        def run(*, fresh: bool = False) -> Any:
+            return aggregate_graphs(
+                section.paths,
+                folder,
+                device=how.device,
+                memory=parse_bytes(how.memory),
+                threads=how.threads or None,
+                fresh=fresh,
+                progress=self.progress,
+                **parameters,
+            )
+
+        def run_anyhow() -> Any:
+            try:
+                return run()
+            except SourceChanged:
+                # The recipe says what the atlas is made of; nobody is asked whether that may change.
+                return run(fresh=True)
+
+        self._stage("stats", fingerprint, is_whole(folder, "stats"), run_anyhow)
+        return folder
+
+    def _wiring(self, section: WireSection) -> Path:
+        with needs_extra("trace"):
+            from atlas.wiring import Weights, WireOptions, wire
+
+        folder, model = self.work / "wiring", Path(section.model)
+        files = [(f"model/{path.name}", path) for path in Weights(model).inputs()]
+        parameters = asdict(section) | {"model": section.name or model.resolve().name}
+        how = self.recipe.aggregate
+
+        def run() -> Any:
+            options = WireOptions(section.top, section.fold_norms)
+            memory = parse_bytes(how.memory)
+            return wire(
+                model, folder, options, name=section.name, device=how.device, memory=memory, progress=self.progress
+            )
+
+        fingerprint = self.stamps.fingerprint("wiring", parameters, files)
+        self._stage("wiring", fingerprint, is_whole(folder, "stats"), run)
+        return folder
+
+    def _import(self, section: ImportSection, name: str) -> Path:
+        """A stage from files of an earlier tool."""
+        folder = self.work / name
+        paths = imported_files(section)
+        fingerprint = self.stamps.fingerprint(
+            name, asdict(section) | {"paths": None}, [(path.name, path) for path in paths]
+        )
+        memory = parse_bytes(self.recipe.aggregate.memory)
+        is_there = is_whole(folder, stage_of(section))
+        self._stage(name, fingerprint, is_there, lambda: run_import(section, folder, memory, self.progress))
+        return folder
+
+    def _clusters(self, stats: Path, index: int) -> Path | None:
+        """The clusters folder; None where no edge reaches the threshold, as in a first try with a few graphs."""
+        with needs_extra("cluster"):
+            from atlas.cluster import cluster
+
+        options = self.recipe.cluster[index]
+        name = f"clusters-{options.title}"
+        folder = self.work / name
+        inputs = _files(stats / "edges", "edges")
+        fingerprint = self.stamps.fingerprint(name, asdict(options), inputs)
+
+        def run() -> Any:
+            self.progress(f"clustering {options.title}", 0, 0)
+            return cluster(stats, folder, options)
+
+        try:
+            self._stage(name, fingerprint, is_whole(folder, "clusters"), run)
+        except NothingToCluster:
+            threshold = f"no edge has {options.min_count} links or more, so there are no circuits"
+            note = Skipped(f"{threshold}; lower the threshold with --set cluster.min_count=1")
+            self.stages.append(StageRun(name, True, 0.0, note))
+            return None
+        return folder
+
+    def _labels(self, stats: Path, projections: Path | None) -> Path | None:
+        from atlas.labels import JUNK, KINDS, LabelFile, Precedence, content, import_labels
+
+        section = self.recipe.labels
+        files = [
+            LabelFile(path, item.source, item.kind, item.model, item.same_units)
+            for item in section.files
+            for path in matches(item.path)
+        ]
+        inputs = [(path.name, path) for item in files for path in content(item.path)]
+        if projections is not None and self.recipe.trace and self.recipe.project.labels:
+            path = DATASETS["projections.automatic_labels"].path(projections)
+            files.append(LabelFile(path))
+            inputs.append(("automatic_labels", path))
+        if section.from_graphs:
+            # After the files: a label file that somebody chose comes before what the graphs happen to carry.
+            files.append(LabelFile(stats))
+            inputs.append(("graph_labels", stats / "graph_labels.parquet"))
+        if not files:
+            return None
+        precedence = Precedence(
+            section.precedence, section.kinds or KINDS, JUNK if section.junk is None else section.junk
+        )
+        fingerprint = self.stamps.fingerprint("labels", _recorded(asdict(section), self.base), inputs)
+        folder = self.work / "labels"
+        self._stage("labels", fingerprint, is_whole(folder, "labels"), lambda: import_labels(files, folder, precedence))
+        return folder
+
+    def _atlas(self, stages: _Stages, traced: TracedStages | None) -> BuildResult | None:
+        recipe, out = self.recipe, self.recipe.output_path
+        # The SQL is part of the result: a changed view makes a new file.
+        inputs = _files(stages.stats, "stats") + _files(resources.folder("sql"), "sql")
+        others = (stages.labels, stages.projections, stages.wiring, stages.reports)
+        for folder in [*stages.clusters, *(folder for folder in others if folder)]:
+            inputs += _files(folder, folder.name)
+        parameters = asdict(recipe)
+        fingerprint = self.stamps.fingerprint("atlas", _recorded(_deciding(parameters), self.base), inputs)
+        metadata = {"recipe": json.dumps(_recorded(parameters, self.base), sort_keys=True), "recipe_name": recipe.name}
+        metadata |= {f"seconds_{stage.name}": str(stage.seconds) for stage in self.stages}
+        metadata["peak_memory_mb"] = f"{peak_memory_mb():.0f}"
+        sources = []
+        if self.recipe_path is not None:
+            path = self.recipe_path
+            sources.append((path.name, "recipe", path.stat().st_size, self.stamps.content_hash(path)))
+        for name, path in traced.inputs() if traced else []:
+            role = name.partition("/")[0]
+            sources.append((path.name, role, path.stat().st_size, self.stamps.content_hash(path)))
+        for item in recipe.imports:
+            for path in imported_files(item):
+                sources.append((path.name, item.kind, path.stat().st_size, self.stamps.content_hash(path)))
+        section = recipe.atlas
+        given = Inputs(
+            stats=stages.stats,
+            clusters=stages.clusters,
+            labels=stages.labels,
+            projections=stages.projections,
+            wiring=stages.wiring,
+            reports=stages.reports,
+            primary=section.primary,
+            min_count=section.min_count,
+            memory=parse_bytes(section.memory),
+            metadata=metadata,
+            other_sources=sources,
+        )
+
+        def run() -> BuildResult:
+            return build_database(out, given, report=lambda step: self.progress(step, 0, 0))
+
+        result: BuildResult | None = self._stage("atlas", fingerprint, _is_atlas(out), run).result
+        return result
+
+
+_PATH_KEYS = {"paths", "path", "model", "prompts", "output", "work"}
+
+
+def _recorded(value: Any, base: Path | None, key: str = "") -> Any:
+    """A recipe with its paths as `recorded` gives them."""
+    if isinstance(value, dict):
+        return {name: _recorded(item, base, name) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_recorded(item, base, key) for item in value]
+    return recorded(value, base) if isinstance(value, str) and key in _PATH_KEYS and os.path.isabs(value) else value  # noqa: PTH117
+
+
+# Where and with how much the work is done: none of it changes a row, so changing it rebuilds nothing.
+_RESOURCES = {"aggregate": ("device", "memory", "threads"), "atlas": ("memory",), "trace": ("batch",)}
+_PLACES = ("output", "work")
+
+
+def _deciding(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a recipe that decide what an atlas holds."""
+    chosen = {key: value for key, value in recipe.items() if key not in _PLACES}
+    for section, names in _RESOURCES.items():
+        if isinstance(chosen.get(section), dict):
+            chosen[section] = {key: value for key, value in chosen[section].items() if key not in names}
+    return chosen
+
+
+def _is_atlas(path: Path) -> bool:
+    try:
+        open_atlas(path).close()
+    except AtlasFileError:
+        return False
+    return True
+
+
+def _files(folder: Path, name: str) -> list[tuple[str, Path]]:
+    """Every file of a stage's folder, so that a stage replaced by a user's own script is noticed."""
+    return [(f"{name}/{path.relative_to(folder)}", path) for path in sorted(folder.rglob("*")) if path.is_file()]

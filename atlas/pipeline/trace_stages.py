@@ -1,0 +1,101 @@
+"""The stages of a recipe that start from a model: tracing, and reading its weights."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atlas.errors import needs_extra
+from atlas.pipeline.models import load
+from atlas.pipeline.recipe import Recipe, TraceSection
+from atlas.pipeline.tracing import project_model, trace_prompts
+from atlas.runtime.memory import parse_bytes
+from atlas.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from atlas.models import TracedModel
+
+# What changes no graph: how many prompts run at once.
+_NO_MATTER = ("batch",)
+# What `transformers` reads of a model's folder: weights, configuration, tokenizer, chat template.
+_MODEL_FILES = (".safetensors", ".bin", ".json", ".model", ".txt", ".jinja")
+
+
+class TracedStages:
+    """Runs `[trace]` and `[project]`; the model is loaded once, and only where a stage runs."""
+
+    def __init__(self, section: TraceSection, recipe: Recipe, progress: Progress) -> None:
+        self._section = section
+        self._recipe = recipe
+        self._progress = progress
+
+    @cached_property
+    def _model(self) -> TracedModel:
+        section = self._section
+        self._progress("loading the model", 0, 0)
+        return load(section.model, name=section.name, device=self._recipe.aggregate.device, dtype=section.dtype)
+
+    def inputs(self) -> list[tuple[str, Path]]:
+        """The files that both stages depend on; a model on the hub is known by its name alone."""
+        section, model = self._section, Path(self._section.model)
+        files = sorted(path for path in model.iterdir() if path.suffix in _MODEL_FILES) if model.is_dir() else []
+        return [("prompts", Path(section.prompts)), *((f"model/{path.name}", path) for path in files)]
+
+    def trace_parameters(self) -> dict[str, Any]:
+        """What decides the statistics, files apart."""
+        return self._described() | {"together": self._recipe.aggregate.together}
+
+    def project_parameters(self) -> dict[str, Any]:
+        """What decides the projections, files apart."""
+        return self._described() | asdict(self._recipe.project)
+
+    def _described(self) -> dict[str, Any]:
+        # The folder of the model may stand elsewhere on another machine; its files are inputs.
+        given = asdict(self._section) | {"prompts": None}
+        if Path(self._section.model).is_dir():
+            given["model"] = Path(self._section.model).name
+        return {key: value for key, value in given.items() if key not in _NO_MATTER}
+
+    def _corpus(self) -> Any:
+        with needs_extra("trace"):
+            from atlas.models import CorpusOptions
+        names = ("column", "separator", "chat", "limit", "seed", "min_tokens", "max_tokens", "truncate")
+        return CorpusOptions(**{name: getattr(self._section, name) for name in names})
+
+    def trace(self, folder: Path, *, fresh: bool) -> Any:
+        """Trace the prompts to statistics in `folder`."""
+        section, how = self._section, self._recipe.aggregate
+        corpus = self._corpus()
+        from atlas.trace import TraceOptions
+
+        return trace_prompts(
+            self._model,
+            Path(section.prompts),
+            folder,
+            options=TraceOptions(section.tau, section.top_logits, section.max_nodes, section.link_weight),
+            corpus=corpus,
+            batch=section.batch,
+            memory=parse_bytes(how.memory),
+            threads=how.threads or None,
+            together=how.together,
+            fresh=fresh,
+            progress=self._progress,
+        )
+
+    def project(self, folder: Path) -> Any:
+        """Write projections, ratios, exemplars and labels to `folder`."""
+        section, given = self._section, self._recipe.project
+        corpus = self._corpus()
+        from atlas.activations import ProjectOptions
+
+        return project_model(
+            self._model,
+            folder,
+            prompts=Path(section.prompts),
+            options=ProjectOptions(given.top, given.exemplars, given.effects),
+            corpus=corpus,
+            batch=section.batch,
+            progress=self._progress,
+        )

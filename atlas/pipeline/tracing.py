@@ -1,0 +1,134 @@
+"""A model and prompts -> a stats folder or graph files; a model -> its projections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atlas.errors import UsageError, needs_extra
+from atlas.pipeline.aggregation import DEFAULT_MEMORY
+from atlas.pipeline.models import load
+from atlas.runtime.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from atlas.activations import ProjectOptions, ProjectSummary
+    from atlas.aggregate import Summary
+    from atlas.models import CorpusOptions, TracedModel
+    from atlas.trace import TraceOptions, Tracer, TraceSummary
+
+
+def trace_prompts(
+    model: str | TracedModel,
+    prompts: Path,
+    out: Path,
+    *,
+    form: str = "stats",
+    options: TraceOptions | None = None,
+    corpus: CorpusOptions | None = None,
+    name: str | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    batch: int | None = None,
+    save_graphs: int = 0,
+    memory: int = DEFAULT_MEMORY,
+    threads: int | None = None,
+    together: int = 20,
+    fresh: bool = False,
+    scheduler: str | None = None,
+    shards: int | None = None,
+    progress: Progress = silent,
+) -> tuple[TraceSummary, Summary | None]:
+    """Trace prompts to statistics in the folder `out` (`form` stats), or to graph files of another form.
+
+    What an earlier run traced is not traced again, by the hash of prompt, model and options; statistics are
+    added to unless `fresh`. `batch` prompts run at once (one on a CPU, where that repeats to the bit, eight on
+    a card, where None). `save_graphs` keeps the first graphs of a run as files in `out` + `.graphs`.
+    With a Dask `scheduler` (`local` or an address) the prompts are traced in `shards` parts, one per worker
+    where None, each on a card of its own where there are several, and the parts are merged.
+
+    Raises `InputError` where the model or the prompts cannot be read, `SpaceMismatch` where `out` holds
+    graphs of another model or link weight, `OutputError`, `UsageError`, `MissingExtra`.
+    """
+    with needs_extra("trace"):
+        from atlas.models import CorpusOptions
+        from atlas.trace import Tracer, trace_to_files
+    with needs_extra("aggregate"):
+        from atlas.pipeline.trace_shards import Shard, trace_on_cluster
+
+    corpus = corpus or CorpusOptions()
+    if batch is not None and batch < 1:
+        raise UsageError("a batch is 1 prompt or more")
+    if form != "stats" and save_graphs:
+        raise UsageError("--save-graphs keeps graphs beside statistics; --format writes all of them")
+    if scheduler is not None:
+        if form != "stats" or save_graphs or not isinstance(model, str):
+            raise UsageError("--scheduler traces to statistics alone, and loads the model by its name on every worker")
+        shared = Shard(
+            0, 1, model, prompts.resolve(), out, options, corpus, name, device, dtype, batch, together, memory
+        )
+        return trace_on_cluster(shared, out, scheduler, shards, memory, threads, fresh=fresh, progress=progress)
+    loaded = load(model, name=name, device=device, dtype=dtype)
+    batch = batch or loaded.usual_batch
+    tracer = Tracer(loaded, options)
+    if form != "stats":
+        return trace_to_files(
+            tracer, prompts, corpus, out, form=form, batch=batch, fresh=fresh, progress=progress
+        ), None
+    settings: dict[str, Any] = {"memory": memory, "threads": threads, "together": together, "fresh": fresh}
+    return _into_stats(tracer, prompts, corpus, out, batch, save_graphs, progress, settings)
+
+
+def _into_stats(
+    tracer: Tracer,
+    prompts: Path,
+    corpus: CorpusOptions,
+    out: Path,
+    batch: int,
+    save_graphs: int,
+    progress: Progress,
+    settings: dict[str, Any],
+) -> tuple[TraceSummary, Summary | None]:
+    from atlas.aggregate import Aggregator
+    from atlas.trace import Saving, trace_to_sink
+
+    whole = out.resolve()
+    saving = Saving(whole.with_name(f"{whole.name}.graphs"), save_graphs) if save_graphs else None
+    aggregator = Aggregator(
+        out,
+        space=tracer.space,
+        device=tracer.model.device.type,
+        inputs=[prompts.name],
+        progress=progress,
+        made_with=tracer.made_with,
+        **settings,
+    )
+    try:
+        traced = trace_to_sink(tracer, prompts, corpus, aggregator, batch=batch, saving=saving, progress=progress)
+        return traced, aggregator.write() if aggregator.is_new else None
+    finally:
+        aggregator.close()
+
+
+def project_model(
+    model: str | TracedModel,
+    out: Path,
+    *,
+    prompts: Path | None = None,
+    options: ProjectOptions | None = None,
+    corpus: CorpusOptions | None = None,
+    name: str | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    batch: int | None = None,
+    progress: Progress = silent,
+) -> ProjectSummary:
+    """Write projections, norms and (with prompts) direct effect ratios, exemplars and labels to the folder `out`.
+
+    Raises as `trace_prompts` does.
+    """
+    with needs_extra("trace"):
+        from atlas.activations import project
+
+    loaded = load(model, name=name, device=device, dtype=dtype)
+    size = batch or loaded.usual_batch
+    return project(loaded, out, options, prompts=prompts, corpus=corpus, batch=size, progress=progress)

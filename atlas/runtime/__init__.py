@@ -1,0 +1,1 @@
+"""How work runs: executors, resume, devices, memory, progress, compiled kernels."""

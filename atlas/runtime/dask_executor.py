@@ -1,0 +1,94 @@
+"""Runs the tasks of an aggregation on a Dask cluster; what a lost worker was at is run again elsewhere.
+
+Every task writes its files under its own name, whole or not at all, and a task that ran twice wrote the
+same bytes twice: nothing counts twice, whatever dies when.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from atlas.errors import AtlasError, UsageError, needs_extra
+from atlas.runtime.executors import Call, cpu_count
+
+# A task that meets a dying disk or network is tried again this often; so is one whose worker vanished.
+RETRIES = 3
+TIMEOUT = 30  # seconds to wait for a scheduler
+
+
+class DaskWorkers:
+    """The workers of a Dask cluster."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    @property
+    def count(self) -> int:
+        """How many workers there are now."""
+        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def run(self, function: Call, items: Sequence[Any]) -> Iterator[Any]:
+        """The results as they come; the first error ends the iteration and the tasks that wait."""
+        from distributed import as_completed
+        from distributed.scheduler import KilledWorker
+
+        futures = self._client.map(_once, [function] * len(items), list(items), pure=False, retries=RETRIES)
+        try:
+            for future in as_completed(futures):
+                fine, value = future.result()
+                if not fine:
+                    raise value
+                yield value
+                future.release()
+        except KilledWorker as error:
+            raise AtlasError(
+                f"a task lost its worker {RETRIES} times ({' '.join(str(error).split())[:200]}); "
+                "give the workers more memory, then run the same command again: it goes on where it stopped"
+            ) from error
+        finally:
+            self._client.cancel(futures, force=True)
+
+
+def _once(function: Call, item: Any) -> tuple[bool, Any]:
+    """Run one call; an error about the data is an answer, which is not tried again."""
+    try:
+        return True, function(item)
+    except AtlasError as error:
+        return False, error
+
+
+@contextlib.contextmanager
+def cluster_workers(scheduler: str, threads: int | None, memory: int | None) -> Iterator[DaskWorkers]:
+    """The workers of the cluster at an address, or of one that is started here for `local`.
+
+    `memory` bounds what the processes of a local one take together; None leaves that to the calls.
+
+    Raises `MissingExtra` without Dask, `UsageError` for what is no address, `AtlasError` where nobody answers.
+    """
+    with needs_extra("distributed"):
+        import dask
+        from distributed import Client, LocalCluster
+
+    with contextlib.ExitStack() as stack:
+        dask.config.set({"distributed.scheduler.allowed-failures": RETRIES})
+        if scheduler == "local":
+            workers = threads or cpu_count()
+            scheduler = stack.enter_context(
+                LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    memory_limit=max(memory // workers, 500_000_000) if memory else None,
+                    dashboard_address=None,
+                )
+            )
+        elif "://" not in scheduler:
+            raise UsageError(f"--scheduler {scheduler}: write local, or an address such as tcp://host:8786")
+        try:
+            client = stack.enter_context(Client(scheduler, timeout=TIMEOUT))
+        except (OSError, ValueError) as error:
+            raise AtlasError(
+                f"no Dask scheduler answers at {scheduler} ({' '.join(str(error).split())[:200]})"
+            ) from error
+        yield DaskWorkers(client)

@@ -1,0 +1,37 @@
+"""Sizes of memory: as people write them, and the peak of this process and of its workers."""
+
+from __future__ import annotations
+
+import re
+import resource
+import sys
+
+from atlas.errors import UsageError
+
+
+def peak_memory_mb() -> float:
+    """Peak resident memory of this process so far, in MB."""
+    return _peak_mb(resource.RUSAGE_SELF)
+
+
+def peak_worker_mb() -> float:
+    """Peak resident memory of the largest worker process that has ended, in MB; 0 without any."""
+    return _peak_mb(resource.RUSAGE_CHILDREN)
+
+
+def _peak_mb(whose: int) -> float:
+    peak = resource.getrusage(whose).ru_maxrss
+    return peak / 1e3 if sys.platform != "darwin" else peak / 1e6
+
+
+def parse_bytes(text: str) -> int:
+    """A size such as 2GB, 512 MiB or 1500000000, in bytes; raises `UsageError`.
+
+    >>> parse_bytes("2GB")
+    2000000000
+    """
+    found = re.match(r"(\d{1,15}(?:\.\d{1,9})?) ?(?:([KMGT])(i?)B?|B?)\Z", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise UsageError(f"{text!r} is no size; write it like 2GB or 512MB")
+    base = 1024 if found[3] else 1000
+    return int(float(found[1]) * base ** ("KMGT".index(found[2].upper()) + 1 if found[2] else 0))

@@ -1,0 +1,55 @@
+"""The Arrow schema of every Parquet dataset that passes between two stages.
+
+A stage reads datasets and writes datasets; any of them may be replaced by a user's own script that
+keeps these columns. `version` is raised when a dataset changes in a way that readers notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from atlas.errors import StageError
+from atlas.stages.dataset import STATISTICS, Dataset
+from atlas.stages.manifest import VERSION, read_manifest
+from atlas.stages.other_schemas import STAGES
+from atlas.stages.stats_schema import STATS
+
+__all__ = ["DATASETS", "STATISTICS", "VERSION", "Dataset", "datasets_of", "is_whole", "require"]
+
+_DATASETS = (*STATS, *STAGES)
+DATASETS: Mapping[str, Dataset] = {f"{dataset.stage}.{dataset.name}": dataset for dataset in _DATASETS}
+
+
+def datasets_of(stage: str) -> list[Dataset]:
+    """The datasets that a stage writes."""
+    return [dataset for dataset in _DATASETS if dataset.stage == stage]
+
+
+def is_whole(folder: Path, stage: str) -> bool:
+    """Whether a stage is there: its manifest, and every dataset with its columns."""
+    try:
+        read_manifest(folder, stage)
+        for dataset in datasets_of(stage):
+            if not dataset.optional or dataset.path(folder).exists():
+                require(folder, dataset)
+    except StageError:
+        return False
+    return True
+
+
+def require(folder: Path, dataset: Dataset) -> Path:
+    """The dataset's path, once its columns are those of the contract; raises `StageError`."""
+    import pyarrow.dataset as pads
+
+    path = dataset.path(folder)
+    try:
+        found = pads.dataset(path, format="parquet").schema
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StageError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
+    missing = [field.name for field in dataset.schema if field.name not in found.names]
+    if missing:
+        raise StageError(f"{path} lacks the column {', '.join(missing)}; it has {', '.join(found.names)}")
+    return path

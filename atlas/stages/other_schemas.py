@@ -1,0 +1,233 @@
+"""The datasets of the stages `clusters`, `labels`, `projections` and `reports`."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from atlas.stages.dataset import NAME, NEURON, Dataset, fields, required
+
+STAGES = (
+    Dataset(
+        "clusterings",
+        "clusters",
+        pa.schema(
+            [
+                *required(("name", pa.string()), ("method", pa.string()), ("options", pa.string())),
+                *fields(
+                    ("seed", pa.int64()),
+                    ("trial_count", pa.int32()),
+                    ("codelength", pa.float64()),
+                    ("one_level_codelength", pa.float64()),
+                    ("quality", pa.float64()),
+                    ("edge_count", pa.int64()),
+                    ("neuron_count", pa.int64()),
+                    ("cluster_count", pa.int64()),
+                    ("top_cluster_count", pa.int64()),
+                    ("max_level", pa.int32()),
+                ),
+            ]
+        ),
+        "one clustering: method, options, seed and how good it is",
+    ),
+    Dataset(
+        "members",
+        "clusters",
+        pa.schema(
+            [
+                *NEURON,
+                *required(("cluster_path", pa.string()), ("top_cluster", pa.int32())),
+                *fields(("sub_module", pa.int32()), ("subsub_module", pa.int32())),
+                *required(("hierarchy_depth", pa.int32())),
+                *fields(("flow", pa.float64())),
+            ]
+        ),
+        "one neuron's place in the clustering",
+    ),
+    Dataset(
+        "clusters",
+        "clusters",
+        pa.schema(
+            [
+                *required(("cluster_path", pa.string()), ("level", pa.int32()), ("top_cluster", pa.int32())),
+                *fields(("sub_module", pa.int32()), ("subsub_module", pa.int32()), ("parent_path", pa.string())),
+                *required(
+                    ("size", pa.int64()),
+                    ("layer_min", pa.int32()),
+                    ("layer_max", pa.int32()),
+                    ("median_layer", pa.float64()),
+                ),
+                *fields(("flow", pa.float64()), ("name", pa.string())),
+            ]
+        ),
+        "one cluster at any level; every prefix of a cluster_path is one",
+    ),
+    Dataset(
+        "labels",
+        "labels",
+        pa.schema(
+            [
+                *NEURON,
+                *fields(
+                    ("rank", pa.int32()),
+                    ("kind", pa.string()),
+                    ("text", pa.string()),
+                    ("description", pa.string()),
+                    ("source", pa.string()),
+                    ("model", pa.string()),
+                    ("confidence", pa.string()),
+                    ("interpretability", pa.string()),
+                    ("type", pa.string()),
+                    ("score", pa.float64()),
+                    ("num_exemplars", pa.int32()),
+                    ("max_activation", pa.float64()),
+                ),
+                *required(("is_uninformative", pa.bool_()), ("file", pa.string())),
+                *fields(
+                    ("sources", pa.list_(pa.string())), ("subject_model", pa.string()), ("dictionary", pa.string())
+                ),
+            ]
+        ),
+        "one label of one neuron; rank 1 is the one shown, junk has no rank",
+    ),
+    Dataset(
+        "label_files",
+        "labels",
+        pa.schema(
+            required(
+                ("path", pa.string()),
+                ("size_bytes", pa.int64()),
+                ("content_hash", pa.string()),
+                ("row_count", pa.int64()),
+                ("kept_count", pa.int64()),
+                ("uninformative_count", pa.int64()),
+                ("malformed_count", pa.int64()),
+            )
+        ),
+        "one label file and what became of its rows",
+    ),
+    Dataset(
+        "projections",
+        "projections",
+        pa.schema(
+            [
+                *NEURON,
+                *required(("projection_kind", NAME), ("direction", NAME), ("rank", pa.int32())),
+                *fields(("token_id", pa.int64()), ("token", pa.string())),
+                *required(("weight", pa.float64())),
+            ]
+        ),
+        "tokens that a neuron's weights promote, suppress or answer to",
+    ),
+    Dataset(
+        "neuron_norms",
+        "projections",
+        pa.schema(
+            [
+                *NEURON,
+                *fields(("output_norm", pa.float64()), ("up_norm", pa.float64()), ("gate_norm", pa.float64())),
+            ]
+        ),
+        "one neuron's lengths of what it writes and reads",
+    ),
+    Dataset(
+        "direct_effects",
+        "projections",
+        pa.schema(
+            [
+                *NEURON,
+                *required(("ratio_mean", pa.float64()), ("effect_type", NAME)),
+                *fields(
+                    ("prompt_count", pa.int32()),
+                    ("ratio_std", pa.float64()),
+                    ("ratio_min", pa.float64()),
+                    ("ratio_max", pa.float64()),
+                ),
+            ]
+        ),
+        "one neuron's direct effect ratio over prompts",
+    ),
+    Dataset(
+        "exemplars",
+        "projections",
+        pa.schema(
+            [
+                *NEURON,
+                *required(
+                    ("sign", pa.int32()), ("rank", pa.int32()), ("activation", pa.float64()), ("token_id", pa.int64())
+                ),
+                *fields(("token", pa.string()), ("context", pa.string())),
+                *required(("position", pa.int32()), ("prompt_path", pa.string())),
+            ]
+        ),
+        "one place in a corpus where a neuron fires most",
+    ),
+    Dataset(
+        "automatic_labels",
+        "projections",
+        pa.schema(
+            [
+                *NEURON,
+                *required(("kind", pa.string()), ("label", pa.string())),
+                *fields(
+                    ("description", pa.string()),
+                    ("source", pa.string()),
+                    ("confidence", pa.string()),
+                    ("num_exemplars", pa.int32()),
+                    ("score", pa.float64()),
+                ),
+            ]
+        ),
+        "labels made by rule from exemplars and projections; a label file like any other",
+    ),
+    Dataset(
+        "reports",
+        "reports",
+        pa.schema(
+            [
+                *NEURON,
+                *required(("kind", pa.string())),
+                *fields(
+                    ("title", pa.string()),
+                    ("summary", pa.string()),
+                    ("input_function", pa.string()),
+                    ("output_function", pa.string()),
+                    ("function_type", pa.string()),
+                    ("polarity", pa.string()),
+                    ("regime", pa.string()),
+                    ("confidence", pa.float64()),
+                    ("verdict", pa.string()),
+                    ("skeptic_verdict", pa.string()),
+                    ("experiment_count", pa.int32()),
+                    ("findings", pa.list_(pa.string())),
+                    ("open_questions", pa.list_(pa.string())),
+                    ("reported", pa.string()),
+                    ("details", pa.string()),
+                ),
+                *required(("file", pa.string())),
+            ]
+        ),
+        "one file about one neuron: what an investigation of it found",
+    ),
+    Dataset(
+        "report_examples",
+        "reports",
+        pa.schema(
+            [
+                *NEURON,
+                *required(("kind", pa.string()), ("rank", pa.int32())),
+                *fields(
+                    ("prompt", pa.string()),
+                    ("token", pa.string()),
+                    ("position", pa.int32()),
+                    ("other_layer", pa.int32()),
+                    ("other_neuron", pa.int32()),
+                    ("value", pa.float64()),
+                    ("text", pa.string()),
+                    ("details", pa.string()),
+                ),
+                *required(("file", pa.string())),
+            ]
+        ),
+        "one piece of evidence of a report",
+    ),
+)
