@@ -73,7 +73,7 @@ FROM (
 GROUP BY layer, neuron
 ORDER BY layer, neuron;
 
--- Lift and npmi as aggregate/together.py states them; `graphs` is NULL where counts are not of graphs.
+-- Lift and npmi as aggregate/cooccurrence.py states them; `graphs` is NULL where counts are not of graphs.
 CREATE OR REPLACE MACRO cooccurrence(graphs) AS TABLE
 SELECT
     layer,

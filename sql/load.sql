@@ -43,7 +43,7 @@ LEFT JOIN (
     WHERE clustering = (SELECT clustering FROM input.clusterings WHERE is_primary)
 ) USING (layer, neuron);
 
--- Lift and npmi as aggregate/together.py states them; here because they need the graphs of both ends.
+-- Lift and npmi as aggregate/cooccurrence.py states them; here because they need the graphs of both ends.
 CREATE MACRO input.narrow_edges() AS TABLE
 SELECT
     src_layer,

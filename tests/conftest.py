@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import makers
+import factories
 import pytest
 from fork_server import HEAVY, HEAVY_COMMANDS, LIGHT, ForkServer
 from hypothesis import settings
@@ -48,7 +48,7 @@ def real_graphs(data: Path) -> list[Path]:
 def stats_of(folder: Path, graphs: list[dict], name: str = "graphs", **options: object) -> Summary:
     """Write graphs as files below `folder` and aggregate them into folder/stats."""
     for number, graph in enumerate(graphs):
-        makers.write(folder / name / f"graph_{number:05d}.json", graph)
+        factories.write(folder / name / f"graph_{number:05d}.json", graph)
     return aggregate_graphs([folder / name], folder / "stats", **options)
 
 
@@ -96,7 +96,7 @@ def make_demo(folder: Path) -> None:
 
 
 def make_small_atlas(folder: Path) -> None:
-    graphs = [makers.random_graph(seed, neurons=20, links=120) for seed in range(30)]
+    graphs = [factories.random_graph(seed, neurons=20, links=120) for seed in range(30)]
     stats_of(folder, graphs)
     cluster(folder / "stats", folder / "clusters", ClusterOptions(min_count=2, trials=3))
     labels = folder / "labels.csv"
@@ -108,9 +108,9 @@ def make_small_atlas(folder: Path) -> None:
         "99,5,nowhere,output,,,,\n"
     )
     import_labels([LabelFile(labels, source="made"), LabelFile(folder / "stats")], folder / "labels")
-    makers.write_projections(folder / "projections")
-    makers.write_connections(folder / "stats")
-    makers.write_reports(folder / "reports")
+    factories.write_projections(folder / "projections")
+    factories.write_connections(folder / "stats")
+    factories.write_reports(folder / "reports")
     inputs = Inputs(
         folder / "stats",
         [folder / "clusters"],

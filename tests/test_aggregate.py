@@ -1,4 +1,4 @@
-"""Graphs to statistics, against the twins, over the zoo and the real graphs."""
+"""Graphs to statistics, against the reference_impl, over the zoo and the real graphs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import makers
+import factories
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-import twins
+import reference_impl
 
 from atlas.errors import InputError, OutputError, SpaceMismatch
 from atlas.pipeline import aggregate_graphs
@@ -19,7 +19,7 @@ from atlas.stages import DATASETS, datasets_of, require
 
 EXACT = ["count", "graph_count", "positive_count", "weight_min", "weight_max"]
 SUMS = {"weight_sum": "weight_abs_sum", "weight_abs_sum": "weight_abs_sum", "weight_sq_sum": "weight_sq_sum"}
-TABLES = tuple(twins.TABLES.values())
+TABLES = tuple(reference_impl.TABLES.values())
 
 
 def keys_of(table: str) -> list[str]:
@@ -36,7 +36,7 @@ def rows(stats: Path, table: str) -> list[dict]:
 
 
 def assert_equals_loop(stats: Path, graphs: list[dict]) -> None:
-    expected = twins.loop(graphs)
+    expected = reference_impl.loop(graphs)
     for table in TABLES:
         found = {tuple(row[key] for key in keys_of(table)): row for row in rows(stats, table)}
         assert list(found) == sorted(expected[table]), table
@@ -48,7 +48,7 @@ def assert_equals_loop(stats: Path, graphs: list[dict]) -> None:
 
 def assert_equals_polars(stats: Path, graphs: list[dict]) -> None:
     for table in TABLES:
-        expected = twins.polars(graphs, table)
+        expected = reference_impl.polars(graphs, table)
         found = pl.DataFrame(rows(stats, table), infer_schema_length=None)
         assert len(found) == len(expected), table
         for name in EXACT if len(expected) else []:
@@ -57,9 +57,9 @@ def assert_equals_polars(stats: Path, graphs: list[dict]) -> None:
             assert ((found[name] - expected[name]).abs() <= 1e-12 * expected[scale] + 1e-300).all(), (table, name)
 
 
-@pytest.mark.parametrize("name", makers.zoo())
+@pytest.mark.parametrize("name", factories.zoo())
 def test_the_zoo_equals_both_twins(name: str, aggregate_made) -> None:
-    graphs = makers.zoo()[name]
+    graphs = factories.zoo()[name]
     stats = aggregate_made(graphs)
     assert_equals_loop(stats, graphs)
     assert_equals_polars(stats, graphs)
@@ -70,7 +70,7 @@ def test_the_zoo_equals_both_twins(name: str, aggregate_made) -> None:
 
 def test_the_real_graphs_equal_both_twins(real_graphs: list[Path], tmp_path: Path) -> None:
     summary = aggregate_graphs(real_graphs, tmp_path / "stats")
-    graphs = [twins.load(path) for path in real_graphs]
+    graphs = [reference_impl.load(path) for path in real_graphs]
     assert_equals_loop(tmp_path / "stats", graphs)
     assert_equals_polars(tmp_path / "stats", graphs)
     # 65 files, 418,452 links in them, of which 131,030 join two features (counted by the plain loop)
@@ -110,8 +110,8 @@ def test_the_real_graphs_have_the_bits_of_the_first_aggregation(
 
 @pytest.mark.parametrize("name", ["random", "positions", "duplicate links", "two graphs"])
 def test_neurons_equal_a_plain_loop(name: str, aggregate_made) -> None:
-    graphs = makers.zoo()[name]
-    expected = twins.neurons(graphs)
+    graphs = factories.zoo()[name]
+    expected = reference_impl.neurons(graphs)
     found = {(row["layer"], row["neuron"]): row for row in rows(aggregate_made(graphs), "neurons")}
     assert sorted(found) == list(found) == sorted(expected)
     for key, want in expected.items():
@@ -124,12 +124,12 @@ def test_neurons_equal_a_plain_loop(name: str, aggregate_made) -> None:
 
 def test_neuron_graphs_hold_positions_and_extremes(aggregate_made) -> None:
     nodes = [
-        makers.ct_feature(1, 5, 2, activation=1.0, influence=0.2),
-        makers.ct_feature(1, 5, 0, activation=3.0, influence=0.9),
-        makers.ct_feature(1, 5, 1, activation=None, influence=None),
-        makers.ct_feature(2, 6, 1, activation=None, influence=None),
+        factories.ct_feature(1, 5, 2, activation=1.0, influence=0.2),
+        factories.ct_feature(1, 5, 0, activation=3.0, influence=0.9),
+        factories.ct_feature(1, 5, 1, activation=None, influence=None),
+        factories.ct_feature(2, 6, 1, activation=None, influence=None),
     ]
-    first, second = rows(aggregate_made([makers.ct_graph(nodes, [])]), "neuron_graphs")
+    first, second = rows(aggregate_made([factories.ct_graph(nodes, [])]), "neuron_graphs")
     assert first == {
         "layer": 1,
         "neuron": 5,
@@ -147,14 +147,14 @@ def test_neuron_graphs_hold_positions_and_extremes(aggregate_made) -> None:
 
 def test_worked_fixture_of_the_earlier_tool(aggregate_made) -> None:
     """FORMATS section 10: 5/100 -> 10/200 in two graphs with 2.0 and 4.0, 10/200 -> 15/300 with -1.5."""
-    a, b, c = makers.relp_node(5, 100), makers.relp_node(10, 200), makers.relp_node(15, 300)
+    a, b, c = factories.relp_node(5, 100), factories.relp_node(10, 200), factories.relp_node(15, 300)
     graphs = [
-        makers.relp_graph(
-            [a, b, makers.relp_token(1, 0)],
-            [makers.link("5_100_0", "10_200_0", 2.0), makers.link("E_1_0", "5_100_0", 1.0)],
+        factories.relp_graph(
+            [a, b, factories.relp_token(1, 0)],
+            [factories.link("5_100_0", "10_200_0", 2.0), factories.link("E_1_0", "5_100_0", 1.0)],
         ),
-        makers.relp_graph(
-            [a, b, c], [makers.link("5_100_0", "10_200_0", 4.0), makers.link("10_200_0", "15_300_0", -1.5)]
+        factories.relp_graph(
+            [a, b, c], [factories.link("5_100_0", "10_200_0", 4.0), factories.link("10_200_0", "15_300_0", -1.5)]
         ),
     ]
     stats = aggregate_made(graphs)
@@ -172,17 +172,23 @@ def test_worked_fixture_of_the_earlier_tool(aggregate_made) -> None:
 
 
 def test_raw_and_viewer_files_of_one_corpus_aggregate_together(tmp_path: Path) -> None:
-    graph = makers.relp_graph([makers.relp_node(5, 1), makers.relp_node(6, 2)], [makers.link("5_1_0", "6_2_0", 1.0)])
-    makers.write(tmp_path / "g" / "a.json", graph)
-    other = makers.relp_graph([makers.relp_node(5, 1), makers.relp_node(6, 2)], [makers.link("5_1_0", "6_2_0", 2.0)])
-    makers.write(tmp_path / "g" / "b.json", makers.to_viewer(other))
-    makers.write(tmp_path / "g" / "c.json", makers.to_viewer(graph))
+    graph = factories.relp_graph(
+        [factories.relp_node(5, 1), factories.relp_node(6, 2)], [factories.link("5_1_0", "6_2_0", 1.0)]
+    )
+    factories.write(tmp_path / "g" / "a.json", graph)
+    other = factories.relp_graph(
+        [factories.relp_node(5, 1), factories.relp_node(6, 2)], [factories.link("5_1_0", "6_2_0", 2.0)]
+    )
+    factories.write(tmp_path / "g" / "b.json", factories.to_viewer(other))
+    factories.write(tmp_path / "g" / "c.json", factories.to_viewer(graph))
     summary = aggregate_graphs([tmp_path / "g"], tmp_path / "stats")
     assert (summary.graphs, summary.rejects) == (2, {"duplicate": 1})  # a and c are one graph in two forms
 
 
 def test_graphs_that_exceeded_their_nodes_have_neurons_without_edges(aggregate_made) -> None:
-    graph = makers.relp_graph([makers.relp_node(5, 1), makers.relp_logit(9, 2)], [makers.link("5_1_0", "L_9_2", 0.5)])
+    graph = factories.relp_graph(
+        [factories.relp_node(5, 1), factories.relp_logit(9, 2)], [factories.link("5_1_0", "L_9_2", 0.5)]
+    )
     stats = aggregate_made([graph | {"nodes_exceeded": True}])
     assert rows(stats, "graphs")[0]["nodes_exceeded"] is True
     assert len(rows(stats, "neurons")) == len(rows(stats, "logit_edges")) == 1
@@ -190,7 +196,7 @@ def test_graphs_that_exceeded_their_nodes_have_neurons_without_edges(aggregate_m
 
 
 def test_link_counts_account_for_every_link(aggregate_made) -> None:
-    graphs = [makers.random_graph(seed, links=200) for seed in range(5)]
+    graphs = [factories.random_graph(seed, links=200) for seed in range(5)]
     stats = aggregate_made(graphs)
     by_graph: Counter[tuple[int, bool]] = Counter()
     for row in rows(stats, "link_counts"):
@@ -204,9 +210,13 @@ def test_link_counts_account_for_every_link(aggregate_made) -> None:
 
 
 def test_self_loops_and_backward_links_are_kept_and_counted(aggregate_made) -> None:
-    nodes = [makers.ct_feature(1, 1), makers.ct_feature(2, 2)]
-    links = [makers.link("1_1_0", "1_1_0", 1), makers.link("2_2_0", "1_1_0", 1), makers.link("1_1_0", "2_2_0", 1)]
-    stats = aggregate_made([makers.ct_graph(nodes, links)])
+    nodes = [factories.ct_feature(1, 1), factories.ct_feature(2, 2)]
+    links = [
+        factories.link("1_1_0", "1_1_0", 1),
+        factories.link("2_2_0", "1_1_0", 1),
+        factories.link("1_1_0", "2_2_0", 1),
+    ]
+    stats = aggregate_made([factories.ct_graph(nodes, links)])
     (graph,) = rows(stats, "graphs")
     assert (graph["self_loop_count"], graph["backward_count"], graph["kept_count"]) == (1, 2, 3)
     assert len(rows(stats, "edges")) == 3
@@ -225,15 +235,15 @@ def test_two_feature_spaces_are_refused_by_name(data: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("other", [{"scan": "gemma-2-9b"}, {"info": {"transcoder_set": "plt"}}, {"info": None}])
 def test_a_graph_of_another_space_is_refused(tmp_path: Path, other: dict) -> None:
-    makers.write(tmp_path / "g" / "a.json", makers.ct_graph([makers.ct_feature(0, 1)], []))
-    makers.write(tmp_path / "g" / "b.json", makers.ct_graph([makers.ct_feature(0, 2)], [], **other))
+    factories.write(tmp_path / "g" / "a.json", factories.ct_graph([factories.ct_feature(0, 1)], []))
+    factories.write(tmp_path / "g" / "b.json", factories.ct_graph([factories.ct_feature(0, 2)], [], **other))
     with pytest.raises(SpaceMismatch, match=r"gemma-2-2b / clt-hp / feature \(in g/a.json\) and .* \(in g/b.json\)"):
         aggregate_graphs([tmp_path / "g"], tmp_path / "stats")
 
 
 def test_model_replaces_and_transcoder_set_fills_what_the_files_say(aggregate_made) -> None:
     stats = aggregate_made(
-        [makers.ct_graph([makers.ct_feature(0, 1)], [], info=None)], model="mine", transcoder_set="set"
+        [factories.ct_graph([factories.ct_feature(0, 1)], [], info=None)], model="mine", transcoder_set="set"
     )
     assert json.loads((stats / "manifest.json").read_text())["space"] == {
         "model": "mine",
@@ -241,7 +251,7 @@ def test_model_replaces_and_transcoder_set_fills_what_the_files_say(aggregate_ma
         "unit_type": "feature",
         "link_weight": None,
     }
-    named = aggregate_made([makers.ct_graph([makers.ct_feature(0, 1)], [])], transcoder_set="other", fresh=True)
+    named = aggregate_made([factories.ct_graph([factories.ct_feature(0, 1)], [])], transcoder_set="other", fresh=True)
     assert json.loads((named / "manifest.json").read_text())["space"]["transcoder_set"] == "clt-hp"
 
 
@@ -254,18 +264,18 @@ def bytes_of(folder: Path) -> dict[str, str]:
 
 
 def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
-    graphs = [makers.random_graph(seed) for seed in range(10)]
+    graphs = [factories.random_graph(seed) for seed in range(10)]
     for number, graph in enumerate(graphs):
-        makers.write(tmp_path / "g" / f"{number}.json", graph)
+        factories.write(tmp_path / "g" / f"{number}.json", graph)
     for name in ("a", "b"):
         aggregate_graphs([tmp_path / "g"], tmp_path / name)
     assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
 
 
 def test_a_bad_file_changes_no_total(tmp_path: Path) -> None:
-    graphs = [makers.random_graph(seed) for seed in range(4)]
+    graphs = [factories.random_graph(seed) for seed in range(4)]
     for number, graph in enumerate(graphs):
-        makers.write(tmp_path / "g" / f"{number}.json", graph)
+        factories.write(tmp_path / "g" / f"{number}.json", graph)
     aggregate_graphs([tmp_path / "g"], tmp_path / "clean")
     whole = (tmp_path / "g" / "1.json").read_bytes()
     (tmp_path / "g" / "1b.json").write_bytes(whole[:-5])
@@ -282,23 +292,23 @@ def test_a_bad_file_changes_no_total(tmp_path: Path) -> None:
 
 
 def test_a_copy_of_a_graph_counts_once_and_is_a_reject(tmp_path: Path) -> None:
-    graph = makers.random_graph(1)
-    makers.write(tmp_path / "g" / "a.json", graph)
-    makers.write(tmp_path / "g" / "b.json.gz", graph)
+    graph = factories.random_graph(1)
+    factories.write(tmp_path / "g" / "a.json", graph)
+    factories.write(tmp_path / "g" / "b.json.gz", graph)
     summary = aggregate_graphs([tmp_path / "g"], tmp_path / "stats")
     assert (summary.graphs, summary.rejects) == (1, {"duplicate": 1})
     assert "g/a.json" in rows(tmp_path / "stats", "rejects")[0]["message"]
 
 
 def test_a_copy_on_another_line_counts_once(tmp_path: Path) -> None:
-    text = json.dumps(makers.random_graph(1))
+    text = json.dumps(factories.random_graph(1))
     (tmp_path / "a.jsonl").write_text(f"{text}\n  {text}\r\n{text}")
     summary = aggregate_graphs([tmp_path / "a.jsonl"], tmp_path / "stats")
     assert (summary.graphs, summary.rejects) == (1, {"duplicate": 2})
 
 
 def test_strict_stops_at_the_first_unreadable_file_but_not_at_companions(tmp_path: Path) -> None:
-    makers.write(tmp_path / "g" / "a.json", makers.random_graph(1))
+    factories.write(tmp_path / "g" / "a.json", factories.random_graph(1))
     (tmp_path / "g" / "metadata.json").write_text("{}")
     aggregate_graphs([tmp_path / "g"], tmp_path / "stats", strict=True)
     (tmp_path / "g" / "b.json").write_text("{")
@@ -314,7 +324,7 @@ def test_no_readable_graph_at_all_is_an_error_that_counts_the_reasons(tmp_path: 
 
 
 def test_foreign_folders_are_never_replaced(tmp_path: Path) -> None:
-    makers.write(tmp_path / "g" / "a.json", makers.random_graph(1))
+    factories.write(tmp_path / "g" / "a.json", factories.random_graph(1))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
     with pytest.raises(OutputError, match="is not empty and holds no stats"):
@@ -324,17 +334,19 @@ def test_foreign_folders_are_never_replaced(tmp_path: Path) -> None:
 
 def test_tokens_and_labels_of_the_graphs(aggregate_made) -> None:
     nodes = [
-        makers.ct_feature(1, 1, clerp="plural nouns"),
-        makers.ct_token(2, 0),
-        makers.ct_logit(27, 9, 2),
-        makers.ct_logit(27, 2, 2, clerp=""),
+        factories.ct_feature(1, 1, clerp="plural nouns"),
+        factories.ct_token(2, 0),
+        factories.ct_logit(27, 9, 2),
+        factories.ct_logit(27, 2, 2, clerp=""),
     ]
     other = [
-        makers.ct_feature(1, 1, clerp="plurals"),
-        makers.ct_feature(1, 1, 1, clerp="plurals"),
-        makers.ct_logit(27, 9, 2, token_prob=0.9),
+        factories.ct_feature(1, 1, clerp="plurals"),
+        factories.ct_feature(1, 1, 1, clerp="plurals"),
+        factories.ct_logit(27, 9, 2, token_prob=0.9),
     ]
-    stats = aggregate_made([makers.ct_graph(nodes, []), makers.ct_graph(other, []), makers.ct_graph(other[:1], [])])
+    stats = aggregate_made(
+        [factories.ct_graph(nodes, []), factories.ct_graph(other, []), factories.ct_graph(other[:1], [])]
+    )
     assert rows(stats, "tokens") == [
         {"token_id": 2, "token": "<bos>", "input_graph_count": 1, "output_graph_count": 1, "probability_max": 0.281},
         {"token_id": 9, "token": " rain", "input_graph_count": 0, "output_graph_count": 2, "probability_max": 0.9},
@@ -346,9 +358,9 @@ def test_tokens_and_labels_of_the_graphs(aggregate_made) -> None:
 
 
 def test_a_token_at_two_positions_is_in_one_graph_and_the_largest_probability_stays(aggregate_made) -> None:
-    logits = [makers.ct_logit(27, 9, 2, token_prob=p) for p in (0.9,)]
-    first = makers.ct_graph([makers.ct_token(2, 0), makers.ct_token(2, 1), *logits], [])
-    second = makers.ct_graph([makers.ct_logit(27, 9, 2, token_prob=0.1)], [])
+    logits = [factories.ct_logit(27, 9, 2, token_prob=p) for p in (0.9,)]
+    first = factories.ct_graph([factories.ct_token(2, 0), factories.ct_token(2, 1), *logits], [])
+    second = factories.ct_graph([factories.ct_logit(27, 9, 2, token_prob=0.1)], [])
     found = rows(aggregate_made([first, second]), "tokens")
     assert [
         (row["token_id"], row["input_graph_count"], row["output_graph_count"], row["probability_max"]) for row in found
@@ -356,8 +368,8 @@ def test_a_token_at_two_positions_is_in_one_graph_and_the_largest_probability_st
 
 
 def test_influence_sums_keep_sign_and_size_apart(aggregate_made) -> None:
-    nodes = [makers.ct_feature(1, 1, position, influence=value) for position, value in enumerate((0.5, -0.25))]
-    (row,) = rows(aggregate_made([makers.ct_graph(nodes, [])]), "neurons")
+    nodes = [factories.ct_feature(1, 1, position, influence=value) for position, value in enumerate((0.5, -0.25))]
+    (row,) = rows(aggregate_made([factories.ct_graph(nodes, [])]), "neurons")
     assert (row["influence_sum"], row["influence_abs_sum"], row["influence_min"], row["influence_max"]) == (
         0.25,
         0.75,
@@ -367,7 +379,7 @@ def test_influence_sums_keep_sign_and_size_apart(aggregate_made) -> None:
 
 
 def test_every_dataset_has_the_declared_schema(aggregate_made) -> None:
-    stats = aggregate_made([makers.random_graph(1)])
+    stats = aggregate_made([factories.random_graph(1)])
     for dataset in datasets_of("stats"):
         path = dataset.path(stats)
         if dataset.optional:

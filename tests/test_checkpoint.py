@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import duckdb
-import legacy_makers
+import legacy_factories
 import pyarrow.parquet as pq
 import pytest
-from legacy_makers import Corpus
+from legacy_factories import Corpus
 
 from atlas.database import Inputs, build_database
 from atlas.errors import InputError, UsageError
@@ -112,9 +112,9 @@ def test_small_buffers_change_nothing(corpus: Corpus, tmp_path: Path, monkeypatc
 
 def test_rare_edges_are_left_out_and_counted(corpus: Corpus, tmp_path: Path) -> None:
     summary = import_checkpoint(corpus.write(tmp_path / "latest.dat"), tmp_path / "stats", min_count=3)
-    often = {key: values for key, values in corpus.edges.items() if values[0] >= 3}
-    assert edges_of(tmp_path / "stats") == often
-    assert (summary.edges, summary.rare) == (len(often), len(corpus.edges) - len(often))
+    frequent = {key: values for key, values in corpus.edges.items() if values[0] >= 3}
+    assert edges_of(tmp_path / "stats") == frequent
+    assert (summary.edges, summary.rare) == (len(frequent), len(corpus.edges) - len(frequent))
     assert summary.links == corpus.links
     with pytest.raises(UsageError, match="--min-count must be 1 or more, not 0"):
         import_checkpoint(tmp_path / "latest.dat", tmp_path / "stats", min_count=0)
@@ -162,7 +162,7 @@ def test_what_is_no_entry_is_counted_and_no_reason_to_stop(tmp_path: Path) -> No
     assert graphs_of(tmp_path / "stats") == {(1, 2): {("a.json", 3), ("b.json", None), ("c.json", 1)}}
 
 
-HOSTILE = list(legacy_makers.hostile_pickles())
+HOSTILE = list(legacy_factories.hostile_pickles())
 
 
 @pytest.mark.parametrize(("name", "content", "said"), HOSTILE, ids=[name for name, *_ in HOSTILE])

@@ -8,7 +8,7 @@ import json
 import re
 from pathlib import Path
 
-import makers
+import factories
 import polars as pl
 import pytest
 from click.testing import CliRunner
@@ -33,7 +33,7 @@ def run():
 @pytest.fixture
 def graphs(tmp_path: Path) -> Path:
     for seed in range(6):
-        makers.write(tmp_path / "graphs" / f"{seed}.json", makers.random_graph(seed, neurons=20, links=100))
+        factories.write(tmp_path / "graphs" / f"{seed}.json", factories.random_graph(seed, neurons=20, links=100))
     return tmp_path / "graphs"
 
 
@@ -226,10 +226,10 @@ def test_ctrl_c_is_no_traceback(graphs: Path, tmp_path: Path, monkeypatch) -> No
 
 
 def test_an_atlas_without_neurons_has_an_info_page(run, tmp_path: Path) -> None:
-    graph = makers.ct_graph(
-        [makers.ct_token(5, 0), makers.ct_logit(17, 8, 1)], [makers.link("E_5_0", "17_8_1", 1.25)], scan="²"
+    graph = factories.ct_graph(
+        [factories.ct_token(5, 0), factories.ct_logit(17, 8, 1)], [factories.link("E_5_0", "17_8_1", 1.25)], scan="²"
     )
-    makers.write(tmp_path / "g" / "a.json", graph)
+    factories.write(tmp_path / "g" / "a.json", graph)
     (tmp_path / "r.toml").write_text(f'cluster = []\n[graphs]\npaths = "{tmp_path}/g"\n')
     run("build", tmp_path / "r.toml", "-o", tmp_path / "a.duckdb")
     assert "²" in run("info", tmp_path / "a.duckdb").stdout
@@ -411,14 +411,14 @@ def test_the_forecast_is_the_formula_of_spearman_and_brown() -> None:
     ],
 )
 def test_wrong_engine_options(arguments: list[str], code: int, told: str, run, tmp_path: Path) -> None:
-    makers.write(tmp_path / "g" / "a.json", makers.random_graph(1))
+    factories.write(tmp_path / "g" / "a.json", factories.random_graph(1))
     result = run("aggregate", tmp_path / "g", "-o", tmp_path / "s", *arguments, code=code)
     assert told in result.stderr
 
 
 def test_merging_on_the_command_line(run, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 2)):
-        makers.write(tmp_path / name / "x.json", makers.random_graph(seed))
+        factories.write(tmp_path / name / "x.json", factories.random_graph(seed))
         run("aggregate", tmp_path / name, "-o", tmp_path / f"s{name}")
     assert "2 graphs" in run("merge", tmp_path / "sa", tmp_path / "sb", "-o", tmp_path / "m").stderr
     assert (

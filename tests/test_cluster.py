@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import makers
+import factories
 import polars as pl
 import pytest
 
@@ -17,14 +17,14 @@ FAST = ClusterOptions(min_count=1, trials=3)
 
 def planted(groups: int, size: int) -> dict:
     """Cliques of features, strongly linked inside, weakly linked in a ring."""
-    nodes = [makers.ct_feature(group % 3, 100 * group + i) for group in range(groups) for i in range(size)]
+    nodes = [factories.ct_feature(group % 3, 100 * group + i) for group in range(groups) for i in range(size)]
     ids = [node["node_id"] for node in nodes]
     links = []
     for group in range(groups):
         mine = ids[group * size : (group + 1) * size]
-        links += [makers.link(a, b, 5.0) for a in mine for b in mine if a != b]
-        links.append(makers.link(mine[0], ids[(group + 1) * size % len(ids)], 0.3))
-    return makers.ct_graph(nodes, links)
+        links += [factories.link(a, b, 5.0) for a in mine for b in mine if a != b]
+        links.append(factories.link(mine[0], ids[(group + 1) * size % len(ids)], 0.3))
+    return factories.ct_graph(nodes, links)
 
 
 @pytest.fixture
@@ -126,8 +126,8 @@ def test_the_stored_codelength_is_that_of_the_stored_partition(stats: Path, tmp_
 
 @pytest.mark.parametrize("weight", ["mean_abs_weight_sq", "mean_abs_weight", "abs_weight_sum"])
 def test_weights(weight: str, aggregate_made) -> None:
-    nodes = [makers.ct_feature(0, 1), makers.ct_feature(1, 2)]
-    stats = aggregate_made([makers.ct_graph(nodes, [makers.link("0_1_0", "1_2_0", w) for w in (3.0, -1.0)])])
+    nodes = [factories.ct_feature(0, 1), factories.ct_feature(1, 2)]
+    stats = aggregate_made([factories.ct_graph(nodes, [factories.link("0_1_0", "1_2_0", w) for w in (3.0, -1.0)])])
     network = load_network(stats, weight=weight, min_count=1)
     assert network.weight.tolist() == [
         {"mean_abs_weight_sq": 4.0, "mean_abs_weight": 2.0, "abs_weight_sum": 4.0}[weight]
@@ -135,17 +135,17 @@ def test_weights(weight: str, aggregate_made) -> None:
 
 
 def test_the_count_threshold(aggregate_made, tmp_path: Path) -> None:
-    nodes = [makers.ct_feature(0, 1), makers.ct_feature(1, 2), makers.ct_feature(2, 3)]
-    links = [makers.link("0_1_0", "1_2_0", 1.0)] * 5 + [makers.link("1_2_0", "2_3_0", 1.0)] * 4
-    stats = aggregate_made([makers.ct_graph(nodes, links)])
+    nodes = [factories.ct_feature(0, 1), factories.ct_feature(1, 2), factories.ct_feature(2, 3)]
+    links = [factories.link("0_1_0", "1_2_0", 1.0)] * 5 + [factories.link("1_2_0", "2_3_0", 1.0)] * 4
+    stats = aggregate_made([factories.ct_graph(nodes, links)])
     assert cluster(stats, tmp_path / "c", ClusterOptions(min_count=5)).neuron_count == 2
     with pytest.raises(InputError, match="no edge of .* has at least 6 links; lower the threshold"):
         cluster(stats, tmp_path / "c", ClusterOptions(min_count=6))
 
 
 def test_edges_of_weight_zero_are_no_links(aggregate_made, tmp_path: Path) -> None:
-    nodes = [makers.ct_feature(0, 1), makers.ct_feature(1, 2)]
-    stats = aggregate_made([makers.ct_graph(nodes, [makers.link("0_1_0", "1_2_0", 0.0)])])
+    nodes = [factories.ct_feature(0, 1), factories.ct_feature(1, 2)]
+    stats = aggregate_made([factories.ct_graph(nodes, [factories.link("0_1_0", "1_2_0", 0.0)])])
     with pytest.raises(InputError):
         cluster(stats, tmp_path / "c", FAST)
 

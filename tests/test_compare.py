@@ -7,11 +7,11 @@ import random
 from pathlib import Path
 
 import duckdb
-import legacy_makers
-import makers
+import factories
+import legacy_factories
 import pytest
 from conftest import stats_of
-from legacy_makers import Corpus
+from legacy_factories import Corpus
 
 from atlas.database import Inputs, build_database
 from atlas.errors import AtlasFileError, InputError, OutputError, SpaceMismatch
@@ -33,11 +33,11 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             here = [cell for cell in cells if rng.random() < (0.95, 0.6, 0.05)[cell[1]]] or cells[:1]
             pairs = [(a, b) for a in here for b in here if a[0] < b[0]]
             links = [
-                makers.link(f"{a[0]}_{a[1]}_0", f"{b[0]}_{b[1]}_0", rng.gauss(0.3 if name == "left" else 0.8, 1))
+                factories.link(f"{a[0]}_{a[1]}_0", f"{b[0]}_{b[1]}_0", rng.gauss(0.3 if name == "left" else 0.8, 1))
                 for a, b in (rng.choices(pairs, k=25) if pairs else [])
             ]
-            nodes = [makers.ct_feature(*cell) for cell in here]
-            corpus.append(makers.ct_graph(nodes, links, slug=f"{name}-{number}"))
+            nodes = [factories.ct_feature(*cell) for cell in here]
+            corpus.append(factories.ct_graph(nodes, links, slug=f"{name}-{number}"))
         stats_of(folder / name, corpus)
         found.append(folder / name / "stats")
     return found[0], found[1]
@@ -161,13 +161,13 @@ def test_nothing_differs_from_itself(sides: tuple[Path, Path], tmp_path: Path) -
 
 
 def test_a_planted_difference_is_found_with_its_sign(tmp_path: Path) -> None:
-    a, b = makers.ct_feature(1, 1), makers.ct_feature(2, 2)
-    both = makers.ct_graph([a, b], [makers.link("1_1_0", "2_2_0", 1.0)])
+    a, b = factories.ct_feature(1, 1), factories.ct_feature(2, 2)
+    both = factories.ct_graph([a, b], [factories.link("1_1_0", "2_2_0", 1.0)])
     for name, share in (("left", 0.9), ("right", 0.2)):
         graphs = [
             both | {"metadata": both["metadata"] | {"slug": str(number)}}
             if number < share * 50
-            else makers.ct_graph([a], [], slug=str(number))
+            else factories.ct_graph([a], [], slug=str(number))
             for number in range(50)
         ]
         stats_of(tmp_path / name, graphs)
@@ -182,7 +182,7 @@ def test_a_planted_difference_is_found_with_its_sign(tmp_path: Path) -> None:
 
 def test_lists_of_strongest_partners_leave_the_others_unknown(tmp_path: Path) -> None:
     for name, seed, top in (("left", 1, 3), ("right", 2, 4)):
-        value = legacy_makers.edge_stats(Corpus(graphs=20, layers=4, neurons=8, seed=seed), top=top)
+        value = legacy_factories.edge_stats(Corpus(graphs=20, layers=4, neurons=8, seed=seed), top=top)
         (tmp_path / f"{name}.json").write_text(__import__("json").dumps(value))
         import_edge_stats([tmp_path / f"{name}.json"], tmp_path / name)
     found = compare(tmp_path / "left", tmp_path / "right", tmp_path / "c.duckdb")
@@ -227,7 +227,7 @@ def test_atlases_give_what_their_statistics_give(sides: tuple[Path, Path], tmp_p
 
 
 def test_other_models_and_other_files_are_refused(sides: tuple[Path, Path], small_atlas: Path, tmp_path: Path) -> None:
-    stats_of(tmp_path / "other", [makers.relp_graph([makers.relp_node(1, 2)], [])])
+    stats_of(tmp_path / "other", [factories.relp_graph([factories.relp_node(1, 2)], [])])
     with pytest.raises(SpaceMismatch, match=r"gemma-2-2b clt-hp feature.*llama-3.1-8b.* neuron; neurons of two"):
         compare(sides[0], tmp_path / "other" / "stats", tmp_path / "c.duckdb")
     with pytest.raises((InputError, AtlasFileError), match="does not exist"):
@@ -244,10 +244,10 @@ def test_other_models_and_other_files_are_refused(sides: tuple[Path, Path], smal
 
 def test_rare_neurons_of_a_small_corpus_are_not_called_different(tmp_path: Path) -> None:
     """One graph of a few against none of many is no discovery; it was, by the normal distribution."""
-    one, other = makers.ct_feature(1, 1), makers.ct_feature(1, 2)
-    left = [makers.ct_graph([one, other] if number < 2 else [one], [], slug=str(number)) for number in range(8)]
+    one, other = factories.ct_feature(1, 1), factories.ct_feature(1, 2)
+    left = [factories.ct_graph([one, other] if number < 2 else [one], [], slug=str(number)) for number in range(8)]
     stats_of(tmp_path / "left", left)
-    stats_of(tmp_path / "right", [makers.ct_graph([one], [], slug=str(number)) for number in range(300)])
+    stats_of(tmp_path / "right", [factories.ct_graph([one], [], slug=str(number)) for number in range(300)])
     compare(tmp_path / "left" / "stats", tmp_path / "right" / "stats", tmp_path / "c.duckdb")
     rows = table(tmp_path / "c.duckdb", "SELECT neuron, graphs_a, graphs_b, p_value FROM neurons ORDER BY neuron")
     assert [tuple(row.values()) for row in rows] == [(1, 8, 300, None), (2, 2, 0, None)]

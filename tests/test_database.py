@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import duckdb
-import makers
+import factories
 import polars as pl
 import pytest
 from conftest import ROOT
@@ -287,7 +287,7 @@ def test_only_frequent_edges(small_atlas: Path, tmp_path: Path) -> None:
 
 
 def test_an_atlas_without_clusters_labels_or_edges(aggregate_made, tmp_path: Path) -> None:
-    stats = aggregate_made([makers.ct_graph([], [])])
+    stats = aggregate_made([factories.ct_graph([], [])])
     with open_atlas(build_database(tmp_path / "a.duckdb", Inputs(stats)).path) as con:
         for (example,) in con.execute("SELECT example FROM help").fetchall():
             con.sql(example).fetchall()

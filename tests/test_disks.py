@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import makers
+import factories
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -36,7 +36,7 @@ ATLAS = f"{shlex.quote(sys.executable)} -c 'from atlas.cli.main import main; mai
 @pytest.fixture
 def graphs(tmp_path: Path) -> Path:
     for seed in range(40):
-        makers.write(tmp_path / "graphs" / f"{seed}.json", makers.random_graph(seed, neurons=400, links=3000))
+        factories.write(tmp_path / "graphs" / f"{seed}.json", factories.random_graph(seed, neurons=400, links=3000))
     return tmp_path / "graphs"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import makers
+import factories
 import numpy as np
 import pytest
 from test_aggregate import assert_equals_loop, bytes_of
@@ -90,7 +90,7 @@ def _add_path(path: str) -> None:
 @pytest.mark.filterwarnings("ignore::Warning")
 def test_errors_of_the_data_come_back_as_they_are(cluster: Any, tmp_path: Path) -> None:
     graphs(tmp_path / "g", 2)
-    makers.write(tmp_path / "g" / "x.json", makers.ct_graph([makers.ct_feature(0, 1)], [], scan="other"))
+    factories.write(tmp_path / "g" / "x.json", factories.ct_graph([factories.ct_feature(0, 1)], [], scan="other"))
     with pytest.raises(SpaceMismatch, match="two feature spaces do not mix"):
         aggregate_graphs([tmp_path / "g"], tmp_path / "stats", scheduler=cluster.scheduler_address)
 
@@ -146,8 +146,8 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     import sys
 
     code = (
-        "import os, signal\nfrom atlas.runtime.executors import Processes\n"
-        "p = Processes(2); print(*p.run(os.path.abspath, ['a', 'b']), flush=True)\n"
+        "import os, signal\nfrom atlas.runtime.executors import ProcessExecutor\n"
+        "p = ProcessExecutor(2); print(*p.run(os.path.abspath, ['a', 'b']), flush=True)\n"
         "print(*[c._process.pid for c in p._children], flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-import makers
+import factories
 from click.testing import CliRunner
 from test_wiring import LAYERS, NEURONS, make_model
 
@@ -28,11 +28,11 @@ def random_graph(seed: int) -> dict[str, Any]:
 
     rng = random.Random(seed)
     cells = sorted({(rng.randrange(LAYERS), rng.randrange(NEURONS), rng.randrange(3)) for _ in range(40)})
-    nodes = [makers.relp_node(*cell, activation=rng.gauss(0, 1), influence=1.0) for cell in cells]
+    nodes = [factories.relp_node(*cell, activation=rng.gauss(0, 1), influence=1.0) for cell in cells]
     ids = [node["node_id"] for node in nodes]
     pairs = [(a, b) for a, source in enumerate(cells) for b, target in enumerate(cells) if source[0] < target[0]]
-    links = [makers.link(ids[a], ids[b], rng.gauss(0, 1)) for a, b in rng.sample(pairs, 150)]
-    return makers.relp_graph(nodes, links)
+    links = [factories.link(ids[a], ids[b], rng.gauss(0, 1)) for a, b in rng.sample(pairs, 150)]
+    return factories.relp_graph(nodes, links)
 
 
 def build(folder: Path, sections: str) -> Any:
@@ -45,7 +45,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("both")
     make_model(folder / "model")
     for seed in range(8):
-        makers.write(folder / "graphs" / f"{seed}.json", random_graph(seed))
+        factories.write(folder / "graphs" / f"{seed}.json", random_graph(seed))
     build(folder, f'[graphs]\npaths = "{folder}/graphs"\n[wire]\nmodel = "{folder}/model"\ntop = 3\n[[cluster]]\nmin_count = 1\ntrials = 1\n')  # fmt: skip
     return folder / "a.duckdb"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from makers import (
+from factories import (
     ct_error,
     ct_feature,
     ct_graph,

@@ -8,14 +8,16 @@ import os
 import zipfile
 from pathlib import Path
 
-import makers
+import factories
 import pytest
 
 from atlas.errors import InputError
 from atlas.graph import Graph
 from atlas.graphs import ReadLimits, Reject, find_sources, read_graphs
 
-GRAPH = makers.ct_graph([makers.ct_feature(0, 1), makers.ct_feature(1, 2)], [makers.link("0_1_0", "1_2_0", 0.5)])
+GRAPH = factories.ct_graph(
+    [factories.ct_feature(0, 1), factories.ct_feature(1, 2)], [factories.link("0_1_0", "1_2_0", 0.5)]
+)
 TEXT = json.dumps(GRAPH).encode()
 
 
@@ -31,8 +33,8 @@ def only_reject(path: Path) -> Reject:
 
 
 def test_every_container_gives_the_same_graph(tmp_path: Path) -> None:
-    makers.write(tmp_path / "a.json", GRAPH)
-    makers.write(tmp_path / "b.json.gz", GRAPH)
+    factories.write(tmp_path / "a.json", GRAPH)
+    factories.write(tmp_path / "b.json.gz", GRAPH)
     (tmp_path / "c.jsonl").write_bytes(TEXT + b"\n\n" + TEXT + b"\n")
     (tmp_path / "d.jsonl.gz").write_bytes(gzip.compress(TEXT + b"\r\n" + TEXT))
     with zipfile.ZipFile(tmp_path / "e.zip", "w") as archive:
@@ -61,21 +63,21 @@ def test_every_container_gives_the_same_graph(tmp_path: Path) -> None:
 def test_order_and_names_do_not_depend_on_where_the_folder_lies_or_how_it_is_given(tmp_path: Path) -> None:
     for place in ("here", "there/deep"):
         for name in ("b", "a", "sub/c"):
-            makers.write(tmp_path / place / "graphs" / f"{name}.json", GRAPH)
+            factories.write(tmp_path / place / "graphs" / f"{name}.json", GRAPH)
     first = [source.name for source in find_sources([tmp_path / "here" / "graphs"])]
     assert first == ["graphs/a.json", "graphs/b.json", "graphs/sub/c.json"]
     assert [source.name for source in find_sources([tmp_path / "there" / "deep" / "graphs"])] == first
 
 
 def test_a_file_given_twice_is_read_once_and_globs_work(tmp_path: Path) -> None:
-    makers.write(tmp_path / "a.json", GRAPH)
-    makers.write(tmp_path / "b.json", GRAPH)
+    factories.write(tmp_path / "a.json", GRAPH)
+    factories.write(tmp_path / "b.json", GRAPH)
     assert len(find_sources([tmp_path, tmp_path / "a.json", str(tmp_path / "*.json")])) == 2
 
 
 def test_two_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
     for place in ("x", "y"):
-        makers.write(tmp_path / place / "g" / "a.json", GRAPH)
+        factories.write(tmp_path / place / "g" / "a.json", GRAPH)
     names = [source.name for source in find_sources([tmp_path / "x" / "g", tmp_path / "y" / "g"])]
     assert len(set(names)) == 2
 
@@ -92,8 +94,8 @@ def test_files_that_lie_beside_graphs_are_not_read(tmp_path: Path) -> None:
         (tmp_path / name).write_text("{ this is never parsed")
     for name in ("x-clusters.json", "x-analysis.json"):
         (tmp_path / name).write_text('{"clusters": []}')
-    makers.write(tmp_path / "graph_00001.json", GRAPH)
-    makers.write(tmp_path / "sentiment-analysis.json", GRAPH)  # looks like a companion, is a graph
+    factories.write(tmp_path / "graph_00001.json", GRAPH)
+    factories.write(tmp_path / "sentiment-analysis.json", GRAPH)  # looks like a companion, is a graph
     items = read(tmp_path)
     assert [item.reason for item in items if isinstance(item, Reject)] == ["companion_file"] * 4
     assert sum(isinstance(item, Graph) for item in items) == 2
@@ -128,7 +130,7 @@ HOSTILE = {
 def test_a_hostile_file_is_a_counted_reject(tmp_path: Path, name: str) -> None:
     data, reason = HOSTILE[name]
     (tmp_path / "bad.json").write_bytes(data)
-    makers.write(tmp_path / "good.json", GRAPH)
+    factories.write(tmp_path / "good.json", GRAPH)
     bad, good = read(tmp_path)
     assert isinstance(good, Graph)
     if reason is not None:
@@ -138,15 +140,15 @@ def test_a_hostile_file_is_a_counted_reject(tmp_path: Path, name: str) -> None:
 
 
 def test_a_text_of_100_mb_is_a_reject(tmp_path: Path) -> None:
-    graph = json.dumps(makers.ct_graph([makers.ct_feature(0, 1, clerp="@")], [])).replace("@", "x" * 100_000_000)
+    graph = json.dumps(factories.ct_graph([factories.ct_feature(0, 1, clerp="@")], [])).replace("@", "x" * 100_000_000)
     (tmp_path / "long.json").write_text(graph)
     assert only_reject(tmp_path / "long.json").reason == "text_too_long"
 
 
 def test_a_text_too_long_in_metadata_or_id_is_a_reject(tmp_path: Path) -> None:
-    makers.write(tmp_path / "a.json", makers.ct_graph([], [], prompt="x" * 2**21))
+    factories.write(tmp_path / "a.json", factories.ct_graph([], [], prompt="x" * 2**21))
     assert only_reject(tmp_path / "a.json").reason == "text_too_long"
-    makers.write(tmp_path / "b.json", makers.ct_graph([{"node_id": "x" * 300}], []))
+    factories.write(tmp_path / "b.json", factories.ct_graph([{"node_id": "x" * 300}], []))
     assert only_reject(tmp_path / "b.json").reason == "text_too_long"
 
 
@@ -185,8 +187,8 @@ def test_one_bad_line_costs_one_line(tmp_path: Path) -> None:
 
 
 def test_lone_surrogates_and_nul_characters_survive_to_parquet(tmp_path: Path, aggregate_made) -> None:
-    graph = makers.ct_graph(
-        [makers.ct_feature(0, 1, clerp="bad \ud800 half")], [], prompt="nul \0 here", prompt_tokens=["\udfff", "b"]
+    graph = factories.ct_graph(
+        [factories.ct_feature(0, 1, clerp="bad \ud800 half")], [], prompt="nul \0 here", prompt_tokens=["\udfff", "b"]
     )
     stats = aggregate_made([graph])
     import polars as pl
@@ -197,18 +199,18 @@ def test_lone_surrogates_and_nul_characters_survive_to_parquet(tmp_path: Path, a
 
 def test_a_folder_called_like_a_graph_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "g" / "x.json").mkdir(parents=True)
-    makers.write(tmp_path / "g" / "x.json" / "a.json", GRAPH)
+    factories.write(tmp_path / "g" / "x.json" / "a.json", GRAPH)
     assert [source.name for source in find_sources([tmp_path / "g"])] == ["g/x.json/a.json"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
 def test_an_unreadable_file_is_a_reject(tmp_path: Path) -> None:
-    makers.write(tmp_path / "a.json", GRAPH).chmod(0)
+    factories.write(tmp_path / "a.json", GRAPH).chmod(0)
     assert only_reject(tmp_path / "a.json").reason == "unreadable"
 
 
 def test_a_dangling_link_is_not_found(tmp_path: Path) -> None:
-    makers.write(tmp_path / "a.json", GRAPH)
+    factories.write(tmp_path / "a.json", GRAPH)
     (tmp_path / "b.json").symlink_to(tmp_path / "gone.json")
     assert [source.name.split("/")[-1] for source in find_sources([tmp_path])] == ["a.json"]
 
@@ -217,8 +219,8 @@ def test_stages_and_hidden_folders_among_the_graphs_are_passed_over(tmp_path: Pa
     """Once, an output folder below the graphs was read as graphs by the next run."""
     from atlas.pipeline import aggregate_graphs
 
-    makers.write(tmp_path / "d" / "a.json", GRAPH)
-    makers.write(tmp_path / "d" / ".cache" / "b.json", GRAPH)
+    factories.write(tmp_path / "d" / "a.json", GRAPH)
+    factories.write(tmp_path / "d" / ".cache" / "b.json", GRAPH)
     for _ in range(2):
         assert aggregate_graphs([tmp_path / "d"], tmp_path / "d" / "stats").rejects == {}
 
@@ -273,7 +275,7 @@ def test_names_and_keys_that_are_no_utf8(tmp_path: Path, aggregate_made) -> None
     (tmp_path / "graphs").mkdir()
     (tmp_path / "graphs" / name).write_bytes(TEXT)
     (tmp_path / "graphs" / "surrogate.json").write_text('{"\\ud800": 1}')
-    stats = aggregate_made([makers.random_graph(1)])
+    stats = aggregate_made([factories.random_graph(1)])
     import polars as pl
 
     assert pl.read_parquet(stats / "graphs.parquet")["path"].to_list() == ["graphs/??.json", "graphs/graph_00000.json"]

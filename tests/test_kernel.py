@@ -99,8 +99,8 @@ def test_reduce_is_the_dictionary(kernel: str, shuffle: int, observed: list[list
 @settings(deadline=None, max_examples=150)
 def test_two_halves_merged_are_one_run(kernel: str, observed: list[list[tuple[int, float]]], cut: int) -> None:
     cut = min(cut, len(observed))
-    halves = [reduce(observed[:cut], kernel=kernel), reduce(observed[cut:], first=cut, kernel=kernel)]
-    merged, whole = kernel_of(kernel).merge(halves), reduce(observed, kernel=kernel)
+    split_half = [reduce(observed[:cut], kernel=kernel), reduce(observed[cut:], first=cut, kernel=kernel)]
+    merged, whole = kernel_of(kernel).merge(split_half), reduce(observed, kernel=kernel)
     for name in EXACT:
         assert np.array_equal(getattr(merged, name), getattr(whole, name)), name
     assert_same(merged, twin(observed))
@@ -137,7 +137,7 @@ def test_sorting_splitting_and_ends_are_the_same_compiled(wide: bool, data: st.D
     for kernel in ("cpu", "compiled"):
         kernel_of(kernel)
         ordered = statistics.sort_observations(key, graph, weight)
-        stats, *rest = statistics.split_often(*ordered, 3)
+        stats, *rest = statistics.split_frequent(*ordered, 3)
         in_turn = np.sort(graph)
         found.append([*ordered, *stats.columns().values(), *rest, *_ends(key, in_turn, 6), *_counts(key, graph, 6)])
     assert all(np.array_equal(one, other) for one, other in zip(*found, strict=True))

@@ -6,7 +6,7 @@ import gzip
 import json
 from pathlib import Path
 
-import makers
+import factories
 import polars as pl
 import pytest
 
@@ -199,8 +199,12 @@ def test_missing_files_and_wrong_kinds(tmp_path: Path) -> None:
 
 def test_labels_that_the_graphs_carry(aggregate_made, tmp_path: Path) -> None:
     both = "L5/N1: writes plurals | fires: after numbers"
-    nodes = [makers.relp_node(5, 1, clerp=both), makers.relp_node(5, 2), makers.relp_node(5, 3, clerp="L5/N3: digits")]
-    stats = aggregate_made([makers.relp_graph(nodes, [])])
+    nodes = [
+        factories.relp_node(5, 1, clerp=both),
+        factories.relp_node(5, 2),
+        factories.relp_node(5, 3, clerp="L5/N3: digits"),
+    ]
+    stats = aggregate_made([factories.relp_graph(nodes, [])])
     frame = imported(tmp_path / "out", LabelFile(stats))
     assert frame.select("neuron", "kind", "text", "source", "score").rows() == [
         (1, "output", "writes plurals", "graphs", 1.0),

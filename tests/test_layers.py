@@ -39,7 +39,7 @@ HEAVY = {
         "stages",
         "io",
     },
-    "transformers": {"models"},
+    "transformers": {"models", "importers"},
     "tokenizers": {"importers"},
     "safetensors": {"models", "wiring", "importers"},
     "msgspec": {"graphs"},

@@ -7,9 +7,9 @@ import math
 from pathlib import Path
 
 import duckdb
-import legacy_makers
+import legacy_factories
 import pytest
-from legacy_makers import Corpus, by_pair, members_of, rows_of, written
+from legacy_factories import Corpus, by_pair, members_of, rows_of, written
 
 from atlas.database import Inputs, build_database
 from atlas.errors import InputError, UsageError
@@ -26,7 +26,7 @@ def corpus() -> Corpus:
 
 
 def test_profiles_give_links_and_means_and_nothing_made_up(corpus: Corpus, tmp_path: Path) -> None:
-    path = written(tmp_path / "stats.json", legacy_makers.edge_stats(corpus, top=1000))
+    path = written(tmp_path / "stats.json", legacy_factories.edge_stats(corpus, top=1000))
     summary = import_edge_stats([path], tmp_path / "stats")
     edges = by_pair(rows_of(tmp_path / "stats", "edges"))
     assert edges.keys() == corpus.edges.keys()
@@ -54,7 +54,7 @@ def test_profiles_give_links_and_means_and_nothing_made_up(corpus: Corpus, tmp_p
 
 
 def test_cut_lists_count_less_and_the_larger_count_is_taken(corpus: Corpus, tmp_path: Path) -> None:
-    value = legacy_makers.edge_stats(corpus, top=3)
+    value = legacy_factories.edge_stats(corpus, top=3)
     listed: dict = {}
     for profile in value["profiles"]:
         here = (profile["layer"], profile["neuron"])
@@ -72,12 +72,12 @@ def test_cut_lists_count_less_and_the_larger_count_is_taken(corpus: Corpus, tmp_
 
 
 def test_cooccurrence_is_counted_against_chance(corpus: Corpus, tmp_path: Path) -> None:
-    profiles = written(tmp_path / "stats.json", legacy_makers.edge_stats(corpus))
+    profiles = written(tmp_path / "stats.json", legacy_factories.edge_stats(corpus))
     import_edge_stats([profiles], tmp_path / "stats")
     total = len(corpus.files)
     for row in rows_of(tmp_path / "stats", "cooccurrence"):
         mine, other = (row["layer"], row["neuron"]), (row["other_layer"], row["other_neuron"])
-        both = dict(legacy_makers.together(corpus, mine))[other]
+        both = dict(legacy_factories.together(corpus, mine))[other]
         lift = both * total / (corpus.neurons[mine] * corpus.neurons[other])
         assert (row["joint_graph_count"], row["lift"]) == (both, pytest.approx(lift))
         assert row["pmi"] == pytest.approx(math.log(lift))
@@ -87,7 +87,7 @@ def test_cooccurrence_is_counted_against_chance(corpus: Corpus, tmp_path: Path) 
             else row["npmi"] == pytest.approx(math.log(lift) / -math.log(both / total))
         )
     # A file of its own, from neuron to list, says the same.
-    value = legacy_makers.edge_stats(corpus)
+    value = legacy_factories.edge_stats(corpus)
     lists = {profile["neuron_id"]: profile.pop("top_cooccurring_neurons") for profile in value["profiles"]}
     apart = [written(tmp_path / "bare.json", value), written(tmp_path / "cooccurrence.json", lists)]
     import_edge_stats(apart, tmp_path / "apart")
@@ -95,7 +95,7 @@ def test_cooccurrence_is_counted_against_chance(corpus: Corpus, tmp_path: Path) 
 
 
 def test_appearances_above_the_number_of_graphs_are_nodes(corpus: Corpus, tmp_path: Path) -> None:
-    value = legacy_makers.edge_stats(corpus, graphs=False)
+    value = legacy_factories.edge_stats(corpus, graphs=False)
     summary = import_edge_stats([written(tmp_path / "stats.json", value)], tmp_path / "stats")
     assert not summary.counts_graphs
     neurons = rows_of(tmp_path / "stats", "neurons")
@@ -162,7 +162,7 @@ def test_what_is_no_edge_statistics_is_refused(tmp_path: Path, content: str, sai
 
 
 def test_enriched_profiles_become_a_whole_atlas(corpus: Corpus, tmp_path: Path, atlas_command) -> None:
-    path = written(tmp_path / "enriched.json", legacy_makers.edge_stats(corpus, enriched=True))
+    path = written(tmp_path / "enriched.json", legacy_factories.edge_stats(corpus, enriched=True))
     for kind, folder in (("edge-stats", "stats"), ("labels", "labels"), ("projections", "projections")):
         done = atlas_command("import", kind, path, "-o", tmp_path / folder)
         assert done.returncode == 0, done.stderr
@@ -201,7 +201,7 @@ def test_enriched_profiles_become_a_whole_atlas(corpus: Corpus, tmp_path: Path, 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_wiring_caches_keep_both_lists_and_no_pair_twice(tmp_path: Path, sign: int, atlas_command) -> None:
-    listed = legacy_makers.wiring_cache(tmp_path / "cache", sign=sign)
+    listed = legacy_factories.wiring_cache(tmp_path / "cache", sign=sign)
     summary = import_wiring_cache([tmp_path / "cache"], tmp_path / "stats", model="olmo")
     rows = {
         ((r["src_layer"], r["src_neuron"]), (r["tgt_layer"], r["tgt_neuron"])): r
@@ -287,7 +287,7 @@ NEURONS = [(layer, neuron) for layer in range(3) for neuron in range(20)]
 @pytest.mark.parametrize("form", ["qwen", "clusterer", "bare", "llama"])
 @pytest.mark.parametrize("leaf_ranks", [True, False])
 def test_assignments_of_every_form_give_the_real_modules(tmp_path: Path, form: str, leaf_ranks: bool) -> None:
-    value, paths = legacy_makers.assignments(NEURONS, form=form, leaf_ranks=leaf_ranks)
+    value, paths = legacy_factories.assignments(NEURONS, form=form, leaf_ranks=leaf_ranks)
     summary = import_assignments(written(tmp_path / "assignments.json", value), tmp_path / "clusters")
     assert summary.stripped == (leaf_ranks and form != "llama")
     assert members_of(tmp_path / "clusters") == paths
@@ -301,7 +301,7 @@ def test_assignments_of_every_form_give_the_real_modules(tmp_path: Path, form: s
 
 
 def test_leaf_ranks_can_be_kept_or_stripped_on_demand(tmp_path: Path) -> None:
-    value, paths = legacy_makers.assignments(NEURONS, leaf_ranks=True)
+    value, paths = legacy_factories.assignments(NEURONS, leaf_ranks=True)
     path = written(tmp_path / "assignments.json", value)
     import_assignments(path, tmp_path / "clusters", leaf_ranks="keep", name="mine", method="leiden")
     assert {len(found) for found in members_of(tmp_path / "clusters").values()} == {3, 4}
@@ -332,7 +332,7 @@ def test_assigned_neurons_that_no_graph_holds_are_counted_in_the_atlas(
     corpus: Corpus, tmp_path: Path, atlas_command
 ) -> None:
     import_checkpoint(corpus.write(tmp_path / "latest.dat"), tmp_path / "stats")
-    value, _ = legacy_makers.assignments([*corpus.neurons, (99, 1), (99, 2)])
+    value, _ = legacy_factories.assignments([*corpus.neurons, (99, 1), (99, 2)])
     import_assignments(written(tmp_path / "a.json", value), tmp_path / "clusters")
     atlas = build_database(tmp_path / "a.duckdb", Inputs(tmp_path / "stats", [tmp_path / "clusters"])).path
     assert atlas_command("check", atlas).returncode == 0

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import duckdb
-import legacy_makers
+import legacy_factories
 import pytest
-from legacy_makers import Corpus, by_pair, rows_of, written
+from legacy_factories import Corpus, by_pair, rows_of, written
 
 from atlas.errors import InputError
 from atlas.importers import (
@@ -111,7 +111,7 @@ def test_file_names_of_an_export_are_no_sql(corpus: Corpus, tmp_path: Path) -> N
 
 
 def test_an_earlier_atlas_without_edges_keeps_its_neurons(corpus: Corpus, tmp_path: Path) -> None:
-    path = legacy_makers.older_atlas(tmp_path / "older.duckdb", corpus)
+    path = legacy_factories.older_atlas(tmp_path / "older.duckdb", corpus)
     with duckdb.connect(str(path)) as con:
         con.execute("DELETE FROM edges")
         con.execute("UPDATE neurons SET appearance_count = 60 WHERE layer = 0 AND neuron = 0")
@@ -121,7 +121,7 @@ def test_an_earlier_atlas_without_edges_keeps_its_neurons(corpus: Corpus, tmp_pa
 
 
 def test_a_weight_without_sums_states_nothing_else(corpus: Corpus, tmp_path: Path) -> None:
-    path = legacy_makers.older_atlas(tmp_path / "older.duckdb", corpus)
+    path = legacy_factories.older_atlas(tmp_path / "older.duckdb", corpus)
     with duckdb.connect(str(path)) as con:
         con.execute("DELETE FROM edges")
         con.execute(
@@ -138,7 +138,7 @@ def test_a_weight_without_sums_states_nothing_else(corpus: Corpus, tmp_path: Pat
 def test_an_earlier_atlas_without_clusters_is_rebuilt_without(corpus: Corpus, tmp_path: Path, atlas_command) -> None:
     import os
 
-    path = legacy_makers.older_atlas(tmp_path / "older.duckdb", corpus)
+    path = legacy_factories.older_atlas(tmp_path / "older.duckdb", corpus)
     with duckdb.connect(str(path)) as con:
         con.execute("UPDATE neurons SET cluster_path = NULL")
     done = atlas_command("build", "older-atlas", "-o", tmp_path / "new.duckdb", env=os.environ | {"DATA": str(path)})

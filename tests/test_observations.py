@@ -215,11 +215,11 @@ def test_tensors_and_tables_give_the_same_sample_and_halves(tmp_path: Path, monk
             aggregator.write()
         first, second = (pl.DataFrame(rows(tmp_path / name / form, "edge_samples")) for form in ("table", "tensors"))
         assert first.drop("weight_sum").equals(second.drop("weight_sum"))
-        halves = [
+        split_half = [
             [(row["half_count"], round(row["half_weight_sum"], 9)) for row in rows(tmp_path / name / form, "edges")]
             for form in ("table", "tensors")
         ]
-        assert halves[0] == halves[1]
+        assert split_half[0] == split_half[1]
     # The sample shrinks as links come, and is in the end that of all of them.
     key = ["src_layer", "src_neuron", "tgt_layer", "tgt_neuron"]
     whole, part = (pl.DataFrame(rows(tmp_path / name / "table", "edge_samples")) for name in ("whole", "part"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import duckdb
-import legacy_makers
+import legacy_factories
 import pytest
-from legacy_makers import PAIR, Corpus, by_pair, members_of, rows_of, written
+from legacy_factories import PAIR, Corpus, by_pair, members_of, rows_of, written
 
 from atlas.database import Inputs, build_database
 from atlas.errors import AtlasFileError, InputError, OutputError
@@ -26,7 +26,7 @@ def corpus() -> Corpus:
 
 @pytest.mark.parametrize("columns", [18, 13])
 def test_an_earlier_atlas_is_rebuilt(corpus: Corpus, tmp_path: Path, columns: int, atlas_command) -> None:
-    path = legacy_makers.older_atlas(tmp_path / "older.duckdb", corpus, columns=columns)
+    path = legacy_factories.older_atlas(tmp_path / "older.duckdb", corpus, columns=columns)
     for kind, folder in (
         ("older-atlas", "stats"),
         ("labels", "labels"),
@@ -59,7 +59,7 @@ def test_an_earlier_atlas_is_rebuilt(corpus: Corpus, tmp_path: Path, columns: in
 
 
 def test_made_up_extremes_of_an_earlier_atlas_are_not_taken_over(corpus: Corpus, tmp_path: Path) -> None:
-    path = legacy_makers.older_atlas(tmp_path / "older.duckdb", corpus, mean_only=True)
+    path = legacy_factories.older_atlas(tmp_path / "older.duckdb", corpus, mean_only=True)
     summary = import_older_atlas(path, tmp_path / "stats")
     assert summary.quality == "mean_only"
     for key, row in by_pair(rows_of(tmp_path / "stats", "edges")).items():
@@ -68,7 +68,7 @@ def test_made_up_extremes_of_an_earlier_atlas_are_not_taken_over(corpus: Corpus,
 
 
 def test_edges_by_weights_of_an_earlier_atlas_take_their_mean(corpus: Corpus, tmp_path: Path) -> None:
-    path = legacy_makers.older_atlas(tmp_path / "older.duckdb", corpus, weights=True)
+    path = legacy_factories.older_atlas(tmp_path / "older.duckdb", corpus, weights=True)
     summary = import_older_atlas(path, tmp_path / "stats")
     assert summary.method == "weight_graph"
     for key, row in by_pair(rows_of(tmp_path / "stats", "edges")).items():
@@ -182,7 +182,7 @@ def test_ratios_stand_in_batches_in_profiles_or_alone(tmp_path: Path) -> None:
 
 
 def test_caches_and_databases_have_projections_too(tmp_path: Path) -> None:
-    legacy_makers.wiring_cache(tmp_path / "cache", layers=2, width=3)
+    legacy_factories.wiring_cache(tmp_path / "cache", layers=2, width=3)
     database = {
         "neurons": {
             "L5/N6": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import makers
+import factories
 import pytest
 
 from atlas.errors import InputError
@@ -45,7 +45,7 @@ def test_nothing_that_a_build_writes_tells_where_it_was_made(tmp_path: Path) -> 
     import duckdb
 
     for seed in range(3):
-        makers.write(tmp_path / "secret-home" / "graphs" / f"{seed}.json", makers.random_graph(seed))
+        factories.write(tmp_path / "secret-home" / "graphs" / f"{seed}.json", factories.random_graph(seed))
     labels = tmp_path / "secret-home" / "labels.csv"
     labels.write_text("layer,neuron,label\n1,2,x\n")
     recipe = tmp_path / "secret-home" / "r.toml"

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-import makers
+import factories
 import polars as pl
 import pytest
 from conftest import made_once
@@ -21,14 +21,14 @@ from atlas.database import open_atlas, run_checks
 from atlas.errors import InputError, OutputError
 from atlas.io.files import only_writer
 from atlas.pipeline import PipelineResult, run_recipe
-from atlas.pipeline.fingerprints import Stamps
+from atlas.pipeline.fingerprints import Fingerprints
 from atlas.pipeline.recipe import load_recipe
 
 
 def make_project(folder: Path) -> None:
     """A folder with graphs, labels and a recipe."""
     for seed in range(12):
-        makers.write(folder / "graphs" / f"{seed:03d}.json", makers.random_graph(seed, neurons=20, links=100))
+        factories.write(folder / "graphs" / f"{seed:03d}.json", factories.random_graph(seed, neurons=20, links=100))
     (folder / "labels.csv").write_text("layer,neuron,label\n1,2,first\n2,3,second\n")
     (folder / "small.toml").write_text(
         """
@@ -111,9 +111,9 @@ def test_a_change_runs_exactly_what_depends_on_it(built: Path, change: str, expe
     graphs, stages = built / "graphs", built / "out" / "small.stages"
     settings = [change] if "=" in change else []
     if change == "a new graph":
-        makers.write(graphs / "new.json", makers.random_graph(99))
+        factories.write(graphs / "new.json", factories.random_graph(99))
     elif change == "a changed graph":
-        makers.write(graphs / "003.json", makers.random_graph(98))
+        factories.write(graphs / "003.json", factories.random_graph(98))
     elif change == "a removed graph":
         (graphs / "003.json").unlink()
     elif change == "touched graphs":
@@ -181,7 +181,7 @@ def test_a_build_killed_at_any_moment_is_finished_by_the_same_command(built: Pat
     command = [sys.executable, "-c", "from atlas.cli.main import main; main()", "build", str(built / "small.toml")]
     rng = random.Random(5)
     for number in range(6):
-        makers.write(built / "graphs" / "x.json", makers.random_graph(1000 + number))
+        factories.write(built / "graphs" / "x.json", factories.random_graph(1000 + number))
         run = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         time.sleep(rng.uniform(0.3, 3.0))
         run.send_signal(signal.SIGKILL)
@@ -225,13 +225,13 @@ def test_the_real_atlas(data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"fingerprint": 3}', "{}"])
 @pytest.mark.parametrize("name", ["stats.json", "atlas.json", "hashes.json"])
 def test_damaged_stamps_only_cost_time(built: Path, name: str, content: str) -> None:
-    (built / "out" / "small.stages" / ".stamps" / name).write_text(content)
+    (built / "out" / "small.stages" / ".fingerprints" / name).write_text(content)
     assert build(built).path.is_file()
     assert ran(build(built)) == []
 
 
 def test_odd_values_in_the_hashes_only_cost_time(built: Path) -> None:
-    path = built / "out" / "small.stages" / ".stamps" / "hashes.json"
+    path = built / "out" / "small.stages" / ".fingerprints" / "hashes.json"
     odd = [None, 3, "x", [1], [], {}] * 9
     path.write_text(json.dumps(dict(zip(json.loads(path.read_text()), odd, strict=False))))
     build(built)
@@ -285,16 +285,16 @@ def test_a_stage_that_was_made_but_not_noted_is_made_again(
     class Killed(Exception):
         pass
 
-    save = Stamps.save
+    save = Fingerprints.save
 
-    def killed(self: Stamps, name: str, fingerprint: str, seconds: float) -> None:
+    def killed(self: Fingerprints, name: str, fingerprint: str, seconds: float) -> None:
         if name == stage:
             raise Killed
         save(self, name, fingerprint, seconds)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Stamps, "save", killed)
-        makers.write(built / "graphs" / "x.json", makers.random_graph(1000))
+        patch.setattr(Fingerprints, "save", killed)
+        factories.write(built / "graphs" / "x.json", factories.random_graph(1000))
         with pytest.raises(Killed):
             build(built)
     (built / "graphs" / "x.json").unlink()

@@ -1,4 +1,4 @@
-"""What weights say by themselves against slow twins; the llama2.c converter; the demo's recipe."""
+"""What weights say by themselves against slow reference_impl; the llama2.c converter; the demo's recipe."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ pytest.importorskip("transformers")
 from conftest import ROOT  # noqa: E402
 from trace_models import ARCHITECTURES, tiny  # noqa: E402
 
-from atlas.activations import ProjectOptions  # noqa: E402
 from atlas.activations.direct_effects import direct_effect_ratios, effect_table  # noqa: E402
 from atlas.activations.exemplars import Exemplars, automatic_labels  # noqa: E402
 from atlas.activations.projections import projections  # noqa: E402
 from atlas.database import open_atlas, run_checks  # noqa: E402
 from atlas.errors import InputError  # noqa: E402
 from atlas.importers.llama2c import convert  # noqa: E402
-from atlas.models import CorpusOptions, Prompt, load_model  # noqa: E402
+from atlas.models import Prompt, load_model  # noqa: E402
+from atlas.models.model import activation  # noqa: E402
 from atlas.models.tokens import passage, readable, shown  # noqa: E402
+from atlas.options import ProjectOptions, PromptOptions  # noqa: E402
 from atlas.pipeline import project_model, run_recipe, trace_prompts  # noqa: E402
 from atlas.pipeline.recipe import find_recipe, load_recipe  # noqa: E402
 from atlas.stages import DATASETS  # noqa: E402
-from atlas.trace.linearized import activation  # noqa: E402
 
 DEMO = ROOT / "build" / "demo"
 PROMPTS = [(3, 14, 15, 9, 26), (5, 8), (1, 2, 3, 4, 5, 6, 7)]
@@ -224,9 +224,9 @@ def test_tokens_are_shown_as_text() -> None:
     assert passage(demo, ids[1:]) == "# caf\u00e9\\n\\tself"
     assert "".join(shown(demo, demo.tokenizer(" self\n")["input_ids"][1:])) == " self\\n"
     # Half of a character is no text, and is spelled as the vocabulary has it.
-    halves = shown(demo, demo.tokenizer("\u00e9")["input_ids"][1:])
-    assert len(halves) == 2
-    assert "\ufffd" not in "".join(halves)
+    split_half = shown(demo, demo.tokenizer("\u00e9")["input_ids"][1:])
+    assert len(split_half) == 2
+    assert "\ufffd" not in "".join(split_half)
 
 
 def test_an_automatic_label_without_promoted_tokens() -> None:
@@ -257,7 +257,7 @@ def test_a_model_of_llama2c(data: Path, tmp_path: Path, atlas_command: Any) -> N
         count += ids.shape[1] - 1
     assert losses / count == pytest.approx(1.25, abs=0.03)  # as the README of the data says
     text = data / "text" / "tinystories_sample.txt"
-    corpus = CorpusOptions(separator="<|endoftext|>", limit=8, seed=3, max_tokens=40, truncate=True)
+    corpus = PromptOptions(separator="<|endoftext|>", limit=8, seed=3, max_tokens=40, truncate=True)
     traced, summary = trace_prompts(model, text, tmp_path / "stats", corpus=corpus)
     assert (traced.graphs, traced.rejects.total()) == (8, 0)
     assert summary is not None
@@ -383,7 +383,7 @@ def test_the_tour_of_an_atlas_without_clusters(small_atlas: Path, tmp_path: Path
 
 def test_the_command_project(tmp_path: Path, atlas_command: Any) -> None:
     demo = DEMO
-    done = atlas_command("project", demo, "-o", tmp_path / "p", "--device", "cpu", "--top", "3")
+    done = atlas_command("project", demo, "-o", tmp_path / "p", "--device", "cpu", "--top-tokens", "3")
     assert done.returncode == 0, done.stderr
     assert "1,600 neurons: 28,800 projections, 0 exemplars" in done.stderr
     assert json.loads((tmp_path / "p" / "manifest.json").read_text())["prompts"] is None
@@ -393,10 +393,10 @@ def test_options_that_keep_nothing_are_refused() -> None:
     from atlas.errors import UsageError
 
     with pytest.raises(UsageError):
-        ProjectOptions(top=0)
+        ProjectOptions(top_tokens=0)
 
 
 def test_projections_need_no_prompts(tmp_path: Path) -> None:
     model = load_model(DEMO, device="cpu")
-    summary = project_model(model, tmp_path / "p", options=ProjectOptions(top=2))
+    summary = project_model(model, tmp_path / "p", options=ProjectOptions(top_tokens=2))
     assert (summary.exemplars, summary.ratio_prompts, summary.effect_types) == (0, 0, {})

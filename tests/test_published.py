@@ -7,10 +7,10 @@ import random
 from pathlib import Path
 
 import duckdb
-import legacy_makers
+import legacy_factories
 import pytest
 from conftest import ROOT
-from legacy_makers import Corpus
+from legacy_factories import Corpus
 
 from atlas.database import Inputs, build_database
 from atlas.importers import import_checkpoint
@@ -52,13 +52,13 @@ def function_database(neurons: list) -> dict:
 
 
 def test_llama_and_its_medical_domain_and_their_comparison(tmp_path: Path, atlas_command) -> None:
-    enriched = legacy_makers.edge_stats(CORPUS, enriched=True)
+    enriched = legacy_factories.edge_stats(CORPUS, enriched=True)
     write(tmp_path / "fineweb_50k_edge_stats_enriched.json", enriched)
-    medical = legacy_makers.edge_stats(Corpus(graphs=20, layers=4, neurons=12, links=40, seed=8), enriched=True)
+    medical = legacy_factories.edge_stats(Corpus(graphs=20, layers=4, neurons=12, links=40, seed=8), enriched=True)
     write(tmp_path / "medical_edge_stats_v6_enriched.json", medical)
     neurons = sorted(CORPUS.neurons)
     write(tmp_path / "neuron_labels_combined.json", function_database(neurons[:10]))
-    flat, _ = legacy_makers.assignments(neurons, form="llama")
+    flat, _ = legacy_factories.assignments(neurons, form="llama")
     write(tmp_path / "llama8b_infomap_full_edges.json", flat)
     atlas = build(atlas_command, tmp_path, "llama31-8b", tmp_path / "out")
     assert ask(atlas, "SELECT count(*), count(label), count(top_cluster) FROM neurons") == [
@@ -82,7 +82,7 @@ def test_llama_and_its_medical_domain_and_their_comparison(tmp_path: Path, atlas
 
 def test_olmo_has_the_published_number_of_edges(tmp_path: Path, atlas_command) -> None:
     layers, width, top = 3, 40, 3
-    legacy_makers.wiring_cache(tmp_path / "olmo3_wiring_cache", layers=layers, width=width, top=top)
+    legacy_factories.wiring_cache(tmp_path / "olmo3_wiring_cache", layers=layers, width=width, top=top)
     labels = {
         f"L{layer}/N{neuron}": {
             "label": f"long {neuron}",
@@ -106,7 +106,7 @@ def test_olmo_has_the_published_number_of_edges(tmp_path: Path, atlas_command) -
 def test_qwen_from_its_checkpoint(tmp_path: Path, atlas_command) -> None:
     CORPUS.write(tmp_path / "latest.dat", texts=True)
     neurons = sorted(CORPUS.neurons)
-    value, paths = legacy_makers.assignments(neurons)
+    value, paths = legacy_factories.assignments(neurons)
     write(tmp_path / "qwen32b_infomap_assignments.json", value)
     with (tmp_path / "labels.jsonl").open("w") as stream:
         for layer, neuron in neurons:
@@ -121,8 +121,8 @@ def test_qwen_from_its_checkpoint(tmp_path: Path, atlas_command) -> None:
 
     again = atlas_command("build", "qwen3-32b", "-o", atlas, env=os.environ | {"DATA": str(tmp_path)})
     assert again.stderr.count("up to date") == 4, again.stderr
-    often = sum(values[0] >= 3 for values in CORPUS.edges.values())
-    assert ask(atlas, "SELECT count(*), min(count) FROM edges") == [(often, 3)]
+    frequent = sum(values[0] >= 3 for values in CORPUS.edges.values())
+    assert ask(atlas, "SELECT count(*), min(count) FROM edges") == [(frequent, 3)]
     assert ask(atlas, "SELECT count(*), count(label), max(num_exemplars) FROM neurons") == [
         (len(neurons), len(neurons), 20)
     ]
@@ -130,7 +130,7 @@ def test_qwen_from_its_checkpoint(tmp_path: Path, atlas_command) -> None:
 
 
 def test_an_older_atlas_is_rebuilt_by_one_target(tmp_path: Path, atlas_command) -> None:
-    legacy_makers.older_atlas(tmp_path / "older.duckdb", CORPUS)
+    legacy_factories.older_atlas(tmp_path / "older.duckdb", CORPUS)
     atlas = build(atlas_command, tmp_path / "older.duckdb", "older-atlas", tmp_path / "out")
     assert ask(atlas, "SELECT DISTINCT stat_quality FROM edges") == [("rounded",)]
     assert ask(atlas, "SELECT count(*), count(label), count(top_cluster) FROM neurons") == [(len(CORPUS.neurons),) * 3]

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import duckdb
-import legacy_makers
+import legacy_factories
 import pyarrow.parquet as pq
 import pytest
-from legacy_makers import Corpus
+from legacy_factories import Corpus
 
 from atlas.database import Inputs, build_database
 from atlas.errors import InputError
@@ -18,7 +18,7 @@ from atlas.importers import import_checkpoint, import_reports
 
 @pytest.fixture
 def reports(tmp_path: Path) -> Path:
-    legacy_makers.report_files(tmp_path / "json")
+    legacy_factories.report_files(tmp_path / "json")
     return tmp_path / "json"
 
 

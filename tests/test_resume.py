@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-import makers
+import factories
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
@@ -22,16 +22,16 @@ from test_disks import ATLAS, in_namespace, lines
 from atlas.errors import AtlasError, InputError, OutputError, SourceChanged, SpaceMismatch
 from atlas.io import work_dir as store
 from atlas.pipeline import aggregate_graphs, merge_stats
-from atlas.runtime import journal as checkpoint
+from atlas.runtime import journal as journal
 from atlas.stages import datasets_of
 
 KILLS = 6
 
 
 def graphs(folder: Path, count: int = 60, *, first: int = 0, **options: int) -> list[dict]:
-    made = [makers.random_graph(seed, **options) for seed in range(first, first + count)]
+    made = [factories.random_graph(seed, **options) for seed in range(first, first + count)]
     for number, graph in enumerate(made, first):
-        makers.write(folder / f"graph_{number:05d}.json", graph)
+        factories.write(folder / f"graph_{number:05d}.json", graph)
     return made
 
 
@@ -165,7 +165,7 @@ def assert_same_statistics(first: Path, second: Path) -> None:
 def test_memory_merges_and_increments_change_no_statistic(
     memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One run with early sums against merged halves, an increment, and other budgets."""
+    """One run with early sums against merged split_half, an increment, and other budgets."""
     from atlas.aggregate import plan
 
     made = graphs(tmp_path / "a", 20, links=300) + graphs(tmp_path / "b", 25, first=20, links=300)
@@ -204,7 +204,7 @@ def test_new_files_are_read_and_old_ones_are_not(tmp_path: Path, monkeypatch: py
     before = bytes_of(tmp_path / "stats")
     assert "nothing new" in aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1).work
     assert (opened, bytes_of(tmp_path / "stats")) == (["g/bad.json"], before)
-    makers.write(tmp_path / "g" / "bad.json", makers.random_graph(99))
+    factories.write(tmp_path / "g" / "bad.json", factories.random_graph(99))
     summary = aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
     assert (summary.new_graphs, summary.graphs, summary.rejects) == (1, 8, {})
 
@@ -217,13 +217,13 @@ def test_changed_and_missing_files_are_refused_unless_fresh(tmp_path: Path) -> N
     # Another time and the same bytes is the same file.
     assert "nothing new" in aggregate_graphs([tmp_path / "g"], tmp_path / "stats").work
     before = bytes_of(tmp_path / "stats")
-    makers.write(first, makers.random_graph(77))
+    factories.write(first, factories.random_graph(77))
     with pytest.raises(
         SourceChanged, match=r"g/graph_00000.json has changed since .*stats counted it; start over with --fresh"
     ):
         aggregate_graphs([tmp_path / "g"], tmp_path / "stats")
     second.unlink()
-    makers.write(first, makers.random_graph(0))
+    factories.write(first, factories.random_graph(0))
     with pytest.raises(SourceChanged, match="graph_00001.json was counted in .*stats and is not among the files"):
         aggregate_graphs([tmp_path / "g"], tmp_path / "stats")
     assert bytes_of(tmp_path / "stats") == before
@@ -233,7 +233,7 @@ def test_changed_and_missing_files_are_refused_unless_fresh(tmp_path: Path) -> N
 def test_other_options_than_before_are_refused(tmp_path: Path) -> None:
     graphs(tmp_path / "g", 2)
     aggregate_graphs([tmp_path / "g"], tmp_path / "stats")
-    for options in ({"model": "other"}, {"together": 5}):
+    for options in ({"model": "other"}, {"cooccurrence": 5}):
         with pytest.raises(SourceChanged, match="was made with"):
             aggregate_graphs([tmp_path / "g"], tmp_path / "stats", **options)
 
@@ -248,7 +248,7 @@ def test_a_changed_file_of_an_unfinished_run_is_refused(
     with pytest.raises(KeyboardInterrupt):
         aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
     monkeypatch.undo()
-    makers.write(tmp_path / "g" / "graph_00003.json", makers.random_graph(500))
+    factories.write(tmp_path / "g" / "graph_00003.json", factories.random_graph(500))
     with pytest.raises(SourceChanged, match="g/graph_00003.json has changed since an unfinished run counted it"):
         aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
     assert aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1, fresh=True).graphs == 10
@@ -256,11 +256,11 @@ def test_a_changed_file_of_an_unfinished_run_is_refused(
 
 def test_copies_in_other_tasks_and_in_earlier_stats_count_once(tmp_path: Path, small_budget: None) -> None:
     made = graphs(tmp_path / "g", 12)
-    makers.write(tmp_path / "g" / "graph_00099.json", makers.random_graph(0))
+    factories.write(tmp_path / "g" / "graph_00099.json", factories.random_graph(0))
     summary = aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
     assert (summary.graphs, summary.rejects) == (12, {"duplicate": 1})
     assert_equals_loop(tmp_path / "stats", made)
-    makers.write(tmp_path / "g" / "graph_00100.json", makers.random_graph(5))
+    factories.write(tmp_path / "g" / "graph_00100.json", factories.random_graph(5))
     made += graphs(tmp_path / "g", 1, first=101)
     summary = aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
     assert (summary.graphs, summary.new_graphs) == (13, 1)
@@ -283,7 +283,7 @@ def test_merging_refuses_what_overlaps(tmp_path: Path) -> None:
         merge_stats([tmp_path / "sa", tmp_path / "m"], tmp_path / "n")
     summary = merge_stats([tmp_path / "sa", tmp_path / "m"], tmp_path / "n", skip_duplicates=True)
     assert (summary.graphs, summary.work) == (6, "left out 1 of 2 folders: all their graphs stand in the others")
-    makers.write(tmp_path / "d" / "x.json", makers.ct_graph([makers.ct_feature(0, 1)], [], scan="other"))
+    factories.write(tmp_path / "d" / "x.json", factories.ct_graph([factories.ct_feature(0, 1)], [], scan="other"))
     aggregate_graphs([tmp_path / "d"], tmp_path / "sd")
     with pytest.raises(SpaceMismatch, match="two feature spaces do not mix"):
         merge_stats([tmp_path / "sa", tmp_path / "sd"], tmp_path / "o")
@@ -296,24 +296,24 @@ def test_a_power_cut_costs_only_what_was_not_on_the_disk(
     from atlas.aggregate import engine
 
     real = engine.Aggregation.write
-    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+    monkeypatch.setattr(journal, "SECONDS", 0.0)
     monkeypatch.setattr(engine.Aggregation, "write", lambda *_, **__: (_ for _ in ()).throw(OutputError("power")))
     with pytest.raises(OutputError):
         aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
     monkeypatch.setattr(engine.Aggregation, "write", real)
     tasks = sorted((tmp_path / ".stats.work" / "tasks").glob("*.parquet"))
     assert len(tasks) == 3
-    # After the boot only what the checkpoint names is trusted; a file that the cut left empty is not among it.
+    # After the boot only what the journal names is trusted; a file that the cut left empty is not among it.
     safe = store.open_store(tmp_path / ".stats.work")
-    note = checkpoint.Checkpoint(safe)
+    note = journal.Journal(safe)
     note._safe = [name for name in note._safe if "000001" not in name]
     note.flush()
     (tmp_path / ".stats.work" / "tasks" / "000001.runs").write_bytes(b"")
-    monkeypatch.setattr(checkpoint, "boot_id", lambda: "another boot")
+    monkeypatch.setattr(journal, "boot_id", lambda: "another boot")
     times = {path.name: path.stat().st_mtime_ns for path in tasks}
     aggregate_graphs([tmp_path / "g"], tmp_path / "kept", threads=1)
     before = safe.names()
-    found = checkpoint.Checkpoint(safe)
+    found = journal.Journal(safe)
     assert safe.names() == before  # looking removes nothing
     found.drop_untrusted()
     left = {path.name: path.stat().st_mtime_ns for path in (tmp_path / ".stats.work" / "tasks").glob("*.parquet")}
@@ -379,7 +379,7 @@ def test_signs_in_file_names_are_part_of_the_name(tmp_path: Path) -> None:
     assert rejects.filter(pl.col("member").is_not_null()).select("path", "member").rows() == [
         ("graphs/a#1.jsonl#1", "1")
     ]
-    makers.write(folder / "a.json", makers.random_graph(40))
+    factories.write(folder / "a.json", factories.random_graph(40))
     graphs(folder, 1, first=50)
     aggregate_graphs([folder], tmp_path / "stats", threads=1)
     left = pl.read_parquet(tmp_path / "stats" / "rejects.parquet")["path"].to_list()
@@ -443,7 +443,7 @@ def test_what_a_killed_run_left_is_not_taken_for_another(
     from atlas.aggregate import engine
 
     observed = made(30)
-    loops = [makers.random_graph(seed) for seed in range(30)]
+    loops = [factories.random_graph(seed) for seed in range(30)]
 
     def write(first: int, last: int) -> None:
         if kind == "observations":
@@ -452,7 +452,7 @@ def test_what_a_killed_run_left_is_not_taken_for_another(
             pq.write_table(table(mine), tmp_path / "g" / f"{first:02d}.parquet", row_group_size=50)
         else:
             for number in range(first, last):
-                makers.write(tmp_path / "g" / f"{number:02d}.json", loops[number])
+                factories.write(tmp_path / "g" / f"{number:02d}.json", loops[number])
 
     def check(last: int) -> None:
         if kind == "observations":
@@ -467,7 +467,7 @@ def test_what_a_killed_run_left_is_not_taken_for_another(
                 aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
 
     write(0, 10)
-    dies("_write_books", engine.Aggregation)
+    dies("_write_bookkeeping", engine.Aggregation)
     assert list((tmp_path / ".stats.work" / "parts" / "edges").iterdir())
     write(10, 15)
     aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
@@ -510,7 +510,7 @@ def test_a_fresh_run_that_was_stopped_goes_on_fresh(
 
     graphs(tmp_path / "g", 10)
     aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
-    makers.write(tmp_path / "g" / "graph_00003.json", makers.random_graph(500))
+    factories.write(tmp_path / "g" / "graph_00003.json", factories.random_graph(500))
     with monkeypatch.context() as patch:
         patch.setattr(engine.Aggregation, "write", lambda *_, **__: (_ for _ in ()).throw(OutputError("killed")))
         with pytest.raises(OutputError):
@@ -546,7 +546,7 @@ def test_two_copies_of_a_counted_graph_end(tmp_path: Path, small_budget: None) -
     made = graphs(tmp_path / "g", 3)
     aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
     for name in ("x", "y", "z"):
-        makers.write(tmp_path / "g" / f"{name}.json", makers.random_graph(0))
+        factories.write(tmp_path / "g" / f"{name}.json", factories.random_graph(0))
     made += graphs(tmp_path / "g", 1, first=3)
     summary = aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
     assert (summary.graphs, summary.rejects) == (4, {"duplicate": 3})
@@ -575,8 +575,8 @@ def test_an_unfinished_run_lets_bad_files_be_repaired_and_good_ones_be_touched(
         with pytest.raises(KeyboardInterrupt):
             aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
     os.utime(tmp_path / "g" / "graph_00002.json", ns=(5, 5))
-    makers.write(tmp_path / "g" / "a_bad.json", makers.random_graph(50))
+    factories.write(tmp_path / "g" / "a_bad.json", factories.random_graph(50))
     (tmp_path / "g" / "b_bad.json").unlink()
     summary = aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
     assert (summary.graphs, summary.rejects) == (11, {})
-    assert_equals_loop(tmp_path / "stats", [makers.random_graph(50), *made])
+    assert_equals_loop(tmp_path / "stats", [factories.random_graph(50), *made])

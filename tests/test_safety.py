@@ -188,11 +188,11 @@ def test_a_result_never_overwrites_an_atlas_and_a_failed_one_leaves_the_old_file
     )
 
 
-def test_results_go_to_pipes_and_devices(
-    received: Path, atlas_command: Callable[..., subprocess.CompletedProcess]
-) -> None:
-    run = atlas_command("sql", received, "SELECT 1 AS a", "-o", "/dev/stdout", "--format", "csv")
-    assert (run.returncode, run.stdout) == (0, "a\n1\n")
+def test_results_go_to_pipes_and_devices(received: Path) -> None:
+    arguments = ["sql", str(received), "SELECT 1 AS a", "-o", "/dev/stdout", "--format", "csv"]
+    command = [sys.executable, "-c", "from atlas.cli.main import main; main()", *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, "a\n1\n"), run.stderr
 
 
 def test_a_newer_and_a_foreign_file_are_named(received: Path, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_the_name_of_a_file_is_only_a_name(received: Path, name: str) -> None:
 
 def test_a_macro_answers_for_its_own_atlas_or_not_at_all(received: Path, tmp_path: Path) -> None:
     import conftest
-    from makers import random_graph
+    from factories import random_graph
 
     conftest.stats_of(tmp_path, [random_graph(seed, neurons=20, links=120) for seed in range(3)])
     other = atlas.database.build_database(tmp_path / "other.duckdb", atlas.database.Inputs(tmp_path / "stats")).path

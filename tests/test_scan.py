@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from factories import link, relp_graph, relp_node, relp_token
 from hypothesis import given
 from hypothesis import strategies as st
-from makers import link, relp_graph, relp_node, relp_token
 
 from atlas.graph import Graph
 from atlas.graphs import Blob, parse_graph, raw

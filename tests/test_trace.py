@@ -14,9 +14,10 @@ from trace_models import ARCHITECTURES, linearised, tiny  # noqa: E402
 
 from atlas.graph import Graph, NodeKind  # noqa: E402
 from atlas.ids import NeuronId  # noqa: E402
+from atlas.models.model import activation  # noqa: E402
 from atlas.models.prompts import Prompt  # noqa: E402
-from atlas.trace.linearized import activation  # noqa: E402
-from atlas.trace.tracer import FLOW, Traced, TraceOptions, Tracer  # noqa: E402
+from atlas.options import FLOW, TraceOptions  # noqa: E402
+from atlas.trace.tracer import Traced, Tracer  # noqa: E402
 
 IDS = (3, 14, 15, 9, 26, 5, 3, 8)
 
@@ -59,7 +60,7 @@ def test_the_linearised_model_has_the_activations_of_the_real_one(architecture: 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_edge_is_its_definition(architecture: str) -> None:
     model = tiny(architecture)
-    graph = trace_one(model, prompt(), tau=0.0, top=3).graph
+    graph = trace_one(model, prompt(), tau=0.0, top_logits=3).graph
     cells, weights = neurons_of(graph), matrix(graph)
     logit_rows = np.flatnonzero(graph.nodes.kind == NodeKind.LOGIT)
     embeddings = model.embedding[list(IDS)][None].clone().requires_grad_()
@@ -93,7 +94,7 @@ def test_what_comes_in_adds_up_to_the_target(architecture: str) -> None:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_what_comes_into_a_logit_adds_up_to_it(architecture: str) -> None:
     model = tiny(architecture)
-    graph = trace_one(model, prompt(), tau=0.05, top=4).graph
+    graph = trace_one(model, prompt(), tau=0.05, top_logits=4).graph
     logits = model.forward([list(IDS)]).logits[0]
     rows = np.flatnonzero(graph.nodes.kind == NodeKind.LOGIT)
     assert len(rows) == 4
@@ -106,7 +107,7 @@ def test_what_comes_into_a_logit_adds_up_to_it(architecture: str) -> None:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_scores_are_activation_times_gradient(architecture: str) -> None:
     model = tiny(architecture)
-    traced = trace_one(model, prompt(), tau=0.0, top=3)
+    traced = trace_one(model, prompt(), tau=0.0, top_logits=3)
     graph = traced.graph
     tokens = graph.nodes.key[graph.nodes.kind == NodeKind.LOGIT].tolist()
     with linearised(model, cut=False) as found, torch.enable_grad():

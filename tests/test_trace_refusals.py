@@ -22,10 +22,10 @@ from trace_models import tiny  # noqa: E402
 from atlas.cli.main import main  # noqa: E402
 from atlas.errors import AtlasError, InputError, OutputError, SourceChanged, SpaceMismatch, UsageError  # noqa: E402
 from atlas.graph import Reject  # noqa: E402
-from atlas.models import CorpusOptions, Prompt, TracedModel, load_model, read_prompts  # noqa: E402
+from atlas.models import Prompt, TracedModel, load_model, read_prompts  # noqa: E402
 from atlas.models.tokens import shown  # noqa: E402
+from atlas.options import PromptOptions, ShardedPromptOptions, TraceOptions  # noqa: E402
 from atlas.pipeline import aggregate_graphs, project_model, trace_prompts  # noqa: E402
-from atlas.trace import TraceOptions  # noqa: E402
 
 DEMO = ROOT / "build" / "demo"
 LINES = ["x = foo(bar(1", "import os\nimport", "    raise ValueError("]
@@ -50,7 +50,7 @@ def jsonl(path: Path, rows: list[Any]) -> Path:
 
 def reasons(path: Path, model: TracedModel, **options: Any) -> list[str]:
     """The reason of each reject, the text of each prompt."""
-    found = read_prompts(path, model, CorpusOptions(**options))
+    found = read_prompts(path, model, PromptOptions(**options))
     return [item.reason if isinstance(item, Reject) else item.text for item in found]
 
 
@@ -60,7 +60,7 @@ def reasons(path: Path, model: TracedModel, **options: Any) -> list[str]:
 def test_other_options_on_finished_statistics_are_refused(demo: TracedModel, copy: Path, tmp_path: Path) -> None:
     prompts = jsonl(tmp_path / "p.jsonl", LINES)
     trace_prompts(demo, prompts, tmp_path / "stats")
-    for options in (TraceOptions(tau=0.02), TraceOptions(top=3), TraceOptions(max_nodes=9)):
+    for options in (TraceOptions(tau=0.02), TraceOptions(top_logits=3), TraceOptions(max_nodes=9)):
         with pytest.raises(SourceChanged, match="start over with --fresh"):
             trace_prompts(demo, prompts, tmp_path / "stats", options=options)
     weights = load_file(copy / "model.safetensors")
@@ -164,13 +164,13 @@ def test_tokens_that_the_model_has_not_are_rejects(tmp_path: Path) -> None:
 def test_targets_and_sources_stand_in_parquet_too(demo: TracedModel, tmp_path: Path) -> None:
     table = pa.table({"text": ["a b"], "target": ["."], "contrast": [["(", ")"]], "source": ["made"], "more": [1]})
     pq.write_table(table, tmp_path / "a.parquet")
-    [found] = read_prompts(tmp_path / "a.parquet", demo, CorpusOptions())
+    [found] = read_prompts(tmp_path / "a.parquet", demo, PromptOptions())
     assert isinstance(found, Prompt)
     assert (len(found.targets), len(found.contrasts), found.source) == (1, 2, "made")
 
 
 def test_a_target_that_is_named_twice_is_one(demo: TracedModel, tmp_path: Path) -> None:
-    [found] = read_prompts(jsonl(tmp_path / "a.jsonl", [{"text": "a b", "target": None, "targets": [".", ".", 9]}]), demo, CorpusOptions())  # fmt: skip
+    [found] = read_prompts(jsonl(tmp_path / "a.jsonl", [{"text": "a b", "target": None, "targets": [".", ".", 9]}]), demo, PromptOptions())  # fmt: skip
     assert isinstance(found, Prompt)
     assert len(found.targets) == 2
 
@@ -183,7 +183,7 @@ def test_a_blank_in_front_of_a_target(data: Path, tmp_path: Path) -> None:
     convert(given / "stories260K.bin", given / "tok512.bin", tmp_path / "stories")
     model = load_model(tmp_path / "stories", device="cpu")
     rows = [{"text": "Lily was", "target": target} for target in (" he", "he")]
-    first, second = read_prompts(jsonl(tmp_path / "a.jsonl", rows), model, CorpusOptions())
+    first, second = read_prompts(jsonl(tmp_path / "a.jsonl", rows), model, PromptOptions())
     assert isinstance(first, Prompt)
     assert isinstance(second, Prompt)
     assert first.targets == second.targets
@@ -192,7 +192,7 @@ def test_a_blank_in_front_of_a_target(data: Path, tmp_path: Path) -> None:
 
 def test_cuts_and_bounds(demo: TracedModel, tmp_path: Path) -> None:
     long = jsonl(tmp_path / "a.jsonl", ["x " * 600])
-    [cut] = read_prompts(long, demo, CorpusOptions(max_tokens=1000, truncate=True))
+    [cut] = read_prompts(long, demo, PromptOptions(max_tokens=1000, truncate=True))
     assert isinstance(cut, Prompt)
     assert len(cut.ids) == demo.most_positions
     text = tmp_path / "b.txt"
@@ -200,7 +200,7 @@ def test_cuts_and_bounds(demo: TracedModel, tmp_path: Path) -> None:
     assert reasons(text, demo, separator="<|end|>") == ["    if x:", "    y"]
     damaged = jsonl(tmp_path / "c.jsonl", ["fine = 1"])
     damaged.write_text(damaged.read_text() + "{nothing\n")
-    assert trace_prompts(demo, damaged, tmp_path / "stats", corpus=CorpusOptions(limit=1))[0].graphs == 1
+    assert trace_prompts(demo, damaged, tmp_path / "stats", corpus=PromptOptions(limit=1))[0].graphs == 1
     with pytest.raises(UsageError, match="1 prompt or more"):
         trace_prompts(demo, damaged, tmp_path / "stats", batch=0)
 
@@ -229,14 +229,14 @@ def test_a_prompt_that_comes_twice_counts_once(demo: TracedModel, tmp_path: Path
 
 def test_equal_prompts_meet_in_one_part(demo: TracedModel, tmp_path: Path) -> None:
     path = jsonl(tmp_path / "p.jsonl", [*LINES, *LINES, ""])
-    parts = [[item.text for item in read_prompts(path, demo, CorpusOptions(shard=(part, 3))) if isinstance(item, Prompt)] for part in range(3)]  # fmt: skip
+    parts = [[item.text for item in read_prompts(path, demo, ShardedPromptOptions(shard=(part, 3))) if isinstance(item, Prompt)] for part in range(3)]  # fmt: skip
     assert sorted(text for part in parts for text in part) == sorted(LINES * 2)
     assert all(sum(text in part for part in parts) == 1 for text in LINES)
 
 
 def test_rejects_are_forgotten_once_there_is_a_graph(demo: TracedModel, tmp_path: Path) -> None:
     prompts = jsonl(tmp_path / "p.jsonl", [*LINES, "self." * 9])
-    trace_prompts(demo, prompts, tmp_path / "stats", corpus=CorpusOptions(max_tokens=12))
+    trace_prompts(demo, prompts, tmp_path / "stats", corpus=PromptOptions(max_tokens=12))
     assert rejected(tmp_path / "stats") == ["too_long"]
     trace_prompts(demo, prompts, tmp_path / "stats")
     assert rejected(tmp_path / "stats") == []

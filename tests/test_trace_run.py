@@ -28,9 +28,10 @@ from conftest import ROOT
 from atlas.cli.main import main
 from atlas.errors import InputError, SpaceMismatch, UsageError
 from atlas.graph import Reject
-from atlas.models import CorpusOptions, Prompt, TracedModel, load_model, read_prompts
+from atlas.models import Prompt, TracedModel, load_model, read_prompts
+from atlas.options import PromptOptions, TraceOptions
 from atlas.pipeline import aggregate_graphs, trace_prompts
-from atlas.trace import TraceOptions, Tracer, graph_json
+from atlas.trace import Tracer, graph_json
 from atlas.trace.graph_files import FORMATS
 
 DEMO = ROOT / "build" / "demo"
@@ -216,7 +217,7 @@ def test_a_viewer_graph_is_valid_by_the_rules_of_its_tool(demo: TracedModel) -> 
 
 
 def texts(path: Path, model: TracedModel, **options: Any) -> list[str]:
-    return [item.reason if isinstance(item, Reject) else item.text for item in read_prompts(path, model, CorpusOptions(**options))]  # fmt: skip
+    return [item.reason if isinstance(item, Reject) else item.text for item in read_prompts(path, model, PromptOptions(**options))]  # fmt: skip
 
 
 def test_prompts_from_every_kind_of_file(demo: TracedModel, tmp_path: Path) -> None:
@@ -243,13 +244,13 @@ def test_bounds_and_draws(demo: TracedModel, tmp_path: Path) -> None:
     assert sorted(functools.reduce(operator.iadd, parts, [])) == sorted(drawn)
     long = write_prompts(tmp_path / "b.jsonl", ["a b c d e f g h i j", "a"])
     assert texts(long, demo, max_tokens=6, min_tokens=3) == ["too_long", "too_short"]
-    [cut] = [item for item in read_prompts(long, demo, CorpusOptions(max_tokens=6, min_tokens=3, truncate=True)) if isinstance(item, Prompt)]  # fmt: skip
+    [cut] = [item for item in read_prompts(long, demo, PromptOptions(max_tokens=6, min_tokens=3, truncate=True)) if isinstance(item, Prompt)]  # fmt: skip
     assert len(cut.ids) == 6
 
 
 def test_targets_must_be_one_token(demo: TracedModel, tmp_path: Path) -> None:
     rows = [{"text": "a b", "target": ".", "contrast": ["(", 5]}, {"text": "a", "target": "self.name"}, {"text": "a", "target": 4000}]  # fmt: skip
-    fine, *bad = list(read_prompts(write_prompts(tmp_path / "a.jsonl", rows), demo, CorpusOptions()))
+    fine, *bad = list(read_prompts(write_prompts(tmp_path / "a.jsonl", rows), demo, PromptOptions()))
     assert isinstance(fine, Prompt)
     assert demo.token_texts([*fine.targets, *fine.contrasts]) == [".", "(", demo.token_texts([5])[0]]
     assert [item.reason for item in bad if isinstance(item, Reject)] == ["bad_target", "bad_target"]

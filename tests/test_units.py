@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import makers
+import factories
 import polars as pl
 import pytest
 
@@ -126,8 +126,8 @@ def test_the_feature_space_is_known_from_every_place_that_names_it(tmp_path: Pat
     nodes, links = [feature("1_5_0", 1), feature("3_6_0", 3)], [("1_5_0", "3_6_0", 2.0)]
     for name in ("clt-hp", "gemmascope-transcoder-16k"):
         content = graph(nodes, links, slug=name, feature_details={"neuronpedia_source_set": name})
-        makers.write(tmp_path / "both" / f"{name}.json", content)
-        makers.write(tmp_path / name / f"{name}.json", content)
+        factories.write(tmp_path / "both" / f"{name}.json", content)
+        factories.write(tmp_path / name / f"{name}.json", content)
         aggregate_graphs([tmp_path / name], tmp_path / f"stats-{name}")
         space = json.loads((tmp_path / f"stats-{name}" / "manifest.json").read_text())["space"]
         assert space["transcoder_set"] == name
@@ -141,7 +141,7 @@ def test_a_target_beyond_the_vocabulary_is_of_its_graph_alone(tmp_path: Path) ->
         real = {"node_id": "27_255999_0", "feature_type": "logit", "layer": "27", "clerp": 'Output "x" (p=0.5)'}
         links = [("1_5_0", "27_256000_0", 2.0), ("1_5_0", "27_255999_0", 3.0)]
         content = graph([feature("1_5_0", 1), logit, real], links, scan="gemma-2-2b")
-        makers.write(tmp_path / "g" / f"{name}.json", content)
+        factories.write(tmp_path / "g" / f"{name}.json", content)
     summary = aggregate_graphs([tmp_path / "g"], tmp_path / "stats")
     assert (summary.graphs, summary.kept, summary.dropped) == (2, {"logit_edges": 2}, {"virtual_token": 2})
     assert pl.read_parquet(tmp_path / "stats" / "logit_edges")["token_id"].to_list() == [255_999]
@@ -157,7 +157,7 @@ def test_vocabularies_are_known_by_the_name_of_the_model() -> None:
 
 def test_a_graph_is_known_by_what_it_says(tmp_path: Path) -> None:
     """Pins, indentation and edited labels make no other graph; another weight, prompt or run does."""
-    content = makers.random_graph(1)
+    content = factories.random_graph(1)
     texts = {
         "a": json.dumps(content),
         "b": json.dumps(content, indent=4),
@@ -211,7 +211,7 @@ def test_a_file_that_is_gone_when_it_is_read_is_a_reject(tmp_path: Path, monkeyp
     from atlas.pipeline import aggregation as pipeline_graphs
 
     for seed in range(3):
-        makers.write(tmp_path / "g" / f"{seed}.json", makers.random_graph(seed))
+        factories.write(tmp_path / "g" / f"{seed}.json", factories.random_graph(seed))
     real = pipeline_graphs.find_inputs
 
     def find(paths: Any) -> Any:
@@ -228,7 +228,7 @@ def test_paths_as_people_type_them(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     import os
 
     for folder in ("x[1]", "plain"):
-        makers.write(tmp_path / folder / "a.json", makers.random_graph(1))
+        factories.write(tmp_path / folder / "a.json", factories.random_graph(1))
     assert aggregate_graphs([str(tmp_path / "x[1]" / "*.json")], tmp_path / "one").graphs == 1
     assert aggregate_graphs([str(tmp_path / "x[1]")], tmp_path / "two").graphs == 1
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -184,13 +184,14 @@ def test_link_accounting(con) -> None:
 
 
 def test_oddities_of_nodes_are_no_links(tmp_path: Path) -> None:
-    import makers
+    import factories
     from conftest import stats_of
 
     from atlas.database import Inputs, build_database
 
-    graph = makers.ct_graph(
-        [makers.ct_feature(0, 1), makers.ct_feature(0, 1), makers.ct_feature(1, 1)], [makers.link("0_1_0", "1_1_0", 1)]
+    graph = factories.ct_graph(
+        [factories.ct_feature(0, 1), factories.ct_feature(0, 1), factories.ct_feature(1, 1)],
+        [factories.link("0_1_0", "1_1_0", 1)],
     )
     stats_of(tmp_path, [graph])
     with open_atlas(build_database(tmp_path / "a.duckdb", Inputs(tmp_path / "stats")).path) as con:
@@ -293,8 +294,10 @@ def test_reliability_compares_disjoint_sets_of_graphs(con) -> None:
         assert row["graph_count"] == sum(bucket < 2 * size for bucket in graphs) // 2
         means = {}
         for key, seen in cells.items():
-            halves = [[(n, w) for b, n, w in seen if b < 2 * size and b % 2 == half] for half in (0, 1)]
-            means[key] = [sum(n * w for n, w in half) / sum(n for n, _ in half) if half else None for half in halves]
+            split_half = [[(n, w) for b, n, w in seen if b < 2 * size and b % 2 == half] for half in (0, 1)]
+            means[key] = [
+                sum(n * w for n, w in half) / sum(n for n, _ in half) if half else None for half in split_half
+            ]
         seen = {key: pair for key, pair in means.items() if pair != [None, None]}
         both = [tuple(pair) for pair in seen.values() if None not in pair]
         assert (row["edge_count"], row["both_count"]) == (len(seen), len(both))
@@ -412,7 +415,7 @@ def test_every_view_and_macro_is_tested_here() -> None:
     text = Path(__file__).read_text()
     for kind in ("views", "macros"):
         for script in scripts(kind):
-            # circuit, circuit_edges and search have their twins in test_queries.py, edge_evidence and
+            # circuit, circuit_edges and search have their reference_impl in test_queries.py, edge_evidence and
             # evidence_by_layers in test_evidence.py, label_interpretability, label_types, label_uniqueness and
             # low_output_high_input in test_published.py.
             assert script.name in text, script.name

@@ -19,8 +19,9 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from atlas.cli.main import main  # noqa: E402
 from atlas.errors import InputError, OutputError, UsageError  # noqa: E402
-from atlas.wiring import WireOptions, wire  # noqa: E402
-from atlas.wiring.top_k import Strongest  # noqa: E402
+from atlas.options import WireOptions  # noqa: E402
+from atlas.wiring import wire  # noqa: E402
+from atlas.wiring.top_k import TopK  # noqa: E402
 
 DEMO = ROOT / "build" / "demo"
 LAYERS, NEURONS, WIDTH = 4, 23, 16
@@ -116,20 +117,26 @@ def assert_is_brute_force(stats: Path, pairs: dict[tuple[int, ...], tuple[float,
 def test_the_lists_are_those_of_brute_force(tmp_path: Path, behind: bool, fold: bool) -> None:
     model = make_model(tmp_path / "m", behind=behind)
     # So little memory that a tile is a few rows.
-    wire(model, tmp_path / "stats", WireOptions(top=3, fold_norms=fold), device="cpu", memory=40 * NEURONS * 5)
+    wire(
+        model,
+        tmp_path / "stats",
+        WireOptions(top_connections=3, fold_norms=fold),
+        device="cpu",
+        memory=40 * NEURONS * 5,
+    )
     assert_is_brute_force(tmp_path / "stats", every_pair(model, fold=fold, behind=behind), 3)
 
 
 @pytest.mark.parametrize("options", [{"shards": 3}, {"prefix": "model.language_model."}, {"prefix": ""}, {"dtype": torch.bfloat16}])  # fmt: skip
 def test_files_of_every_kind(tmp_path: Path, options: dict[str, Any]) -> None:
     model = make_model(tmp_path / "m", **options)
-    wire(model, tmp_path / "stats", WireOptions(top=4), device="cpu")
+    wire(model, tmp_path / "stats", WireOptions(top_connections=4), device="cpu")
     assert_is_brute_force(tmp_path / "stats", every_pair(model, prefix=options.get("prefix", "model.")), 4)
 
 
 def test_more_connections_than_there_are(tmp_path: Path) -> None:
     model = make_model(tmp_path / "m")
-    summary = wire(model, tmp_path / "stats", WireOptions(top=1000), device="cpu")
+    summary = wire(model, tmp_path / "stats", WireOptions(top_connections=1000), device="cpu")
     pairs = every_pair(model)
     assert_is_brute_force(tmp_path / "stats", pairs, 1000)
     assert summary.connections == summary.upstream == summary.downstream == sum(a * b > 0 for a, b in pairs.values())
@@ -146,7 +153,7 @@ def test_every_neuron_but_those_of_the_last_layer_has_its_lists(tmp_path: Path) 
 
 
 def test_edges_say_the_strength_and_nothing_that_is_not_known(tmp_path: Path) -> None:
-    wire(make_model(tmp_path / "m"), tmp_path / "stats", WireOptions(top=2), device="cpu", name="mine")
+    wire(make_model(tmp_path / "m"), tmp_path / "stats", WireOptions(top_connections=2), device="cpu", name="mine")
     edges = duckdb.sql(f"FROM '{tmp_path}/stats/edges/*.parquet'").pl().to_dicts()
     found = connections(tmp_path / "stats")
     assert len(edges) == len(found)
@@ -161,7 +168,7 @@ def test_edges_say_the_strength_and_nothing_that_is_not_known(tmp_path: Path) ->
 @pytest.mark.parametrize("when", [1, 2, 4])
 def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: int) -> None:  # fmt: skip
     model = make_model(tmp_path / "m")
-    wire(model, tmp_path / "whole", WireOptions(top=3), device="cpu")
+    wire(model, tmp_path / "whole", WireOptions(top_connections=3), device="cpu")
     monkeypatch.setattr("atlas.wiring.run.SAVE_SECONDS", 0.0)
 
     class Stopped(Exception):
@@ -172,10 +179,10 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, monk
             raise Stopped
 
     with pytest.raises(Stopped):
-        wire(model, tmp_path / "stats", WireOptions(top=3), device="cpu", progress=stop)
+        wire(model, tmp_path / "stats", WireOptions(top_connections=3), device="cpu", progress=stop)
     assert not (tmp_path / "stats").exists()
     seen: list[int] = []
-    wire(model, tmp_path / "stats", WireOptions(top=3), device="cpu", progress=lambda what, done, total: seen.append(done))  # fmt: skip
+    wire(model, tmp_path / "stats", WireOptions(top_connections=3), device="cpu", progress=lambda what, done, total: seen.append(done))  # fmt: skip
     assert min(seen[:1]) == {1: 1, 2: 1, 4: 3}[when]  # from the first pair of the layer that was not finished
     for name in ("connections.parquet", "edges/part-00000.parquet", "manifest.json"):
         assert (tmp_path / "stats" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -192,14 +199,14 @@ def test_what_other_weights_or_options_left_is_not_taken(tmp_path: Path, monkeyp
     with pytest.raises(RuntimeError):
         wire(make_model(tmp_path / "a"), tmp_path / "stats", device="cpu", progress=stop)
     other = make_model(tmp_path / "b", seed=1)
-    wire(other, tmp_path / "stats", WireOptions(top=2), device="cpu")
+    wire(other, tmp_path / "stats", WireOptions(top_connections=2), device="cpu")
     assert_is_brute_force(tmp_path / "stats", every_pair(other), 2)
 
 
 def test_the_running_top_k_is_the_top_k() -> None:
     generator = torch.Generator().manual_seed(3)
     values = torch.rand(5, 60, generator=generator)
-    kept = Strongest.none(5, 7, "cpu")
+    kept = TopK.none(5, 7, "cpu")
     for start in range(0, 60, 9):
         some = values[:, start : start + 9]
         kept.offer(0, slice(0, 5), some, some * 2, some, torch.arange(start, start + some.shape[1]))
@@ -255,13 +262,15 @@ def test_a_wrong_output_and_wrong_options_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     with pytest.raises(OutputError, match="holds no stats"):
         wire(DEMO, tmp_path / "mine", device="cpu")
-    with pytest.raises(UsageError, match="--top must be from 1 to 1000"):
-        WireOptions(top=0)
+    with pytest.raises(UsageError, match="--top-connections must be from 1 to 1000"):
+        WireOptions(top_connections=0)
 
 
 def test_the_command(tmp_path: Path) -> None:
     shutil.copytree(DEMO, tmp_path / "demo")
-    done = CliRunner().invoke(main, ["wire", str(tmp_path / "demo"), "-o", str(tmp_path / "stats"), "--top", "5"])
+    done = CliRunner().invoke(
+        main, ["wire", str(tmp_path / "demo"), "-o", str(tmp_path / "stats"), "--top-connections", "5"]
+    )
     assert done.exit_code == 0, done.output
     assert "1,600 neurons in 5 layers" in done.stderr
     assert "12,800 downstream, 12,800 upstream" in done.stderr

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from atlas.activations.stage import ProjectOptions, ProjectSummary, project
+from atlas.activations.stage import ProjectSummary, project
 
-__all__ = ["ProjectOptions", "ProjectSummary", "project"]
+__all__ = ["ProjectSummary", "project"]

@@ -11,11 +11,10 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from atlas.models.model import TracedModel
+from atlas.models.model import TracedModel, activation
 from atlas.models.prompts import Prompt
 from atlas.models.tokens import passage, shown
 from atlas.stages import DATASETS
-from atlas.trace.linearized import activation
 
 SIGNS = (1.0, -1.0)
 CONTEXT = 12  # tokens in front of an exemplar

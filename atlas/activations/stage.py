@@ -15,35 +15,19 @@ import pyarrow.parquet as pq
 from atlas.activations.direct_effects import direct_effect_ratios, effect_table
 from atlas.activations.exemplars import Exemplars, automatic_labels
 from atlas.activations.projections import projections
-from atlas.errors import UsageError
 from atlas.graph import Reject
 from atlas.io.files import parquet_writer, write_parquet
 from atlas.models.load import enough_memory
 from atlas.models.model import TracedModel
-from atlas.models.prompts import CorpusOptions, Prompt, count_prompts, read_prompts
+from atlas.models.prompts import Prompt, count_prompts, read_prompts
 from atlas.models.tokens import is_text
+from atlas.options import ProjectOptions, PromptOptions
 from atlas.stages import DATASETS, Dataset
 from atlas.stages.manifest import replaced_folder, write_manifest
 
 Progress = Callable[[str, int, int], None]
 LOOKED_AT = 10  # promoted tokens, for those that are text
 SEED = 42  # of the prompts that ratios are measured on
-
-
-@dataclass(frozen=True)
-class ProjectOptions:
-    """How much is kept: `top` tokens of each kind and direction, `exemplars` of each sign, `effects` prompts.
-
-    0 effects leaves direct effect ratios out.
-    """
-
-    top: int = 20
-    exemplars: int = 8
-    effects: int = 50
-
-    def __post_init__(self) -> None:
-        if self.top < 1 or self.exemplars < 1 or self.effects < 0:
-            raise UsageError("projections keep 1 token or more, 1 exemplar or more, 0 prompts or more")
 
 
 @dataclass(frozen=True)
@@ -64,7 +48,7 @@ def project(
     options: ProjectOptions | None = None,
     *,
     prompts: Path | None = None,
-    corpus: CorpusOptions | None = None,
+    corpus: PromptOptions | None = None,
     batch: int = 8,
     progress: Progress,
 ) -> ProjectSummary:
@@ -73,7 +57,7 @@ def project(
     Without `prompts` there are no direct effect ratios, exemplars and automatic labels. Raises `InputError`
     where prompts cannot be read, `OutputError` where the folder cannot be written.
     """
-    options, corpus = options or ProjectOptions(), corpus or CorpusOptions()
+    options, corpus = options or ProjectOptions(), corpus or PromptOptions()
     with replaced_folder(out, "projections") as folder, enough_memory():
         count = _write_projections(model, folder, options, progress)
         exemplars, sample, rejects = _run_corpus(model, prompts, corpus, options, batch, progress)
@@ -85,7 +69,7 @@ def project(
         _write(folder, "direct_effects", effects)
         _write(folder, "automatic_labels", automatic_labels(model, exemplars, _promoted(folder, model)))
         write_manifest(
-            folder, "projections", model=model.name, prompts=prompts.name if prompts else None, top=options.top
+            folder, "projections", model=model.name, prompts=prompts.name if prompts else None, top=options.top_tokens
         )
         types = dict(pl.Series(effects["effect_type"].to_pylist(), dtype=pl.String).value_counts(sort=True).iter_rows())
     return ProjectSummary(len(model.blocks) * model.neurons, count, len(exemplars), len(ratios), types, rejects)
@@ -106,7 +90,7 @@ def _write_projections(model: TracedModel, folder: Path, options: ProjectOptions
     norms, norms_path = _path(folder, "neuron_norms")
     total = len(model.blocks) * model.neurons
     with parquet_writer(path, tokens.schema) as writer, parquet_writer(norms_path, norms.schema) as norm_writer:
-        for _, rows, lengths in projections(model, top=options.top):
+        for _, rows, lengths in projections(model, top=options.top_tokens):
             writer.write_table(rows.unify_dictionaries())
             norm_writer.write_table(lengths)
             count, done = count + len(rows), done + len(lengths)
@@ -117,7 +101,7 @@ def _write_projections(model: TracedModel, folder: Path, options: ProjectOptions
 def _run_corpus(
     model: TracedModel,
     prompts: Path | None,
-    corpus: CorpusOptions,
+    corpus: PromptOptions,
     options: ProjectOptions,
     batch: int,
     progress: Progress,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from atlas.aggregate.aggregator import Aggregator
 from atlas.aggregate.api import How, aggregate_files, aggregate_observations, merge_stats
-from atlas.aggregate.cooccurrence import Together
+from atlas.aggregate.cooccurrence import CooccurrenceOptions
 from atlas.aggregate.engine import Options
 from atlas.aggregate.finalize import Summary
 from atlas.aggregate.observation_files import SUFFIXES, is_observations
@@ -12,10 +12,10 @@ from atlas.aggregate.observation_files import SUFFIXES, is_observations
 __all__ = [
     "SUFFIXES",
     "Aggregator",
+    "CooccurrenceOptions",
     "How",
     "Options",
     "Summary",
-    "Together",
     "aggregate_files",
     "aggregate_observations",
     "is_observations",

@@ -15,23 +15,31 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from atlas.aggregate.chunk import Chunk
-from atlas.aggregate.cooccurrence import Together
+from atlas.aggregate.cooccurrence import CooccurrenceOptions
 from atlas.aggregate.edge_sample import WHOLE, threshold
 from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
-from atlas.aggregate.graph_tasks import TaskDone, book, finish_task, read_done, refuse_other_space, runs_name
+from atlas.aggregate.graph_tasks import (
+    FinishedTask,
+    finish_task,
+    read_bookkeeping,
+    read_finished_task,
+    refuse_other_space,
+    runs_name,
+)
 from atlas.aggregate.kernels import choose_kernel
 from atlas.aggregate.observation_files import COLUMNS, MAX_WEIGHT, columns_of, graph_hash, observe
-from atlas.aggregate.observation_tasks import ObservedBooks, ObservedOptions, numbered, write_observed, write_reduced
-from atlas.aggregate.plan import Budget, books_name
+from atlas.aggregate.observation_tasks import GraphRefs, ObservedOptions, numbered, write_observed, write_reduced
+from atlas.aggregate.plan import Budget, bookkeeping_name
 from atlas.aggregate.previous_stats import holds_stats, refuse_other_options
 from atlas.aggregate.run_files import RunFile
 from atlas.errors import InputError, UsageError
 from atlas.graph import Graph, Reject, Space
 from atlas.io.files import only_writer
 from atlas.io.work_dir import open_store
+from atlas.options import MEMORY, AggregateOptions
 from atlas.runtime.devices import choose_device
-from atlas.runtime.executors import Inline, Processes, cpu_count
-from atlas.runtime.journal import Checkpoint, claim
+from atlas.runtime.executors import InlineExecutor, ProcessExecutor, cpu_count
+from atlas.runtime.journal import Journal, claim
 from atlas.stages import DATASETS
 from atlas.stages.manifest import MANIFEST, refuse_foreign_folder, replaced_folder
 
@@ -64,9 +72,9 @@ class Aggregator:
         *,
         space: Space,
         device: str = "auto",
-        memory: int = 2_000_000_000,
+        memory: int = MEMORY,
         threads: int | None = None,
-        together: int = 20,
+        cooccurrence: int = AggregateOptions.cooccurrence,
         fresh: bool = False,
         inputs: Sequence[str] = ("added",),
         made_with: Mapping[str, Any] | None = None,
@@ -77,14 +85,14 @@ class Aggregator:
         self._out = out = Path(out)
         self._space = space
         self._inputs = list(inputs)
-        self._made_with = dict(made_with or {}) | {"together": together}
+        self._made_with = dict(made_with or {}) | {"cooccurrence": cooccurrence}
         refuse_foreign_folder(out.resolve(), "stats")
         self._written = False
         # Two aggregators of one folder would overwrite each other's tasks.
         self._lock = ExitStack()
         self._lock.enter_context(only_writer(work_folder(out)))
-        company = Together(top=together) if together else None
-        self._options = Options(memory, choose_device(device), company)
+        kept = CooccurrenceOptions(top=cooccurrence) if cooccurrence else None
+        self._options = Options(memory, choose_device(device), kept)
         self._threads = threads or cpu_count()
         self._progress = progress
         self._store = open_store(work_folder(out))
@@ -95,14 +103,14 @@ class Aggregator:
         )
         self._begin()
 
-    def _claimed(self, fresh: bool) -> Checkpoint:
+    def _claimed(self, fresh: bool) -> Journal:
         """The work folder, emptied unless it holds what an unfinished run of the same kind left."""
         for folder in self._earlier:
             refuse_other_options(folder, self._made_with)
         if fresh:
             self._store.remove()
         claim(self._store, self._out / MANIFEST, json.dumps(["added", self._made_with], sort_keys=True))
-        return Checkpoint.opened(self._store)
+        return Journal.opened(self._store)
 
     def _begin(self) -> None:
         self._links = 0  # that came so far; the more, the smaller the share of edges that is sampled
@@ -124,7 +132,7 @@ class Aggregator:
         return dataclasses.replace(self._observed, sample_below=threshold(self._links))
 
     def _recall(self) -> None:
-        for part in Aggregation(self._store, Inline(), self._options, self._progress).parts(0, self._earlier):
+        for part in Aggregation(self._store, InlineExecutor(), self._options, self._progress).parts(0, self._earlier):
             refuse_other_space(self._space, "the aggregator", part.space, part.space_path)
             self.hashes.update(part.graphs["graph_hash"].to_pylist())
         for folder in self._earlier:
@@ -132,13 +140,15 @@ class Aggregator:
                 pq.read_table(DATASETS["stats.rejects"].path(folder), columns=["path"])["path"].to_pylist()
             )
         finished = self._checkpoint.trusted
-        while books_name(self._next) in finished:
-            done, graphs = read_done(self._store.url, self._next, ["graph_hash", "link_count", "path"])
+        while bookkeeping_name(self._next) in finished:
+            done, graphs = read_finished_task(self._store.url, self._next, ["graph_hash", "link_count", "path"])
             refuse_other_space(self._space, str(self._out), done.space, done.space_path)
             self.hashes.update(graphs["graph_hash"].to_pylist())
             self._links += sum(graphs["link_count"].to_pylist())
             self._paths.update(graphs["path"].to_pylist())
-            self._rejected.update(book(RunFile(self._store, runs_name(self._next)), "rejects")["path"].to_pylist())
+            self._rejected.update(
+                read_bookkeeping(RunFile(self._store, runs_name(self._next)), "rejects")["path"].to_pylist()
+            )
             self._next += 1
 
     def add(self, batch: Any, *, hashes: Mapping[int, str] | None = None) -> None:
@@ -186,9 +196,9 @@ class Aggregator:
                 new.append(graph_id)
         return np.array(new, np.int64)
 
-    def _books(self, ids: Any) -> ObservedBooks:
+    def _books(self, ids: Any) -> GraphRefs:
         names = ids.tolist()
-        return ObservedBooks("added", names, [self._known[name] for name in names])
+        return GraphRefs("added", names, [self._known[name] for name in names])
 
     def _add_tensors(self, batch: Mapping[str, Any], hashes: Mapping[int, str]) -> None:
         kernel: Any = choose_kernel(f"torch:{batch['weight'].device}")
@@ -205,7 +215,7 @@ class Aggregator:
 
     def _done(self) -> None:
         """The task with the next number is written."""
-        self._checkpoint.note(runs_name(self._next), books_name(self._next))
+        self._checkpoint.note(runs_name(self._next), bookkeeping_name(self._next))
         self._next += 1
 
     def add_graph(self, graph: Graph) -> None:
@@ -225,7 +235,7 @@ class Aggregator:
         """Note a graph that could not be made; it takes the place of an earlier note of that path."""
         if reject.path not in self._rejected:
             self._rejected.add(reject.path)
-            self._chunk.books.reject(reject)
+            self._chunk.bookkeeping.reject(reject)
 
     @property
     def is_new(self) -> bool:
@@ -242,9 +252,9 @@ class Aggregator:
             self._pending, self._pending_rows = [], 0
             self._done()
         self._chunk.flush()
-        if self._chunk.graphs or self._chunk.books.rejects:
-            done = TaskDone(self._next, self._chunk.graphs, self._space, str(self._out))
-            finish_task(self._store, self._chunk.runs, self._chunk.books.tables(), done)
+        if self._chunk.graphs or self._chunk.bookkeeping.rejects:
+            done = FinishedTask(self._next, self._chunk.graphs, self._space, str(self._out))
+            finish_task(self._store, self._chunk.runs, self._chunk.bookkeeping.tables(), done)
             self._chunk = self._new_chunk()
             self._done()
 
@@ -261,7 +271,11 @@ class Aggregator:
         forget = {"rejects": self._rejected | self._paths, "files": set[str]()}
         count = Budget.of(self._options.memory).workers(self._options.memory, self._threads)
         with replaced_folder(self._out, "stats") as folder:
-            workers = Processes(count) if count > 1 and self._options.device == "cpu" and self._next > 1 else Inline()
+            workers = (
+                ProcessExecutor(count)
+                if count > 1 and self._options.device == "cpu" and self._next > 1
+                else InlineExecutor()
+            )
             with workers:
                 aggregation = Aggregation(self._store, workers, self._options, self._progress)
                 summary = aggregation.write(folder, aggregation.parts(self._next, self._earlier), facts, forget=forget)

@@ -17,15 +17,26 @@ from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
 from atlas.aggregate.finalize import Summary
 from atlas.aggregate.graph_tasks import Reader, files_read
 from atlas.aggregate.observation_plan import ObservedPlan
-from atlas.aggregate.plan import PLAN, Budget, Known, Plan, books_name, load_plan, look, make_plan, new_files, save_plan
+from atlas.aggregate.plan import (
+    PLAN,
+    Budget,
+    Plan,
+    SourceFile,
+    bookkeeping_name,
+    load_plan,
+    make_plan,
+    new_files,
+    save_plan,
+    stat_files,
+)
 from atlas.aggregate.previous_stats import holds_stats, refuse_other_options
 from atlas.errors import InputError, NothingReadable, SourceChanged, SpaceMismatch
 from atlas.graph import Source, Space
 from atlas.io.files import write_parquet
 from atlas.io.work_dir import Store, open_store
 from atlas.runtime.devices import choose_device
-from atlas.runtime.executors import Inline, Processes, Workers, cpu_count
-from atlas.runtime.journal import KEPT, Checkpoint, claim
+from atlas.runtime.executors import Executor, InlineExecutor, ProcessExecutor, cpu_count
+from atlas.runtime.journal import KEPT, Journal, claim
 from atlas.stages import DATASETS, require
 from atlas.stages.manifest import MANIFEST, read_manifest, replaced_folder
 
@@ -71,7 +82,7 @@ def aggregate_files(sources: Sequence[Source], out: Path, reader: Reader, how: H
     `reading` are `model`, `transcoder_set` and `strict`. Raises `InputError` where a file that was counted
     has changed or is gone (unless `fresh`), `SpaceMismatch`, `OutputError`, `UsageError`.
     """
-    files = look(sources)
+    files = stat_files(sources)
     made_with = _made_with(how.options, **reading)
     earlier, files, retried = _earlier(out, files, how.fresh, made_with)
     if earlier and not files:
@@ -113,8 +124,8 @@ def _as_it_is(folder: Path, why: str) -> Summary:
 
 
 def _earlier(
-    out: Path, files: list[Known], fresh: bool, options: dict[str, Any]
-) -> tuple[list[Path], list[Known], set[str]]:
+    out: Path, files: list[SourceFile], fresh: bool, options: dict[str, Any]
+) -> tuple[list[Path], list[SourceFile], set[str]]:
     """Finished stats in `out` to add to, the files that they lack, and those of their rejects that are tried again."""
     if fresh or not holds_stats(out):
         return [], files, set()
@@ -126,12 +137,12 @@ def _earlier(
 def _made_with(options: Options, **reading: Any) -> dict[str, Any]:
     """What decides the statistics, beside the files: it goes into the manifest, and increments must agree."""
     known = {key: value for key, value in reading.items() if key != "strict"}
-    return known | {"together": options.together.top if options.together else 0}
+    return known | {"cooccurrence": options.cooccurrence.top if options.cooccurrence else 0}
 
 
-def _plan(store: Store, files: Sequence[Known], options: Options, reading: dict[str, Any], fresh: bool) -> Plan:
-    checkpoint = Checkpoint.opened(store)
-    finished = checkpoint.trusted
+def _plan(store: Store, files: Sequence[SourceFile], options: Options, reading: dict[str, Any], fresh: bool) -> Plan:
+    journal = Journal.opened(store)
+    finished = journal.trusted
     plan = None
     try:
         read = functools.partial(_files_read, store, finished)
@@ -144,31 +155,31 @@ def _plan(store: Store, files: Sequence[Known], options: Options, reading: dict[
             store.delete(name)
         plan = make_plan(files, Budget.of(options.memory), **reading)
     save_plan(plan, store)
-    checkpoint.note(PLAN)
-    checkpoint.flush()
+    journal.note(PLAN)
+    journal.flush()
     return plan
 
 
 def _files_read(store: Store, finished: set[str], number: int) -> dict[str, tuple[str | None, int]] | None:
-    return files_read(store, number) if books_name(number) in finished else None
+    return files_read(store, number) if bookkeeping_name(number) in finished else None
 
 
 @contextlib.contextmanager
-def _workers(tasks: int, how: How) -> Iterator[Workers]:
+def _workers(tasks: int, how: How) -> Iterator[Executor]:
     """Who runs the tasks: a Dask cluster, worker processes, or this process where the work or the memory is small."""
     memory, threads = how.options.memory, how.threads
     if how.scheduler is not None:
-        from atlas.runtime.dask_executor import cluster_workers
+        from atlas.runtime.dask_executor import dask_executor
 
-        with cluster_workers(how.scheduler, threads, memory) as workers:
+        with dask_executor(how.scheduler, threads, memory) as workers:
             yield workers
         return
     count = min(Budget.of(memory).workers(memory, threads or cpu_count()), tasks)
     # One worker is worth its start where there is much to do: its allocator and numpy are tuned for large arrays.
     if count < 1 or (count == 1 and tasks < FEW_TASKS):
-        yield Inline()
+        yield InlineExecutor()
         return
-    with Processes(count) as processes:
+    with ProcessExecutor(count) as processes:
         yield processes
 
 
@@ -177,7 +188,7 @@ def aggregate_observations(sources: Sequence[Source], out: Path, space: Space, h
 
     Raises as `aggregate_files` does, and `InputError` for a file without the columns of an observation.
     """
-    files = look(sources)
+    files = stat_files(sources)
     made_with = _made_with(how.options, **space._asdict())
     earlier, files, _ = _earlier(out, files, how.fresh, made_with)
     if earlier and not files:
@@ -187,14 +198,14 @@ def aggregate_observations(sources: Sequence[Source], out: Path, space: Space, h
     with replaced_folder(out, "stats") as folder:
         observed = ObservedPlan.of(files, earlier, store, space, options)
         claim(store, out / MANIFEST, f"{'fresh ' if how.fresh else ''}observations {observed.signature()}")
-        Checkpoint.opened(store)
+        Journal.opened(store)
         with _workers(len(observed.pieces), how) as workers:
             aggregation = Aggregation(store, workers, options, how.progress)
             tasks = observed.run(aggregation, earlier)
             parts = aggregation.parts(tasks, earlier)
             observed.refuse_known_graphs(parts)
             facts = Facts(how.inputs, observed.options.sample_below, made_with)
-            summary = aggregation.write(folder, parts, facts, files=observed.books(parts))
+            summary = aggregation.write(folder, parts, facts, files=observed.bookkeeping(parts))
     store.remove()
     return summary
 

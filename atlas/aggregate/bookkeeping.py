@@ -47,8 +47,8 @@ class _Token:
 
 
 @dataclass
-class Books:
-    """Collects the books of one task."""
+class Bookkeeping:
+    """Collects the bookkeeping of one task."""
 
     space: Space | None = None
     space_path: str = ""
@@ -111,7 +111,7 @@ class Books:
             self._tokens[key].output_graph_count += 1
 
     def tables(self) -> dict[str, pa.Table]:
-        """The books as tables of the declared schemas."""
+        """The bookkeeping as tables of the declared schemas."""
         counts = DATASETS["stats.link_counts"].schema
         columns = list(zip(*self._count_rows, strict=True)) or [()] * len(counts)
         files = DATASETS["stats.files"].schema

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atlas.aggregate.bookkeeping import Books, GraphCounts
+from atlas.aggregate.bookkeeping import Bookkeeping, GraphCounts
 from atlas.aggregate.edge_sample import sample_cells
 from atlas.aggregate.link_tables import TABLES
 from atlas.aggregate.run_files import RunWriter
-from atlas.aggregate.statistics import KeyStats, run_starts, sort_observations, split_often, take
+from atlas.aggregate.statistics import KeyStats, run_starts, sort_observations, split_frequent, take
 from atlas.graph import Floats, Graph, Ints, NodeKind
 from atlas.ids import INDEX_BITS, NEURON_BITS
 
@@ -31,7 +31,7 @@ def bucket_of(content_hash: str) -> int:
     return int(content_hash[:1], 16)
 
 
-def narrow(values: Floats) -> NDArray[Any]:
+def downcast_if_lossless(values: Floats) -> NDArray[Any]:
     """The values as float32 where that changes none of them: models compute in float32, JSON spells float64."""
     if len(values) and not _fits(values[:64]):
         return values
@@ -49,7 +49,7 @@ class Chunk:
 
     def __init__(self, *, max_links: int, sample_below: int, combine: bool) -> None:
         self.runs = RunWriter()
-        self.books = Books()
+        self.bookkeeping = Bookkeeping()
         self._max_links = max_links
         self.sample_below = sample_below  # may fall while links come
         self._combine = combine
@@ -84,7 +84,7 @@ class Chunk:
         pending = _Pending(graphs, self._first)
         self._write_links(pending)
         self._write_nodes(pending)
-        self.books.add(graphs, pending.counts(), self._first)
+        self.bookkeeping.add(graphs, pending.counts(), self._first)
         self._first += len(graphs)
         self._flushes += 1
 
@@ -95,8 +95,8 @@ class Chunk:
                 source, target, graph = (take(found, rows) for found in (pending.source, pending.target, pending.graph))
                 below = self.sample_below if table.name == "edges" else 0
                 seen = Observations(table.keys(source, target), graph, take(pending.weight, rows))
-                halves = Halves(pending.buckets, self._first)
-                write_observations(self.runs, table.name, self._flushes, seen, halves, below, combine=self._combine)
+                split_half = SplitHalf(pending.buckets, self._first)
+                write_observations(self.runs, table.name, self._flushes, seen, split_half, below, combine=self._combine)
 
     def _write_nodes(self, pending: _Pending) -> None:
         rows = np.flatnonzero(pending.node_kind == NodeKind.NEURON)
@@ -110,7 +110,7 @@ class Chunk:
         }
         for name in ("activation", "influence"):
             values = np.concatenate([getattr(graph_.nodes, name) for graph_ in pending.graphs])
-            columns[name] = narrow(values[rows][order])
+            columns[name] = downcast_if_lossless(values[rows][order])
         self.runs.add(f"nodes.{self._flushes}", columns)
         members = np.unique(graph.astype(np.int64) << NEURON_BITS | key)
         pending.neuron_counts = np.bincount((members >> NEURON_BITS) - self._first, minlength=len(pending.graphs))
@@ -126,39 +126,44 @@ class Observations:
 
 
 @dataclass(frozen=True, slots=True)
-class Halves:
+class SplitHalf:
     """The hash-sixteenth of every graph, from graph `first` on."""
 
     buckets: NDArray[np.uint32]
     first: int = 0
 
-    def marked(self, graph: NDArray[Any]) -> NDArray[Any]:
+    def graph_and_half(self, graph: NDArray[Any]) -> NDArray[Any]:
         """`graph number << 1 | half` of rows."""
         table = np.arange(self.first, self.first + len(self.buckets), dtype=np.uint32) << 1 | (self.buckets & 1)
         return take(table, graph - self.first)
 
 
 def write_observations(
-    runs: RunWriter, table: str, number: int, seen: Observations, halves: Halves, below: int, *, combine: bool
+    runs: RunWriter, table: str, number: int, seen: Observations, split_half: SplitHalf, below: int, *, combine: bool
 ) -> None:
     """Write the observations of one table as a sorted run, keys that are seen often as statistics.
 
     Edges whose hash is below `below` are summed in the sample, too.
     """
     # A zero has one sign, whatever the order of the rows and the instructions of the machine.
-    key, graph, weight = sort_observations(seen.key, halves.marked(seen.graph), seen.weight + 0.0)
+    key, graph, weight = sort_observations(seen.key, split_half.graph_and_half(seen.graph), seen.weight + 0.0)
     if below:
         starts = run_starts(key)
         lengths = np.diff(starts, append=len(key))
         cells = sample_cells(
-            key[starts], starts, lengths, weight, lambda mine: halves.buckets[(graph[mine] >> 1) - halves.first], below
+            key[starts],
+            starts,
+            lengths,
+            weight,
+            lambda mine: split_half.buckets[(graph[mine] >> 1) - split_half.first],
+            below,
         )
         runs.add(f"sample.{number}", cells)
     if combine:
-        stats, key, graph, weight = split_often(key, graph, weight, COMBINE_FROM)
+        stats, key, graph, weight = split_frequent(key, graph, weight, COMBINE_FROM)
         if len(stats):
             runs.add(f"{table}.sum.{number}", stats.columns())
-    runs.add(f"{table}.raw.{number}", {"key": key, "graph": _short(graph), "weight": narrow(weight)})
+    runs.add(f"{table}.raw.{number}", {"key": key, "graph": _short(graph), "weight": downcast_if_lossless(weight)})
 
 
 def write_statistics(runs: RunWriter, table: str, number: int, stats: KeyStats) -> None:

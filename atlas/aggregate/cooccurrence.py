@@ -1,4 +1,4 @@
-"""Who is in the same graphs: for every edge the graphs that hold both ends, for every neuron its strongest company.
+"""Who is in the same graphs: for every edge the graphs that hold both ends, for every neuron its strongest cooccurrence.
 
 The rows of the co-occurrence matrix are computed one after the other from two sorted incidence lists:
 the graphs of every neuron (postings), and the neurons of every graph (members). Both lie on the disk;
@@ -27,6 +27,7 @@ from atlas.errors import UsageError, needs_extra
 from atlas.graph import Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
 from atlas.io.work_dir import Store, open_store
+from atlas.options import AggregateOptions
 from atlas.stages import DATASETS
 
 Array = NDArray[Any]
@@ -34,10 +35,10 @@ _BLOCK_PARTS = 8
 
 
 @dataclass(frozen=True)
-class Together:
+class CooccurrenceOptions:
     """How far co-occurrence goes: `top` neurons of company each."""
 
-    top: int = 20
+    top: int = AggregateOptions.cooccurrence
 
 
 def postings_name(number: int) -> str:
@@ -107,7 +108,7 @@ class _Block:
     offsets: Ints
 
 
-class Company:
+class CooccurrenceIndex:
     """All neurons with their graphs; opened once per process."""
 
     def __init__(self, store: Store, graph_total: int) -> None:
@@ -149,9 +150,9 @@ class Company:
 
 
 @functools.lru_cache(maxsize=1)
-def company(store_url: str, graph_total: int, stamp: str) -> Company:  # noqa: ARG001 (it only tells runs apart)
+def cooccurrence_index(store_url: str, graph_total: int, stamp: str) -> CooccurrenceIndex:  # noqa: ARG001 (it only tells runs apart)
     """The company behind a store, in the run of this stamp."""
-    return Company(open_store(store_url), graph_total)
+    return CooccurrenceIndex(open_store(store_url), graph_total)
 
 
 @dataclass(frozen=True)
@@ -163,12 +164,12 @@ class Score:
     total: int
 
     @classmethod
-    def of(cls, everyone: Company) -> Score:
+    def of(cls, index: CooccurrenceIndex) -> Score:
         """The score that fits all neurons and graphs; raises `UsageError` beyond a million graphs of a billion neurons."""
-        found = cls(len(everyone.key).bit_length(), everyone.graph_total.bit_length(), everyone.graph_total)
+        found = cls(len(index.key).bit_length(), index.graph_total.bit_length(), index.graph_total)
         if found.other_bits + 2 * found.graph_bits > 63:
             raise UsageError(
-                f"{len(everyone.key):,} neurons in {found.total:,} graphs are too many for co-occurrence; leave it out with --together 0"
+                f"{len(index.key):,} neurons in {found.total:,} graphs are too many for co-occurrence; leave it out with --cooccurrence 0"
             )
         return found
 
@@ -181,7 +182,9 @@ class Score:
         return row, rank + 1, other, found >> (self.other_bits + self.graph_bits)
 
 
-def evaluate(everyone: Company, options: Together, key: Ints, low: int, high: int) -> tuple[pa.Array, pa.Table]:
+def evaluate(
+    index: CooccurrenceIndex, options: CooccurrenceOptions, key: Ints, low: int, high: int
+) -> tuple[pa.Array, pa.Table]:
     """`joint_graph_count` of the edges of a range, and the rows of `cooccurrence` of its neurons.
 
     key (n_edges,) ascending; the range's neurons are those whose first possible edge is in [low, high).
@@ -189,33 +192,33 @@ def evaluate(everyone: Company, options: Together, key: Ints, low: int, high: in
     with needs_extra("aggregate"):
         from atlas.aggregate.compiled.rows import count_rows
 
-    source, target = everyone.number(key >> NEURON_BITS), everyone.number(key & LOW)
-    home = [int(np.searchsorted(everyone.key, -(-bound // (1 << NEURON_BITS)), "left")) for bound in (low, high)]
+    source, target = index.number(key >> NEURON_BITS), index.number(key & LOW)
+    home = [int(np.searchsorted(index.key, -(-bound // (1 << NEURON_BITS)), "left")) for bound in (low, high)]
     # A source whose edges fill several ranges is at home in the first of them; its row is needed in all.
     first, last = min([home[0], *source[:1].tolist()]), max([home[1], *(source[-1:] + 1).tolist()])
     both = np.zeros(len(key), np.int64)
-    score = Score.of(everyone)
+    score = Score.of(index)
     best = np.full((last - first, options.top), -1, np.int64)
-    graphs, sizes = everyone.graphs(first, last)
+    graphs, sizes = index.graphs(first, last)
     starts = np.append(0, np.cumsum(sizes))
     edges = np.searchsorted(source, np.arange(first, last + 1))
-    for block in everyone.blocks():
+    for block in index.blocks():
         where = (block.first, block.last, block.members, block.offsets)
         bits = (score.other_bits, score.graph_bits, score.total)
-        count_rows(first, graphs, starts, *where, edges, target, both, everyone.graph_count, *bits, best)
-    return pa.array(both), _table(everyone, score.decode(best), first, home)
+        count_rows(first, graphs, starts, *where, edges, target, both, index.graph_count, *bits, best)
+    return pa.array(both), _table(index, score.decode(best), first, home)
 
 
-def _table(everyone: Company, pairs: tuple[Ints, Ints, Ints, Ints], first: int, home: Sequence[int]) -> pa.Table:
+def _table(index: CooccurrenceIndex, pairs: tuple[Ints, Ints, Ints, Ints], first: int, home: Sequence[int]) -> pa.Table:
     row, rank, other, both = pairs
     number = row + first
     mine = (number >= home[0]) & (number < home[1])
     number, rank, other, both = number[mine], rank[mine], other[mine], both[mine]
-    n = max(everyone.graph_total, 1)
-    lift = both * (n / (everyone.graph_count[number].astype(np.float64) * everyone.graph_count[other]))
+    n = max(index.graph_total, 1)
+    lift = both * (n / (index.graph_count[number].astype(np.float64) * index.graph_count[other]))
     pmi, share = _ln(lift), -_ln(both / n)
     npmi = np.divide(pmi, share, out=np.full(len(pmi), np.nan), where=share > 0)
-    key, partner = everyone.key[number], everyone.key[other]
+    key, partner = index.key[number], index.key[other]
     return DATASETS["stats.cooccurrence"].table(
         {
             "layer": key >> INDEX_BITS,

@@ -1,6 +1,6 @@
 """The kernel in torch: the same mathematics as `statistics`, on a CUDA device (or, for tests, on the CPU).
 
-Copies to the card go through pinned buffers in pieces, on a stream of their own, so that the copy of one
+Copies to the GPU go through pinned buffers in pieces, on a stream of their own, so that the copy of one
 column overlaps with the work on another. Sums are added one value after the other
 (`segment_reduce`), without atomics: the same bits every time.
 """
@@ -111,7 +111,7 @@ class TorchKernel:
         mine = torch.isin(batch["graph_id"], torch.as_tensor(ids, device=batch["graph_id"].device))
         return {name: values[mine] for name, values in batch.items()}
 
-    def marked(self, graph: Tensor, buckets: Any) -> Tensor:
+    def graph_and_half(self, graph: Tensor, buckets: Any) -> Tensor:
         """`graph number << 1 | half` of rows."""
         return graph << 1 | (self.put(buckets.astype(np.int64))[graph] & 1)
 

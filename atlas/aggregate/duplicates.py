@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from atlas.aggregate.graph_tasks import read_done
+from atlas.aggregate.graph_tasks import read_finished_task
 from atlas.io.work_dir import Store
 from atlas.stages import DATASETS
 
@@ -22,7 +22,7 @@ def copies(store: Store, tasks: int, earlier: Sequence[Path]) -> dict[int, dict[
         seen |= dict(zip(graphs["graph_hash"].to_pylist(), graphs["path"].to_pylist(), strict=True))
     found: dict[int, dict[str, str]] = {}
     for number in range(tasks):
-        graphs = read_done(store.url, number, _SAME)[1]
+        graphs = read_finished_task(store.url, number, _SAME)[1]
         for graph_hash, path in zip(graphs["graph_hash"].to_pylist(), graphs["path"].to_pylist(), strict=True):
             first = seen.setdefault(graph_hash, path)
             if first != path:

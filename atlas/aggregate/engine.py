@@ -1,8 +1,8 @@
 """The engine: plan, read in worker processes, reduce range by range, and put a whole stats folder in place.
 
-    files -> tasks -> sorted runs + books      (one spill file and one Parquet file per task)
+    files -> tasks -> sorted runs + bookkeeping      (one spill file and one Parquet file per task)
     runs, earlier stats -> ranges -> parts     (one Parquet file per range and dataset)
-    books -> the small datasets, the manifest
+    bookkeeping -> the small datasets, the manifest
 
 Everything that is finished stands in a work folder under its final name, so a run that was killed goes on
 with what is missing, and ends with the bytes of an undisturbed one.
@@ -16,7 +16,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,35 +25,35 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas.aggregate import cooccurrence as together
+from atlas.aggregate import cooccurrence, reduce
 from atlas.aggregate import finalize as finish
-from atlas.aggregate import reduce
-from atlas.aggregate.cooccurrence import Together
+from atlas.aggregate.cooccurrence import CooccurrenceOptions
 from atlas.aggregate.duplicates import copies
 from atlas.aggregate.edge_sample import sample_rows
-from atlas.aggregate.finalize import BookMerger, Summary
+from atlas.aggregate.finalize import BookkeepingMerger, Summary
 from atlas.aggregate.graph_tasks import (
+    FinishedTask,
     Reader,
     Task,
-    TaskDone,
     TaskOptions,
-    book,
-    read_done,
+    read_bookkeeping,
+    read_finished_task,
     refuse_other_space,
     run_task,
     runs_name,
 )
-from atlas.aggregate.key_ranges import Range
+from atlas.aggregate.key_ranges import KeyRange
 from atlas.aggregate.link_tables import TABLES
-from atlas.aggregate.plan import Budget, Plan, books_name
+from atlas.aggregate.plan import Budget, Plan, bookkeeping_name
 from atlas.aggregate.reduce import Job, Origin, ReduceOptions
 from atlas.aggregate.run_files import RunFile, RunWriter
 from atlas.errors import NothingReadable
 from atlas.graph import LINK_TABLES, Ints, Space
 from atlas.io.files import translated_os_errors
 from atlas.io.work_dir import Store
-from atlas.runtime.executors import Call, Inline, Workers
-from atlas.runtime.journal import Checkpoint
+from atlas.options import MEMORY
+from atlas.runtime.executors import Call, Executor, InlineExecutor
+from atlas.runtime.journal import Journal
 from atlas.stages import DATASETS
 from atlas.stages.manifest import read_manifest, write_manifest
 
@@ -68,9 +68,9 @@ _PLACE = ["file", "member", "graph_hash"]
 class Options:
     """How an aggregation runs, beside what it reads."""
 
-    memory: int = 2_000_000_000
+    memory: int = MEMORY
     device: str = "cpu"
-    together: Together | None = field(default_factory=Together)
+    cooccurrence: CooccurrenceOptions | None = field(default_factory=CooccurrenceOptions)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Part:
 class Aggregation:
     """Tasks and earlier stats -> a stats folder."""
 
-    def __init__(self, store: Store, workers: Workers, options: Options, progress: Progress) -> None:
+    def __init__(self, store: Store, workers: Executor, options: Options, progress: Progress) -> None:
         self.store = store
         self.workers = workers
         self.options = options
@@ -144,25 +144,25 @@ class Aggregation:
         on_device: bool = False,
     ) -> None:
         """Run the numbered tasks that are not done yet, each of `sizes[number]` things that are counted as `what`."""
-        checkpoint = Checkpoint.opened(self.store)
-        finished = set() if again else checkpoint.trusted
-        missing = [task for task in tasks if books_name(task.number) not in finished]
+        journal = Journal.opened(self.store)
+        finished = set() if again else journal.trusted
+        missing = [task for task in tasks if bookkeeping_name(task.number) not in finished]
         known = _first_space(earlier)
         for task in tasks:
             if task not in missing:
-                known = _same_space(known, read_done(self.store.url, task.number, [])[0])
+                known = _same_space(known, read_finished_task(self.store.url, task.number, [])[0])
         total = sum(sizes[task.number] for task in tasks)
         done = total - sum(sizes[task.number] for task in missing)
         self.progress(what, done, total)
         for result in (self._near_device() if on_device else self.workers).run(function, missing):
             known = _same_space(known, result)
-            checkpoint.note(runs_name(result.number), books_name(result.number))
+            journal.note(runs_name(result.number), bookkeeping_name(result.number))
             done += sizes[result.number]
             self.progress(what, done, total)
 
-    def _near_device(self) -> Workers:
-        """Who reduces: the workers, or this process where it holds a card of its own."""
-        return self.workers if self.options.device in ("cpu", "auto") else Inline()
+    def _near_device(self) -> Executor:
+        """Who reduces: the workers, or this process where it holds a GPU of its own."""
+        return self.workers if self.options.device in ("cpu", "auto") else InlineExecutor()
 
     def parts(self, tasks: int, earlier: Sequence[Path]) -> list[Part]:
         """The origins in their order: earlier stats first, then the tasks."""
@@ -186,7 +186,7 @@ class Aggregation:
             )
             first += len(graphs)
         for number in range(tasks):
-            done, graphs = read_done(self.store.url, number, _IDENTITY + _PLACE)
+            done, graphs = read_finished_task(self.store.url, number, _IDENTITY + _PLACE)
             origin = Origin(len(found), first, runs=runs_name(number))
             found.append(Part(origin, graphs, done.space, done.space_path, set_names=done.set_names))
             first += len(graphs)
@@ -216,7 +216,7 @@ class Aggregation:
         with ThreadPoolExecutor(1) as disk:
             ranges = self._reduce(space, sum(map(len, ids)), _identity(columns, facts), disk)
         below = min([facts.sample_below, *(part.sample_below for part in parts if part.folder)])
-        self._write_books(folder, parts, ids, forget or {}, files)
+        self._write_bookkeeping(folder, parts, ids, forget or {}, files)
         self._write_samples(folder, parts, below)
         self._fetch(folder, ranges)
         summary = finish.summarise(folder)
@@ -231,8 +231,10 @@ class Aggregation:
 
     def rejects(self, parts: Sequence[Part]) -> pa.Table:
         """The rejects of the tasks of this run."""
-        books = [book(RunFile(self.store, part.origin.runs), "rejects") for part in parts if part.origin.runs]
-        return pa.concat_tables([DATASETS["stats.rejects"].empty(), *books])
+        bookkeeping = [
+            read_bookkeeping(RunFile(self.store, part.origin.runs), "rejects") for part in parts if part.origin.runs
+        ]
+        return pa.concat_tables([DATASETS["stats.rejects"].empty(), *bookkeeping])
 
     def _nothing_readable(self, parts: Sequence[Part], facts: Facts) -> str:
         """Why there is nothing to aggregate: the reasons with their counts, and the first files with what is wrong in them."""
@@ -251,23 +253,25 @@ class Aggregation:
         text = json.dumps([asdict(part.origin) for part in parts])
         self.store.put(reduce.ORIGINS, [text.encode()], lasting=False)
 
-    def _reduce(self, space: Space, graph_total: int, identity: str, disk: Executor) -> dict[str, list[Range]]:
+    def _reduce(
+        self, space: Space, graph_total: int, identity: str, disk: ThreadPoolExecutor
+    ) -> dict[str, list[KeyRange]]:
         """Write the parts of every dataset that is reduced by key; their ranges."""
         stamp = uuid.uuid4().hex
         options = ReduceOptions(
-            self.store.url, space.method, self.options.device, self.options.together, graph_total, stamp
+            self.store.url, space.method, self.options.device, self.options.cooccurrence, graph_total, stamp
         )
         ranges = self._ranges(options, identity)
         self._jobs(reduce.reduce_nodes, "neurons", ranges["neurons"], options, disk)
-        if options.together is not None:
-            blocks = together.block_jobs(self.store.url, len(ranges["neurons"]), graph_total)
-            for _ in self.workers.run(together.write_members, blocks):
+        if options.cooccurrence is not None:
+            blocks = cooccurrence.block_jobs(self.store.url, len(ranges["neurons"]), graph_total)
+            for _ in self.workers.run(cooccurrence.write_members, blocks):
                 pass
         for table in TABLES:
             self._jobs(reduce.reduce_links, table.name, ranges[table.name], options, disk)
         return ranges
 
-    def _fetch(self, folder: Path, ranges: Mapping[str, Sequence[Range]]) -> None:
+    def _fetch(self, folder: Path, ranges: Mapping[str, Sequence[KeyRange]]) -> None:
         """Move the parts to where they belong; last of all, so that a run that dies before keeps them."""
         shared = {"neuron_graphs": "neurons", "cooccurrence": "edges"}
         for name in (*ranges, *shared):
@@ -276,7 +280,7 @@ class Aggregation:
                 source = reduce.part_name(name, part.number)
                 self.store.fetch(source, target / Path(source).name)
 
-    def _ranges(self, options: ReduceOptions, identity: str) -> dict[str, list[Range]]:
+    def _ranges(self, options: ReduceOptions, identity: str) -> dict[str, list[KeyRange]]:
         """The ranges of every dataset; the parts of a run that was killed stay where they are of the same graphs and options."""
         size = Budget.of(self.options.memory, self.options.device).links
         found = reduce.all_ranges(reduce.opened(self.store.url, options.stamp), size)
@@ -298,9 +302,9 @@ class Aggregation:
         self,
         function: Callable[[Job], Any],
         dataset: str,
-        ranges: Sequence[Range],
+        ranges: Sequence[KeyRange],
         options: ReduceOptions,
-        disk: Executor,
+        disk: ThreadPoolExecutor,
     ) -> None:
         finished = self.store.names()
         jobs = [Job(dataset, part, options) for part in ranges]
@@ -317,7 +321,7 @@ class Aggregation:
             with translated_os_errors(Path(self.store.url)):
                 future.result()
 
-    def _write_books(
+    def _write_bookkeeping(
         self,
         folder: Path,
         parts: Sequence[Part],
@@ -325,8 +329,8 @@ class Aggregation:
         forget: Mapping[str, set[str]],
         files: pa.Table | None,
     ) -> None:
-        with BookMerger(folder, folder / ".duckdb", max(self.options.memory // 4_000_000, 100)) as merger:
-            for name in finish.BOOKS:
+        with BookkeepingMerger(folder, folder / ".duckdb", max(self.options.memory // 4_000_000, 100)) as merger:
+            for name in finish.BOOKKEEPING:
                 more = [files] if files is not None and name == "files" else []
                 merger.write(name, itertools.chain(self._book(name, parts, ids, forget), more))
 
@@ -349,10 +353,10 @@ class Aggregation:
             if part.folder is not None:
                 table = pq.read_table(DATASETS[f"stats.{name}"].path(part.folder))
             elif name == "graphs":
-                table = read_done(self.store.url, int(Path(str(part.origin.runs)).stem))[1]
+                table = read_finished_task(self.store.url, int(Path(str(part.origin.runs)).stem))[1]
             else:
                 assert part.origin.runs is not None
-                table = book(RunFile(self.store, part.origin.runs), name)
+                table = read_bookkeeping(RunFile(self.store, part.origin.runs), name)
             if name in ("graphs", "link_counts"):
                 table = finish.with_ids(table, found)
             if part.folder is not None and name in forget:
@@ -385,7 +389,7 @@ def _first_space(earlier: Sequence[Path]) -> tuple[Space | None, str]:
     return None, ""
 
 
-def _same_space(known: tuple[Space | None, str], done: TaskDone) -> tuple[Space | None, str]:
+def _same_space(known: tuple[Space | None, str], done: FinishedTask) -> tuple[Space | None, str]:
     refuse_other_space(*known, done.space, done.space_path)
     return known if known[0] is not None else (done.space, done.space_path)
 

@@ -1,4 +1,4 @@
-"""The books of all tasks and of earlier stats -> the small datasets, sorted and merged out of core."""
+"""The bookkeeping of all tasks and of earlier stats -> the small datasets, sorted and merged out of core."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MERGES = {
     "tokens": "SELECT token_id, min(token) AS token, sum(input_graph_count)::BIGINT AS input_graph_count, sum(output_graph_count)::BIGINT AS output_graph_count, max(probability_max) AS probability_max FROM rows GROUP BY token_id ORDER BY token_id",
     "graph_labels": "SELECT layer, neuron, text, sum(graph_count)::BIGINT AS graph_count FROM rows GROUP BY layer, neuron, text ORDER BY layer, neuron, graph_count DESC, text",
 }
-BOOKS = tuple(_MERGES)
+BOOKKEEPING = tuple(_MERGES)
 _INSERT_BYTES = 16_000_000
 
 
@@ -48,8 +48,8 @@ class Summary:
     work: str = ""  # what the run did, in words, where it was not simply all of it
 
 
-class BookMerger:
-    """Merges the books of many origins with DuckDB, which spills what does not fit."""
+class BookkeepingMerger:
+    """Merges the bookkeeping of many origins with DuckDB, which spills what does not fit."""
 
     def __init__(self, folder: Path, scratch: Path, memory_mb: int) -> None:
         self._folder = folder
@@ -57,7 +57,7 @@ class BookMerger:
             config={"threads": 1, "memory_limit": f"{memory_mb}MB", "temp_directory": str(scratch)}
         )
 
-    def __enter__(self) -> BookMerger:
+    def __enter__(self) -> BookkeepingMerger:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,17 +13,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas.aggregate.bookkeeping import Books
+from atlas.aggregate.bookkeeping import Bookkeeping
 from atlas.aggregate.chunk import Chunk
-from atlas.aggregate.plan import books_name, look
+from atlas.aggregate.plan import bookkeeping_name, stat_files
 from atlas.aggregate.run_files import RunFile, RunWriter
 from atlas.errors import InputError, SpaceMismatch
 from atlas.graph import Graph, Reject, Source, Space
 from atlas.io.files import sha256_of
 from atlas.io.work_dir import Store, open_store
 
-# Books that lie in the spill file; those of `graphs` are the file that says that a task is done.
-BOOKS = ("link_counts", "rejects", "tokens", "graph_labels", "files")
+# Bookkeeping that lie in the spill file; those of `graphs` are the file that says that a task is done.
+BOOKKEEPING = ("link_counts", "rejects", "tokens", "graph_labels", "files")
 Reader = Callable[[Source], Iterator[Graph | Reject]]
 
 
@@ -52,7 +52,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class TaskDone:
+class FinishedTask:
     """What the coordinator learns of a finished task."""
 
     number: int
@@ -67,8 +67,8 @@ def runs_name(number: int) -> str:
     return f"tasks/{number:06d}.runs"
 
 
-def run_task(task: Task) -> TaskDone:
-    """Read the files of a task and write its runs and books.
+def run_task(task: Task) -> FinishedTask:
+    """Read the files of a task and write its runs and bookkeeping.
 
     Raises `SpaceMismatch` where two of its graphs are of different feature spaces, `InputError` with
     `strict` for a file that is no graph, `OutputError` where the store cannot be written.
@@ -80,9 +80,11 @@ def run_task(task: Task) -> TaskDone:
         for source in task.sources:
             _read_file(source, task, chunk, hashes)
         chunk.flush()
-    books = chunk.books
-    done = TaskDone(task.number, len(task.sources), books.space, books.space_path, tuple(sorted(books.set_names)))
-    finish_task(open_store(options.store), chunk.runs, chunk.books.tables(), done)
+    bookkeeping = chunk.bookkeeping
+    done = FinishedTask(
+        task.number, len(task.sources), bookkeeping.space, bookkeeping.space_path, tuple(sorted(bookkeeping.set_names))
+    )
+    finish_task(open_store(options.store), chunk.runs, chunk.bookkeeping.tables(), done)
     return done
 
 
@@ -98,33 +100,33 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def finish_task(store: Store, runs: RunWriter, books: Mapping[str, pa.Table], done: TaskDone) -> None:
-    """Write the runs of a task and then its books, which say that it is done."""
-    for name in BOOKS:
-        runs.add_blob(name, _to_bytes(books[name]))
+def finish_task(store: Store, runs: RunWriter, bookkeeping: Mapping[str, pa.Table], done: FinishedTask) -> None:
+    """Write the runs of a task and then its bookkeeping, which say that it is done."""
+    for name in BOOKKEEPING:
+        runs.add_blob(name, _to_bytes(bookkeeping[name]))
     runs.write(store, runs_name(done.number), lasting=False)
     facts = {"files": done.files, "space": done.space, "space_path": done.space_path, "set_names": done.set_names}
-    graphs = books["graphs"].replace_schema_metadata({"atlas": json.dumps(facts)})
-    store.put_with(books_name(done.number), lambda path: pq.write_table(graphs, path, compression="zstd"))
+    graphs = bookkeeping["graphs"].replace_schema_metadata({"atlas": json.dumps(facts)})
+    store.put_with(bookkeeping_name(done.number), lambda path: pq.write_table(graphs, path, compression="zstd"))
 
 
 def _read_file(source: Source, task: Task, chunk: Chunk, hashes: dict[str, str]) -> None:
-    options, books = task.options, chunk.books
-    [known] = look([source])
+    options, bookkeeping = task.options, chunk.bookkeeping
+    [known] = stat_files([source])
     graph_count = reject_count = 0
     file_hash = None
     for item in options.read(source):
-        found = _checked(item, source.name, task, books, hashes)
+        found = _checked(item, source.name, task, bookkeeping, hashes)
         if isinstance(found, Reject):
             _refuse(found, options)
-            books.reject(found)
+            bookkeeping.reject(found)
             reject_count += 1
             continue
         chunk.add(found)
         graph_count += 1
         if found.info.path == source.name and found.info.size_bytes == known.size:
             file_hash = found.info.file_hash or found.info.content_hash  # the file is the graph, unpacked and alone
-    books.file(
+    bookkeeping.file(
         path=source.name,
         size_bytes=known.size,
         mtime_ns=known.mtime_ns,
@@ -134,7 +136,9 @@ def _read_file(source: Source, task: Task, chunk: Chunk, hashes: dict[str, str])
     )
 
 
-def _checked(item: Graph | Reject, file: str, task: Task, books: Books, hashes: dict[str, str]) -> Graph | Reject:
+def _checked(
+    item: Graph | Reject, file: str, task: Task, bookkeeping: Bookkeeping, hashes: dict[str, str]
+) -> Graph | Reject:
     """The graph with its feature space settled, or a reject where its bytes stand elsewhere already."""
     if isinstance(item, Reject):
         return item._replace(file=file)
@@ -143,9 +147,9 @@ def _checked(item: Graph | Reject, file: str, task: Task, books: Books, hashes: 
         model=options.model or info.space.model,
         transcoder_set=info.space.transcoder_set or options.transcoder_set,
     )
-    refuse_other_space(books.space, books.space_path, space, info.path)
-    if books.space is None:
-        books.space, books.space_path = space, info.path
+    refuse_other_space(bookkeeping.space, bookkeeping.space_path, space, info.path)
+    if bookkeeping.space is None:
+        bookkeeping.space, bookkeeping.space_path = space, info.path
     first = task.skip.get(info.path) or hashes.get(info.identity)
     if first is not None:
         return Reject(info.path, "duplicate", f"the same graph as {first}", info.size_bytes, file)
@@ -175,22 +179,22 @@ def _to_bytes(table: pa.Table) -> pa.Buffer:
     return sink.getvalue()
 
 
-def book(runs: RunFile, name: str) -> pa.Table:
-    """One of the books that lie in a task's spill file."""
+def read_bookkeeping(runs: RunFile, name: str) -> pa.Table:
+    """One of the bookkeeping that lie in a task's spill file."""
     return pa.ipc.open_stream(runs.blob(name)).read_all()
 
 
-def read_done(store_url: str, number: int, columns: list[str] | None = None) -> tuple[TaskDone, pa.Table]:
+def read_finished_task(store_url: str, number: int, columns: list[str] | None = None) -> tuple[FinishedTask, pa.Table]:
     """A finished task and its rows of `graphs`, graph_id counted within the task."""
-    with open_store(store_url).local(books_name(number)) as path:
+    with open_store(store_url).local(bookkeeping_name(number)) as path:
         graphs = pq.read_table(path, columns=columns)
     facts: dict[str, Any] = json.loads(graphs.schema.metadata[b"atlas"])
     space = Space(*facts["space"]) if facts["space"] else None
-    done = TaskDone(number, facts["files"], space, facts["space_path"], tuple(facts["set_names"]))
+    done = FinishedTask(number, facts["files"], space, facts["space_path"], tuple(facts["set_names"]))
     return done, graphs.replace_schema_metadata(None)
 
 
 def files_read(store: Store, number: int) -> dict[str, tuple[str | None, int]]:
     """The files of a finished task, with content hash and number of graphs."""
-    rows = book(RunFile(store, runs_name(number)), "files").to_pylist()
+    rows = read_bookkeeping(RunFile(store, runs_name(number)), "files").to_pylist()
     return {row["path"]: (row["content_hash"], row["graph_count"]) for row in rows}

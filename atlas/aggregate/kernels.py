@@ -33,7 +33,7 @@ class CpuKernel:
 
 
 def choose_kernel(device: str) -> Kernel:
-    """The kernel of a device that `choose_device` named; `torch:cpu` is the torch kernel without a card, for tests."""
+    """The kernel of a device that `choose_device` named; `torch:cpu` is the torch kernel without a GPU, for tests."""
     if device == "auto":
         device = choose_device(device)
     if device == "cpu":

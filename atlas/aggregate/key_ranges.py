@@ -16,7 +16,7 @@ END = 1 << (2 * NEURON_BITS)
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class KeyRange:
     """The keys in [low, high), and the number of the part that they become."""
 
     number: int
@@ -24,7 +24,7 @@ class Range:
     high: int
 
 
-def split(indexes: Sequence[tuple[Ints, int]], rows: int, *, step: int = STEP) -> list[Range]:
+def split(indexes: Sequence[tuple[Ints, int]], rows: int, *, step: int = STEP) -> list[KeyRange]:
     """Ranges of about `rows` rows each; `indexes` are every `step`-th key of each run, and what one of its rows weighs.
 
     A range begins with the first key of a source where that is possible, so that the edges of one
@@ -49,4 +49,4 @@ def split(indexes: Sequence[tuple[Ints, int]], rows: int, *, step: int = STEP) -
         place = int(np.searchsorted(keys, bound, "left"))
         used = int(total[place - 1]) if place else 0
     bounds.append(END)
-    return [Range(number, low, high) for number, (low, high) in enumerate(itertools.pairwise(bounds))]
+    return [KeyRange(number, low, high) for number, (low, high) in enumerate(itertools.pairwise(bounds))]

@@ -27,7 +27,7 @@ from atlas.aggregate.observation_tasks import (
     shuffle_name,
     shuffle_ranges,
 )
-from atlas.aggregate.plan import COMBINE_LINKS, Budget, Known
+from atlas.aggregate.plan import COMBINE_LINKS, Budget, SourceFile
 from atlas.errors import InputError
 from atlas.graph import Space
 from atlas.io.files import sha256_of
@@ -35,7 +35,7 @@ from atlas.io.work_dir import Store
 from atlas.stages import DATASETS
 
 
-def _refuse_copies(files: Sequence[tuple[Known, str]], earlier: Sequence[Path]) -> None:
+def _refuse_copies(files: Sequence[tuple[SourceFile, str]], earlier: Sequence[Path]) -> None:
     seen: dict[str, str] = {}
     for folder in earlier:
         table = pq.read_table(DATASETS["stats.files"].path(folder), columns=["content_hash", "path"])
@@ -52,14 +52,14 @@ def _refuse_copies(files: Sequence[tuple[Known, str]], earlier: Sequence[Path]) 
 class ObservedPlan:
     """Row groups cut into pieces, and what all tasks share."""
 
-    files: tuple[Known, ...]
+    files: tuple[SourceFile, ...]
     groups: tuple[Group, ...]
     pieces: tuple[tuple[Group, ...], ...]
     options: ObservedOptions
 
     @classmethod
     def of(
-        cls, files: Sequence[Known], earlier: Sequence[Path], store: Store, space: Space, options: Options
+        cls, files: Sequence[SourceFile], earlier: Sequence[Path], store: Store, space: Space, options: Options
     ) -> ObservedPlan:
         """The plan for these files; raises `InputError` where one holds no observations, or is a copy of another."""
         found = [group for number, known in enumerate(files) for group in groups_of(number, known.source.path)]
@@ -129,7 +129,7 @@ class ObservedPlan:
                         "together: start over with --fresh, or aggregate apart and merge where they are two graphs"
                     )
 
-    def books(self, parts: Sequence[Part]) -> pa.Table:
+    def bookkeeping(self, parts: Sequence[Part]) -> pa.Table:
         """The rows of `files`: each with the graphs that begin in it."""
         counts: Counter[str] = Counter()
         for part in parts:

@@ -1,4 +1,4 @@
-"""Tasks over observations: rows of whole graphs -> the runs and books that graph files give, too."""
+"""Tasks over observations: rows of whole graphs -> the runs and bookkeeping that graph files give, too."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from atlas.aggregate.bookkeeping import COUNTED, reject_table
-from atlas.aggregate.chunk import Halves, Observations, bucket_of, write_observations, write_statistics
+from atlas.aggregate.chunk import Observations, SplitHalf, bucket_of, write_observations, write_statistics
 from atlas.aggregate.edge_sample import WHOLE, sample_cells
-from atlas.aggregate.graph_tasks import TaskDone, finish_task
+from atlas.aggregate.graph_tasks import FinishedTask, finish_task
 from atlas.aggregate.kernels import choose_kernel
-from atlas.aggregate.key_ranges import Range
+from atlas.aggregate.key_ranges import KeyRange
 from atlas.aggregate.observation_files import Group, Observed, columns_of, graph_hash, observe, read_graph, read_group
 from atlas.aggregate.run_files import INDEX, RunFile, RunWriter
 from atlas.aggregate.statistics import LOW, compiled, order_by_key, run_starts, sort_words
@@ -68,7 +68,7 @@ class ShuffledTask:
     """The graphs of a range of ids, after the shuffle."""
 
     number: int
-    range: Range
+    range: KeyRange
     shuffles: int
     options: ObservedOptions
 
@@ -114,8 +114,8 @@ def _tables(groups: Sequence[Group], options: ObservedOptions) -> Iterator[pa.Ta
         yield from read_group(options.sources[group.file].path, group, options.rows)
 
 
-def run_groups(task: GroupTask) -> TaskDone:
-    """Write the runs and books of the graphs of some row groups."""
+def run_groups(task: GroupTask) -> FinishedTask:
+    """Write the runs and bookkeeping of the graphs of some row groups."""
     options = task.options
     tables = list(_tables(task.groups, options))
     last = max(group.last for group in task.groups)
@@ -135,8 +135,8 @@ def _without(columns: dict[str, Array], graph_id: int) -> dict[str, Array]:
     return {name: values[rows] for name, values in columns.items()}
 
 
-def run_shuffled(task: ShuffledTask) -> TaskDone:
-    """Write the runs and books of the graphs of a range of ids."""
+def run_shuffled(task: ShuffledTask) -> FinishedTask:
+    """Write the runs and bookkeeping of the graphs of a range of ids."""
     store = open_store(task.options.store)
     parts: list[dict[str, Array]] = []
     for number in range(task.shuffles):
@@ -147,17 +147,17 @@ def run_shuffled(task: ShuffledTask) -> TaskDone:
     return write_task(task.number, observe(columns), task.options, 0)
 
 
-def write_task(number: int, seen: Observed, options: ObservedOptions, file: int) -> TaskDone:
-    """Write the runs and books of whole graphs."""
+def write_task(number: int, seen: Observed, options: ObservedOptions, file: int) -> FinishedTask:
+    """Write the runs and bookkeeping of whole graphs."""
     name, identity = options.sources[file].name, options.identities[file]
     ids, graph = numbered(seen.graph)
     hashes = [graph_hash(identity, graph_id) for graph_id in ids.tolist()]
-    books = ObservedBooks(name, ids.tolist(), hashes)
-    return write_observed(number, seen, graph, books, options)
+    bookkeeping = GraphRefs(name, ids.tolist(), hashes)
+    return write_observed(number, seen, graph, bookkeeping, options)
 
 
 @dataclass(frozen=True)
-class ObservedBooks:
+class GraphRefs:
     """Graphs that are rows of a file: their ids and hashes, both (n_graphs,)."""
 
     file: str
@@ -171,21 +171,21 @@ class ObservedBooks:
 
 
 def write_observed(
-    number: int, seen: Observed, graph: Array, books: ObservedBooks, options: ObservedOptions
-) -> TaskDone:
-    """Write one task: graph (n_rows,) are the numbers of the graphs that `books` names."""
+    number: int, seen: Observed, graph: Array, bookkeeping: GraphRefs, options: ObservedOptions
+) -> FinishedTask:
+    """Write one task: graph (n_rows,) are the numbers of the graphs that `bookkeeping` names."""
     if options.device != "cpu":
         kernel: Any = choose_kernel(options.device)
-        reduced = kernel.observe_keys(seen, graph, len(books.ids))
-        return write_reduced(number, reduced, kernel, books, options)
-    kept, key, weight, counts = _kept(seen, graph, len(books.ids))
-    halves = Halves(np.array([bucket_of(found) for found in books.hashes], np.uint32))
+        reduced = kernel.observe_keys(seen, graph, len(bookkeeping.ids))
+        return write_reduced(number, reduced, kernel, bookkeeping, options)
+    kept, key, weight, counts = _kept(seen, graph, len(bookkeeping.ids))
+    split_half = SplitHalf(np.array([bucket_of(found) for found in bookkeeping.hashes], np.uint32))
     runs = RunWriter()
     if len(key):
         found = Observations(key, kept, weight)
-        write_observations(runs, "edges", 0, found, halves, options.sample_below, combine=options.combine)
-    links = LinkCounts(*_counts(key, kept, len(books.ids)), counts)
-    return _finish(number, runs, _ends(key, kept, len(books.ids)), links, books, options)
+        write_observations(runs, "edges", 0, found, split_half, options.sample_below, combine=options.combine)
+    links = LinkCounts(*_counts(key, kept, len(bookkeeping.ids)), counts)
+    return _finish(number, runs, _ends(key, kept, len(bookkeeping.ids)), links, bookkeeping, options)
 
 
 def _counts(key: Ints, graph: Array, graphs: int) -> tuple[Ints, Ints, Ints]:
@@ -200,22 +200,24 @@ def _counts(key: Ints, graph: Array, graphs: int) -> tuple[Ints, Ints, Ints]:
     return first, second, third
 
 
-def write_reduced(number: int, links: Any, kernel: Any, books: ObservedBooks, options: ObservedOptions) -> TaskDone:
+def write_reduced(
+    number: int, links: Any, kernel: Any, bookkeeping: GraphRefs, options: ObservedOptions
+) -> FinishedTask:
     """Write one task from observations on a device (`device.DeviceLinks`), which are reduced there."""
-    halves = Halves(np.array([bucket_of(found) for found in books.hashes], np.uint32))
+    split_half = SplitHalf(np.array([bucket_of(found) for found in bookkeeping.hashes], np.uint32))
     runs = RunWriter()
     write_statistics(
-        runs, "edges", 0, kernel.reduce(links.key, kernel.marked(links.graph, halves.buckets), links.weight)
+        runs, "edges", 0, kernel.reduce(links.key, kernel.graph_and_half(links.graph, split_half.buckets), links.weight)
     )
     # The sample is small: its rows come down from the device.
     key, graph, weight = kernel.sampled(links, options.sample_below)
     rows, starts = order_by_key(key)
     lengths = np.diff(starts, append=len(key))
     cells = sample_cells(
-        key[rows[starts]], starts, lengths, weight[rows], lambda mine: halves.buckets[graph[rows[mine]]], WHOLE
+        key[rows[starts]], starts, lengths, weight[rows], lambda mine: split_half.buckets[graph[rows[mine]]], WHOLE
     )
     runs.add("sample.0", cells)
-    return _finish(number, runs, links.ends, links.counts, books, options)
+    return _finish(number, runs, links.ends, links.counts, bookkeeping, options)
 
 
 @dataclass(frozen=True)
@@ -233,10 +235,10 @@ def _finish(
     runs: RunWriter,
     ends: tuple[Array, Array],
     links: LinkCounts,
-    books: ObservedBooks,
+    bookkeeping: GraphRefs,
     options: ObservedOptions,
-) -> TaskDone:
-    """Write the nodes and the books of a task; ends are the neurons and graphs (n_ends,) of distinct pairs, sorted."""
+) -> FinishedTask:
+    """Write the nodes and the bookkeeping of a task; ends are the neurons and graphs (n_ends,) of distinct pairs, sorted."""
     neuron, owner = ends
     rows = neuron
     columns = {"key": neuron.astype(np.uint32), "graph": owner.astype(np.uint32)}
@@ -244,8 +246,8 @@ def _finish(
     for name in ("activation", "influence"):
         columns[name] = np.full(len(rows), np.nan, np.float32)
     runs.add("nodes.0", columns)
-    tables = _tables_of(books, links, np.bincount(owner, minlength=len(books.ids)))
-    done = TaskDone(number, len(books.ids), options.space, books.paths[0] if books.ids else "")
+    tables = _tables_of(bookkeeping, links, np.bincount(owner, minlength=len(bookkeeping.ids)))
+    done = FinishedTask(number, len(bookkeeping.ids), options.space, bookkeeping.paths[0] if bookkeeping.ids else "")
     finish_task(open_store(options.store), runs, tables, done)
     return done
 
@@ -298,20 +300,20 @@ def _sorted(words: Array) -> Array:
     return words
 
 
-def _tables_of(books: ObservedBooks, links: LinkCounts, neuron_counts: Ints) -> dict[str, pa.Table]:
-    """The books of a task."""
-    n = len(books.ids)
+def _tables_of(bookkeeping: GraphRefs, links: LinkCounts, neuron_counts: Ints) -> dict[str, pa.Table]:
+    """The bookkeeping of a task."""
+    n = len(bookkeeping.ids)
     lost = sum(links.dropped.values(), np.zeros(n, np.int64))
     schema = DATASETS["stats.graphs"].schema
     columns: dict[str, Any] = {field.name: pa.nulls(n, field.type) for field in schema if field.nullable}
     columns |= {
         "graph_id": np.arange(n),
-        "path": books.paths,
-        "content_hash": books.hashes,
-        "graph_hash": books.hashes,
+        "path": bookkeeping.paths,
+        "content_hash": bookkeeping.hashes,
+        "graph_hash": bookkeeping.hashes,
         "dialect": [DIALECT] * n,
     }
-    columns |= {"file": [books.file] * n, "member": [str(graph_id) for graph_id in books.ids]}
+    columns |= {"file": [bookkeeping.file] * n, "member": [str(graph_id) for graph_id in bookkeeping.ids]}
     columns |= {"node_count": neuron_counts, "neuron_count": neuron_counts, "link_count": links.kept + lost}
     columns |= {"kept_count": links.kept, "dropped_count": lost}
     columns |= {"self_loop_count": links.self_loops, "backward_count": links.backward}
@@ -328,7 +330,7 @@ def _tables_of(books: ObservedBooks, links: LinkCounts, neuron_counts: Ints) -> 
     return tables | {"link_counts": pa.table(columns, schema=counts), "rejects": reject_table([])}
 
 
-def shuffle_ranges(store: Store, tasks: int, rows: int) -> list[Range]:
+def shuffle_ranges(store: Store, tasks: int, rows: int) -> list[KeyRange]:
     """Ranges of graph ids of about `rows` rows each, after the shuffle."""
     from atlas.aggregate.key_ranges import split
 

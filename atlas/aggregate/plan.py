@@ -21,7 +21,7 @@ from atlas.stages import DATASETS, require
 PLAN = "plan.parquet"
 
 
-def books_name(number: int) -> str:
+def bookkeeping_name(number: int) -> str:
     """The bookkeeping of a task; it is written last, so that it says that the task is done."""
     return f"tasks/{number:06d}.parquet"
 
@@ -44,7 +44,7 @@ class Budget:
 
     @classmethod
     def of(cls, memory: int, device: str = "cpu") -> Budget:
-        """The budget for `memory` bytes in all processes together; a card is given as much at once as memory holds."""
+        """The budget for `memory` bytes in all processes together; a GPU is given as much at once as memory holds."""
         most, shares = (4_000_000, 8) if device == "cpu" else (250_000_000, 2)
         return cls(min(max((memory - cls.base) // (shares * cls.row), 50_000), most))
 
@@ -54,7 +54,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Known:
+class SourceFile:
     """A file as it is now."""
 
     source: Source
@@ -71,7 +71,7 @@ class Known:
 class Plan:
     """Files cut into tasks, and what all tasks share."""
 
-    tasks: tuple[tuple[Known, ...], ...]
+    tasks: tuple[tuple[SourceFile, ...], ...]
     model: str | None
     transcoder_set: str | None
     strict: bool
@@ -80,24 +80,24 @@ class Plan:
     combine: bool
 
 
-def look(sources: Sequence[Source]) -> list[Known]:
+def stat_files(sources: Sequence[Source]) -> list[SourceFile]:
     """The sources with their size and time of change."""
     found = []
     for source in sources:
         try:
             stat = source.path.stat()
         except OSError:
-            found.append(Known(source, 0, 0))  # gone since it was listed; reading it will say so
+            found.append(SourceFile(source, 0, 0))  # gone since it was listed; reading it will say so
         else:
-            found.append(Known(source, stat.st_size, stat.st_mtime_ns))
+            found.append(SourceFile(source, stat.st_size, stat.st_mtime_ns))
     return found
 
 
-def make_plan(files: Sequence[Known], budget: Budget, **options: Any) -> Plan:
+def make_plan(files: Sequence[SourceFile], budget: Budget, **options: Any) -> Plan:
     """Cut files, in their order, into tasks of about one chunk each, and into many where there are few."""
     total = sum(known.unpacked for known in files)
     size = min(max(total // 64, 8_000_000), budget.links * _LINK_BYTES)
-    tasks: list[list[Known]] = []
+    tasks: list[list[SourceFile]] = []
     filled = size
     for known in files:
         if filled >= size:
@@ -132,7 +132,7 @@ def save_plan(plan: Plan, store: Store) -> None:
 
 def load_plan(
     store: Store,
-    files: Sequence[Known],
+    files: Sequence[SourceFile],
     read: Callable[[int], dict[str, tuple[str | None, int]] | None],
     **options: Any,
 ) -> Plan | None:
@@ -149,32 +149,32 @@ def load_plan(
     if facts.pop("format") != FORMAT or any(facts[key] != value for key, value in options.items()):
         return None
     now = {known.source.name: known for known in files}
-    books: dict[int, dict[str, tuple[str | None, int]] | None] = {}
+    bookkeeping: dict[int, dict[str, tuple[str | None, int]] | None] = {}
     again: set[int] = set()
-    tasks: dict[int, list[Known]] = {}
+    tasks: dict[int, list[SourceFile]] = {}
     for row in table.to_pylist():
         known = now.pop(row["name"], None)
         tasks.setdefault(row["task"], [])
-        if row["task"] not in books:
-            books[row["task"]] = read(row["task"])
-        content_hash, graphs = (books[row["task"]] or {}).get(row["name"], (None, 0))
+        if row["task"] not in bookkeeping:
+            bookkeeping[row["task"]] = read(row["task"])
+        content_hash, graphs = (bookkeeping[row["task"]] or {}).get(row["name"], (None, 0))
         if graphs:
             refuse_changed(row["name"], known, row["size"], row["mtime_ns"], content_hash, "an unfinished run")
-        elif books[row["task"]] is not None and (
+        elif bookkeeping[row["task"]] is not None and (
             known is None or (known.size, known.mtime_ns) != (row["size"], row["mtime_ns"])
         ):
             again.add(row["task"])
         if known is not None:
             tasks[row["task"]].append(known)
     for number in again:
-        store.delete(books_name(number))
+        store.delete(bookkeeping_name(number))
     old = tuple(tuple(task) for _, task in sorted(tasks.items()))
     later = make_plan(list(now.values()), Budget(facts["links"]), **options).tasks
     return Plan(old + later, **facts)
 
 
 def refuse_changed(
-    name: str, known: Known | None, size: int, mtime_ns: int, content_hash: str | None, what: str
+    name: str, known: SourceFile | None, size: int, mtime_ns: int, content_hash: str | None, what: str
 ) -> None:
     """Raise `SourceChanged` where a file is not as it was; the same bytes with another time are the same file."""
     if known is None:
@@ -189,13 +189,13 @@ def refuse_changed(
     raise SourceChanged(f"{name} has changed since {what} counted it; start over with --fresh")
 
 
-def new_files(stats: Path, files: Sequence[Known]) -> tuple[list[Known], set[str]]:
+def new_files(stats: Path, files: Sequence[SourceFile]) -> tuple[list[SourceFile], set[str]]:
     """The files that finished stats do not hold yet, and the names of those that were rejected then and are tried again.
 
     Raises `SourceChanged` where a file that they hold is gone or has changed.
     """
     table = pq.read_table(require(stats, DATASETS["stats.files"]))
-    now: Mapping[str, Known] = {known.source.name: known for known in files}
+    now: Mapping[str, SourceFile] = {known.source.name: known for known in files}
     held, retried = set(), set()
     for row in table.to_pylist():
         name = row["path"]

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from atlas.aggregate import cooccurrence as together
-from atlas.aggregate import nodes
-from atlas.aggregate.cooccurrence import Together
+from atlas.aggregate import cooccurrence, nodes
+from atlas.aggregate.cooccurrence import CooccurrenceOptions
 from atlas.aggregate.kernels import choose_kernel
-from atlas.aggregate.key_ranges import Range, split
+from atlas.aggregate.key_ranges import KeyRange, split
 from atlas.aggregate.link_tables import TABLES
 from atlas.aggregate.previous_stats import KeyedDataset, dataset_of, link_table, statistics_between
 from atlas.aggregate.run_files import INDEX, RunFile
@@ -48,7 +47,7 @@ class ReduceOptions:
     store: str
     method: str
     device: str = "cpu"
-    together: Together | None = None
+    cooccurrence: CooccurrenceOptions | None = None
     graph_total: int = 0
     stamp: str = ""  # of this run: a worker that outlives it must not remember its files
 
@@ -58,7 +57,7 @@ class Job:
     """One part of one dataset."""
 
     dataset: str
-    range: Range
+    range: KeyRange
     options: ReduceOptions
 
     @property
@@ -127,7 +126,7 @@ def opened(store_url: str, stamp: str) -> Rows:  # noqa: ARG001 (it only tells r
     return Rows(open_store(store_url))
 
 
-def ranges_of(rows: Rows, dataset: str, size: int) -> list[Range]:
+def ranges_of(rows: Rows, dataset: str, size: int) -> list[KeyRange]:
     """The ranges of a dataset's parts, each of about `size` rows."""
     prefix = "nodes." if dataset == "neurons" else f"{dataset}."
     indexes, coarse = [], []
@@ -153,7 +152,7 @@ def reduce_links(job: Job) -> list[str]:
     stats = kernel.merge([*([stats] if stats is not None else []), *sums])
     more: dict[str, Any] = {}
     if table.name == "edges":
-        both, partners = _together(job, stats)
+        both, partners = _cooccurrence(job, stats)
         more = {"method": job.options.method, "joint_graph_count": both}
         rows.store.put_with(part_name("cooccurrence", job.range.number), lambda path: write_parquet(partners, path))
     arrow = table.arrow(stats, **more)
@@ -164,12 +163,12 @@ def reduce_links(job: Job) -> list[str]:
 _RAW = ("key", "graph", "weight")
 
 
-def _together(job: Job, stats: KeyStats) -> tuple[pa.Array, pa.Table]:
+def _cooccurrence(job: Job, stats: KeyStats) -> tuple[pa.Array, pa.Table]:
     options = job.options
-    if options.together is None:
-        return together.nothing(len(stats))
-    everyone = together.company(options.store, options.graph_total, options.stamp)
-    return together.evaluate(everyone, options.together, stats.key, job.range.low, job.range.high)
+    if options.cooccurrence is None:
+        return cooccurrence.nothing(len(stats))
+    index = cooccurrence.cooccurrence_index(options.store, options.graph_total, options.stamp)
+    return cooccurrence.evaluate(index, options.cooccurrence, stats.key, job.range.low, job.range.high)
 
 
 def _observations(rows: Rows, job: Job) -> Iterator[tuple[Origin, dict[str, Any]]]:
@@ -201,7 +200,7 @@ def reduce_nodes(job: Job) -> list[str]:
     )
     tables += [table for origin in rows.origins if (table := _earlier_nodes(rows, origin, low, high)) is not None]
     merged = nodes.merge(tables)
-    together.write_postings(rows.store, job.range.number, merged.neurons, merged.incidences["graph"])
+    cooccurrence.write_postings(rows.store, job.range.number, merged.neurons, merged.incidences["graph"])
     incidences = nodes.neuron_graph_table(merged)
     neurons = nodes.neuron_table(merged)
     name = part_name("neuron_graphs", job.range.number)
@@ -220,7 +219,7 @@ def _earlier_nodes(rows: Rows, origin: Origin, low: int, high: int) -> nodes.Nod
     return nodes.from_tables(table, incidences.between(low, high)[1], rows.graph_ids(origin))
 
 
-def all_ranges(rows: Rows, size: int) -> dict[str, list[Range]]:
+def all_ranges(rows: Rows, size: int) -> dict[str, list[KeyRange]]:
     """The ranges of every dataset that is reduced by key."""
     names = ["neurons", *(table.name for table in TABLES)]
     return {name: ranges_of(rows, name, size) for name in names}

@@ -92,7 +92,7 @@ def _bits(largest: int) -> int:
     return int(largest).bit_length()
 
 
-def _squeeze(half: Ints) -> tuple[Ints, int]:
+def _bit_packed(half: Ints) -> tuple[Ints, int]:
     """One half of a key in as few bits as its layers and indices need, in the same order."""
     base = int(half.min())
     span = _bits(int(half.max()) - base)
@@ -114,8 +114,8 @@ def order_by_key(key: Ints) -> tuple[Ints, Ints]:
     if not n:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     row_bits = _bits(n - 1)
-    left, left_bits = _squeeze(key >> NEURON_BITS)
-    right, right_bits = _squeeze(key & LOW)
+    left, left_bits = _bit_packed(key >> NEURON_BITS)
+    right, right_bits = _bit_packed(key & LOW)
     if left_bits + right_bits + row_bits > _WORD:
         rows: Ints = np.argsort(key, kind="stable")
         values = key[rows]
@@ -172,7 +172,7 @@ def reduce_observations(key: Ints, graph: NDArray[Any], weight: Floats) -> KeySt
     A weight of NaN is an error of the caller: readers drop such links before. The graphs of one key may
     come in any order.
     """
-    return split_often(*sort_observations(key, graph, weight), 1)[0]
+    return split_frequent(*sort_observations(key, graph, weight), 1)[0]
 
 
 def sort_observations(key: Ints, graph: NDArray[Any], weight: Floats) -> tuple[Ints, NDArray[Any], Floats]:
@@ -185,7 +185,7 @@ def sort_observations(key: Ints, graph: NDArray[Any], weight: Floats) -> tuple[I
     return take(key, rows), take(graph, rows), take(weight, rows)
 
 
-def split_often(
+def split_frequent(
     key: Ints, graph: NDArray[Any], weight: Floats, at_least: int
 ) -> tuple[KeyStats, Ints, NDArray[Any], Floats]:
     """Statistics of the keys with at least `at_least` observations, and the observations of the others, in order.
@@ -193,7 +193,7 @@ def split_often(
     key, graph, weight (n,) are in the order of the keys.
     """
     kernels = compiled(len(key))
-    found: tuple[KeyStats, Ints, NDArray[Any], Floats] = (kernels.split_often if kernels else split_plainly)(
+    found: tuple[KeyStats, Ints, NDArray[Any], Floats] = (kernels.split_frequent if kernels else split_plainly)(
         key, graph, weight, at_least
     )
     return found
@@ -202,15 +202,15 @@ def split_often(
 def split_plainly(
     key: Ints, graph: NDArray[Any], weight: Floats, at_least: int
 ) -> tuple[KeyStats, Ints, NDArray[Any], Floats]:
-    """`split_often` in numpy."""
+    """`split_frequent` in numpy."""
     starts = run_starts(key)
     lengths = np.diff(starts, append=len(key))
-    often = lengths >= at_least
-    if often.all():
+    frequent = lengths >= at_least
+    if frequent.all():
         return reduce_sorted(key[starts], starts, graph, weight), key[:0], graph[:0], weight[:0]
-    mine = np.repeat(often, lengths)
-    sizes = lengths[often]
-    stats = reduce_sorted(key[starts[often]], np.cumsum(sizes) - sizes, graph[mine], weight[mine])
+    mine = np.repeat(frequent, lengths)
+    sizes = lengths[frequent]
+    stats = reduce_sorted(key[starts[frequent]], np.cumsum(sizes) - sizes, graph[mine], weight[mine])
     np.logical_not(mine, out=mine)
     return stats, key[mine], graph[mine], weight[mine]
 

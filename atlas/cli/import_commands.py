@@ -9,19 +9,23 @@ from typing import Any
 
 import click
 
-from atlas.cli.options import FILE
+from atlas.cli.groups import Command
+from atlas.cli.options import FILE, size
 from atlas.errors import needs_extra
+from atlas.options import MEMORY
 
 _STATS = click.option(
     "-o", "--output", type=FILE, required=True, help="Folder for the statistics (replaced if it holds some)."
 )
-_MEMORY = click.option("--memory", default="2GB", show_default=True, metavar="SIZE", help="Memory for joining lists.")
+_MEMORY = click.option(
+    "--memory", default=size(MEMORY), show_default=True, metavar="SIZE", help="Memory for joining lists."
+)
 _MODEL = click.option("--model", help="What the statistics call the model, where the file does not say.")
 
 
 def _run(importer: str, output: Path, tell: Callable[[Any], None], *arguments: Any, **options: Any) -> None:
     """Run an importer of `atlas.importers` and say what it read."""
-    from atlas.cli.terminal import cost, progress, say
+    from atlas.cli.terminal import progress, resource_usage, say
 
     with needs_extra("aggregate"):
         from atlas import importers as legacy
@@ -30,10 +34,10 @@ def _run(importer: str, output: Path, tell: Callable[[Any], None], *arguments: A
     with progress() as update:
         summary = getattr(legacy, importer)(*arguments, output, progress=update, **options)
     tell(summary)
-    say(f"  {cost(started)}; written to {output}")
+    say(f"  {resource_usage(started)}; written to {output}")
 
 
-@click.command("checkpoint")
+@click.command("checkpoint", cls=Command)
 @click.argument("checkpoint", type=FILE)
 @_STATS
 @_MODEL
@@ -43,12 +47,12 @@ def import_checkpoint(checkpoint: Path, output: Path, **options: Any) -> None:
 
     It is read as a stream of plain numbers; code in it is refused, not run.
     """
-    from atlas.cli.summaries import tell_imported
+    from atlas.cli.summaries import print_imported_summary
 
-    _run("import_checkpoint", output, tell_imported, checkpoint, **options)
+    _run("import_checkpoint", output, print_imported_summary, checkpoint, **options)
 
 
-@click.command("edge-stats")
+@click.command("edge-stats", cls=Command)
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
 @_STATS
 @_MODEL
@@ -58,26 +62,26 @@ def import_edge_stats(files: Sequence[Path], output: Path, memory: str, model: s
 
     They state links and mean of the strongest partners of each neuron; what they do not state is NULL.
     """
-    from atlas.cli.summaries import tell_imported
+    from atlas.cli.summaries import print_imported_summary
     from atlas.runtime.memory import parse_bytes
 
-    _run("import_edge_stats", output, tell_imported, files, model=model, memory=parse_bytes(memory))
+    _run("import_edge_stats", output, print_imported_summary, files, model=model, memory=parse_bytes(memory))
 
 
-@click.command("wiring-cache")
+@click.command("wiring-cache", cls=Command)
 @click.argument("paths", nargs=-1, required=True, type=FILE, metavar="PATH...")
 @_STATS
 @_MODEL
 @_MEMORY
 def import_wiring_cache(paths: Sequence[Path], output: Path, memory: str, model: str | None) -> None:
     """Import a wiring cache: the folder of its layer_0.json, layer_1.json, ..., or these files."""
-    from atlas.cli.summaries import tell_imported
+    from atlas.cli.summaries import print_imported_summary
     from atlas.runtime.memory import parse_bytes
 
-    _run("import_wiring_cache", output, tell_imported, paths, model=model, memory=parse_bytes(memory))
+    _run("import_wiring_cache", output, print_imported_summary, paths, model=model, memory=parse_bytes(memory))
 
 
-@click.command("older-atlas")
+@click.command("older-atlas", cls=Command)
 @click.argument("file", type=FILE)
 @_STATS
 @_MODEL
@@ -86,12 +90,12 @@ def import_older_atlas(file: Path, output: Path, model: str | None) -> None:
 
     Labels and clusters of the same file: atlas import labels FILE, atlas import assignments FILE.
     """
-    from atlas.cli.summaries import tell_imported
+    from atlas.cli.summaries import print_imported_summary
 
-    _run("import_older_atlas", output, tell_imported, file, model=model)
+    _run("import_older_atlas", output, print_imported_summary, file, model=model)
 
 
-@click.command("assignments")
+@click.command("assignments", cls=Command)
 @click.argument("file", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, help="Folder for the clustering (replaced if it holds one).")
 @click.option("--name", help="Name of the clustering in the atlas; the method where left out.")
@@ -105,12 +109,12 @@ def import_older_atlas(file: Path, output: Path, model: str | None) -> None:
 )
 def import_assignments(file: Path, output: Path, **options: Any) -> None:
     """Import cluster assignments: FILE is JSON by neuron, or an atlas of the earlier tool (.duckdb)."""
-    from atlas.cli.summaries import tell_imported
+    from atlas.cli.summaries import print_imported_summary
 
-    _run("import_assignments", output, tell_imported, file, **options)
+    _run("import_assignments", output, print_imported_summary, file, **options)
 
 
-@click.command("projections")
+@click.command("projections", cls=Command)
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
 @click.option(
     "-o", "--output", type=FILE, required=True, help="Folder for the projections (replaced if it holds some)."
@@ -121,22 +125,22 @@ def import_projections(files: Sequence[Path], output: Path) -> None:
     FILE is enriched profiles, projections_task_N.json, a function database, layer_N.json of a wiring cache, ratios in a
     batch file, SAEDashboard features, or an atlas of the earlier tool.
     """
-    from atlas.cli.summaries import tell_imported
+    from atlas.cli.summaries import print_imported_summary
 
-    _run("import_projections", output, tell_imported, files)
+    _run("import_projections", output, print_imported_summary, files)
 
 
-@click.command("reports")
+@click.command("reports", cls=Command)
 @click.argument("paths", nargs=-1, required=True, type=FILE, metavar="PATH...")
 @click.option("-o", "--output", type=FILE, required=True, help="Folder for the reports (replaced if it holds some).")
 def import_reports(paths: Sequence[Path], output: Path) -> None:
     """Import neuron reports: *_investigation.json, *_dashboard.json, *_pi_result.json, or the folders that hold them."""
-    from atlas.cli.summaries import tell_imported
+    from atlas.cli.summaries import print_imported_summary
 
-    _run("import_reports", output, tell_imported, paths)
+    _run("import_reports", output, print_imported_summary, paths)
 
 
-@click.command("labels")
+@click.command("labels", cls=Command)
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
 @click.option("-o", "--output", type=FILE, required=True, help="Folder for the labels (replaced if it holds some).")
 @click.option("--source", help="Source of labels whose rows name none; the file's name where left out.")
@@ -160,7 +164,7 @@ def import_labels(
     """Import labels: .jsonl, .json, .csv, .tsv, .parquet, or a stats folder for the labels that the graphs carry.
 
     Label files of other tools are known by their keys (docs/labels.md)."""
-    from atlas.cli.summaries import tell_labels
+    from atlas.cli.summaries import print_labels_summary
     from atlas.cli.terminal import say
     from atlas.labels import LabelFile, Precedence
     from atlas.labels import import_labels as run
@@ -168,11 +172,11 @@ def import_labels(
     results = run(
         [LabelFile(path, source, kind, model, same_units) for path in files], output, Precedence(sources=precedence)
     )
-    tell_labels(results)
+    print_labels_summary(results)
     say(f"  labels in {output}")
 
 
-@click.command("llama2c")
+@click.command("llama2c", cls=Command)
 @click.argument("weights", type=FILE)
 @click.argument("tokenizer", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, help="Folder for the model.")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from atlas.cli.groups import option
 from atlas.io.paths import local_path
+from atlas.options import MEMORY, AggregateOptions
 
 
 class _File(click.Path):
@@ -23,26 +26,49 @@ class _File(click.Path):
 FILE = _File(path_type=Path)
 
 
-def engine_options(function: Any) -> Any:
-    """Where and with how much an aggregation runs."""
-    function = click.option(
-        "--together",
-        default=20,
+def size(value: int) -> str:
+    """Return a default number of bytes as the command line spells it."""
+    return f"{value // 10**9}GB"
+
+
+def several(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a decorator that adds options in the order in which they are given."""
+
+    def decorate(function: Any) -> Any:
+        for added in reversed(options):
+            function = added(function)
+        return function
+
+    return decorate
+
+
+device_option = option("--device", default="auto", show_default=True, heading="Resources", help="auto, cpu or cuda.")
+# Where and with how much an aggregation runs.
+engine_options = several(
+    option(
+        "--cooccurrence",
+        default=AggregateOptions.cooccurrence,
         show_default=True,
         type=click.IntRange(0, 1023),
+        heading="Statistics",
         help="Co-occurring neurons to keep of each neuron; 0 leaves co-occurrence out.",
-    )(function)
-    function = click.option(
-        "--threads", type=click.IntRange(1, 1023), help="Worker processes; by default one per core, as memory allows."
-    )(function)
-    function = click.option(
+    ),
+    device_option,
+    option(
         "--memory",
-        default="2GB",
+        default=size(MEMORY),
         show_default=True,
         metavar="SIZE",
+        heading="Resources",
         help="Memory of all processes together; a model that is traced comes on top.",
-    )(function)
-    return click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")(function)
+    ),
+    option(
+        "--threads",
+        type=click.IntRange(1, 1023),
+        heading="Resources",
+        help="Worker processes; by default one per core, as memory allows.",
+    ),
+)
 
 
 def atlas_options(function: Any) -> Any:
@@ -54,30 +80,43 @@ def atlas_options(function: Any) -> Any:
 
         return function(*arguments, limits=Limits(timeout, memory), **options)
 
-    for option in (
-        click.option(
-            "--memory", default="4GB", show_default=True, metavar="SIZE", help="Memory that DuckDB may use for a query."
+    for added in (
+        option(
+            "--memory",
+            default="4GB",
+            show_default=True,
+            metavar="SIZE",
+            heading="Limits",
+            help="Memory that DuckDB may use for a query.",
         ),
-        click.option(
+        option(
             "--timeout",
+            heading="Limits",
             type=click.FloatRange(min=0, min_open=True),
             metavar="SECONDS",
             help="Stop after this time; without it only Ctrl-C does.",
         ),
     ):
-        command = option(command)
+        command = added(command)
     return click.argument("file", type=FILE)(command)
 
 
 def format_options(function: Any) -> Any:
     """How rows are printed, and where to."""
-    function = click.option("-o", "--output", type=FILE, help="Write to a file instead of stdout.")(function)
-    function = click.option(
+    function = option("-o", "--output", heading="Output", type=FILE, help="Write to a file instead of stdout.")(
+        function
+    )
+    function = option(
         "--limit",
+        heading="Output",
         type=click.IntRange(min=0),
         help="Rows at most; 0 for all. Without it 40 of a table on the terminal, all in other forms.",
     )(function)
     formats = click.Choice(["table", "csv", "json", "parquet"])
-    return click.option(
-        "--format", "fmt", type=formats, help="Form of the result; by default that of the ending of -o."
+    return option(
+        "--format",
+        "fmt",
+        heading="Output",
+        type=formats,
+        help="Form of the result; by default that of the ending of -o.",
     )(function)

@@ -213,7 +213,7 @@ def reliability_page(atlas: Atlas) -> Group:
         ]
         for row in edges
     ]
-    title = "\nThe two halves of all graphs, by the number of graphs that an edge is in"
+    title = "\nThe two split_half of all graphs, by the number of graphs that an edge is in"
     parts.append(table(("graphs of the edge", "edges", "rank correlation", "same sign"), cells, title=title))
     parts.append(Text(_forecast(levels)))
     return Group(*parts)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atlas.cli.groups import Command
 from atlas.cli.options import atlas_options
 
 if TYPE_CHECKING:
     from atlas.cli.terminal import Limits
 
 
-@click.command()
+@click.command(cls=Command)
 @atlas_options
 @click.option("--reliability", is_flag=True, help="How well edge weights repeat, against the number of graphs.")
 def info(file: Path, limits: Limits, reliability: bool) -> None:
@@ -62,7 +63,7 @@ def info(file: Path, limits: Limits, reliability: bool) -> None:
         )
 
 
-@click.command()
+@click.command(cls=Command)
 @atlas_options
 @click.argument("neuron")
 @click.option("--limit", default=10, show_default=True, help="Neighbours, tokens and graphs to show of each.")
@@ -79,7 +80,7 @@ def neuron(file: Path, limits: Limits, neuron: str, limit: int, min_graphs: int)
         show(neuron_page(atlas, NeuronId.parse(neuron), limit=limit, min_graphs=min_graphs))
 
 
-@click.command()
+@click.command(cls=Command)
 @atlas_options
 @click.argument("cluster_path")
 @click.option("--limit", default=15, show_default=True, help="Members, edges and circuits inside to show of each.")
@@ -92,7 +93,7 @@ def circuit(file: Path, limits: Limits, cluster_path: str, limit: int) -> None:
         show(circuit_page(atlas, cluster_path, limit=limit))
 
 
-@click.command("tour")
+@click.command("tour", cls=Command)
 @atlas_options
 def tour(file: Path, limits: Limits) -> None:
     """A first look at an atlas: a summary, one circuit, one neuron, and what to try next."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from atlas.wiring import WireSummary
 
 
-def tell_summary(summary: Summary) -> None:
+def print_summary_summary(summary: Summary) -> None:
     """What an aggregation read, kept and dropped."""
     if summary.work:
         say(f"  {summary.work}")
@@ -38,25 +38,25 @@ def tell_summary(summary: Summary) -> None:
             say(f"  {what}: {counted(counts)}")
 
 
-def tell_stage(stage: StageRun) -> None:
+def print_stage_summary(stage: StageRun) -> None:
     """What a stage of a build did, where there is more to say than that it ran."""
     if hasattr(stage.result, "lines"):
-        tell_imported(stage.result)
+        print_imported_summary(stage.result)
     elif stage.name == "stats":
         traced, summary = stage.result if isinstance(stage.result, tuple) else (None, stage.result)
         if traced is not None:
-            tell_trace(traced)
+            print_trace_summary(traced)
         if summary is not None:
-            tell_summary(summary)
+            print_summary_summary(summary)
     elif stage.name == "wiring":
-        tell_wiring(stage.result)
+        print_wiring_summary(stage.result)
     elif stage.name == "projections":
-        tell_projections(stage.result)
+        print_projections_summary(stage.result)
     elif stage.name == "labels":
-        tell_labels(stage.result)
+        print_labels_summary(stage.result)
 
 
-def tell_trace(summary: TraceSummary) -> None:
+def print_trace_summary(summary: TraceSummary) -> None:
     """What a tracer made of prompts."""
     if summary.known:
         say(f"  {summary.known:,} prompts were traced already")
@@ -74,7 +74,7 @@ def tell_trace(summary: TraceSummary) -> None:
         say(f"  {summary.saved:,} graph files written")
 
 
-def tell_wiring(summary: WireSummary) -> None:
+def print_wiring_summary(summary: WireSummary) -> None:
     """What was read from the MLP weights of a model."""
     say(
         f"  {summary.neurons:,} neurons in {summary.layers} layers: {summary.connections:,} connections "
@@ -85,13 +85,13 @@ def tell_wiring(summary: WireSummary) -> None:
         say(f"  {summary.pairs:,} pairs of neurons in {summary.seconds:,.1f} s, {speed:,.2f} TFLOP/s")
 
 
-def tell_imported(summary: ImportSummary) -> None:
+def print_imported_summary(summary: ImportSummary) -> None:
     """What an importer read and left out."""
     for line in summary.lines():
         say(f"  {line}")
 
 
-def tell_projections(summary: ProjectSummary) -> None:
+def print_projections_summary(summary: ProjectSummary) -> None:
     """What was read from the weights of a model."""
     say(f"  {summary.neurons:,} neurons: {summary.projections:,} projections, {summary.exemplars:,} exemplars")
     if summary.ratio_prompts:
@@ -122,7 +122,7 @@ def _tell_particular(found: Comparison, limit: int, side: str) -> None:
         show(table(columns.split(", "), con.execute(sql, {"limit": limit}).fetchall()))
 
 
-def tell_comparison(found: Comparison, limit: int) -> None:
+def print_comparison_summary(found: Comparison, limit: int) -> None:
     """How much differs between two corpora, and the neurons that differ most."""
     import duckdb
 
@@ -145,7 +145,7 @@ def tell_comparison(found: Comparison, limit: int) -> None:
         show(table(columns.split(", "), rows))
 
 
-def tell_labels(results: Sequence[LabelFileResult]) -> None:
+def print_labels_summary(results: Sequence[LabelFileResult]) -> None:
     """What became of the rows of label files."""
     for result in results:
         parts = [f"{result.row_count:,} rows", f"{result.kept_count:,} labels", f"junk {result.uninformative_count:,}"]
@@ -157,7 +157,7 @@ def tell_labels(results: Sequence[LabelFileResult]) -> None:
         say(f"  {name}: {', '.join(parts)}")
 
 
-def tell_atlas(counts: dict[str, int]) -> None:
+def print_atlas_summary(counts: dict[str, int]) -> None:
     """How labels and clusters fit the graphs, with a hint where they hardly do."""
     labels, here = counts["total_labels"], counts["labels_in_atlas"]
     if labels:

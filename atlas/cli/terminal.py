@@ -137,7 +137,7 @@ def grouped(value: str) -> str:
     return f"{int(value):,}" if value.isascii() and value.isdigit() and len(value) < 40 else value
 
 
-def program() -> str:
+def command_name() -> str:
     """How this command is typed here: `atlas`, or its path where the shell would not find it."""
     given = Path(sys.argv[0])
     if given.name != "atlas" or shutil.which("atlas"):
@@ -363,7 +363,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         yield update
 
 
-def cost(started: float) -> str:
+def resource_usage(started: float) -> str:
     """Seconds since `started` and peak memory, in words."""
     from atlas.runtime.memory import peak_memory_mb, peak_worker_mb
 

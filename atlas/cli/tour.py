@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from atlas.cli.pages import circuit_page, neuron_page
-from atlas.cli.terminal import grouped, program
+from atlas.cli.terminal import command_name, grouped
 from atlas.errors import InputError
 from atlas.ids import NeuronId
 from atlas.io.text import visible
@@ -87,7 +87,9 @@ def _next(atlas: Atlas, path: str | None, neuron: NeuronId) -> Text:
         ),
         (f'sql {file} "FROM help"', "every view and macro, with an example", None),
     ]
-    pairs = [(f"{program()} {command}", what) for command, what, rows in commands if rows is None or rows.fetchall()]
+    pairs = [
+        (f"{command_name()} {command}", what) for command, what, rows in commands if rows is None or rows.fetchall()
+    ]
     pairs.append((f"duckdb -readonly {file}", "the same in the DuckDB shell"))
     width = max(len(command) for command, _ in pairs)
     return Text("\n".join(f"  {command:{width}}   {what}" for command, what in pairs))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from atlas.errors import InputError, UsageError
 from atlas.graph import Space
-from atlas.importers.checkpoint_tables import CheckpointSummary, Sections
+from atlas.importers.checkpoint_tables import CheckpointSummary, CheckpointTables
 from atlas.importers.pickle_stream.stream import read_containers
 from atlas.importers.values import Progress
 from atlas.stages.manifest import replaced_folder
@@ -34,7 +34,7 @@ def import_checkpoint(
     started = time.monotonic()
     with replaced_folder(out, "stats") as folder:
         writer = StatsWriter(folder)
-        sink = Sections(path, writer, min_count)
+        sink = CheckpointTables(path, writer, min_count)
         try:
             parts = read_containers(path, sink, progress)
             summary = sink.finish(parts)

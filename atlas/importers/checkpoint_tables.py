@@ -15,7 +15,7 @@ from atlas.errors import InputError
 from atlas.ids import LAYER_BITS, MAX_LAYER, NEURON_BITS, well_formed
 from atlas.importers.pickle_stream import checkpoint_rows as entries
 from atlas.importers.pickle_stream.opcodes import KEPT, TEXT
-from atlas.importers.pickle_stream.stream import Items
+from atlas.importers.pickle_stream.stream import PickleBatch
 from atlas.importers.summary import ImportSummary
 from atlas.io.text import counted
 from atlas.stages.stats_writer import StatsWriter
@@ -68,12 +68,12 @@ class CheckpointSummary(ImportSummary):
         return lines
 
 
-class Sections:
+class CheckpointTables:
     """Takes the items of a checkpoint's pickles (`containers.Sink`)."""
 
     def __init__(self, path: Path, writer: StatsWriter, min_count: int) -> None:
         self._path, self._writer, self._min_count = path, writer, min_count
-        self._takers: dict[str, Callable[[Items], None]] = {
+        self._takers: dict[str, Callable[[PickleBatch], None]] = {
             "edges": self._edges,
             "neurons": self._neurons,
             "processed_files": self._files,
@@ -115,8 +115,8 @@ class Sections:
                 self._neurons_of = np.zeros(1024, np.int64)
                 self._summary.appearances = 0
 
-    def take(self, part: int, items: Items) -> None:
-        """Items of one of the sections; what is of none is not looked at."""
+    def take(self, part: int, items: PickleBatch) -> None:
+        """PickleBatch of one of the sections; what is of none is not looked at."""
         if items.rows > 2 * _MOST_ITEMS:
             raise InputError(f"{self._path} is no checkpoint: one batch holds {items.rows:,} items")
         # A list is known by its own key: what stands below that may be the dictionary around it or the value before it.
@@ -137,7 +137,7 @@ class Sections:
         names = len(self._names)
         return f"{edges:,} edges, {neurons:,} neurons and {names:,} names of graphs were whole; nothing was written"
 
-    def _header(self, items: Items) -> None:
+    def _header(self, items: PickleBatch) -> None:
         for row in range(items.first, items.first + items.rows - 1, 2):
             key, value = items.value(row), items.value(row + 1)
             if key == "processed_files" and value is ...:
@@ -148,12 +148,12 @@ class Sections:
             elif isinstance(key, str) and value is not ...:
                 self._summary.header[key] = value
 
-    def _dictionary(self, items: Items, name: str) -> Any:
+    def _dictionary(self, items: PickleBatch, name: str) -> Any:
         if items.is_set:
             raise InputError(f"{self._path} is no checkpoint: its {name} are a set, not a dictionary")
         return items.stack, items.first, items.rows, items.arena, items.letters, items.texts, items.ends
 
-    def _edges(self, items: Items) -> None:
+    def _edges(self, items: PickleBatch) -> None:
         given = self._dictionary(items, "edges")
         if items.is_list:
             return  # too long for an edge; what is left of it is malformed
@@ -195,7 +195,7 @@ class Sections:
             waiting.clear()
             self._rows_waiting[name] = 0
 
-    def _neurons(self, items: Items) -> None:
+    def _neurons(self, items: PickleBatch) -> None:
         given = self._dictionary(items, "neurons")
         if items.is_list:
             return
@@ -203,7 +203,7 @@ class Sections:
         rows = _neurons(*given, ids, counts, self._known, self._tally["neurons"], self._found, 0)
         self._wait("neurons", ("layer", "neuron", "graph_count"), ids[0, :rows], ids[1, :rows], counts[:rows])
 
-    def _files(self, items: Items) -> None:
+    def _files(self, items: PickleBatch) -> None:
         for row in range(items.first, items.first + items.rows):
             name = items.value(row)
             if isinstance(name, str):
@@ -211,7 +211,7 @@ class Sections:
             else:
                 self._tally["processed_files"][entries.MALFORMED] += 1
 
-    def _appearances(self, items: Items) -> None:
+    def _appearances(self, items: PickleBatch) -> None:
         given = self._dictionary(items, "neuron_graphs")
         if not self._is_numbered:
             self._names = {name: place for place, name in enumerate(sorted(self._names))}
@@ -231,7 +231,7 @@ class Sections:
         self._wait("neuron_graphs", ("layer", "neuron", "graph_id"), ids[0, :rows], ids[1, :rows], graph)
         self._summary.appearances += rows
 
-    def _graphs_of(self, items: Items, rows: Any) -> Any:
+    def _graphs_of(self, items: PickleBatch, rows: Any) -> Any:
         """The number of each row's graph; a name that no processed file has gets the next one."""
         kept = rows[:, 0] == KEPT
         text = np.where(kept, rows[:, 1], 0)
@@ -264,9 +264,9 @@ class Sections:
         self._write_graphs()
         summary, counts = self._summary, self._writer.counts
         summary.edges, summary.neurons = counts.get("edges", 0), counts.get("neurons", 0)
-        summary.rare = int(self._tally["edges"][entries.GOOD]) - summary.edges
+        summary.rare = int(self._tally["edges"][entries.VALID]) - summary.edges
         for name, tally in self._tally.items():
-            for word, kind in (("tokens among", entries.DROPPED), ("malformed", entries.MALFORMED)):
+            for word, kind in (("tokens among", entries.SKIPPED), ("malformed", entries.MALFORMED)):
                 if tally[kind]:
                     summary.left_out[f"{word} {name}"] = int(tally[kind])
         return summary

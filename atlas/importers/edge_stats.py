@@ -22,6 +22,7 @@ from atlas.importers.summary import ImportSummary, appearance_note, quality_note
 from atlas.importers.values import Progress, as_json, neuron_of, number, whole
 from atlas.io.json_stream import members
 from atlas.io.package_data import folder as shipped
+from atlas.options import MEMORY
 from atlas.stages.connections_writer import LEAST_MB
 from atlas.stages.manifest import replaced_folder
 from atlas.stages.stats_writer import MEAN_ONLY, StatsWriter
@@ -60,7 +61,7 @@ def import_edge_stats(
     out: Path,
     *,
     model: str | None = None,
-    memory: int = 2_000_000_000,
+    memory: int = MEMORY,
     progress: Progress = lambda *_: None,
 ) -> EdgeStatsSummary:
     """Write the statistics of profiles, and of co-occurrence files beside them, to the stats folder `out`.

@@ -129,7 +129,7 @@ def _named(found: dict[str, np.ndarray], layers: int, heads: int, kv_heads: int)
 
 
 def _halves(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of a rotary projection: llama2.c turns neighbours (0, 1), transformers rows of two halves (0, h/2)."""
+    """Rows of a rotary projection: llama2.c turns neighbours (0, 1), transformers rows of two split_half (0, h/2)."""
     rows, width = weight.shape
     return weight.reshape(heads, rows // heads // 2, 2, width).swapaxes(1, 2).reshape(rows, width)
 

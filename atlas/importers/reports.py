@@ -133,27 +133,27 @@ def _rest(value: dict[str, Any]) -> dict[str, Any]:
 
 def _report(kind: str, content: Mapping[str, Any]) -> Row:
     """The row of a file; what has no column of its own is in `details`."""
-    about, card = _part(content, "characterization"), _part(content, "summary_card")
+    about, summary_card = _part(content, "characterization"), _part(content, "summary_card")
     skeptic, said = _part(content, "skeptic_report"), _part(content, "findings")
     timeline = _part(content, "hypothesis_timeline")
     confidence = number(content.get("confidence"))
     taken = ("neuron_id", "layer", "neuron_idx", "hypotheses_tested", *READ)
     row = {
         "kind": kind,
-        "title": _first(about.get("title"), card.get("initial_label"), content.get("initial_label")),
+        "title": _first(about.get("title"), summary_card.get("initial_label"), content.get("initial_label")),
         "summary": _first(
-            about.get("final_hypothesis"), about.get("one_line_summary"), card.get("summary"), timeline.get("final_hypothesis"),
+            about.get("final_hypothesis"), about.get("one_line_summary"), summary_card.get("summary"), timeline.get("final_hypothesis"),
             skeptic.get("revised_hypothesis"), skeptic.get("original_hypothesis"),
         ),
-        "input_function": _first(about.get("input_function"), card.get("input_function")),
-        "output_function": _first(about.get("output_function"), card.get("output_function")),
-        "function_type": _first(about.get("function_type"), card.get("function_type")),
+        "input_function": _first(about.get("input_function"), summary_card.get("input_function")),
+        "output_function": _first(about.get("output_function"), summary_card.get("output_function")),
+        "function_type": _first(about.get("function_type"), summary_card.get("function_type")),
         "polarity": _first(content.get("polarity_mode")),
         "regime": _first(content.get("operating_regime")),
-        "confidence": confidence if confidence is not None else number(card.get("confidence")),
+        "confidence": confidence if confidence is not None else number(summary_card.get("confidence")),
         "verdict": _first(content.get("final_verdict")),
         "skeptic_verdict": _first(skeptic.get("verdict")),
-        "experiment_count": small(content.get("total_experiments")) or small(card.get("total_experiments")),
+        "experiment_count": small(content.get("total_experiments")) or small(summary_card.get("total_experiments")),
         "findings": texts(content.get("key_findings")) or texts(said.get("key_findings")) or texts(skeptic.get("key_challenges")),
         "open_questions": texts(content.get("open_questions")) or texts(said.get("open_questions")),
         "reported": _first(content.get("timestamp"), _part(content, "metadata").get("timestamp")),

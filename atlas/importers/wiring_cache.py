@@ -17,6 +17,7 @@ from atlas.ids import NeuronId
 from atlas.importers.summary import ImportSummary
 from atlas.importers.values import Progress, Where, number, whole
 from atlas.io.json_stream import members
+from atlas.options import MEMORY
 from atlas.stages.connections_writer import METHOD, Connections
 from atlas.stages.manifest import replaced_folder
 from atlas.stages.stats_writer import StatsWriter
@@ -48,7 +49,7 @@ def import_wiring_cache(
     out: Path,
     *,
     model: str | None = None,
-    memory: int = 2_000_000_000,
+    memory: int = MEMORY,
     progress: Progress = lambda *_: None,
 ) -> WiringCacheSummary:
     """Write the connections of cache files, or of the folders that hold them, to the stats folder `out`.

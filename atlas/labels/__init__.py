@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from atlas.labels.import_labels import LabelFile, LabelFileResult, content, import_labels
-from atlas.labels.precedence import JUNK, KINDS, Precedence
+from atlas.labels.precedence import KINDS, UNINFORMATIVE, Precedence
 
-__all__ = ["JUNK", "KINDS", "LabelFile", "LabelFileResult", "Precedence", "content", "import_labels"]
+__all__ = ["KINDS", "UNINFORMATIVE", "LabelFile", "LabelFileResult", "Precedence", "content", "import_labels"]

@@ -18,7 +18,7 @@ from atlas.errors import UsageError
 
 KINDS = ("output", "input", "activation+", "activation-")
 # Texts that earlier labelers wrote where they had nothing to say, and how programs spell nothing.
-JUNK = (
+UNINFORMATIVE = (
     "",
     "uninterpretable",
     "uninterpretable-routing",
@@ -49,7 +49,7 @@ class Precedence:
 
     sources: Sequence[str] = ()
     kinds: Sequence[str] = KINDS
-    junk: Sequence[str] = JUNK
+    junk: Sequence[str] = UNINFORMATIVE
 
     def checked(self) -> Precedence:
         """The precedence; raises `UsageError` naming a kind that there is not."""

@@ -22,18 +22,18 @@ _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "
 
 @contextlib.contextmanager
 def enough_memory() -> Iterator[None]:
-    """Raise `AtlasError` with what to do where a card's memory is too small."""
+    """Raise `AtlasError` with what to do where a GPU's memory is too small."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise AtlasError(
-            f"the card's memory is too small ({' '.join(str(error).split())[:150]}); "
+            f"the GPU's memory is too small ({' '.join(str(error).split())[:150]}); "
             "lower --batch or --max-tokens, or take --dtype bfloat16, and run the same command again"
         ) from error
 
 
-def card_of(part: int, device: str) -> str:
-    """The card for a part of the work: in turn, where there are several; dask-cuda shows each worker its own."""
+def gpu_of(part: int, device: str) -> str:
+    """The GPU for a part of the work: in turn, where there are several; dask-cuda shows each worker its own."""
     return f"cuda:{part % torch.cuda.device_count()}" if device == "auto" and torch.cuda.is_available() else device
 
 
@@ -44,7 +44,7 @@ def load_model(
 
     `model` is a folder that `transformers` loads, or a name on the model hub; `name` is what graphs call it
     (the last part of `model` where None, the whole name of a hub model). `dtype` is that of the weights:
-    float32 on a CPU and what the files hold on a card where None.
+    float32 on a CPU and what the files hold on a GPU where None.
 
     Raises `InputError` where there is no such model or it is of another family, `UsageError` for a wrong
     device or dtype, `MissingExtra` without transformers.

@@ -234,3 +234,8 @@ def weight_of(linear: torch.nn.Linear, like: Tensor) -> Tensor:
     """A weight in the precision that gradients have."""
     weight: Tensor = linear.weight
     return weight.to(like.dtype)
+
+
+def activation(layer: LayerCache) -> Tensor:
+    """What the neurons write: silu(gate) * up, (B, n, m)."""
+    return torch.nn.functional.silu(layer.gate) * layer.up

@@ -16,6 +16,7 @@ from atlas.graph import Reject
 from atlas.ids import well_formed
 from atlas.models.model import TracedModel
 from atlas.models.tokens import shown
+from atlas.options import PromptOptions, ShardedPromptOptions
 
 _TEXT_KEYS = ("prompt", "text", "content")
 _MESSAGES = "messages"
@@ -39,37 +40,6 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class CorpusOptions:
-    """Which prompts of a corpus are traced, and how they become tokens.
-
-    `column` names the text in JSON lines and Parquet (prompt, text or content where None); `separator` cuts
-    text files (lines where None). `chat` wraps each prompt as a user's turn by the model's chat template.
-    Of more than `limit` prompts, `limit` are drawn at random by `seed` (the first ones where None).
-    Prompts of fewer than `min_tokens` or more than `max_tokens` are rejected, unless `truncate` keeps the
-    first `max_tokens`.
-    With `shard` (i, n) only the i-th of n parts of the chosen prompts is read; equal prompts are in one part.
-    """
-
-    column: str | None = None
-    separator: str | None = None
-    chat: bool = False
-    limit: int | None = None
-    seed: int | None = None
-    min_tokens: int = 2
-    max_tokens: int = 128
-    truncate: bool = False
-    shard: tuple[int, int] = (0, 1)
-
-    def __post_init__(self) -> None:
-        if self.separator == "":
-            raise UsageError("the separator is empty; leave it out to cut at line ends")
-        if not 1 <= self.min_tokens <= self.max_tokens:
-            raise UsageError("--min-tokens must be 1 or more and not above --max-tokens")
-        if self.limit is not None and self.limit < 1:
-            raise UsageError("--limit must be 1 or more")
-
-
-@dataclass(frozen=True)
 class Row:
     """One prompt as it stands in its file."""
 
@@ -77,7 +47,7 @@ class Row:
     value: Any  # text, or the object of a JSON line
 
 
-def read_prompts(path: Path, model: TracedModel, options: CorpusOptions) -> Iterator[Prompt | Reject]:
+def read_prompts(path: Path, model: TracedModel, options: PromptOptions) -> Iterator[Prompt | Reject]:
     """The prompts of a file as tokens, or a reject for each that cannot be traced.
 
     Raises `InputError` where the file is missing, of another kind or without any prompt.
@@ -90,7 +60,7 @@ def read_prompts(path: Path, model: TracedModel, options: CorpusOptions) -> Iter
             yield found
 
 
-def count_prompts(path: Path, options: CorpusOptions) -> int:
+def count_prompts(path: Path, options: PromptOptions) -> int:
     """How many prompts `read_prompts` gives, over all shards."""
     most = None if options.seed is not None else options.limit
     total = sum(1 for _ in itertools.islice(_rows(path, options), most))
@@ -99,9 +69,9 @@ def count_prompts(path: Path, options: CorpusOptions) -> int:
     return min(total, options.limit or total)
 
 
-def _is_mine(found: Prompt | Reject, row: Row, options: CorpusOptions) -> bool:
+def _is_mine(found: Prompt | Reject, row: Row, options: PromptOptions) -> bool:
     """Whether a prompt belongs to this shard: by its tokens, so that equal prompts meet in one."""
-    shard, of = options.shard
+    shard, of = options.shard if isinstance(options, ShardedPromptOptions) else (0, 1)
     if of == 1:
         return True
     if isinstance(found, Reject):
@@ -110,7 +80,7 @@ def _is_mine(found: Prompt | Reject, row: Row, options: CorpusOptions) -> bool:
     return int.from_bytes(hashlib.sha256(facts.encode()).digest()[:8]) % of == shard
 
 
-def chosen_rows(path: Path, options: CorpusOptions) -> Iterator[Row]:
+def chosen_rows(path: Path, options: PromptOptions) -> Iterator[Row]:
     """The rows that are traced, by all shards together."""
     if options.limit is None or options.seed is None:
         yield from itertools.islice(_rows(path, options), options.limit)
@@ -120,7 +90,7 @@ def chosen_rows(path: Path, options: CorpusOptions) -> Iterator[Row]:
     yield from (row for number, row in enumerate(_rows(path, options)) if number in drawn)
 
 
-def _rows(path: Path, options: CorpusOptions) -> Iterator[Row]:
+def _rows(path: Path, options: PromptOptions) -> Iterator[Row]:
     suffix = path.suffix.lower()
     if not path.is_file():
         raise InputError(f"{path} is no file; prompts are read from {', '.join(SUFFIXES)} files")
@@ -130,7 +100,7 @@ def _rows(path: Path, options: CorpusOptions) -> Iterator[Row]:
     yield from (Row(index, value) for index, value in enumerate(reader(path, options)))
 
 
-def _json_lines(path: Path, _: CorpusOptions) -> Iterator[Any]:
+def _json_lines(path: Path, _: PromptOptions) -> Iterator[Any]:
     with path.open(encoding="utf-8-sig", errors="replace") as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
@@ -141,7 +111,7 @@ def _json_lines(path: Path, _: CorpusOptions) -> Iterator[Any]:
                 raise InputError(f"{path}, line {number} is no JSON ({str(error)[:100]})") from error
 
 
-def _texts(path: Path, options: CorpusOptions) -> Iterator[str]:
+def _texts(path: Path, options: PromptOptions) -> Iterator[str]:
     with path.open(encoding="utf-8-sig", errors="replace") as stream:
         if options.separator is None:
             yield from (line.rstrip("\n") for line in stream if line.strip())
@@ -154,7 +124,7 @@ def _texts(path: Path, options: CorpusOptions) -> Iterator[str]:
             yield rest.strip("\r\n")
 
 
-def _parquet(path: Path, options: CorpusOptions) -> Iterator[Any]:
+def _parquet(path: Path, options: PromptOptions) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -174,7 +144,7 @@ def _parquet(path: Path, options: CorpusOptions) -> Iterator[Any]:
         raise InputError(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
 
 
-def _prompt(path: Path, row: Row, model: TracedModel, options: CorpusOptions) -> Prompt | Reject:
+def _prompt(path: Path, row: Row, model: TracedModel, options: PromptOptions) -> Prompt | Reject:
     name = f"{path.stem}/graph_{row.index:06d}.json"
     value = row.value if isinstance(row.value, dict) else {"text": row.value}
     try:
@@ -207,7 +177,7 @@ class _Unusable(Exception):
         self.reason = reason
 
 
-def _encode(value: dict[str, Any], model: TracedModel, options: CorpusOptions) -> tuple[str, list[int]]:
+def _encode(value: dict[str, Any], model: TracedModel, options: PromptOptions) -> tuple[str, list[int]]:
     """The text of a row as the model sees it, and its tokens."""
     keys = [options.column] if options.column else _TEXT_KEYS
     text = next((value[key] for key in keys if isinstance(value.get(key), str)), None)

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from atlas.errors import InputError, NothingFound, needs_extra
 from atlas.io.paths import local_path, recorded
+from atlas.options import MEMORY, AggregateOptions
 from atlas.runtime.progress import Progress, silent
 
 if TYPE_CHECKING:
     from atlas.aggregate import Summary
     from atlas.graph import Source
-
-DEFAULT_MEMORY = 2_000_000_000  # bytes
 
 
 def find_inputs(paths: Sequence[str | Path]) -> tuple[list[Source], bool]:
@@ -47,14 +46,14 @@ def aggregate_graphs(
     out: Path,
     *,
     device: str = "auto",
-    memory: int = DEFAULT_MEMORY,
+    memory: int = MEMORY,
     threads: int | None = None,
     fresh: bool = False,
     model: str | None = None,
     transcoder_set: str | None = None,
     unit_type: str = "neuron",
     strict: bool = False,
-    together: int = 20,
+    cooccurrence: int = AggregateOptions.cooccurrence,
     scheduler: str | None = None,
     work: str | None = None,
     progress: Progress = silent,
@@ -66,19 +65,21 @@ def aggregate_graphs(
     processes (one per core where None), `scheduler` a Dask scheduler (`local` or an address) that runs the
     tasks instead, with `work` as the folder or URL that its workers share; none of them changes a count.
     `model` replaces what the files say (RelP files name the wrong model), `transcoder_set` is used where
-    they say none, `unit_type` says what observations are of. `together` is the number of co-occurring
+    they say none, `unit_type` says what observations are of. `cooccurrence` is the number of co-occurring
     neurons kept of each; 0 leaves co-occurrence out.
 
     Raises `InputError` (also for a counted file that has changed or is gone, unless `fresh`, and with
     `strict` for any file that cannot be read), `SpaceMismatch`, `OutputError`, `UsageError`, `MissingExtra`.
     """
     with needs_extra("aggregate"):
-        from atlas.aggregate import How, Options, Together, aggregate_files, aggregate_observations
+        from atlas.aggregate import CooccurrenceOptions, How, Options, aggregate_files, aggregate_observations
         from atlas.graph import Space
         from atlas.graphs import ReadLimits, read_graphs
 
     found, observed = find_inputs(paths)
-    options = Options(memory=memory, device=device, together=Together(top=together) if together else None)
+    options = Options(
+        memory=memory, device=device, cooccurrence=CooccurrenceOptions(top=cooccurrence) if cooccurrence else None
+    )
     how = How([recorded(path) for path in paths], options, threads, progress, fresh, work, scheduler)
     if observed:
         return aggregate_observations(found, out, Space(model, transcoder_set, unit_type), how)
@@ -91,9 +92,9 @@ def merge_stats(
     out: Path,
     *,
     device: str = "auto",
-    memory: int = DEFAULT_MEMORY,
+    memory: int = MEMORY,
     threads: int | None = None,
-    together: int = 20,
+    cooccurrence: int = AggregateOptions.cooccurrence,
     skip_duplicates: bool = False,
     progress: Progress = silent,
 ) -> Summary:
@@ -103,8 +104,10 @@ def merge_stats(
     two of them (with `skip_duplicates`, a folder all of whose graphs stand in the others is left out).
     """
     with needs_extra("aggregate"):
-        from atlas.aggregate import How, Options, Together
+        from atlas.aggregate import CooccurrenceOptions, How, Options
         from atlas.aggregate import merge_stats as run
 
-    options = Options(memory=memory, device=device, together=Together(top=together) if together else None)
+    options = Options(
+        memory=memory, device=device, cooccurrence=CooccurrenceOptions(top=cooccurrence) if cooccurrence else None
+    )
     return run(folders, out, How([], options, threads, progress), skip_duplicates=skip_duplicates)

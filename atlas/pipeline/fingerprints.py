@@ -16,11 +16,11 @@ from atlas.io.files import sha256_of, write_json
 from atlas.stages.manifest import VERSION
 
 
-class Stamps:
+class Fingerprints:
     """What each stage was last run with; a stage whose inputs and parameters hash the same is up to date."""
 
     def __init__(self, work: Path) -> None:
-        self._folder = work / ".stamps"
+        self._folder = work / ".fingerprints"
         self._hashes_path = self._folder / "hashes.json"
         self._hashes: dict[str, list[Any]] = self._read(self._hashes_path)
 

@@ -14,7 +14,16 @@ from typing import Any, TypeVar
 
 from atlas.errors import RecipeError, UsageError
 from atlas.io.package_data import folder, names
-from atlas.options import ClusterOptions, out_of_bounds
+from atlas.options import (
+    MEMORY,
+    AggregateOptions,
+    ClusterOptions,
+    ProjectOptions,
+    PromptOptions,
+    TraceOptions,
+    WireOptions,
+    out_of_bounds,
+)
 from atlas.runtime.memory import parse_bytes
 
 T = TypeVar("T")
@@ -58,57 +67,43 @@ class ImportSection:
     about: str | None = None
 
 
-@dataclass(frozen=True)
-class TraceSection:
-    """[trace]: a model and prompts instead of graph files; what is left out is as `atlas trace` has it."""
+@dataclass(frozen=True, kw_only=True)
+class TraceSection(TraceOptions, PromptOptions):
+    """[trace]: a model and prompts instead of graph files, with the options of `atlas trace`."""
 
     model: str
     prompts: str
     name: str | None = None
     dtype: str | None = None
-    tau: float = 0.005
-    top_logits: int = 5
-    max_nodes: int = 500
-    link_weight: str = "direct_effect"
-    column: str | None = None
-    separator: str | None = None
-    chat: bool = False
-    limit: int | None = None
-    seed: int | None = None
-    min_tokens: int = 2
-    max_tokens: int = 128
-    truncate: bool = False
     batch: int | None = None
+
+    def __post_init__(self) -> None:
+        TraceOptions.__post_init__(self)
+        PromptOptions.__post_init__(self)
 
 
 @dataclass(frozen=True)
-class ProjectSection:
+class ProjectSection(ProjectOptions):
     """[project]: what is read from the weights of the traced model; `labels` makes labels of it."""
 
-    top: int = 20
-    exemplars: int = 8
-    effects: int = 50
     labels: bool = True
 
 
-@dataclass(frozen=True)
-class WireSection:
+@dataclass(frozen=True, kw_only=True)
+class WireSection(WireOptions):
     """[wire]: connections by a model's weights, beside the edges of graphs or instead of them."""
 
     model: str
     name: str | None = None
-    top: int = 10
-    fold_norms: bool = False
 
 
 @dataclass(frozen=True)
-class AggregateSection:
+class AggregateSection(AggregateOptions):
     """[aggregate]: where the kernel runs, and with how much."""
 
     device: str = "auto"
-    memory: str = "2GB"
+    memory: str = f"{MEMORY // 10**9}GB"
     threads: int = 0
-    together: int = 20
 
 
 @dataclass(frozen=True)
@@ -270,8 +265,8 @@ def _check_numbers(recipe: Recipe, where: str) -> None:
     bounds = [
         (f"cluster.{key}", getattr(item, key)) for item in recipe.cluster for key in ("min_count", "seed", "trials")
     ]
-    if not 0 <= recipe.aggregate.threads < 2**10 or not 0 <= recipe.aggregate.together < 2**10:
-        raise RecipeError(f"{where}: aggregate.threads and aggregate.together must be from 0 to {2**10 - 1}")
+    if not 0 <= recipe.aggregate.threads < 2**10 or not 0 <= recipe.aggregate.cooccurrence < 2**10:
+        raise RecipeError(f"{where}: aggregate.threads and aggregate.cooccurrence must be from 0 to {2**10 - 1}")
     bounds += [("imports.min_count", item.min_count) for item in recipe.imports]
     for key, value in [*bounds, ("atlas.min_count", recipe.atlas.min_count)]:
         if problem := out_of_bounds(key, value):
@@ -337,7 +332,10 @@ def _section(kind: type[T], table: Any, prefix: str, where: str) -> T:
             raise RecipeError(
                 f"{where}: the key {prefix}{name} is missing; add it, or give it with --set {prefix}{name}=..."
             )
-    return kind(**values)
+    try:
+        return kind(**values)
+    except UsageError as error:
+        raise RecipeError(f"{where}: {prefix.rstrip('.')}: {error}") from error
 
 
 def _value(hint: Any, value: Any, key: str, where: str) -> Any:

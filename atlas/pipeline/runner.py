@@ -15,8 +15,9 @@ from atlas.errors import AtlasFileError, NothingToCluster, SourceChanged, needs_
 from atlas.io import package_data as resources
 from atlas.io.files import only_writer, translated_os_errors
 from atlas.io.paths import recorded
+from atlas.options import WireOptions, part_of
 from atlas.pipeline.aggregation import aggregate_graphs, find_inputs
-from atlas.pipeline.fingerprints import Stamps
+from atlas.pipeline.fingerprints import Fingerprints
 from atlas.pipeline.import_stages import imported_files, is_empty, matches, require_inputs, run_import, stage_of
 from atlas.pipeline.recipe import STATS_KINDS, ImportSection, Recipe, WireSection
 from atlas.pipeline.trace_stages import TracedStages
@@ -88,7 +89,7 @@ class _Run:
         self.base = recipe_path.resolve().parent if recipe_path else None
         self.progress = progress
         self.work = recipe.work_path
-        self.stamps = Stamps(self.work)
+        self.fingerprints = Fingerprints(self.work)
         self.stages: list[StageRun] = []
 
     def all(self) -> PipelineResult:
@@ -118,26 +119,26 @@ class _Run:
         return PipelineResult(self.recipe.output_path, self.stages, build)
 
     def _stage(self, name: str, fingerprint: str, is_there: bool, run: Callable[[], Any]) -> StageRun:
-        last = self.stamps.last(name)
+        last = self.fingerprints.last(name)
         if is_there and last.get("fingerprint") == fingerprint and isinstance(last.get("seconds"), int | float):
             stage = StageRun(name, False, float(last["seconds"]))
         else:
-            self.stamps.forget(name)
+            self.fingerprints.forget(name)
             started = time.monotonic()
             result = run()
             stage = StageRun(name, True, round(time.monotonic() - started, 3), result)
-            self.stamps.save(name, fingerprint, stage.seconds)
+            self.fingerprints.save(name, fingerprint, stage.seconds)
         self.stages.append(stage)
         return stage
 
     def _traced_stats(self, traced: TracedStages) -> Path:
         folder = self.work / "stats"
-        fingerprint = self.stamps.fingerprint("stats", traced.trace_parameters(), traced.inputs())
+        fingerprint = self.fingerprints.fingerprint("stats", traced.trace_parameters(), traced.inputs())
         # A run that was killed goes on; what another model, option or list of prompts left is no part of this atlas.
-        begun = self.stamps.last("stats-begun").get("fingerprint") == fingerprint
+        begun = self.fingerprints.last("stats-begun").get("fingerprint") == fingerprint
 
         def run() -> Any:
-            self.stamps.save("stats-begun", fingerprint, 0.0)
+            self.fingerprints.save("stats-begun", fingerprint, 0.0)
             return traced.trace(folder, fresh=not begun or is_whole(folder, "stats"))
 
         self._stage("stats", fingerprint, is_whole(folder, "stats"), run)
@@ -145,7 +146,7 @@ class _Run:
 
     def _projections(self, traced: TracedStages) -> Path:
         folder = self.work / "projections"
-        fingerprint = self.stamps.fingerprint("projections", traced.project_parameters(), traced.inputs())
+        fingerprint = self.fingerprints.fingerprint("projections", traced.project_parameters(), traced.inputs())
         is_there = is_whole(folder, "projections")
         self._stage("projections", fingerprint, is_there, lambda: traced.project(folder))
         return folder
@@ -161,10 +162,10 @@ class _Run:
             "transcoder_set": section.transcoder_set,
             "unit_type": section.unit_type,
             "strict": section.strict,
-            "together": how.together,
+            "cooccurrence": how.cooccurrence,
         }
         # A graph that cannot be read is a reject of the stage, and no reason to stop before it.
-        fingerprint = self.stamps.fingerprint("stats", parameters, sources, missing_ok=True)
+        fingerprint = self.fingerprints.fingerprint("stats", parameters, sources, missing_ok=True)
 
         def run(*, fresh: bool = False) -> Any:
             return aggregate_graphs(
@@ -190,7 +191,7 @@ class _Run:
 
     def _wiring(self, section: WireSection) -> Path:
         with needs_extra("trace"):
-            from atlas.wiring import Weights, WireOptions, wire
+            from atlas.wiring import Weights, wire
 
         folder, model = self.work / "wiring", Path(section.model)
         files = [(f"model/{path.name}", path) for path in Weights(model).inputs()]
@@ -198,13 +199,13 @@ class _Run:
         how = self.recipe.aggregate
 
         def run() -> Any:
-            options = WireOptions(section.top, section.fold_norms)
+            options = part_of(section, WireOptions)
             memory = parse_bytes(how.memory)
             return wire(
                 model, folder, options, name=section.name, device=how.device, memory=memory, progress=self.progress
             )
 
-        fingerprint = self.stamps.fingerprint("wiring", parameters, files)
+        fingerprint = self.fingerprints.fingerprint("wiring", parameters, files)
         self._stage("wiring", fingerprint, is_whole(folder, "stats"), run)
         return folder
 
@@ -212,7 +213,7 @@ class _Run:
         """A stage from files of an earlier tool."""
         folder = self.work / name
         paths = imported_files(section)
-        fingerprint = self.stamps.fingerprint(
+        fingerprint = self.fingerprints.fingerprint(
             name, asdict(section) | {"paths": None}, [(path.name, path) for path in paths]
         )
         memory = parse_bytes(self.recipe.aggregate.memory)
@@ -229,7 +230,7 @@ class _Run:
         name = f"clusters-{options.title}"
         folder = self.work / name
         inputs = _files(stats / "edges", "edges")
-        fingerprint = self.stamps.fingerprint(name, asdict(options), inputs)
+        fingerprint = self.fingerprints.fingerprint(name, asdict(options), inputs)
 
         def run() -> Any:
             self.progress(f"clustering {options.title}", 0, 0)
@@ -245,7 +246,7 @@ class _Run:
         return folder
 
     def _labels(self, stats: Path, projections: Path | None) -> Path | None:
-        from atlas.labels import JUNK, KINDS, LabelFile, Precedence, content, import_labels
+        from atlas.labels import KINDS, UNINFORMATIVE, LabelFile, Precedence, content, import_labels
 
         section = self.recipe.labels
         files = [
@@ -265,9 +266,9 @@ class _Run:
         if not files:
             return None
         precedence = Precedence(
-            section.precedence, section.kinds or KINDS, JUNK if section.junk is None else section.junk
+            section.precedence, section.kinds or KINDS, UNINFORMATIVE if section.junk is None else section.junk
         )
-        fingerprint = self.stamps.fingerprint("labels", _recorded(asdict(section), self.base), inputs)
+        fingerprint = self.fingerprints.fingerprint("labels", _recorded(asdict(section), self.base), inputs)
         folder = self.work / "labels"
         self._stage("labels", fingerprint, is_whole(folder, "labels"), lambda: import_labels(files, folder, precedence))
         return folder
@@ -280,20 +281,20 @@ class _Run:
         for folder in [*stages.clusters, *(folder for folder in others if folder)]:
             inputs += _files(folder, folder.name)
         parameters = asdict(recipe)
-        fingerprint = self.stamps.fingerprint("atlas", _recorded(_deciding(parameters), self.base), inputs)
+        fingerprint = self.fingerprints.fingerprint("atlas", _recorded(_deciding(parameters), self.base), inputs)
         metadata = {"recipe": json.dumps(_recorded(parameters, self.base), sort_keys=True), "recipe_name": recipe.name}
         metadata |= {f"seconds_{stage.name}": str(stage.seconds) for stage in self.stages}
         metadata["peak_memory_mb"] = f"{peak_memory_mb():.0f}"
         sources = []
         if self.recipe_path is not None:
             path = self.recipe_path
-            sources.append((path.name, "recipe", path.stat().st_size, self.stamps.content_hash(path)))
+            sources.append((path.name, "recipe", path.stat().st_size, self.fingerprints.content_hash(path)))
         for name, path in traced.inputs() if traced else []:
             role = name.partition("/")[0]
-            sources.append((path.name, role, path.stat().st_size, self.stamps.content_hash(path)))
+            sources.append((path.name, role, path.stat().st_size, self.fingerprints.content_hash(path)))
         for item in recipe.imports:
             for path in imported_files(item):
-                sources.append((path.name, item.kind, path.stat().st_size, self.stamps.content_hash(path)))
+                sources.append((path.name, item.kind, path.stat().st_size, self.fingerprints.content_hash(path)))
         section = recipe.atlas
         given = Inputs(
             stats=stages.stats,

@@ -1,4 +1,4 @@
-"""Prompts shared out over the workers of a Dask cluster: one process per card, partial statistics, one merge."""
+"""Prompts shared out over the workers of a Dask cluster: one process per GPU, partial statistics, one merge."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import pyarrow.parquet as pq
 from atlas.aggregate import Aggregator
 from atlas.aggregate.api import work_folder
 from atlas.errors import InputError
-from atlas.models import CorpusOptions, card_of
+from atlas.models import gpu_of
+from atlas.options import PromptOptions, ShardedPromptOptions, TraceOptions
 from atlas.pipeline.aggregation import merge_stats
 from atlas.pipeline.models import load
-from atlas.runtime.dask_executor import cluster_workers
+from atlas.runtime.dask_executor import dask_executor
 from atlas.runtime.progress import Progress
 from atlas.stages import DATASETS, is_whole
-from atlas.trace import TraceOptions, Tracer, TraceSummary, trace_to_sink
+from atlas.trace import Tracer, TraceSummary, trace_to_sink
 
 if TYPE_CHECKING:
     from atlas.aggregate import Summary
@@ -35,12 +36,12 @@ class Shard:
     prompts: Path
     out: Path  # the stats that all parts go into
     options: TraceOptions | None
-    corpus: CorpusOptions
+    corpus: PromptOptions
     name: str | None
     device: str
     dtype: str | None
     batch: int | None
-    together: int
+    cooccurrence: int
     memory: int
 
     @property
@@ -75,7 +76,7 @@ def trace_on_cluster(
     if fresh:
         shutil.rmtree(shards_folder(out), ignore_errors=True)
     # No limit by Dask: what a model takes comes on top of `memory`.
-    with cluster_workers(scheduler, threads, None) as workers:
+    with dask_executor(scheduler, threads, None) as workers:
         count = shards or max(1, workers.count)
         earlier = [out] if not fresh and is_whole(out, "stats") else []
         each = memory // max(1, workers.count) if scheduler == "local" else memory
@@ -93,7 +94,12 @@ def trace_on_cluster(
     merged = None
     if folders:
         merged = merge_stats(
-            [*earlier, *folders], out, memory=memory, threads=threads, together=shared.together, progress=progress
+            [*earlier, *folders],
+            out,
+            memory=memory,
+            threads=threads,
+            cooccurrence=shared.cooccurrence,
+            progress=progress,
         )
     shutil.rmtree(shards_folder(out), ignore_errors=True)
     return total, merged
@@ -109,9 +115,9 @@ def _add(total: TraceSummary, part: TraceSummary) -> None:
 def trace_shard(task: tuple[Shard, bool]) -> TraceSummary:
     """Trace one part on this worker; prompts that the target holds already are passed over."""
     shard, has_earlier = task
-    loaded = load(shard.model, name=shard.name, device=card_of(shard.number, shard.device), dtype=shard.dtype)
+    loaded = load(shard.model, name=shard.name, device=gpu_of(shard.number, shard.device), dtype=shard.dtype)
     tracer = Tracer(loaded, shard.options)
-    corpus = dataclasses.replace(shard.corpus, shard=(shard.number, shard.of))
+    corpus = ShardedPromptOptions(**dataclasses.asdict(shard.corpus), shard=(shard.number, shard.of))
     shard.folder.parent.mkdir(parents=True, exist_ok=True)
     sink = Aggregator(
         shard.folder,
@@ -121,7 +127,7 @@ def trace_shard(task: tuple[Shard, bool]) -> TraceSummary:
         made_with=tracer.made_with,
         memory=shard.memory,
         threads=1,
-        together=0,
+        cooccurrence=0,
     )
     held = _held(shard.out) if has_earlier else set()
     sink.hashes |= held

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atlas.errors import needs_extra
+from atlas.options import ProjectOptions, PromptOptions, TraceOptions, part_of
 from atlas.pipeline.models import load
 from atlas.pipeline.recipe import Recipe, TraceSection
 from atlas.pipeline.tracing import project_model, trace_prompts
@@ -45,7 +45,7 @@ class TracedStages:
 
     def trace_parameters(self) -> dict[str, Any]:
         """What decides the statistics, files apart."""
-        return self._described() | {"together": self._recipe.aggregate.together}
+        return self._described() | {"cooccurrence": self._recipe.aggregate.cooccurrence}
 
     def project_parameters(self) -> dict[str, Any]:
         """What decides the projections, files apart."""
@@ -58,28 +58,19 @@ class TracedStages:
             given["model"] = Path(self._section.model).name
         return {key: value for key, value in given.items() if key not in _NO_MATTER}
 
-    def _corpus(self) -> Any:
-        with needs_extra("trace"):
-            from atlas.models import CorpusOptions
-        names = ("column", "separator", "chat", "limit", "seed", "min_tokens", "max_tokens", "truncate")
-        return CorpusOptions(**{name: getattr(self._section, name) for name in names})
-
     def trace(self, folder: Path, *, fresh: bool) -> Any:
         """Trace the prompts to statistics in `folder`."""
         section, how = self._section, self._recipe.aggregate
-        corpus = self._corpus()
-        from atlas.trace import TraceOptions
-
         return trace_prompts(
             self._model,
             Path(section.prompts),
             folder,
-            options=TraceOptions(section.tau, section.top_logits, section.max_nodes, section.link_weight),
-            corpus=corpus,
+            options=part_of(section, TraceOptions),
+            corpus=part_of(section, PromptOptions),
             batch=section.batch,
             memory=parse_bytes(how.memory),
             threads=how.threads or None,
-            together=how.together,
+            cooccurrence=how.cooccurrence,
             fresh=fresh,
             progress=self._progress,
         )
@@ -87,15 +78,12 @@ class TracedStages:
     def project(self, folder: Path) -> Any:
         """Write projections, ratios, exemplars and labels to `folder`."""
         section, given = self._section, self._recipe.project
-        corpus = self._corpus()
-        from atlas.activations import ProjectOptions
-
         return project_model(
             self._model,
             folder,
             prompts=Path(section.prompts),
-            options=ProjectOptions(given.top, given.exemplars, given.effects),
-            corpus=corpus,
+            options=part_of(given, ProjectOptions),
+            corpus=part_of(section, PromptOptions),
             batch=section.batch,
             progress=self._progress,
         )

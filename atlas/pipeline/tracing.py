@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atlas.errors import UsageError, needs_extra
-from atlas.pipeline.aggregation import DEFAULT_MEMORY
+from atlas.options import MEMORY, AggregateOptions
 from atlas.pipeline.models import load
 from atlas.runtime.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from atlas.activations import ProjectOptions, ProjectSummary
+    from atlas.activations import ProjectSummary
     from atlas.aggregate import Summary
-    from atlas.models import CorpusOptions, TracedModel
-    from atlas.trace import TraceOptions, Tracer, TraceSummary
+    from atlas.models import TracedModel
+    from atlas.options import ProjectOptions, PromptOptions, TraceOptions
+    from atlas.trace import Tracer, TraceSummary
 
 
 def trace_prompts(
@@ -24,15 +25,15 @@ def trace_prompts(
     *,
     form: str = "stats",
     options: TraceOptions | None = None,
-    corpus: CorpusOptions | None = None,
+    corpus: PromptOptions | None = None,
     name: str | None = None,
     device: str = "auto",
     dtype: str | None = None,
     batch: int | None = None,
     save_graphs: int = 0,
-    memory: int = DEFAULT_MEMORY,
+    memory: int = MEMORY,
     threads: int | None = None,
-    together: int = 20,
+    cooccurrence: int = AggregateOptions.cooccurrence,
     fresh: bool = False,
     scheduler: str | None = None,
     shards: int | None = None,
@@ -42,20 +43,20 @@ def trace_prompts(
 
     What an earlier run traced is not traced again, by the hash of prompt, model and options; statistics are
     added to unless `fresh`. `batch` prompts run at once (one on a CPU, where that repeats to the bit, eight on
-    a card, where None). `save_graphs` keeps the first graphs of a run as files in `out` + `.graphs`.
+    a GPU, where None). `save_graphs` keeps the first graphs of a run as files in `out` + `.graphs`.
     With a Dask `scheduler` (`local` or an address) the prompts are traced in `shards` parts, one per worker
-    where None, each on a card of its own where there are several, and the parts are merged.
+    where None, each on a GPU of its own where there are several, and the parts are merged.
 
     Raises `InputError` where the model or the prompts cannot be read, `SpaceMismatch` where `out` holds
     graphs of another model or link weight, `OutputError`, `UsageError`, `MissingExtra`.
     """
     with needs_extra("trace"):
-        from atlas.models import CorpusOptions
+        from atlas.options import PromptOptions
         from atlas.trace import Tracer, trace_to_files
     with needs_extra("aggregate"):
         from atlas.pipeline.trace_shards import Shard, trace_on_cluster
 
-    corpus = corpus or CorpusOptions()
+    corpus = corpus or PromptOptions()
     if batch is not None and batch < 1:
         raise UsageError("a batch is 1 prompt or more")
     if form != "stats" and save_graphs:
@@ -64,7 +65,7 @@ def trace_prompts(
         if form != "stats" or save_graphs or not isinstance(model, str):
             raise UsageError("--scheduler traces to statistics alone, and loads the model by its name on every worker")
         shared = Shard(
-            0, 1, model, prompts.resolve(), out, options, corpus, name, device, dtype, batch, together, memory
+            0, 1, model, prompts.resolve(), out, options, corpus, name, device, dtype, batch, cooccurrence, memory
         )
         return trace_on_cluster(shared, out, scheduler, shards, memory, threads, fresh=fresh, progress=progress)
     loaded = load(model, name=name, device=device, dtype=dtype)
@@ -74,14 +75,14 @@ def trace_prompts(
         return trace_to_files(
             tracer, prompts, corpus, out, form=form, batch=batch, fresh=fresh, progress=progress
         ), None
-    settings: dict[str, Any] = {"memory": memory, "threads": threads, "together": together, "fresh": fresh}
+    settings: dict[str, Any] = {"memory": memory, "threads": threads, "cooccurrence": cooccurrence, "fresh": fresh}
     return _into_stats(tracer, prompts, corpus, out, batch, save_graphs, progress, settings)
 
 
 def _into_stats(
     tracer: Tracer,
     prompts: Path,
-    corpus: CorpusOptions,
+    corpus: PromptOptions,
     out: Path,
     batch: int,
     save_graphs: int,
@@ -89,10 +90,10 @@ def _into_stats(
     settings: dict[str, Any],
 ) -> tuple[TraceSummary, Summary | None]:
     from atlas.aggregate import Aggregator
-    from atlas.trace import Saving, trace_to_sink
+    from atlas.trace import SaveGraphs, trace_to_sink
 
     whole = out.resolve()
-    saving = Saving(whole.with_name(f"{whole.name}.graphs"), save_graphs) if save_graphs else None
+    saving = SaveGraphs(whole.with_name(f"{whole.name}.graphs"), save_graphs) if save_graphs else None
     aggregator = Aggregator(
         out,
         space=tracer.space,
@@ -115,7 +116,7 @@ def project_model(
     *,
     prompts: Path | None = None,
     options: ProjectOptions | None = None,
-    corpus: CorpusOptions | None = None,
+    corpus: PromptOptions | None = None,
     name: str | None = None,
     device: str = "auto",
     dtype: str | None = None,

@@ -18,7 +18,7 @@ RETRIES = 3
 TIMEOUT = 30  # seconds to wait for a scheduler
 
 
-class DaskWorkers:
+class DaskExecutor:
     """The workers of a Dask cluster."""
 
     def __init__(self, client: Any) -> None:
@@ -60,7 +60,7 @@ def _once(function: Call, item: Any) -> tuple[bool, Any]:
 
 
 @contextlib.contextmanager
-def cluster_workers(scheduler: str, threads: int | None, memory: int | None) -> Iterator[DaskWorkers]:
+def dask_executor(scheduler: str, threads: int | None, memory: int | None) -> Iterator[DaskExecutor]:
     """The workers of the cluster at an address, or of one that is started here for `local`.
 
     `memory` bounds what the processes of a local one take together; None leaves that to the calls.
@@ -91,4 +91,4 @@ def cluster_workers(scheduler: str, threads: int | None, memory: int | None) -> 
             raise AtlasError(
                 f"no Dask scheduler answers at {scheduler} ({' '.join(str(error).split())[:200]})"
             ) from error
-        yield DaskWorkers(client)
+        yield DaskExecutor(client)

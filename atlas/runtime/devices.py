@@ -1,4 +1,4 @@
-"""Which device computes: `auto`, `cpu`, `cuda` or one card of several, `cuda:1`."""
+"""Which device computes: `auto`, `cpu`, `cuda` or one GPU of several, `cuda:1`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _NAMES = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 def choose_device(name: str) -> str:
-    """`auto` is CUDA where there is a card; raises `UsageError` for a device that there is not."""
+    """`auto` is CUDA where there is a GPU; raises `UsageError` for a device that there is not."""
     if not _NAMES.fullmatch(name):
-        raise UsageError(f"--device {name}: choose auto, cpu or cuda (cuda:1 is the second card)")
+        raise UsageError(f"--device {name}: choose auto, cpu or cuda (cuda:1 is the second GPU)")
     if name == "cpu" or (name == "auto" and not _card_is_likely()):
         return "cpu"
     with needs_extra("aggregate"):

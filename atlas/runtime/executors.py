@@ -31,17 +31,17 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Workers(Protocol):
+class Executor(Protocol):
     """Something that runs one function over many items."""
 
     def run(self, function: Call, items: Sequence[Any]) -> Iterator[Any]:
         """The results, in any order; the first error ends the iteration."""
 
 
-class Inline:
+class InlineExecutor:
     """Runs everything in this process."""
 
-    def __enter__(self) -> Inline:
+    def __enter__(self) -> InlineExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,13 +52,13 @@ class Inline:
         return map(function, items)
 
 
-class Processes:
+class ProcessExecutor:
     """A fixed number of worker processes; use as a context manager."""
 
     def __init__(self, count: int) -> None:
         self._children = [_Child() for _ in range(count)]
 
-    def __enter__(self) -> Processes:
+    def __enter__(self) -> ProcessExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -123,12 +123,12 @@ class _Child:
             _send(self._process.stdin, (function, item))
             fine, value = _receive(self._process.stdout)
         except (OSError, EOFError, ValueError) as error:
-            raise AtlasError(self._obituary()) from error
+            raise AtlasError(self._exit_message()) from error
         if not fine:
             raise value
         return value
 
-    def _obituary(self) -> str:
+    def _exit_message(self) -> str:
         code = self._process.wait()
         why = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         hint = "; if memory was short, lower --threads or --memory" if code == -9 else ""

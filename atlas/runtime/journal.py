@@ -45,7 +45,7 @@ def claim(store: Store, result: Path, purpose: str) -> None:
     store.put(CLAIM, [state.encode()])
 
 
-class Checkpoint:
+class Journal:
     """The files of one store that are known to be on the disk."""
 
     def __init__(self, store: Store) -> None:
@@ -58,11 +58,11 @@ class Checkpoint:
         self._untrusted = finished - self.trusted - KEPT
 
     @classmethod
-    def opened(cls, store: Store) -> Checkpoint:
-        """Return the checkpoint of a store from which files that may not be whole have been removed."""
-        checkpoint = cls(store)
-        checkpoint.drop_untrusted()
-        return checkpoint
+    def opened(cls, store: Store) -> Journal:
+        """Return the journal of a store from which files that may not be whole have been removed."""
+        journal = cls(store)
+        journal.drop_untrusted()
+        return journal
 
     def drop_untrusted(self) -> None:
         """Remove the files that may not have reached the disk before the machine stopped, and note this boot."""

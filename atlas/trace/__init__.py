@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from atlas.trace.graph_files import FORMATS, graph_json, write_graph
-from atlas.trace.run import Saving, TraceSummary, trace_to_files, trace_to_sink
-from atlas.trace.tracer import Traced, TraceOptions, Tracer
+from atlas.trace.run import SaveGraphs, TraceSummary, trace_to_files, trace_to_sink
+from atlas.trace.tracer import Traced, Tracer
 
 __all__ = [
     "FORMATS",
-    "Saving",
-    "TraceOptions",
+    "SaveGraphs",
     "TraceSummary",
     "Traced",
     "Tracer",

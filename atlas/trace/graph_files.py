@@ -79,7 +79,7 @@ def _metadata(traced: Traced, form: str) -> dict[str, Any]:
         "corpus_index": info.corpus_index,
         "info": {"generator": {"name": "circuit-atlas", "version": __version__}},
         "generation_settings": {
-            "max_n_logits": options.top,
+            "max_n_logits": options.top_logits,
             "max_nodes": options.max_nodes,
             "node_threshold": options.tau,
             "metric_value": traced.metric,

@@ -16,12 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from atlas.models.model import Cache, LayerCache, Sublayer, TracedModel, weight_of
-
-
-def activation(layer: LayerCache) -> Tensor:
-    """What the neurons write: silu(gate) * up, (B, n, m)."""
-    return torch.nn.functional.silu(layer.gate) * layer.up
+from atlas.models.model import Cache, LayerCache, Sublayer, TracedModel, activation, weight_of
 
 
 def up_factor(layer: LayerCache) -> Tensor:
@@ -34,17 +29,17 @@ def gate_factor(layer: LayerCache) -> Tensor:
     return layer.up * torch.sigmoid(layer.gate) / 2
 
 
-def into_write(part: Sublayer, gradient: Tensor, scale: Tensor) -> Tensor:
+def vjp_post_norm(part: Sublayer, gradient: Tensor, scale: Tensor) -> Tensor:
     """From the residual stream behind a sublayer to what the sublayer itself puts out."""
     return gradient if part.norm_after is None else gradient * part.norm_after.weight.to(gradient.dtype) * scale
 
 
-def into_read(part: Sublayer, gradient: Tensor, scale: Tensor) -> Tensor:
+def vjp_pre_norm(part: Sublayer, gradient: Tensor, scale: Tensor) -> Tensor:
     """From what a sublayer takes in to the residual stream in front of it."""
     return gradient if part.norm_before is None else gradient * part.norm_before.weight.to(gradient.dtype) * scale
 
 
-def through_attention(model: TracedModel, number: int, layer: LayerCache, gradient: Tensor) -> Tensor:
+def vjp_attention(model: TracedModel, number: int, layer: LayerCache, gradient: Tensor) -> Tensor:
     """Gradient in front of the attention of a layer, from the one behind it; patterns are frozen.
 
     `layer` has one prompt per row of `gradient`, or one for all.
@@ -52,9 +47,9 @@ def through_attention(model: TracedModel, number: int, layer: LayerCache, gradie
     part = model.blocks[number].attention
     attention = part.module
     rows, n, _ = gradient.shape
-    written = into_write(part, gradient, layer.attention_scale) @ weight_of(attention.o_proj, gradient)
+    written = vjp_post_norm(part, gradient, layer.attention_scale) @ weight_of(attention.o_proj, gradient)
     flat = _to_values(model, layer.attention, written.view(rows, n, model.heads, -1))
-    return gradient + into_read(part, flat @ weight_of(attention.v_proj, gradient), layer.attention_scale)
+    return gradient + vjp_pre_norm(part, flat @ weight_of(attention.v_proj, gradient), layer.attention_scale)
 
 
 def _to_values(model: TracedModel, pattern: Tensor, written: Tensor) -> Tensor:
@@ -73,15 +68,15 @@ def _to_values(model: TracedModel, pattern: Tensor, written: Tensor) -> Tensor:
 def neuron_gradient(model: TracedModel, number: int, layer: LayerCache, gradient: Tensor) -> Tensor:
     """Gradient with respect to the neurons of a layer (B, n, m), from the one behind its MLP."""
     part = model.blocks[number].mlp
-    return into_write(part, gradient, layer.mlp_scale) @ weight_of(part.module.down_proj, gradient)
+    return vjp_post_norm(part, gradient, layer.mlp_scale) @ weight_of(part.module.down_proj, gradient)
 
 
-def through_mlp(model: TracedModel, number: int, layer: LayerCache, gradient: Tensor, neurons: Tensor) -> Tensor:
+def vjp_mlp(model: TracedModel, number: int, layer: LayerCache, gradient: Tensor, neurons: Tensor) -> Tensor:
     """Gradient in front of an MLP, from the one behind it and the one of its neurons."""
     part = model.blocks[number].mlp
     read = (neurons * up_factor(layer)) @ weight_of(part.module.up_proj, gradient)
     read += (neurons * gate_factor(layer)) @ weight_of(part.module.gate_proj, gradient)
-    return gradient + into_read(part, read, layer.mlp_scale)
+    return gradient + vjp_pre_norm(part, read, layer.mlp_scale)
 
 
 def logit_gradient(model: TracedModel, cache: Cache, tokens: Tensor, prompt: Tensor) -> Tensor:
@@ -105,13 +100,13 @@ def scores(model: TracedModel, cache: Cache, metric: Tensor) -> list[Tensor]:
         layer = cache.layers[number]
         neurons = neuron_gradient(model, number, layer, gradient)
         found.append(activation(layer) * neurons)
-        gradient = through_mlp(model, number, layer, gradient, neurons)
-        gradient = through_attention(model, number, layer, gradient)
+        gradient = vjp_mlp(model, number, layer, gradient, neurons)
+        gradient = vjp_attention(model, number, layer, gradient)
     return found[::-1]
 
 
 @dataclass(frozen=True)
-class Cells:
+class NodeIndex:
     """Kept neurons of one prompt, by (layer, position, neuron); all of shape (S,)."""
 
     layer: Tensor
@@ -131,21 +126,21 @@ class Effects:
     error: Tensor  # (T,) what is left: neurons that were not kept, and biases
 
 
-def read_vectors(model: TracedModel, number: int, layer: LayerCache, cells: Cells, rows: Tensor) -> Tensor:
+def read_vectors(model: TracedModel, number: int, layer: LayerCache, cells: NodeIndex, rows: Tensor) -> Tensor:
     """Gradient of kept neurons of one layer with respect to the residual stream in front of its MLP, (k, d)."""
     part = model.blocks[number].mlp
     at, unit = cells.position[rows], cells.neuron[rows]
     up, gate = up_factor(layer)[0, at, unit, None], gate_factor(layer)[0, at, unit, None]
     read = up * part.module.up_proj.weight[unit].to(up.dtype) + gate * part.module.gate_proj.weight[unit].to(up.dtype)
-    return into_read(part, read, layer.mlp_scale[0, at])
+    return vjp_pre_norm(part, read, layer.mlp_scale[0, at])
 
 
-def write_vectors(model: TracedModel, number: int, layer: LayerCache, cells: Cells, rows: Tensor) -> Tensor:
+def write_vectors(model: TracedModel, number: int, layer: LayerCache, cells: NodeIndex, rows: Tensor) -> Tensor:
     """What kept neurons of one layer add to the residual stream at their positions, (k, d)."""
     part = model.blocks[number].mlp
     at, unit = cells.position[rows], cells.neuron[rows]
     columns = part.module.down_proj.weight[:, unit].T.to(layer.gate.dtype)
-    written = into_write(part, columns, layer.mlp_scale[0, at])
+    written = vjp_post_norm(part, columns, layer.mlp_scale[0, at])
     return written * activation(layer)[0, at, unit, None]
 
 
@@ -159,10 +154,10 @@ def _constants(model: TracedModel, number: int, layer: LayerCache) -> Tensor:
         written = written + weight_of(attention.o_proj, written) @ value.expand(-1, model.groups, -1).reshape(-1)
     if attention.o_proj.bias is not None:
         written = written + attention.o_proj.bias.to(written.dtype)
-    return into_write(part, written.expand(layer.gate.shape[1], -1), layer.attention_scale[0])
+    return vjp_post_norm(part, written.expand(layer.gate.shape[1], -1), layer.attention_scale[0])
 
 
-def _own_bias(model: TracedModel, number: int, layer: LayerCache, cells: Cells, rows: Tensor) -> Tensor:
+def _own_bias(model: TracedModel, number: int, layer: LayerCache, cells: NodeIndex, rows: Tensor) -> Tensor:
     """What a neuron owes to the biases of its own gate and up, (k,)."""
     mlp = model.blocks[number].mlp.module
     at, unit = cells.position[rows], cells.neuron[rows]
@@ -173,7 +168,7 @@ def _own_bias(model: TracedModel, number: int, layer: LayerCache, cells: Cells, 
     return found
 
 
-def direct_effects(model: TracedModel, cache: Cache, cells: Cells, logits: Tensor, *, batch: int) -> Effects:
+def direct_effects(model: TracedModel, cache: Cache, cells: NodeIndex, logits: Tensor, *, batch: int) -> Effects:
     """Effects of every kept neuron and embedding on every kept neuron and on the logits of tokens `logits`.
 
     Backward passes of `batch` targets at a time through attention and residual stream alone: other MLPs do
@@ -190,7 +185,7 @@ def direct_effects(model: TracedModel, cache: Cache, cells: Cells, logits: Tenso
 
 
 def _some_effects(
-    model: TracedModel, cache: Cache, cells: Cells, logits: Tensor, order: Tensor, some: range, effects: Effects
+    model: TracedModel, cache: Cache, cells: NodeIndex, logits: Tensor, order: Tensor, some: range, effects: Effects
 ) -> None:
     """Effects on targets number `some` in the order logits, then neurons from the last layer down."""
     n, count = cache.final.shape[1], len(logits)
@@ -217,6 +212,6 @@ def _some_effects(
             error = torch.cat([error, _own_bias(model, number, layer, cells, mine)])
         if len(rows):
             error += torch.einsum("tnd,nd->t", gradient, _constants(model, number, layer))
-            gradient = through_attention(model, number, layer, gradient)
+            gradient = vjp_attention(model, number, layer, gradient)
     effects.tokens[rows] = torch.einsum("tnd,nd->tn", gradient, cache.embedding[0])
     effects.error[rows] = error

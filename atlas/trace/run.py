@@ -14,7 +14,8 @@ from atlas.errors import InputError, SpaceMismatch, UsageError
 from atlas.graph import Graph, Reject
 from atlas.io.files import only_writer, translated_os_errors
 from atlas.models.load import enough_memory
-from atlas.models.prompts import CorpusOptions, Prompt, count_prompts, read_prompts
+from atlas.models.prompts import Prompt, count_prompts, read_prompts
+from atlas.options import PromptOptions
 from atlas.trace.graph_files import FORMATS, write_graph, written_as
 from atlas.trace.tracer import Traced, Tracer, prompt_hash
 
@@ -68,7 +69,7 @@ class TraceSummary:
 
 
 @dataclass(frozen=True)
-class Saving:
+class SaveGraphs:
     """Graph files to keep beside the statistics: the first `count` that a run traces, as `form`, by corpus."""
 
     folder: Path
@@ -79,11 +80,11 @@ class Saving:
 def trace_to_sink(
     tracer: Tracer,
     prompts: Path,
-    corpus: CorpusOptions,
+    corpus: PromptOptions,
     sink: Sink,
     *,
     batch: int = 8,
-    saving: Saving | None = None,
+    saving: SaveGraphs | None = None,
     required: bool = True,
     progress: Progress,
 ) -> TraceSummary:
@@ -123,7 +124,7 @@ def trace_to_sink(
 def trace_to_files(
     tracer: Tracer,
     prompts: Path,
-    corpus: CorpusOptions,
+    corpus: PromptOptions,
     out: Path,
     *,
     form: str,
@@ -178,7 +179,7 @@ def _name(path: str) -> str:
 def _traced(
     tracer: Tracer,
     prompts: Path,
-    corpus: CorpusOptions,
+    corpus: PromptOptions,
     batch: int,
     known: Callable[[Prompt], bool],
     summary: TraceSummary,

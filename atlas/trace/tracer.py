@@ -12,37 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from atlas.errors import UsageError
 from atlas.graph import Graph, GraphInfo, Links, NodeKind, Nodes, Reject, Space
 from atlas.ids import INDEX_BITS
-from atlas.models.model import Cache, TracedModel
+from atlas.models.model import Cache, TracedModel, activation
 from atlas.models.prompts import Prompt
-from atlas.trace.linearized import Cells, Effects, activation, direct_effects, logit_gradient, scores
+from atlas.options import FLOW, TraceOptions
+from atlas.trace.linearized import Effects, NodeIndex, direct_effects, logit_gradient, scores
 
-DIRECT, FLOW = "direct_effect", "attribution_flow"
 DIALECT = "traced"
-
-
-@dataclass(frozen=True)
-class TraceOptions:
-    """What decides a graph; the defaults are those of the earlier tools.
-
-    A neuron is kept where |score| >= `tau` x |metric|, the strongest `max_nodes` of them. The metric is the
-    sum of the `top` highest logits, or of a prompt's own targets. `link_weight` is `direct_effect` (source
-    activation x derivative of the target) or `attribution_flow` (the same, times the target's score over
-    its activation).
-    """
-
-    tau: float = 0.005
-    top: int = 5
-    max_nodes: int = 500
-    link_weight: str = DIRECT
-
-    def __post_init__(self) -> None:
-        if self.link_weight not in (DIRECT, FLOW):
-            raise UsageError(f"link weight {self.link_weight!r} is none; there are {DIRECT} and {FLOW}")
-        if not 0 <= self.tau < 1 or self.top < 1 or self.max_nodes < 1:
-            raise UsageError("tau must be from 0 to below 1, the number of logits and of nodes 1 or more")
 
 
 @dataclass(frozen=True)
@@ -63,7 +40,10 @@ class _Targets:
 
 def prompt_hash(model: TracedModel, prompt: Prompt, options: TraceOptions) -> str:
     """What identifies a traced graph: the model, the tokens, the targets and the options."""
-    facts = [model.fingerprint, prompt.ids, prompt.targets, prompt.contrasts, asdict(options)]
+    # Spelled as in the first version: the hash is that of graphs that exist.
+    spelled: dict[str, Any] = {"tau": options.tau, "top": options.top_logits}
+    spelled |= {"max_nodes": options.max_nodes, "link_weight": options.link_weight}
+    facts = [model.fingerprint, prompt.ids, prompt.targets, prompt.contrasts, spelled]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -110,7 +90,7 @@ class Tracer:
             tokens = torch.tensor([*prompt.targets, *prompt.contrasts], device=device)
             signs = torch.tensor([1.0] * len(prompt.targets) + [-1.0] * len(prompt.contrasts), device=device)
             return _Targets(tokens, signs.to(cache.logits.dtype))
-        top = torch.topk(cache.logits[row], min(self.options.top, cache.logits.shape[1])).indices
+        top = torch.topk(cache.logits[row], min(self.options.top_logits, cache.logits.shape[1])).indices
         return _Targets(top, torch.ones_like(top, dtype=cache.logits.dtype))
 
     def _metric(self, cache: Cache, row: int, targets: _Targets) -> Tensor:
@@ -136,7 +116,7 @@ class Tracer:
         self,
         prompt: Prompt,
         cache: Cache,
-        cells: Cells,
+        cells: NodeIndex,
         score: Tensor,
         effects: Effects,
         targets: _Targets,
@@ -169,7 +149,7 @@ class Tracer:
         return Graph(info, nodes, links, len(links.weight))
 
     def _nodes(
-        self, prompt: Prompt, cache: Cache, cells: Cells, active: Tensor, score: Tensor, targets: _Targets
+        self, prompt: Prompt, cache: Cache, cells: NodeIndex, active: Tensor, score: Tensor, targets: _Targets
     ) -> Nodes:
         """Neurons, then tokens, then logits, then one error node."""
         n, tokens = len(prompt.ids), targets.tokens.tolist()
@@ -191,7 +171,7 @@ class Tracer:
         )
 
 
-def _strongest(score: Tensor, least: float, most: int) -> tuple[Cells, bool]:
+def _strongest(score: Tensor, least: float, most: int) -> tuple[NodeIndex, bool]:
     """The cells (layer, position, neuron) of at least this score, the strongest `most` of them, in that order."""
     flat = score.abs().flatten()
     passing = torch.nonzero(flat >= max(least, torch.finfo(flat.dtype).tiny)).flatten()
@@ -200,7 +180,7 @@ def _strongest(score: Tensor, least: float, most: int) -> tuple[Cells, bool]:
         # Stable, so that equal scores fall on every device the same way.
         passing = passing[torch.argsort(flat[passing], descending=True, stable=True)[:most]].sort().values
     layer, position, neuron = torch.unravel_index(passing, score.shape)
-    return Cells(layer, position, neuron), exceeded
+    return NodeIndex(layer, position, neuron), exceeded
 
 
 def _links(weights: np.ndarray, kept: int, tokens: int) -> Links:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from atlas.wiring.run import WireOptions, WireSummary, wire
+from atlas.wiring.run import WireSummary, wire
 from atlas.wiring.weights import Weights
 
-__all__ = ["Weights", "WireOptions", "WireSummary", "wire"]
+__all__ = ["Weights", "WireSummary", "wire"]

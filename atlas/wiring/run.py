@@ -10,31 +10,18 @@ from pathlib import Path
 
 import torch
 
-from atlas.errors import UsageError
 from atlas.io.files import only_writer, translated_os_errors
+from atlas.options import WireOptions
 from atlas.runtime.devices import choose_device
 from atlas.stages.manifest import replaced_folder
 from atlas.wiring.state import State
-from atlas.wiring.top_k import Strongest, connect
+from atlas.wiring.top_k import TopK, connect
 from atlas.wiring.weights import Weights, on
 from atlas.wiring.write_stats import write_stats
 
 Progress = Callable[[str, int, int], None]
 SAVE_SECONDS = 60.0
 _FLOPS_PER_PAIR = 4  # times the width: two products of one multiplication and one addition each
-
-
-@dataclass(frozen=True)
-class WireOptions:
-    """What decides the wiring: `top` connections of each polarity and direction; `fold_norms` counts the gains of the
-    MLPs' norms into the weights."""
-
-    top: int = 10
-    fold_norms: bool = False
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.top <= 1000:
-            raise UsageError(f"--top must be from 1 to 1000, not {self.top}")
 
 
 @dataclass(frozen=True)
@@ -101,7 +88,7 @@ def _connect_layers(
     """Seconds and pairs of neurons; what is found is in `state`."""
     shape = weights.shape
     every = shape.layers * shape.neurons
-    downstream = state.downstream() or Strongest.none(every, options.top, device)
+    downstream = state.downstream() or TopK.none(every, options.top_connections, device)
     downstream = downstream.to(device)
     saved, started, pairs = time.monotonic(), time.monotonic(), 0
     total = shape.layers * (shape.layers - 1) // 2
@@ -110,7 +97,7 @@ def _connect_layers(
     for upper in range(state.done + 1, shape.layers):
         reads = weights.reads(upper, fold_norms=options.fold_norms)
         up, gate = (on(device, value) for value in reads)
-        upstream = Strongest.none(shape.neurons, options.top, device)
+        upstream = TopK.none(shape.neurons, options.top_connections, device)
         for lower in range(upper):
             progress("connecting layers", upper * (upper - 1) // 2 + lower, total)
             writes = on(device, weights.writes(lower, fold_norms=options.fold_norms))

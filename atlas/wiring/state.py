@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from atlas.wiring.top_k import Strongest
+from atlas.wiring.top_k import TopK
 
 _CLAIM, _DOWNSTREAM = "claim.json", "downstream"
 _NAMES = ("strength", "partner", "up", "gate")
@@ -30,22 +30,22 @@ class State:
         found = [int(path.stem.rpartition("-")[2]) for path in self._folder.glob(f"{_DOWNSTREAM}-*.safetensors")]
         return max(found, default=0)
 
-    def downstream(self) -> Strongest | None:
+    def downstream(self) -> TopK | None:
         """The downstream lists of all neurons, up to layer `done`."""
         return self._load(f"{_DOWNSTREAM}-{self.done}") if self.done else None
 
-    def save_downstream(self, layer: int, lists: Strongest) -> None:
+    def save_downstream(self, layer: int, lists: TopK) -> None:
         """Note that all layers up to this one are done."""
         earlier = self.done
         self._save(f"{_DOWNSTREAM}-{layer}", lists)
         if earlier and earlier != layer:
             (self._folder / f"{_DOWNSTREAM}-{earlier}.safetensors").unlink(missing_ok=True)
 
-    def upstream(self, layer: int) -> Strongest:
+    def upstream(self, layer: int) -> TopK:
         """The upstream lists of a layer's neurons."""
         return self._load(f"upstream-{layer}")
 
-    def save_upstream(self, layer: int, lists: Strongest) -> None:
+    def save_upstream(self, layer: int, lists: TopK) -> None:
         """Keep the upstream lists of a layer's neurons."""
         self._save(f"upstream-{layer}", lists)
 
@@ -57,15 +57,15 @@ class State:
         """A file of the work folder."""
         return self._folder / name
 
-    def _save(self, name: str, lists: Strongest) -> None:
+    def _save(self, name: str, lists: TopK) -> None:
         from safetensors.torch import save_file
 
         part = self._folder / f".{name}.part"
         save_file({key: getattr(lists, key).cpu().contiguous() for key in _NAMES}, part)
         part.replace(self._folder / f"{name}.safetensors")
 
-    def _load(self, name: str) -> Strongest:
+    def _load(self, name: str) -> TopK:
         from safetensors.torch import load_file
 
         found: dict[str, torch.Tensor] = load_file(self._folder / f"{name}.safetensors")
-        return Strongest(*(found[key] for key in _NAMES))
+        return TopK(*(found[key] for key in _NAMES))

@@ -23,7 +23,7 @@ SIGNS = (1.0, -1.0)
 
 
 @dataclass
-class Strongest:
+class TopK:
     """The connections held of n neurons: all of shape (2, n, K), polarity first, strongest first; strength 0 is none."""
 
     strength: Tensor  # float32
@@ -32,19 +32,19 @@ class Strongest:
     gate: Tensor  # float32
 
     @classmethod
-    def none(cls, count: int, most: int, device: str) -> Strongest:
+    def none(cls, count: int, most: int, device: str) -> TopK:
         """Nothing held yet."""
         shape = (len(POLARITIES), count, most)
         values = [torch.zeros(shape, device=device) for _ in range(3)]
         return cls(values[0], torch.full(shape, -1, device=device), *values[1:])
 
-    def rows(self, some: slice) -> Strongest:
+    def rows(self, some: slice) -> TopK:
         """The lists of some neurons; they share memory with these."""
-        return Strongest(*(value[:, some] for value in (self.strength, self.partner, self.up, self.gate)))
+        return TopK(*(value[:, some] for value in (self.strength, self.partner, self.up, self.gate)))
 
-    def to(self, device: str) -> Strongest:
+    def to(self, device: str) -> TopK:
         """The same on a device."""
-        return Strongest(*(value.to(device) for value in (self.strength, self.partner, self.up, self.gate)))
+        return TopK(*(value.to(device) for value in (self.strength, self.partner, self.up, self.gate)))
 
     def offer(self, polarity: int, rows: slice, up: Tensor, gate: Tensor, strength: Tensor, partner: Tensor) -> None:
         """Candidates of some neurons: (r, c) each but for `partner` (c,), the neurons of the columns."""
@@ -92,8 +92,8 @@ def connect(
     reads: tuple[Tensor, Tensor],
     writes: Tensor,
     layers: tuple[int, int],
-    upstream: Strongest,
-    downstream: Strongest,
+    upstream: TopK,
+    downstream: TopK,
     most_rows: int,
 ) -> None:
     """Offer all pairs of a (lower, upper) layer pair to both sides: `upstream` of the targets (n = neurons of the

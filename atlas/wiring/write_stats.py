@@ -12,7 +12,7 @@ from atlas.graph import Space
 from atlas.stages.connections_writer import METHOD, Connections
 from atlas.stages.stats_writer import StatsWriter
 from atlas.wiring.state import State
-from atlas.wiring.top_k import Strongest
+from atlas.wiring.top_k import TopK
 from atlas.wiring.weights import Shape, Weights
 
 _BATCH = 4096  # neurons at a time
@@ -42,7 +42,7 @@ def write_stats(
     return counts
 
 
-def _add(lists: Connections, direction: str, found: Strongest, first: int, shape: Shape) -> None:
+def _add(lists: Connections, direction: str, found: TopK, first: int, shape: Shape) -> None:
     """The lists of the neurons from number `first` on."""
     for start in range(0, found.strength.shape[1], _BATCH):
         some = found.rows(slice(start, start + _BATCH))

@@ -25,10 +25,10 @@ from torch import Tensor
 
 from atlas.graph import NodeKind, Reject
 from atlas.ids import INDEX_BITS, MAX_INDEX
-from atlas.models.model import Cache, TracedModel
+from atlas.models.model import Cache, TracedModel, activation
 from atlas.models.prompts import Prompt
-from atlas.trace.linearized import activation
-from atlas.trace.tracer import TraceOptions, Tracer
+from atlas.options import TraceOptions
+from atlas.trace.tracer import Tracer
 
 BACKGROUND = 200
 TAUS = (0.0025, 0.005, 0.01, 0.02, 0.05)
@@ -115,7 +115,7 @@ def measure_one(
         mask = kept_mask(traced.graph, torch.Size((len(model.blocks), len(prompt.ids), model.neurons)))
         sizes.append(int(mask.sum()))
         shares.append(sizes[-1] / mask.numel())
-        top = torch.topk(cache.logits[0], tracer.options.top).indices
+        top = torch.topk(cache.logits[0], tracer.options.top_logits).indices
         whole = torch.log_softmax(cache.logits[0].double(), 0)
         for name, kept in choices(model, cache, mask, mean).items():
             with ablated(model, kept, mean):

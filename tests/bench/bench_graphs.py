@@ -27,24 +27,24 @@ NEURON_TYPES = ("mlp_neuron", "cross layer transcoder")
 def generate(folder: Path, count: int) -> None:
     """RelP graphs of 500 nodes and 5,000 links, drawn from 20,000 neurons with a power law."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    import makers
+    import factories
 
     for number in range(count):
         rng = random.Random(number)
         cells = {(rng.randrange(32), int(14_336 * rng.random() ** 4), rng.randrange(20)) for _ in range(520)}
         nodes = [
-            makers.relp_node(*cell, activation=rng.gauss(0, 1), influence=rng.gauss(0, 1))
+            factories.relp_node(*cell, activation=rng.gauss(0, 1), influence=rng.gauss(0, 1))
             for cell in sorted(cells)[:488]
         ]
-        nodes += [makers.relp_token(rng.randrange(100_000), position) for position in range(7)]
-        nodes += [makers.relp_logit(rng.randrange(100_000), 19) for _ in range(5)]
+        nodes += [factories.relp_token(rng.randrange(100_000), position) for position in range(7)]
+        nodes += [factories.relp_logit(rng.randrange(100_000), 19) for _ in range(5)]
         ids = [node["node_id"] for node in nodes]
-        links = [makers.link(rng.choice(ids[:488]), rng.choice(ids[:488]), rng.gauss(0, 1)) for _ in range(4_600)]
-        links += [makers.link(rng.choice(ids[488:495]), rng.choice(ids[:488]), 1.0) for _ in range(200)]
-        links += [makers.link(rng.choice(ids[:488]), rng.choice(ids[495:]), 1.0) for _ in range(200)]
-        makers.write(
+        links = [factories.link(rng.choice(ids[:488]), rng.choice(ids[:488]), rng.gauss(0, 1)) for _ in range(4_600)]
+        links += [factories.link(rng.choice(ids[488:495]), rng.choice(ids[:488]), 1.0) for _ in range(200)]
+        links += [factories.link(rng.choice(ids[:488]), rng.choice(ids[495:]), 1.0) for _ in range(200)]
+        factories.write(
             folder / f"graph_{number:05d}.json",
-            makers.relp_graph(nodes, links, prompt="x" * 1000, sample_index=number),
+            factories.relp_graph(nodes, links, prompt="x" * 1000, sample_index=number),
             indent=1,
         )
 
@@ -168,7 +168,7 @@ def duckdb(paths: list[Path], out: Path) -> int:
 
 CONTENDERS = {
     "ours, 1 core": lambda paths, out: ours(paths, out, 1),
-    "ours, 1 core, no company": lambda paths, out: ours(paths, out, 1, 0),
+    "ours, 1 core, no cooccurrence": lambda paths, out: ours(paths, out, 1, 0),
     "ours, 2 cores": lambda paths, out: ours(paths, out, 2),
     "plain json loop": plain_loop,
     "polars": polars,

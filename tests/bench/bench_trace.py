@@ -26,7 +26,8 @@ import trace_models
 from atlas.graph import Graph, NodeKind, Reject
 from atlas.ids import INDEX_BITS, MAX_INDEX
 from atlas.models import Prompt, TracedModel
-from atlas.trace import TraceOptions, Tracer
+from atlas.options import TraceOptions
+from atlas.trace import Tracer
 
 MEMORY = 512_000_000  # of the statistics; the process with torch and the model comes on top
 

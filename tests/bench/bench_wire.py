@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from atlas.wiring import Weights, WireOptions, wire
+from atlas.options import WireOptions
+from atlas.wiring import Weights, wire
 from atlas.wiring.top_k import product
 from atlas.wiring.weights import on
 
@@ -59,7 +60,7 @@ def products(model: Path, _: Path, device: str) -> None:
 
 
 def whole_pairs(model: Path, _: Path, device: str) -> None:
-    weights, top, started, kept, pairs = Weights(model), WireOptions().top, time.monotonic(), {}, 0
+    weights, top, started, kept, pairs = Weights(model), WireOptions().top_connections, time.monotonic(), {}, 0
     for upper in range(1, weights.shape.layers):
         up, gate = (value.float().numpy() for value in weights.reads(upper, fold_norms=False))
         for lower in range(upper):

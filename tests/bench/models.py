@@ -14,13 +14,14 @@ import torch
 import trace_models
 
 from atlas.importers.llama2c import convert
-from atlas.models import CorpusOptions, Prompt, TracedModel, load_model, read_prompts
+from atlas.models import Prompt, TracedModel, load_model, read_prompts
+from atlas.options import PromptOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("ATLAS_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 
-def prompts_of(path: Path, model: TracedModel, options: CorpusOptions, seed: int = 0) -> list[Prompt]:
+def prompts_of(path: Path, model: TracedModel, options: PromptOptions, seed: int = 0) -> list[Prompt]:
     """The prompts of a file that can be traced, in random order."""
     found = [item for item in read_prompts(path, model, options) if isinstance(item, Prompt)]
     random.Random(seed).shuffle(found)
@@ -30,7 +31,7 @@ def prompts_of(path: Path, model: TracedModel, options: CorpusOptions, seed: int
 def demo(_: Path | None = None) -> tuple[TracedModel, list[Prompt]]:
     """The demo model and its prompts."""
     model = load_model(ROOT / "build" / "demo", device="cpu")
-    return model, prompts_of(ROOT / "build" / "demo" / "prompts.jsonl", model, CorpusOptions())
+    return model, prompts_of(ROOT / "build" / "demo" / "prompts.jsonl", model, PromptOptions())
 
 
 def stories(work: Path) -> tuple[TracedModel, list[Prompt]]:
@@ -38,7 +39,7 @@ def stories(work: Path) -> tuple[TracedModel, list[Prompt]]:
     folder = DATA / "models" / "stories260K"
     convert(folder / "stories260K.bin", folder / "tok512.bin", work / "stories260K")
     model = load_model(work / "stories260K", device="cpu")
-    options = CorpusOptions(separator="<|endoftext|>", max_tokens=32, truncate=True)
+    options = PromptOptions(separator="<|endoftext|>", max_tokens=32, truncate=True)
     return model, prompts_of(DATA / "text" / "tinystories_sample.txt", model, options)
 
 

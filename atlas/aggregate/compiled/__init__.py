@@ -8,7 +8,7 @@ hold no negative zero. `rows` is the kernel of co-occurrence.
 from __future__ import annotations
 
 from atlas.aggregate.compiled.links import count_links, ends, pack
-from atlas.aggregate.compiled.reduce import merge_two, split_often
+from atlas.aggregate.compiled.reduce import merge_two, split_frequent
 from atlas.aggregate.compiled.sort import sort_rows
 
-__all__ = ["count_links", "ends", "merge_two", "pack", "sort_rows", "split_often"]
+__all__ = ["count_links", "ends", "merge_two", "pack", "sort_rows", "split_frequent"]

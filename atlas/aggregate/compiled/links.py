@@ -8,7 +8,7 @@ import numpy as np
 from numba import uint64
 from numpy.typing import NDArray
 
-from atlas.aggregate.compiled.sort import squeeze, survey
+from atlas.aggregate.compiled.sort import bit_packing, key_bounds
 from atlas.aggregate.statistics import LOW
 from atlas.graph import Floats, Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
@@ -98,9 +98,9 @@ def ends(key: Ints, graph: Graphs) -> tuple[Graphs, Graphs] | None:
     if not n:
         return np.empty(0, np.uint32), np.empty(0, np.uint32)
     found = np.empty(6, np.int64)
-    survey(key, found)
+    key_bounds(key, found)
     low, high, index, low2, high2, index2 = found.tolist()
-    squeezed = squeeze(min(low, low2), max(high, high2), index | index2)
+    squeezed = bit_packing(min(low, low2), max(high, high2), index | index2)
     if squeezed.bits > DENSE_BITS:
         return None
     stamp, place = np.zeros(1 << squeezed.bits, np.uint32), np.zeros(1 << squeezed.bits, np.uint32)

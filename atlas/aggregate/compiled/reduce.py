@@ -22,23 +22,23 @@ STAMPS = 1 << 26  # graph numbers that have a slot each where the graphs of a ke
 @compiled_kernel(NONE, in_(I8), I8, out(I8))
 def _count_runs(key: Ints, at_least: int, found: Ints) -> None:
     """Keys, keys with `at_least` rows, and their rows -> found (3,)."""
-    keys = often = rows = np.int64(0)
+    keys = frequent = rows = np.int64(0)
     n = len(key)
     if at_least <= 1:
         for i in range(1, n):
             keys += key[i] != key[i - 1]
         keys += n > 0
-        often, rows = keys, np.int64(n)
+        frequent, rows = keys, np.int64(n)
     else:
         start = 0
         for i in range(1, n + 1):
             if i == n or key[i] != key[i - 1]:
                 keys += 1
                 if i - start >= at_least:
-                    often += 1
+                    frequent += 1
                     rows += i - start
                 start = i
-    found[0], found[1], found[2] = keys, often, rows
+    found[0], found[1], found[2] = keys, frequent, rows
 
 
 @njit(nogil=True, cache=True)
@@ -48,7 +48,7 @@ def _run(graph: Graphs, weight: Floats, start: Any, stop: Any) -> Any:
     half = np.float64(marked & 1 == 0)
     total, absolute, square, of_half = value, abs(value), value * value, value * half
     low = high = value
-    positive, halves, graphs, falls = np.int64(value > 0.0), np.int64(marked & 1 == 0), np.int64(1), np.int64(0)
+    positive, split_half, graphs, falls = np.int64(value > 0.0), np.int64(marked & 1 == 0), np.int64(1), np.int64(0)
     if stop - start > uint64(1):
         # Several rows: a sum that begins with 0.0, as -0.0 + 0.0 is 0.0.
         total, of_half = total + 0.0, of_half + 0.0
@@ -62,12 +62,12 @@ def _run(graph: Graphs, weight: Floats, start: Any, stop: Any) -> Any:
             of_half += value * half
             low, high = min(low, value), max(high, value)
             positive += np.int64(value > 0.0)
-            halves += np.int64(marked & 1 == 0)
+            split_half += np.int64(marked & 1 == 0)
             number = marked >> 1
             graphs += np.int64(number != last)
             falls += np.int64(number < last)
             last = number
-    return graphs, positive, halves, total, absolute, square, of_half, low, high, falls
+    return graphs, positive, split_half, total, absolute, square, of_half, low, high, falls
 
 
 @compiled_kernel(I8, in_(I8), in_(U4), in_(F8), I8, *STATS_OUT, out(I8), out(U4), out(F8))
@@ -78,7 +78,7 @@ def _split(
     weight_min: Floats, weight_max: Floats,
     key_rest: Ints, graph_rest: Graphs, weight_rest: Floats,
 ) -> int:  # fmt: skip
-    """Runs of at least `at_least` rows -> statistics, other rows -> copies; how often a graph came after a higher one."""
+    """Runs of at least `at_least` rows -> statistics, other rows -> copies; how frequent a graph came after a higher one."""
     falls = np.int64(0)
     at = rest = start = uint64(0)
     end = uint64(len(key))
@@ -129,13 +129,13 @@ def _distinct(key: Ints, graph: Graphs, at_least: int, lowest: int, stamp: Graph
         start = stop
 
 
-def split_often(key: Ints, graph: Graphs, weight: Floats, at_least: int) -> tuple[KeyStats, Ints, Graphs, Floats]:
+def split_frequent(key: Ints, graph: Graphs, weight: Floats, at_least: int) -> tuple[KeyStats, Ints, Graphs, Floats]:
     """Statistics of the keys with at least `at_least` rows, and the rows of the others; rows sorted by key."""
     n = len(key)
     found = np.empty(3, np.int64)
     _count_runs(key, at_least, found)
-    _, often, rows = found.tolist()
-    stats = unfilled(often)
+    _, frequent, rows = found.tolist()
+    stats = unfilled(frequent)
     rest = np.empty(n - rows, np.int64), np.empty(n - rows, np.uint32), np.empty(n - rows)
     outputs: tuple[Any, ...] = (*stats.columns().values(), *rest)
     if _split(key, graph, weight, at_least, *outputs):

@@ -19,7 +19,7 @@ DIGIT = 13  # most bits of one pass of the radix sort, of few rows
 FEW = 1 << 21
 
 
-class Squeeze(NamedTuple):
+class BitPacking(NamedTuple):
     """How a half of a key becomes few bits: x = half - base; (x >> 24) << width | x & MAX_INDEX."""
 
     base: int
@@ -28,7 +28,7 @@ class Squeeze(NamedTuple):
 
 
 @compiled_kernel(NONE, in_(I8), out(I8))
-def survey(key: Ints, found: Ints) -> None:
+def key_bounds(key: Ints, found: Ints) -> None:
     """Smallest and largest source and target, and the or of their indices -> found (6,)."""
     left_low = right_low = np.int64(LOW)
     left_high = right_high = left_or = right_or = np.int64(0)
@@ -42,21 +42,21 @@ def survey(key: Ints, found: Ints) -> None:
     found[3], found[4], found[5] = right_low, right_high, right_or & MAX_INDEX
 
 
-def squeeze(low: int, high: int, index_or: int) -> Squeeze:
-    """The squeeze of units from `low` to `high`, whose indices have no other bits than `index_or`."""
+def bit_packing(low: int, high: int, index_or: int) -> BitPacking:
+    """The bit_packing of units from `low` to `high`, whose indices have no other bits than `index_or`."""
     width = index_or.bit_length()
     base = low >> INDEX_BITS << INDEX_BITS
     layers = (high - base >> INDEX_BITS).bit_length()
     span = (high - low).bit_length()
-    return Squeeze(base, width, layers + width) if layers + width < span else Squeeze(low, INDEX_BITS, span)
+    return BitPacking(base, width, layers + width) if layers + width < span else BitPacking(low, INDEX_BITS, span)
 
 
-def squeezes(key: Ints) -> tuple[Squeeze, Squeeze]:
-    """The squeezes of both halves; key (n,) with n > 0."""
+def bit_packings(key: Ints) -> tuple[BitPacking, BitPacking]:
+    """The bit_packings of both halves; key (n,) with n > 0."""
     found = np.empty(6, np.int64)
-    survey(key, found)
+    key_bounds(key, found)
     values = found.tolist()
-    return squeeze(*values[:3]), squeeze(*values[3:])
+    return bit_packing(*values[:3]), bit_packing(*values[3:])
 
 
 @compiled_kernel(NONE, in_(I8), I8, I8, I8, I8, I8, I8, out(I8))
@@ -168,7 +168,7 @@ def sort_rows(key: Ints, graph: Graphs, weight: Floats) -> tuple[Ints, Graphs, F
     n = len(key)
     if not n:
         return np.empty(0, np.int64), np.empty(0, np.uint32), np.empty(0)
-    left, right = squeezes(key)
+    left, right = bit_packings(key)
     bits = left.bits + right.bits
     row_bits = (n - 1).bit_length()
     passes, digit = _passes(bits, DIGIT if n <= FEW else DIGIT - 3)

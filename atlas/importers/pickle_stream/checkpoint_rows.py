@@ -18,7 +18,7 @@ from atlas.runtime.jit import F8, I4, I8, U1, compiled_kernel, out, out_2d
 _kernel = partial(compiled_kernel, allocates=False)
 
 # What an entry is: counted in this order.
-GOOD, DROPPED, MALFORMED = 0, 1, 2
+VALID, SKIPPED, MALFORMED = 0, 1, 2
 MAX_LINKS = 1 << 40  # of one edge; their sum fits 64 bits
 _NO, _TOKEN = -2, -1  # instead of a layer or an index: neither; E or L
 
@@ -77,7 +77,7 @@ def _key(rows: Any, at: Any, arena: Any, letters: Any, texts: Any, ends: Any, co
     """Numbers of a key into `found`: _kernel = partial(compiled_kernel, allocates=False)
 
     # What an entry is: counted in this order.
-    GOOD, DROPPED (a token) or MALFORMED."""
+    VALID, SKIPPED (a token) or MALFORMED."""
     tag, a, b = rows[at, 0], rows[at, 1], rows[at, 2]
     wrong = np.int64(0)
     if tag == TUPLE and b == count:
@@ -95,11 +95,11 @@ def _key(rows: Any, at: Any, arena: Any, letters: Any, texts: Any, ends: Any, co
     for i in range(count):
         is_token |= np.int64(i % 2 == 0 and found[i] == _TOKEN)
     if is_token:
-        return DROPPED
+        return SKIPPED
     for i in range(count):
         if not 0 <= found[i] <= (MAX_INDEX if i % 2 else MAX_LAYER):
             return MALFORMED
-    return GOOD
+    return VALID
 
 
 @_kernel(I8, out_2d(I8), I8, out_2d(F8), out_2d(I8), I8, I8)
@@ -153,14 +153,14 @@ def edges(
             start += 1
         elif tag != TUPLE:
             length = -1
-        if kind == GOOD and (length != 6 or arena[start, 0] != INT or not 1 <= arena[start, 1] <= MAX_LINKS):
+        if kind == VALID and (length != 6 or arena[start, 0] != INT or not 1 <= arena[start, 1] <= MAX_LINKS):
             kind = MALFORMED
-        if kind == GOOD:
+        if kind == VALID:
             for i in range(5):
                 if _write_double(arena, start + 1 + i, sums, bits, i, at):
                     kind = MALFORMED
         tally[kind] += 1
-        if kind == GOOD:
+        if kind == VALID:
             for i in range(4):
                 ids[i, at] = found[i]
             _mark(seen, found[0], found[1])
@@ -180,10 +180,10 @@ def neurons(
     """Write neurons and their numbers of graphs from row `at` on: `ids` (2, n), `counts` (n,); the row behind the last."""
     for row in range(first, first + rows, 2):
         kind = _key(stack, row, arena, letters, texts, ends, 2, found)
-        if kind == GOOD and (stack[row + 1, 0] != INT or stack[row + 1, 1] < 0):
+        if kind == VALID and (stack[row + 1, 0] != INT or stack[row + 1, 1] < 0):
             kind = MALFORMED
         tally[kind] += 1
-        if kind == GOOD:
+        if kind == VALID:
             ids[0, at], ids[1, at], counts[at] = found[0], found[1], stack[row + 1, 1]
             _mark(seen, found[0], found[1])
             at += 1
@@ -223,9 +223,9 @@ def appearances(
         chunk = np.int64(-1)
         if key < 0 and stack[row + 1, 0] == LIST:
             chunk = stack[row + 1, 1]
-        elif key < 0 and kind == GOOD:
+        elif key < 0 and kind == VALID:
             kind = MALFORMED
-        if kind != GOOD:
+        if kind != VALID:
             tally[kind] += 1
             continue
         source, here, left = stack, np.int64(row), np.int64(1)
@@ -235,7 +235,7 @@ def appearances(
             if at >= len(graphs):
                 return -1
             wrong = _graph(source, here, arena, graphs, at)
-            tally[MALFORMED if wrong else GOOD] += 1
+            tally[MALFORMED if wrong else VALID] += 1
             if not wrong:
                 ids[0, at], ids[1, at] = found[0], found[1]
                 at += 1

@@ -26,8 +26,8 @@ _STREAMED = 512
 _NAMES = {ord(code.code): code.name for code in pickletools.opcodes}
 
 
-class Items(NamedTuple):
-    """Items of one container, as rows (tag, a, b) of `opcodes`; valid until the next batch."""
+class PickleBatch(NamedTuple):
+    """PickleBatch of one container, as rows (tag, a, b) of `opcodes`; valid until the next batch."""
 
     section: str | None  # key of the container in the one around it; None for the outermost
     is_set: bool
@@ -78,8 +78,8 @@ class Sink(Protocol):
     def begin(self, part: int) -> None:
         """A pickle begins, from 0; or begins anew, and what was taken of it is to be forgotten."""
 
-    def take(self, part: int, items: Items) -> None:
-        """Items of a dictionary or set, or of a long list; they come in the order of the file."""
+    def take(self, part: int, items: PickleBatch) -> None:
+        """PickleBatch of a dictionary or set, or of a long list; they come in the order of the file."""
 
     def taken(self) -> str:
         """What was whole so far, for a message."""
@@ -197,11 +197,11 @@ class _Part:
             raise self._cut()
         return int(rest + read)
 
-    def _items(self, why: int) -> Items:
+    def _items(self, why: int) -> PickleBatch:
         state, stack = self._state, self._stack
         owner, first = int(state[op.OWNER]), int(state[op.FIRST])
         tag = int(stack[owner, 0])
-        items = Items(
+        items = PickleBatch(
             None, tag == op.SET, owner, why == op.CHUNK, first, int(state[op.TOP]) - first, stack, self._arena,
             self._letters, self._texts, self._ends,
         )  # fmt: skip

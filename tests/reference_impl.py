@@ -1,4 +1,4 @@
-"""Slow, obvious twins of the aggregation, written from the definition of the statistics alone.
+"""Slow, obvious reference_impl of the aggregation, written from the definition of the statistics alone.
 
 Both read the JSON with the standard library and share no code with the package.
 """

@@ -1,0 +1,100 @@
+"""Command groups and commands whose help stands under headings, and the one place that turns errors into messages."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+from atlas.errors import AtlasError
+from atlas.io.text import visible
+
+_F = TypeVar("_F", bound=Callable[..., object])
+# Sections of `atlas --help`, in the order in which people meet them.
+SECTIONS = {
+    "Make": ("aggregate", "merge", "trace", "wire", "project", "cluster", "import", "build"),
+    "Ask": ("info", "neuron", "circuit", "search", "query", "sql", "schema", "check", "compare"),
+    "Show": ("tour",),
+}
+_OTHER = "Options"
+
+
+class Option(click.Option):
+    """An option that stands under a heading of its command's help."""
+
+    def __init__(self, *names: Any, heading: str = _OTHER, **attributes: Any) -> None:
+        super().__init__(*names, **attributes)
+        self.heading = heading
+
+
+def option(*names: str, heading: str = _OTHER, **attributes: Any) -> Callable[[_F], _F]:
+    """Return a decorator that adds an option under a heading."""
+    return click.option(*names, cls=Option, heading=heading, **attributes)
+
+
+class Command(click.Command):
+    """A command whose options stand under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, those without a heading last."""
+        headings: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+            if record is not None:
+                headings.setdefault(getattr(parameter, "heading", _OTHER), []).append(record)
+        general = headings.pop(_OTHER, [])
+        for heading, records in [*headings.items(), (_OTHER, general)]:
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+
+class Group(click.Group):
+    """Commands under headings; errors become one line and an exit code, only a mistake of this package shows a traceback."""
+
+    command_class = Command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the commands with the first sentence of their help, under the headings of `SECTIONS`."""
+        left = dict(self.commands)
+        sections = [(title, [name for name in names if name in left]) for title, names in SECTIONS.items()]
+        listed = {name for _, names in sections for name in names}
+        sections.append(("Commands", sorted(set(left) - listed)))
+        for title, names in sections:
+            if names:
+                with formatter.section(title):
+                    formatter.write_dl(_short_helps(left[name] for name in names))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("atlas: stopped; a command that writes goes on where it was when it is run again", err=True)
+            ctx.exit(130)
+        except BrokenPipeError:
+            # The reader of the pipe (head, less) has seen enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
+        except Exception as error:
+            if not isinstance(error, (AtlasError, OSError, MemoryError, *_database_errors())):
+                raise
+            text = str(error) or "out of memory; close other programs, or give less to do at once (--memory, --threads)"
+            click.echo(f"atlas: {visible(' '.join(text.split()))[:4000]}", err=True)
+            ctx.exit(1)
+
+
+def _short_helps(commands: Iterable[click.Command]) -> list[tuple[str, str]]:
+    """Names and first sentences, whole."""
+    return [
+        (str(command.name), (command.help or "").split("\n\n")[0].replace("\n", " ").strip()) for command in commands
+    ]
+
+
+def _database_errors() -> tuple[type[Exception], ...]:
+    """DuckDB's errors, where DuckDB was loaded: a file can turn out to be damaged at any row."""
+    duckdb = sys.modules.get("duckdb")
+    return (duckdb.Error,) if duckdb is not None else ()

@@ -1,0 +1,147 @@
+"""Commands that make statistics, clusters and atlases: `aggregate`, `merge`, `cluster`, `build`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from atlas.cli.groups import Command, option
+from atlas.cli.options import FILE, engine_options
+from atlas.errors import needs_extra
+from atlas.io.paths import shell_quoted
+from atlas.options import ClusterOptions
+
+
+@click.command(cls=Command)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@option(
+    "-o", "--output", type=FILE, required=True, help="Folder for the statistics; new files are added to what it holds."
+)
+@engine_options
+@option(
+    "--fresh",
+    is_flag=True,
+    heading="Input",
+    help="Start over, also where files that were counted have changed or are gone.",
+)
+@option(
+    "--model", heading="Input", help="The model that made the graphs, where their own `scan` names another or none."
+)
+@option("--transcoder-set", heading="Input", help="The transcoder set, used where the graphs name none.")
+@option(
+    "--unit-type",
+    heading="Input",
+    default="neuron",
+    show_default=True,
+    type=click.Choice(["neuron", "feature"]),
+    help="What observations in Parquet or Arrow files are of; graphs say it themselves.",
+)
+@option("--strict", is_flag=True, heading="Input", help="Stop at the first file that is no readable graph.")
+@option(
+    "--scheduler", heading="Resources", metavar="ADDRESS", help="Run on Dask: tcp://host:8786 of a scheduler, or local."
+)
+@option("--work", heading="Resources", metavar="URL", help="Folder or URL (s3://...) that all Dask workers share.")
+def aggregate(paths: Sequence[str], output: Path, memory: str, **options: Any) -> None:
+    """Aggregate attribution graphs, or observations in Parquet or Arrow files, into edge statistics.
+
+    Files that STATS holds already are not read again; a run that was stopped goes on where it was.
+    """
+    from atlas.pipeline import aggregate_graphs
+
+    _to_statistics(aggregate_graphs, paths, output, memory, options)
+
+
+@click.command(cls=Command)
+@click.argument("folders", nargs=-1, required=True, type=FILE, metavar="STATS...")
+@option("-o", "--output", type=FILE, required=True, help="Folder for the statistics of all.")
+@engine_options
+@option("--skip-duplicates", is_flag=True, help="Leave out a folder all of whose graphs stand in the others.")
+def merge(folders: Sequence[Path], output: Path, memory: str, **options: Any) -> None:
+    """Merge statistics: the same as aggregating all their graphs together."""
+    from atlas.pipeline import merge_stats
+
+    _to_statistics(merge_stats, folders, output, memory, options)
+
+
+def _to_statistics(run: Callable[..., Any], sources: Sequence[Any], output: Path, memory: str, options: Any) -> None:
+    from atlas.cli.summaries import print_summary_summary
+    from atlas.cli.terminal import progress, resource_usage, say
+    from atlas.runtime.memory import parse_bytes
+
+    started = time.monotonic()
+    with progress() as update:
+        summary = run(sources, output, memory=parse_bytes(memory), progress=update, **options)
+    print_summary_summary(summary)
+    say(f"  {resource_usage(started)}; statistics in {output}")
+
+
+@click.command(cls=Command)
+@click.argument("source", type=FILE, metavar="STATS|ATLAS")
+@option("-o", "--output", type=FILE, required=True, help="Folder for the clustering (replaced if it holds one).")
+@option("--method", default=ClusterOptions.method, show_default=True, help="Clustering method.")
+@option(
+    "--weight",
+    default=ClusterOptions.weight,
+    show_default=True,
+    help="mean_abs_weight_sq, mean_abs_weight, abs_weight_sum, or abs_mean_weight_sq where means are all there is.",
+)
+@option(
+    "--min-count", default=ClusterOptions.min_count, show_default=True, help="Only edges with at least this many links."
+)
+@option(
+    "--seed", default=ClusterOptions.seed, show_default=True, help="Random seed; the same seed gives the same clusters."
+)
+@option("--trials", default=ClusterOptions.trials, show_default=True, help="Independent trials; the best is kept.")
+@option("--two-level", is_flag=True, help="One level of clusters instead of a hierarchy.")
+@option("--name", help="Name of the clustering in the atlas; the method where left out.")
+def cluster(source: Path, output: Path, **options: Any) -> None:
+    """Cluster the edges of a stats folder or an atlas into circuits."""
+    from atlas.cli.terminal import resource_usage, say
+
+    with needs_extra("cluster"):
+        from atlas.cluster import cluster as run
+
+    started = time.monotonic()
+    found = run(source, output, ClusterOptions(**options))
+    say(
+        f"{found.name}: {found.neuron_count:,} neurons and {found.edge_count:,} edges in {found.top_cluster_count:,} top clusters, "
+        f"{found.cluster_count:,} clusters on {found.max_level} levels; largest {found.largest_top_cluster:,}"
+    )
+    say(f"  codelength {found.codelength:.4f} bits, {found.one_level_codelength:.4f} without clusters")
+    say(f"  {resource_usage(started)}; clusters in {output}")
+
+
+@click.command(cls=Command)
+@click.argument("recipe")
+@option("-o", "--output", type=FILE, help="The atlas file; the recipe's `output` where left out.")
+@option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the recipe, such as cluster.min_count=3; repeat.",
+)
+def build(recipe: str, output: Path | None, settings: Sequence[str]) -> None:
+    """Build an atlas from RECIPE (a .toml file, or the name of one that ships); only what is out of date runs."""
+    from atlas.cli.summaries import print_atlas_summary, print_stage_summary
+    from atlas.cli.terminal import command_name, progress, resource_usage, say
+    from atlas.pipeline import run_recipe
+    from atlas.pipeline.recipe import find_recipe, load_recipe
+
+    started = time.monotonic()
+    path = find_recipe(recipe)
+    loaded = load_recipe(path, settings, output=output)
+    with progress() as update:
+        result = run_recipe(loaded, recipe_path=path, progress=update)
+    for stage in result.stages:
+        say(f"{stage.name:20} {f'{stage.seconds:.1f} s' if stage.ran else 'up to date'}")
+        if stage.ran:
+            print_stage_summary(stage)
+    if result.build is not None:
+        print_atlas_summary(result.build.counts)
+        say(f"  {resource_usage(started)}, {result.build.size_bytes / 1e6:.1f} MB")
+    say(f"atlas: {result.path}    next: {command_name()} info {shell_quoted(result.path)}")

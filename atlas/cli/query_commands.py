@@ -1,0 +1,160 @@
+"""Commands that ask an atlas: `search`, `query`, `sql`, `schema`, `check`, `compare`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from atlas.cli.groups import Command, option
+from atlas.cli.options import FILE, atlas_options, format_options
+from atlas.errors import CheckError, UsageError
+from atlas.io.text import visible
+
+if TYPE_CHECKING:
+    from atlas.cli.terminal import Limits
+
+
+@click.command(cls=Command)
+@atlas_options
+def check(file: Path, limits: Limits) -> None:
+    """Check an atlas for rows that contradict each other."""
+    from atlas.cli.terminal import opened, show
+    from atlas.database import run_checks
+
+    with opened(file, limits) as atlas:
+        results = list(run_checks(atlas.connection))
+    lines = [f"ok    {item.name}: {item.doc}" if item.passed else f"FAIL  {item.describe()}" for item in results]
+    show(*map(visible, ["Looked for rows that must not exist:", *lines]))
+    failed = [result.name for result in results if not result.passed]
+    if failed:
+        raise CheckError(
+            f"{file}: {len(failed)} of {len(results)} checks failed: {', '.join(failed)}; rebuild the atlas"
+        )
+    click.echo(f"{file}: all {len(results)} checks passed")
+
+
+@click.command(cls=Command)
+@atlas_options
+@click.argument("name", required=False)
+def schema(file: Path, limits: Limits, name: str | None) -> None:
+    """Tables, views and macros of an atlas; with NAME, the columns of one, or the SQL of a macro."""
+    from atlas.cli.terminal import opened, show, table
+    from atlas.database import scripts
+
+    with opened(file, limits) as atlas:
+        if name is None:
+            found = atlas.sql("SELECT name, kind, description FROM help")
+            show(table(found.columns, found.fetchall()))
+            return
+        macros = {script.name: script for script in scripts("macros")}
+        if name in macros:
+            click.echo(f"{macros[name].doc}\n\n{macros[name].sql.partition('AS TABLE')[2].strip()}")
+            return
+        columns = atlas.sql(
+            "SELECT column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal AND table_name = $name ORDER BY column_index",
+            {"name": name},
+        ).fetchall()
+        if not columns:
+            raise UsageError(f"{file} has no table or view {name}; list them with: atlas schema {file}")
+        show(table(("column", "type", "meaning"), columns))
+
+
+@click.command(cls=Command)
+@atlas_options
+@click.argument("text")
+@format_options
+def search(file: Path, limits: Limits, text: str, fmt: str | None, limit: int | None, output: Path | None) -> None:
+    """Find neurons by label TEXT, best match first."""
+    from atlas.cli.terminal import opened, print_relation
+
+    if not text.strip():
+        raise UsageError("search: say what to look for; all labels are in the table labels")
+    with opened(file, limits) as atlas:
+        print_relation(atlas.search(text), fmt, output, limit, empty=f"no label of {file} contains {text!r}")
+
+
+class _QueryCommand(Command):
+    """Takes options that the query's file declares, and shows the help of one query."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line; `FILE NAME --help` prints the parameters of the query NAME."""
+        if {"-h", "--help"} & set(args):
+            from atlas.query.client import find_query
+            from atlas.query.parameters import described
+
+            words = [word for word in args if not word.startswith("-")]
+            if len(words) > 1:
+                click.echo(described(find_query(words[1])))
+                ctx.exit()
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_QueryCommand, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@atlas_options
+@click.argument("name", required=False)
+@format_options
+@option("--show-sql", is_flag=True, help="Print the SQL of the query instead of running it.")
+@click.pass_context
+def query(
+    ctx: click.Context,
+    file: Path,
+    limits: Limits,
+    name: str | None,
+    fmt: str | None,
+    limit: int | None,
+    output: Path | None,
+    show_sql: bool,
+) -> None:
+    """Run a query by NAME with its parameters (L24/N5326, or --layer 24); without NAME, list them all."""
+    from atlas.cli.terminal import opened, print_relation, show, table
+    from atlas.query.client import catalogue, find_query
+    from atlas.query.parameters import read_options, spelled
+
+    if name is None:
+        listed = [(item.name, " ".join(spelled(p) for p in item.parameters), item.doc) for item in catalogue().values()]
+        show(table(("query", "options", "answers"), listed))
+        return
+    if show_sql:
+        click.echo(find_query(name).sql, nl=False)
+        return
+    parameters = read_options(find_query(name), ctx.args)
+    if limit and "limit" in {parameter.name for parameter in find_query(name).parameters}:
+        parameters["limit"] = limit  # fewer rows to compute, not only to print
+    with opened(file, limits) as atlas:
+        print_relation(atlas.query(name, **parameters), fmt, output, limit)
+
+
+@click.command(cls=Command)
+@atlas_options
+@click.argument("text")
+@format_options
+def sql(file: Path, limits: Limits, text: str, fmt: str | None, limit: int | None, output: Path | None) -> None:
+    """Run SQL TEXT on an atlas, read-only, with no access to other files."""
+    from atlas.cli.terminal import opened, print_relation
+
+    with opened(file, limits) as atlas:
+        print_relation(atlas.sql(text), fmt, output, limit)
+
+
+@click.command(cls=Command)
+@click.argument("left", type=FILE, metavar="A")
+@click.argument("right", type=FILE, metavar="B")
+@option("-o", "--output", type=FILE, required=True, help="DuckDB file for the comparison.")
+@option("--limit", default=10, show_default=True, help="Different neurons to print.")
+@option("--memory", default="4GB", show_default=True, metavar="SIZE", help="Memory of DuckDB; beyond it, it spills.")
+def compare(left: Path, right: Path, output: Path, limit: int, memory: str) -> None:
+    """Compare two atlases or stats folders A and B (a domain and a baseline) per neuron and edge.
+
+    Difference, ratio, 95 % confidence interval and false discovery rate stand in the tables of the file.
+    """
+    from atlas.cli.summaries import print_comparison_summary
+    from atlas.cli.terminal import resource_usage, say
+    from atlas.query.compare import compare as run
+    from atlas.runtime.memory import parse_bytes
+
+    started = time.monotonic()
+    print_comparison_summary(run(left, right, output, memory=parse_bytes(memory)), limit)
+    say(f"  {resource_usage(started)}; FROM different_neurons and different_edges in {output}")
