@@ -32,7 +32,7 @@ else
 	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(PIP) --constraint constraints.txt --editable '.[all,dev]'
 endif
 	@# Kernels are compiled once and kept beside the code; otherwise the first commands would each do it.
-	@$(BIN)/python -c "import atlas.graphs.scan, atlas.aggregate.compiled.links, atlas.aggregate.compiled.rows, atlas.importers.pickle_stream.machine"
+	@$(BIN)/python -c "import atlas.graphs.scan, atlas.aggregate.kernels.numba_kernel.cooccurrence, atlas.importers.pickle_stream.machine"
 	@touch $@
 
 # In memory where that can be had: no test needs its files after a power cut. PYTEST_DEBUG_TEMPROOT moves them elsewhere.

@@ -9,11 +9,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from atlas.ids import INDEX_BITS, NEURON_BITS
+
+# Sums of squares of anything below stay finite, and FLOAT columns hold it.
+MAX_WEIGHT = 1e30
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -147,3 +151,17 @@ class Graph:
     link_total: int
     dropped_links: Counter[str] = field(default_factory=Counter)
     node_oddities: Counter[str] = field(default_factory=Counter)
+
+
+def pack_units(layer: Any, index: Any) -> Any:
+    """Return packed units of arrays of layers and indices, int64."""
+    return np.asarray(layer).astype(np.int64) << INDEX_BITS | index
+
+
+def pack_pairs(src_layer: Any, src: Any, tgt_layer: Any, tgt: Any) -> Any:
+    """Return packed pairs `source << 31 | target` of arrays of layers and indices, int64."""
+    key = np.asarray(src_layer).astype(np.int64)
+    for bits, values in ((INDEX_BITS, src), (NEURON_BITS - INDEX_BITS, tgt_layer), (INDEX_BITS, tgt)):
+        key <<= bits
+        key |= np.asarray(values).astype(np.int64, copy=False)
+    return key

@@ -12,15 +12,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atlas.aggregate import device as torch_kernel
-from atlas.aggregate import statistics
-from atlas.aggregate.kernels import CpuKernel, Kernel, choose_kernel
-from atlas.aggregate.observation_tasks import _counts, _ends
-from atlas.aggregate.statistics import KeyStats
+from atlas.aggregate import kernels
+from atlas.aggregate.kernels import Kernel, cpu_kernel, numpy_kernel, sort_words
+from atlas.aggregate.kernels.key_stats import KeyStats
+from atlas.aggregate.kernels.numba_kernel import NumbaKernel
+from atlas.aggregate.kernels.numba_kernel import cooccurrence as compiled_cooccurrence
+from atlas.aggregate.kernels.numpy_kernel import NumpyKernel
+from atlas.aggregate.kernels.torch_kernel import torch_kernel
 from atlas.errors import UsageError
 from atlas.runtime.devices import choose_device
 
-KERNELS = ["cpu", "compiled", "torch:cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+KERNELS = ["numpy", "numba", "torch:cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 EXACT = ("key", "count", "graph_count", "positive_count", "half_count", "weight_min", "weight_max")
 SUMS = ("weight_sum", "weight_abs_sum", "weight_sq_sum", "half_weight_sum")
 
@@ -28,18 +30,18 @@ weights = st.floats(-1e6, 1e6, allow_nan=False)
 graphs = st.lists(st.lists(st.tuples(st.integers(0, 4) | st.integers(0, 2**62 - 1), weights), max_size=12), max_size=6)
 
 
-@pytest.fixture(autouse=True)
-def _numpy_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "COMPILE_FROM", 1 << 60)
-
-
 def kernel_of(name: str) -> Kernel:
-    """A kernel by name; the compiled one is the CPU kernel as it is for many rows."""
-    statistics.COMPILE_FROM = 0 if name == "compiled" else 1 << 60
-    return choose_kernel("cpu" if name == "compiled" else name)
+    if name == "numpy":
+        return NumpyKernel()
+    return NumbaKernel() if name == "numba" else torch_kernel(name)
 
 
-def reduce(observed: list[list[tuple[int, float]]], first: int = 0, kernel: str = "cpu", shuffle: int = 0) -> KeyStats:
+def statistics(kernel: Kernel, key: np.ndarray, graph: np.ndarray, weight: np.ndarray) -> KeyStats:
+    """Statistics of rows in any order."""
+    return kernel.reduce(*kernel.sort(key, graph, weight))[0]
+
+
+def reduce(observed: list[list[tuple[int, float]]], first: int = 0, kernel: str = "numpy", shuffle: int = 0) -> KeyStats:
     """Statistics of graphs numbered from `first`; even graphs are the first half."""
     rows = [
         (key, (first + number) << 1 | (first + number) % 2, weight)
@@ -49,7 +51,8 @@ def reduce(observed: list[list[tuple[int, float]]], first: int = 0, kernel: str 
     if shuffle:
         random.Random(shuffle).shuffle(rows)
     key, graph, weight = zip(*rows, strict=True) if rows else ((), (), ())
-    return kernel_of(kernel).reduce(np.array(key, np.int64), np.array(graph, np.uint32), np.array(weight, np.float64))
+    columns = np.array(key, np.int64), np.array(graph, np.uint32), np.array(weight, np.float64)
+    return statistics(kernel_of(kernel), *columns)
 
 
 def twin(observed: list[list[tuple[int, float]]]) -> dict[int, dict[str, float]]:
@@ -114,13 +117,13 @@ def test_all_kernels_agree_on_many_observations(bits: int) -> None:
     key = rng.integers(0, 1 << bits, n) << 31 | rng.integers(0, 1 << bits, n)
     graph = (np.sort(rng.integers(0, 300, n)) << 1 | 1).astype(np.uint32)
     weight = rng.standard_normal(n)
-    first, *others = (kernel_of(name).reduce(key, graph, weight) for name in KERNELS)
+    first, *others = (statistics(kernel_of(name), key, graph, weight) for name in KERNELS)
     for other in others:
         for name in EXACT:
             assert np.array_equal(getattr(first, name), getattr(other, name)), name
         for name in SUMS:
             assert np.allclose(getattr(first, name), getattr(other, name), rtol=1e-12, atol=1e-9), name
-    # numpy and the compiled kernel take turns by the number of rows: they must not differ in one bit.
+    # The two CPU kernels take turns by the number of rows: they must not differ in one bit.
     assert all(np.array_equal(getattr(first, name), getattr(others[0], name)) for name in SUMS)
 
 
@@ -134,28 +137,48 @@ def test_sorting_splitting_and_ends_are_the_same_compiled(wide: bool, data: st.D
     graph = np.array([graph for *_, graph, _ in rows], np.uint32)
     weight = np.array([weight + 0.0 for *_, weight in rows], np.float64)
     found = []
-    for kernel in ("cpu", "compiled"):
-        kernel_of(kernel)
-        ordered = statistics.sort_observations(key, graph, weight)
-        stats, *rest = statistics.split_frequent(*ordered, 3)
-        in_turn = np.sort(graph)
-        found.append([*ordered, *stats.columns().values(), *rest, *_ends(key, in_turn, 6), *_counts(key, graph, 6)])
+    for kernel in (NumpyKernel(), NumbaKernel()):
+        ordered = kernel.sort(key, graph, weight)
+        stats, *rest = kernel.reduce(*ordered, 3)
+        endpoints, counts = kernel.endpoints(key, np.sort(graph), 6)
+        kept = (counts.kept, counts.self_loops, counts.backward)
+        found.append([*ordered, *stats.columns().values(), *rest, endpoints.neuron, endpoints.graph, *kept])
     assert all(np.array_equal(one, other) for one, other in zip(*found, strict=True))
+
+
+@given(graph_of=st.lists(st.sets(st.integers(0, 5), min_size=1), min_size=2, max_size=12), top=st.integers(0, 4))
+@settings(deadline=None, max_examples=60)
+def test_both_kernels_count_shared_graphs_alike(graph_of: list[set[int]], top: int) -> None:
+    """Against sets: `graph_of` are the graphs of each neuron; every neuron has an edge to every other one."""
+    n, graph_total = len(graph_of), 6
+    graphs = np.array([graph for mine in graph_of for graph in sorted(mine)], np.uint32)
+    starts = np.cumsum([0, *map(len, graph_of)])
+    members = [[i for i, mine in enumerate(graph_of) if graph in mine] for graph in range(graph_total)]
+    offsets = np.cumsum([0, *map(len, members)])
+    flat = np.array([i for mine in members for i in mine], np.uint32)
+    target, edges = np.tile(np.arange(n), n), np.arange(n + 1) * n
+    graph_count = np.array([len(mine) for mine in graph_of])
+    found = []
+    for count_rows in (numpy_kernel.count_rows, compiled_cooccurrence.count_rows):
+        both, best = np.zeros(n * n, np.int64), np.full((n, top), -1, np.int64)
+        count_rows(0, graphs, starts, 0, n, flat, offsets, edges, target, both, graph_count, 8, 8, graph_total, best)
+        found.append((both.tolist(), np.sort(best, axis=1).tolist()))
+    assert found[0] == found[1]
+    assert found[0][0] == [len(one & other) for one in graph_of for other in graph_of]
 
 
 @given(key=st.lists(st.integers(0, 3) | st.integers(0, 2**62 - 1), max_size=40))
 def test_the_order_is_that_of_a_stable_sort(key: list[int]) -> None:
-    rows, starts = statistics.order_by_key(np.array(key, np.int64))
+    rows, starts = numpy_kernel.order_by_key(np.array(key, np.int64))
     expected = sorted(range(len(key)), key=lambda row: key[row])
     assert rows.tolist() == expected
     assert starts.tolist() == [i for i, row in enumerate(expected) if i == 0 or key[row] != key[expected[i - 1]]]
 
 
-@pytest.mark.parametrize("slow", [True, False])
-def test_both_ways_to_sort_words_sort(slow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "_numpy_sorts_slowly", lambda: slow)
-    words = np.random.default_rng(0).integers(0, 2**62, 1 << 15)
-    assert np.array_equal(statistics.sort_words(words.copy()), np.array(sorted(words.tolist())))
+@pytest.mark.parametrize("n", [0, 1, kernels.COMPILE_FROM])
+def test_words_are_sorted_few_and_many(n: int) -> None:
+    words = np.random.default_rng(0).integers(0, 2**62, n)
+    assert np.array_equal(sort_words(words.copy()), np.array(sorted(words.tolist()), np.int64))
 
 
 @given(observed=graphs)
@@ -182,8 +205,8 @@ def test_extrema_are_never_seeded_with_zero() -> None:
 def test_devices() -> None:
     assert choose_device("cpu") == "cpu"
     assert choose_device("auto") in ("cpu", "cuda")
-    assert isinstance(choose_kernel("cpu"), CpuKernel)
-    assert isinstance(choose_kernel("torch:cpu"), torch_kernel.TorchKernel)
+    assert isinstance(cpu_kernel(kernels.COMPILE_FROM - 1), NumpyKernel)
+    assert isinstance(cpu_kernel(kernels.COMPILE_FROM), NumbaKernel)
     with pytest.raises(UsageError, match="choose auto, cpu or cuda"):
         choose_device("tpu")
 

@@ -26,14 +26,13 @@ from atlas.aggregate.graph_tasks import (
     refuse_other_space,
     runs_name,
 )
-from atlas.aggregate.kernels import choose_kernel
-from atlas.aggregate.observation_files import COLUMNS, MAX_WEIGHT, columns_of, graph_hash, observe
+from atlas.aggregate.observation_files import COLUMNS, columns_of, graph_hash, observe
 from atlas.aggregate.observation_tasks import GraphRefs, ObservedOptions, numbered, write_observed, write_reduced
 from atlas.aggregate.plan import Budget, bookkeeping_name
 from atlas.aggregate.previous_stats import holds_stats, refuse_other_options
 from atlas.aggregate.run_files import RunFile
 from atlas.errors import InputError, UsageError
-from atlas.graph import Graph, Reject, Space
+from atlas.graph import MAX_WEIGHT, Graph, Reject, Space
 from atlas.io.files import only_writer
 from atlas.io.work_dir import open_store
 from atlas.options import MEMORY, AggregateOptions
@@ -201,7 +200,9 @@ class Aggregator:
         return GraphRefs("added", names, [self._known[name] for name in names])
 
     def _add_tensors(self, batch: Mapping[str, Any], hashes: Mapping[int, str]) -> None:
-        kernel: Any = choose_kernel(f"torch:{batch['weight'].device}")
+        from atlas.aggregate.kernels.torch_kernel import torch_kernel
+
+        kernel = torch_kernel(f"torch:{batch['weight'].device}")
         links = kernel.observe(batch, MAX_WEIGHT)
         new = self._take(links.ids, hashes)
         if not len(new):

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from atlas.aggregate.bookkeeping import Bookkeeping, GraphCounts
 from atlas.aggregate.edge_sample import sample_cells
+from atlas.aggregate.kernels import cpu_kernel
+from atlas.aggregate.kernels.key_stats import KeyStats, LinkBatch, run_starts, take
 from atlas.aggregate.link_tables import TABLES
 from atlas.aggregate.run_files import RunWriter
-from atlas.aggregate.statistics import KeyStats, run_starts, sort_observations, split_frequent, take
 from atlas.graph import Floats, Graph, Ints, NodeKind
 from atlas.ids import INDEX_BITS, NEURON_BITS
 
@@ -94,7 +95,7 @@ class Chunk:
             if len(rows):
                 source, target, graph = (take(found, rows) for found in (pending.source, pending.target, pending.graph))
                 below = self.sample_below if table.name == "edges" else 0
-                seen = Observations(table.keys(source, target), graph, take(pending.weight, rows))
+                seen = LinkBatch(graph, table.keys(source, target), take(pending.weight, rows))
                 split_half = SplitHalf(pending.buckets, self._first)
                 write_observations(self.runs, table.name, self._flushes, seen, split_half, below, combine=self._combine)
 
@@ -117,15 +118,6 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Observations:
-    """Links of one table; all arrays have shape (n,)."""
-
-    key: Ints
-    graph: NDArray[np.uint32]  # number of the graph within its task
-    weight: Floats
-
-
-@dataclass(frozen=True, slots=True)
 class SplitHalf:
     """The hash-sixteenth of every graph, from graph `first` on."""
 
@@ -139,14 +131,15 @@ class SplitHalf:
 
 
 def write_observations(
-    runs: RunWriter, table: str, number: int, seen: Observations, split_half: SplitHalf, below: int, *, combine: bool
+    runs: RunWriter, table: str, number: int, seen: LinkBatch, split_half: SplitHalf, below: int, *, combine: bool
 ) -> None:
     """Write the observations of one table as a sorted run, keys that are seen often as statistics.
 
     Edges whose hash is below `below` are summed in the sample, too.
     """
     # A zero has one sign, whatever the order of the rows and the instructions of the machine.
-    key, graph, weight = sort_observations(seen.key, split_half.graph_and_half(seen.graph), seen.weight + 0.0)
+    kernel = cpu_kernel(len(seen.key))
+    key, graph, weight = kernel.sort(seen.key, split_half.graph_and_half(seen.graph), seen.weight + 0.0)
     if below:
         starts = run_starts(key)
         lengths = np.diff(starts, append=len(key))
@@ -160,7 +153,7 @@ def write_observations(
         )
         runs.add(f"sample.{number}", cells)
     if combine:
-        stats, key, graph, weight = split_frequent(key, graph, weight, COMBINE_FROM)
+        stats, key, graph, weight = kernel.reduce(key, graph, weight, COMBINE_FROM)
         if len(stats):
             runs.add(f"{table}.sum.{number}", stats.columns())
     runs.add(f"{table}.raw.{number}", {"key": key, "graph": _short(graph), "weight": downcast_if_lossless(weight)})

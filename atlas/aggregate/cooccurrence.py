@@ -21,9 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from atlas.aggregate.kernels import count_cooccurrence, sort_words
+from atlas.aggregate.kernels.key_stats import LOW
 from atlas.aggregate.run_files import RunFile, RunWriter
-from atlas.aggregate.statistics import LOW, sort_words
-from atlas.errors import UsageError, needs_extra
+from atlas.errors import UsageError
 from atlas.graph import Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
 from atlas.io.work_dir import Store, open_store
@@ -189,9 +190,6 @@ def evaluate(
 
     key (n_edges,) ascending; the range's neurons are those whose first possible edge is in [low, high).
     """
-    with needs_extra("aggregate"):
-        from atlas.aggregate.compiled.rows import count_rows
-
     source, target = index.number(key >> NEURON_BITS), index.number(key & LOW)
     home = [int(np.searchsorted(index.key, -(-bound // (1 << NEURON_BITS)), "left")) for bound in (low, high)]
     # A source whose edges fill several ranges is at home in the first of them; its row is needed in all.
@@ -205,7 +203,7 @@ def evaluate(
     for block in index.blocks():
         where = (block.first, block.last, block.members, block.offsets)
         bits = (score.other_bits, score.graph_bits, score.total)
-        count_rows(first, graphs, starts, *where, edges, target, both, index.graph_count, *bits, best)
+        count_cooccurrence(first, graphs, starts, *where, edges, target, both, index.graph_count, *bits, best)
     return pa.array(both), _table(index, score.decode(best), first, home)
 
 

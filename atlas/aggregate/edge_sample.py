@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from atlas.aggregate.kernels.key_stats import expand_slices
 from atlas.aggregate.link_tables import TABLES
-from atlas.aggregate.statistics import ranges
 from atlas.graph import Floats, Ints
 from atlas.ids import INDEX_BITS, NEURON_BITS
 from atlas.stages import DATASETS
@@ -51,7 +51,7 @@ def sample_cells(
     hash-sixteenth of rows.
     """
     chosen = np.flatnonzero(sampled(key, below))
-    rows = ranges(starts[chosen], lengths[chosen])
+    rows = expand_slices(starts[chosen], lengths[chosen])
     cell = np.repeat(np.arange(len(chosen)), lengths[chosen]) * BUCKETS + bucket(rows)
     counts = np.bincount(cell, minlength=len(chosen) * BUCKETS)
     sums = np.bincount(cell, weights=weight[rows], minlength=len(counts))

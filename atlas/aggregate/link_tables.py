@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from atlas.aggregate.statistics import LOW, KeyStats
+from atlas.aggregate.kernels.key_stats import LOW, KeyStats
 from atlas.graph import LINK_TABLES, Ints, NodeKind
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
 from atlas.stages import DATASETS

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from atlas.aggregate.statistics import order_by_key, ranges, run_starts, sums, take
+from atlas.aggregate.kernels.key_stats import expand_slices, run_starts, take
+from atlas.aggregate.kernels.numpy_kernel import order_by_key, sums
 from atlas.graph import Floats, Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX
 from atlas.stages import DATASETS
@@ -125,7 +126,7 @@ def _merge_incidences(parts: Sequence[NodeTables]) -> tuple[dict[str, Array], ND
     sizes = columns["node_count"]
     starts = np.cumsum(sizes) - sizes
     columns = {name: values[order] for name, values in columns.items()}
-    return columns, positions[ranges(starts[order], columns["node_count"])]
+    return columns, positions[expand_slices(starts[order], columns["node_count"])]
 
 
 def neuron_table(tables: NodeTables) -> pa.Table:

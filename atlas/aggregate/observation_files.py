@@ -22,15 +22,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from atlas.aggregate.statistics import compiled
+from atlas.aggregate.kernels import cpu_kernel
+from atlas.aggregate.kernels.key_stats import LinkBatch
 from atlas.errors import InputError
-from atlas.graph import Floats, Ints
-from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER, NEURON_BITS
+from atlas.graph import MAX_WEIGHT, pack_pairs
+from atlas.ids import MAX_INDEX, MAX_LAYER
 
 COLUMNS = ("graph_id", "src_layer", "src_neuron", "tgt_layer", "tgt_neuron", "weight")
 SUFFIXES = (".parquet", ".arrow", ".feather", ".ipc")
 _IPC = SUFFIXES[1:]
-MAX_WEIGHT = 1e30  # as for links of graph files: sums of squares stay finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +42,6 @@ class Group:
     rows: int
     first: int
     last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """Observations as the kernels take them; all arrays have shape (n_rows,)."""
-
-    graph: Ints  # graph_id as in the file
-    key: Ints
-    weight: Floats
-    dropped: dict[str, NDArray[np.bool_]]  # by reason, the rows that do not count
 
 
 def is_observations(name: str) -> bool:
@@ -209,17 +199,17 @@ def _numbers(column: Any, name: str) -> Any:
         ) from error
 
 
-def observe(columns: dict[str, NDArray[Any]]) -> Observed:
+def observe(columns: dict[str, NDArray[Any]]) -> LinkBatch:
     """Graphs, keys and weights of rows, and for those that do not count the reason."""
     weight = np.ascontiguousarray(columns["weight"], np.float64)
     graph = columns["graph_id"].astype(np.int64, copy=False)
     if len(graph) and graph.min() < 0:
         raise InputError(f"graph_id {graph.min()} is negative; number the graphs from 0")
-    kernels = compiled(len(weight))
-    if kernels is not None and all(columns[name].dtype == np.int32 for name in COLUMNS[1:5]):
-        key, bad = kernels.pack(*(np.ascontiguousarray(columns[name]) for name in COLUMNS[1:5]), weight)
+    ends = [columns[name] for name in COLUMNS[1:5]]
+    if all(values.dtype == np.int32 for values in ends):
+        key, bad = cpu_kernel(len(weight)).pack(ends, weight)
         if not bad:
-            return Observed(graph, key, weight, {})
+            return LinkBatch(graph, key, weight)
     dropped: dict[str, NDArray[np.bool_]] = {}
     with np.errstate(invalid="ignore"):
         usable = np.abs(weight) <= MAX_WEIGHT
@@ -234,11 +224,7 @@ def observe(columns: dict[str, NDArray[Any]]) -> Observed:
             in_range &= (values >= 0) & (values <= largest)
     if len(in_range):
         dropped["out_of_range"] = usable & ~in_range
-    key = columns["src_layer"].astype(np.int64)
-    for bits, name in ((INDEX_BITS, "src_neuron"), (NEURON_BITS - INDEX_BITS, "tgt_layer"), (INDEX_BITS, "tgt_neuron")):
-        key <<= bits
-        key |= columns[name].astype(np.int64, copy=False)
-    return Observed(graph, key, weight, dropped)
+    return LinkBatch(graph, pack_pairs(*ends), weight, dropped)
 
 
 def graph_hash(identity: str, graph_id: int) -> str:

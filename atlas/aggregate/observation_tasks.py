@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from atlas.aggregate.bookkeeping import COUNTED, reject_table
-from atlas.aggregate.chunk import Observations, SplitHalf, bucket_of, write_observations, write_statistics
+from atlas.aggregate.chunk import SplitHalf, bucket_of, write_observations, write_statistics
 from atlas.aggregate.edge_sample import WHOLE, sample_cells
 from atlas.aggregate.graph_tasks import FinishedTask, finish_task
-from atlas.aggregate.kernels import choose_kernel
+from atlas.aggregate.kernels import cpu_kernel
+from atlas.aggregate.kernels.key_stats import Endpoints, LinkBatch, LinkCounts, run_starts
+from atlas.aggregate.kernels.numpy_kernel import order_by_key
 from atlas.aggregate.key_ranges import KeyRange
-from atlas.aggregate.observation_files import Group, Observed, columns_of, graph_hash, observe, read_graph, read_group
+from atlas.aggregate.observation_files import Group, columns_of, graph_hash, observe, read_graph, read_group
 from atlas.aggregate.run_files import INDEX, RunFile, RunWriter
-from atlas.aggregate.statistics import LOW, compiled, order_by_key, run_starts, sort_words
 from atlas.graph import Ints, Source, Space
-from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
 from atlas.io.work_dir import Store, open_store
 from atlas.stages import DATASETS
 
@@ -147,7 +147,7 @@ def run_shuffled(task: ShuffledTask) -> FinishedTask:
     return write_task(task.number, observe(columns), task.options, 0)
 
 
-def write_task(number: int, seen: Observed, options: ObservedOptions, file: int) -> FinishedTask:
+def write_task(number: int, seen: LinkBatch, options: ObservedOptions, file: int) -> FinishedTask:
     """Write the runs and bookkeeping of whole graphs."""
     name, identity = options.sources[file].name, options.identities[file]
     ids, graph = numbered(seen.graph)
@@ -171,33 +171,23 @@ class GraphRefs:
 
 
 def write_observed(
-    number: int, seen: Observed, graph: Array, bookkeeping: GraphRefs, options: ObservedOptions
+    number: int, seen: LinkBatch, graph: Array, bookkeeping: GraphRefs, options: ObservedOptions
 ) -> FinishedTask:
     """Write one task: graph (n_rows,) are the numbers of the graphs that `bookkeeping` names."""
     if options.device != "cpu":
-        kernel: Any = choose_kernel(options.device)
+        from atlas.aggregate.kernels.torch_kernel import torch_kernel
+
+        kernel = torch_kernel(options.device)
         reduced = kernel.observe_keys(seen, graph, len(bookkeeping.ids))
         return write_reduced(number, reduced, kernel, bookkeeping, options)
     kept, key, weight, counts = _kept(seen, graph, len(bookkeeping.ids))
     split_half = SplitHalf(np.array([bucket_of(found) for found in bookkeeping.hashes], np.uint32))
     runs = RunWriter()
     if len(key):
-        found = Observations(key, kept, weight)
+        found = LinkBatch(kept, key, weight)
         write_observations(runs, "edges", 0, found, split_half, options.sample_below, combine=options.combine)
-    links = LinkCounts(*_counts(key, kept, len(bookkeeping.ids)), counts)
-    return _finish(number, runs, _ends(key, kept, len(bookkeeping.ids)), links, bookkeeping, options)
-
-
-def _counts(key: Ints, graph: Array, graphs: int) -> tuple[Ints, Ints, Ints]:
-    """Per graph its links, those from a neuron to itself, and those that do not go up a layer."""
-    kernels = compiled(len(key))
-    if kernels is not None:
-        found: tuple[Ints, Ints, Ints] = kernels.count_links(key, graph.astype(np.uint32, copy=False), graphs)
-        return found
-    source, target = key >> NEURON_BITS, key & LOW
-    chosen = (slice(None), source == target, source >> INDEX_BITS >= target >> INDEX_BITS)
-    first, second, third = (np.bincount(graph[mine], minlength=graphs) for mine in chosen)
-    return first, second, third
+    ends, links = cpu_kernel(len(key)).endpoints(key, kept.astype(np.uint32, copy=False), len(bookkeeping.ids))
+    return _finish(number, runs, ends, replace(links, dropped=counts), bookkeeping, options)
 
 
 def write_reduced(
@@ -207,7 +197,10 @@ def write_reduced(
     split_half = SplitHalf(np.array([bucket_of(found) for found in bookkeeping.hashes], np.uint32))
     runs = RunWriter()
     write_statistics(
-        runs, "edges", 0, kernel.reduce(links.key, kernel.graph_and_half(links.graph, split_half.buckets), links.weight)
+        runs,
+        "edges",
+        0,
+        kernel.statistics(links.key, kernel.graph_and_half(links.graph, split_half.buckets), links.weight),
     )
     # The sample is small: its rows come down from the device.
     key, graph, weight = kernel.sampled(links, options.sample_below)
@@ -220,26 +213,16 @@ def write_reduced(
     return _finish(number, runs, links.ends, links.counts, bookkeeping, options)
 
 
-@dataclass(frozen=True)
-class LinkCounts:
-    """What became of the links of each graph; all arrays have shape (n_graphs,)."""
-
-    kept: Ints
-    self_loops: Ints
-    backward: Ints
-    dropped: dict[str, Ints]  # by reason
-
-
 def _finish(
     number: int,
     runs: RunWriter,
-    ends: tuple[Array, Array],
+    ends: Endpoints,
     links: LinkCounts,
     bookkeeping: GraphRefs,
     options: ObservedOptions,
 ) -> FinishedTask:
-    """Write the nodes and the bookkeeping of a task; ends are the neurons and graphs (n_ends,) of distinct pairs, sorted."""
-    neuron, owner = ends
+    """Write the nodes and the bookkeeping of a task."""
+    neuron, owner = ends.neuron, ends.graph
     rows = neuron
     columns = {"key": neuron.astype(np.uint32), "graph": owner.astype(np.uint32)}
     columns["position"] = np.full(len(rows), -1, np.int32)
@@ -262,42 +245,13 @@ def numbered(graph: Ints) -> tuple[Ints, NDArray[np.uint32]]:
     return graph[starts], np.repeat(np.arange(len(starts), dtype=np.uint32), sizes)
 
 
-def _kept(seen: Observed, graph: Array, graphs: int) -> tuple[Array, Ints, Any, dict[str, Ints]]:
+def _kept(seen: LinkBatch, graph: Array, graphs: int) -> tuple[Array, Ints, Any, dict[str, Ints]]:
     """The rows that count, and per reason how many of each graph do not."""
     counts = {reason: np.bincount(graph[mask], minlength=graphs) for reason, mask in seen.dropped.items()}
     if not counts:
         return graph, seen.key, seen.weight, counts
     mine = ~np.logical_or.reduce(list(seen.dropped.values()))
     return graph[mine], seen.key[mine], seen.weight[mine], counts
-
-
-def _ends(key: Ints, graph: Array, graphs: int) -> tuple[Array, Array]:
-    """Neuron and graph of both ends of every link, each pair once, sorted."""
-    kernels = compiled(len(key))
-    found = kernels.ends(key, graph.astype(np.uint32, copy=False)) if kernels is not None else None
-    if found is not None:
-        return found[0], found[1]
-    ends = np.concatenate([(key >> NEURON_BITS).astype(np.uint32), (key & LOW).astype(np.uint32)])
-    owner = np.concatenate([graph, graph])
-    index_bits = int((ends & MAX_INDEX).max(initial=0)).bit_length()
-    neuron_bits = index_bits + int(ends.max(initial=0) >> INDEX_BITS).bit_length()
-    word = np.uint32 if neuron_bits + graphs.bit_length() <= 32 else np.int64
-    # Few bits are sorted twice as fast as many.
-    words = (ends >> INDEX_BITS << index_bits | ends & MAX_INDEX).astype(word, copy=False)
-    words |= owner.astype(word, copy=False) << np.asarray(neuron_bits, word)
-    words = _sorted(words)
-    words = words[run_starts(words)].astype(np.int64)
-    local = words & ((1 << neuron_bits) - 1)
-    neuron = local >> index_bits << INDEX_BITS | local & ((1 << index_bits) - 1)
-    rows, _ = order_by_key(neuron)
-    return neuron[rows], (words >> neuron_bits)[rows]
-
-
-def _sorted(words: Array) -> Array:
-    if words.dtype == np.int64:
-        return sort_words(words)
-    words.sort()
-    return words
 
 
 def _tables_of(bookkeeping: GraphRefs, links: LinkCounts, neuron_counts: Ints) -> dict[str, pa.Table]:

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from atlas.aggregate.kernels.key_stats import COLUMNS, EMPTY, FLOAT_COLUMNS, KeyStats
 from atlas.aggregate.link_tables import TABLES, LinkTable
-from atlas.aggregate.statistics import COLUMNS, EMPTY, FLOAT_COLUMNS, KeyStats
 from atlas.errors import NewerVersion, SourceChanged, StageError
 from atlas.graph import Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS

@@ -14,15 +14,16 @@ import pyarrow as pa
 
 from atlas.aggregate import cooccurrence, nodes
 from atlas.aggregate.cooccurrence import CooccurrenceOptions
-from atlas.aggregate.kernels import choose_kernel
+from atlas.aggregate.kernels import Kernel, cpu_kernel
+from atlas.aggregate.kernels.key_stats import KeyStats
 from atlas.aggregate.key_ranges import KeyRange, split
 from atlas.aggregate.link_tables import TABLES
 from atlas.aggregate.previous_stats import KeyedDataset, dataset_of, link_table, statistics_between
 from atlas.aggregate.run_files import INDEX, RunFile
-from atlas.aggregate.statistics import KeyStats
 from atlas.graph import Ints
 from atlas.io.files import write_parquet
 from atlas.io.work_dir import Store, open_store
+from atlas.runtime.devices import choose_device
 
 ORIGINS = "origins.json"
 GRAPH_IDS = "graph_ids.runs"
@@ -145,11 +146,13 @@ def ranges_of(rows: Rows, dataset: str, size: int) -> list[KeyRange]:
 def reduce_links(job: Job) -> list[str]:
     """Write one part of a link table; the files that it made."""
     rows, table = opened(job.options.store, job.options.stamp), link_table(job.dataset)
-    kernel = choose_kernel(job.options.device)
     parts = [found for _, found in _observations(rows, job)]
     sums = [stats for stats in _sums(rows, job) if len(stats)]
-    stats = kernel.reduce(*(np.concatenate([part[name] for part in parts]) for name in _RAW)) if parts else None
-    stats = kernel.merge([*([stats] if stats is not None else []), *sums])
+    kernel = _kernel(job.options.device, sum(len(part["key"]) for part in parts) + sum(map(len, sums)))
+    if parts:
+        key, graph, weight = (np.concatenate([part[name] for part in parts]) for name in _RAW)
+        sums.insert(0, kernel.reduce(*kernel.sort(key, graph, weight))[0])
+    stats = kernel.merge(sums)
     more: dict[str, Any] = {}
     if table.name == "edges":
         both, partners = _cooccurrence(job, stats)
@@ -161,6 +164,15 @@ def reduce_links(job: Job) -> list[str]:
 
 
 _RAW = ("key", "graph", "weight")
+
+
+def _kernel(device: str, rows: int) -> Kernel:
+    chosen = choose_device(device) if device == "auto" else device
+    if chosen == "cpu":
+        return cpu_kernel(rows)
+    from atlas.aggregate.kernels.torch_kernel import torch_kernel
+
+    return torch_kernel(chosen)
 
 
 def _cooccurrence(job: Job, stats: KeyStats) -> tuple[pa.Array, pa.Table]:

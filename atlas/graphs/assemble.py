@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlas.errors import GraphError
-from atlas.graph import LINK_TABLES, Floats, Graph, GraphInfo, Ints, Links, NodeKind, Nodes
+from atlas.graph import LINK_TABLES, MAX_WEIGHT, Floats, Graph, GraphInfo, Ints, Links, NodeKind, Nodes
 from atlas.graphs.dialects import Dialect, token_text
 from atlas.graphs.identity import feature_unit, whole
 from atlas.graphs.raw import RawGraph, RawLink, RawNode
@@ -25,8 +25,6 @@ _TOKEN_ID = re.compile(r"E_(\d{1,12})(?:_|\Z)", re.ASCII)
 _LOGIT_ID = re.compile(r"(?:L|\d{1,9})_(\d{1,12})(?:_|\Z)", re.ASCII)
 MAX_TOKEN = 2**31 - 1
 MAX_POSITION = 2**31 - 1
-# Sums of squares of anything below stay finite, and FLOAT columns hold it.
-MAX_VALUE = 1e30
 _MISSING, _AMBIGUOUS = -1, -2
 _MOST_TYPES, _MOST_TYPE = 16, 40  # names of other types per graph, and their length
 _FINE = np.zeros((len(NodeKind), len(NodeKind)), dtype=bool)
@@ -229,7 +227,7 @@ def _finite(values: Sequence[float | None], oddities: Counter[str], reason: str)
     """Floats with NaN for unknown; a value that is not finite (or huge) is unknown, and counted."""
     # numpy reads None as NaN.
     array = np.array(values, dtype=np.float64)
-    usable = np.abs(array) <= MAX_VALUE
+    usable = np.abs(array) <= MAX_WEIGHT
     if not usable.all():
         if bad := int(np.count_nonzero(~usable)) - list(values).count(None):
             oddities[reason] += bad
@@ -275,7 +273,7 @@ def keep_links(
     if len(source) and min(source.min(), target.min()) >= 0 and _FINE[kind[source], kind[target]].all():
         # The usual graph: every link joins two known nodes of kinds that have a table.
         with np.errstate(invalid="ignore"):
-            if (np.abs(weight) <= MAX_VALUE).all():
+            if (np.abs(weight) <= MAX_WEIGHT).all():
                 return Links(source, target, weight), dropped
     kept = np.ones(len(source), dtype=bool)
 
@@ -288,7 +286,7 @@ def keep_links(
     drop("missing_node", (source == _MISSING) | (target == _MISSING))
     drop("ambiguous_id", (source == _AMBIGUOUS) | (target == _AMBIGUOUS))
     drop("non_finite_weight", ~np.isfinite(weight))
-    drop("huge_weight", np.abs(weight) > MAX_VALUE)
+    drop("huge_weight", np.abs(weight) > MAX_WEIGHT)
     # Rows -1 and -2 are dropped by now; the padding only keeps their look-up inside the array.
     padded = np.append(kind, [NodeKind.OTHER, NodeKind.OTHER])
     source_kind, target_kind = padded[source], padded[target]

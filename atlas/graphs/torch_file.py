@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from atlas.errors import GraphError, needs_extra
-from atlas.graph import Floats, Graph, GraphInfo, Ints, NodeKind, Nodes, Space
-from atlas.graphs.assemble import MAX_POSITION, MAX_TOKEN, MAX_VALUE, OtherTypes, keep_links
+from atlas.graph import MAX_WEIGHT, Floats, Graph, GraphInfo, Ints, NodeKind, Nodes, Space
+from atlas.graphs.assemble import MAX_POSITION, MAX_TOKEN, OtherTypes, keep_links
 from atlas.graphs.limits import ReadLimits
 from atlas.graphs.raw import MAX_TEXT
 from atlas.graphs.vocabularies import vocabulary_of
@@ -201,7 +201,7 @@ def _nodes(
     position[(position < 0) | (position > MAX_POSITION)] = -1
     unknown = np.full(len(kind), np.nan)
     activation, probability = unknown.copy(), unknown.copy()
-    activation[:n_features] = np.where(np.abs(activations) <= MAX_VALUE, activations, np.nan)
+    activation[:n_features] = np.where(np.abs(activations) <= MAX_WEIGHT, activations, np.nan)
     if "logit_probabilities" in content:
         stated = _numbers(content, "logit_probabilities").reshape(-1)
         probability[len(kind) - n_logits :] = np.where((stated >= 0) & (stated <= 1), stated, np.nan)

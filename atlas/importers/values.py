@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from atlas.errors import IdError
+from atlas.graph import MAX_WEIGHT
 from atlas.ids import NeuronId, well_formed
 
 Where = tuple[int, ...]
 Progress = Callable[[str, int, int], None]  # step, done, total
-_LARGEST = 1e30
 
 
 def number(value: Any) -> float | None:
@@ -23,7 +23,7 @@ def number(value: Any) -> float | None:
         found = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) and abs(found) <= _LARGEST else None
+    return found if math.isfinite(found) and abs(found) <= MAX_WEIGHT else None
 
 
 def whole(value: Any) -> int | None:

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -145,16 +144,11 @@ class _Child:
 
 
 def _quiet_libraries() -> dict[str, str]:
-    """One thread per worker, memory that stays, and numpy's sort without AVX-512 on AMD, where that code is five times slower (Zen 4)."""
+    """Return an environment of one thread per worker, and memory that stays."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS", "ARROW_IO_THREADS")
     settings = dict.fromkeys(names, "1")
     # glibc gives large blocks back at once and gets every page anew: a third of the time of arrays of this size.
     settings |= {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "268435456"}
-    with contextlib.suppress(OSError, ValueError):
-        facts = Path("/proc/cpuinfo").read_text()
-        version = tuple(int(part) for part in metadata.version("numpy").split(".")[:2])
-        if "AuthenticAMD" in facts and "avx512f" in facts and version >= (2, 4):
-            settings["NPY_DISABLE_CPU_FEATURES"] = "X86_V4 AVX512_ICL AVX512_SPR"
     return settings
 
 

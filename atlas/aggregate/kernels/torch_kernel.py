@@ -1,4 +1,4 @@
-"""The kernel in torch: the same mathematics as `statistics`, on a CUDA device (or, for tests, on the CPU).
+"""The kernel in torch: the same mathematics as `numpy_kernel`, on a CUDA device (or, for tests, on the CPU).
 
 Copies to the GPU go through pinned buffers in pieces, on a stream of their own, so that the copy of one
 column overlaps with the work on another. Sums are added one value after the other
@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from atlas.aggregate.observation_files import Observed
-from atlas.aggregate.observation_tasks import LinkCounts
-from atlas.aggregate.statistics import COLUMNS, EMPTY, LOW, KeyStats
+from atlas.aggregate.kernels.key_stats import COLUMNS, EMPTY, LOW, Endpoints, KeyStats, LinkBatch, LinkCounts
+from atlas.aggregate.kernels.numpy_kernel import NumpyKernel
 from atlas.errors import InputError
+from atlas.graph import MAX_WEIGHT
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER, NEURON_BITS
 
 _MINMAX = {"weight_min": "min", "weight_max": "max"}
@@ -32,7 +32,7 @@ class DeviceLinks:
     key: Tensor
     graph: Tensor
     weight: Tensor
-    ends: tuple[Any, Any]  # neuron and graph (n_ends,) of both ends, each pair once, sorted
+    ends: Endpoints
     counts: LinkCounts
 
 
@@ -78,7 +78,7 @@ class TorchKernel:
         ids, graph = torch.unique(columns["graph_id"], return_inverse=True)
         return self._links(ids.cpu().numpy(), graph, source << NEURON_BITS | target, weight, dropped)
 
-    def observe_keys(self, seen: Observed, graph: Any, graphs: int) -> DeviceLinks:
+    def observe_keys(self, seen: LinkBatch, graph: Any, graphs: int) -> DeviceLinks:
         """Observations whose keys were made on the CPU, with numbered graphs, as links on this device."""
         dropped = {reason: self.put(mask) for reason, mask in seen.dropped.items()}
         ids = np.arange(graphs)
@@ -104,7 +104,7 @@ class TorchKernel:
             lost,
         )
         words = torch.unique(torch.cat([source, target]) << 32 | torch.cat([graph, graph])).cpu().numpy()
-        return DeviceLinks(ids, key, graph, weight, (words >> 32, words & 0xFFFFFFFF), counts)
+        return DeviceLinks(ids, key, graph, weight, Endpoints(words >> 32, words & 0xFFFFFFFF), counts)
 
     def only(self, batch: Mapping[str, Any], ids: Any) -> dict[str, Any]:
         """The rows of some graphs."""
@@ -125,8 +125,35 @@ class TorchKernel:
         mine = (mixed >> 32 & (1 << 32) - 1) < below
         return tuple(values[mine].cpu().numpy() for values in (links.key, links.graph, links.weight))  # type: ignore[return-value]
 
-    def reduce(self, key: Any, graph: Any, weight: Any) -> KeyStats:
-        """Statistics of observations; see `statistics.reduce_observations`."""
+    def pack(self, ends: Sequence[Any], weight: Any) -> tuple[Any, int]:
+        """Return keys, and how many rows do not count."""
+        layer, neuron, other_layer, other = (self.put(values).to(torch.int64) for values in ends)
+        wrong = ~(self.put(weight).abs() <= MAX_WEIGHT)
+        wrong |= ((layer | other_layer) >> NEURON_BITS - INDEX_BITS) != 0
+        wrong |= ((neuron | other) >> INDEX_BITS) != 0
+        key = (layer << INDEX_BITS | neuron) << NEURON_BITS | other_layer << INDEX_BITS | other
+        return key.cpu().numpy(), int(wrong.sum())
+
+    def sort(self, key: Any, graph: Any, weight: Any) -> tuple[Any, Any, Any]:
+        """Return the rows in the order of their keys."""
+        ordered, rows = torch.sort(self.put(key), stable=True)
+        columns = (ordered, self.put(graph)[rows], (self.put(weight) + 0.0)[rows])
+        key, graph, weight = (values.cpu().numpy() for values in columns)
+        return key, graph.astype(np.uint32), weight
+
+    def reduce(self, key: Any, graph: Any, weight: Any, at_least: int = 1) -> tuple[KeyStats, Any, Any, Any]:
+        """Return statistics of frequent keys, and the rows of the others."""
+        if at_least > 1:
+            return NumpyKernel().reduce(key, graph, weight, at_least)
+        return self.statistics(key, graph, weight), key[:0], graph[:0], weight[:0]
+
+    def endpoints(self, key: Any, graph: Any, graph_total: int) -> tuple[Endpoints, LinkCounts]:
+        """Return the neurons of each graph, and counts of its links."""
+        links = self.observe_keys(LinkBatch(graph, key, np.zeros(len(key))), graph, graph_total)
+        return links.ends, links.counts
+
+    def statistics(self, key: Any, graph: Any, weight: Any) -> KeyStats:
+        """Return the statistics of links in any order."""
         if not len(key):
             return EMPTY
         order = self.put(key)
@@ -151,7 +178,7 @@ class TorchKernel:
         return KeyStats(**{name: found[name].cpu().numpy() for name in COLUMNS})
 
     def merge(self, parts: Sequence[KeyStats]) -> KeyStats:
-        """Statistics of the union of observations; see `statistics.merge`."""
+        """Statistics of the union of observations; see `Kernel.merge`."""
         parts = [part for part in parts if len(part)]
         if len(parts) < 2:
             return parts[0] if parts else EMPTY
@@ -201,3 +228,8 @@ def _int_sums(values: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
 def _segments(values: Tensor, how: str, lengths: Tensor) -> Tensor:
     """Reduce float64 runs one element after the other: deterministic on CPU and CUDA, without atomics."""
     return torch.segment_reduce(values, how, lengths=lengths, unsafe=True)
+
+
+def torch_kernel(device: str) -> TorchKernel:
+    """Return the kernel of a device; `torch:cpu` is this kernel without a GPU, for tests."""
+    return TorchKernel(device.removeprefix("torch:"))

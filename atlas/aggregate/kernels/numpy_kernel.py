@@ -1,91 +1,67 @@
-"""Statistics per key, on the CPU: sort observations by key, reduce each run of equal keys.
+"""The kernel in numpy: sort links by key, reduce each run of equal keys.
 
-An observation is `(key, graph, weight)`. The key is a packed pair (62 bits); `graph` is
-`graph number << 1 | half`, where the half is the hash-half of the graph (split-half reliability).
-Equal keys keep their order of arrival, so that sums are added in that order: the same observations in
-the same order give the same bits. `compiled.py` is the same for many observations, `device.py` in torch.
+A link is `(key, graph, weight)`. The key is a packed pair (62 bits); `graph` is `graph number << 1 | half`, where
+the half is the hash-half of the graph (split-half reliability). Equal keys keep their order of arrival, so
+that sums are added in that order: the same links in the same order give the same bits.
 """
 
 from __future__ import annotations
 
-import functools
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from atlas.graph import Floats, Ints
+from atlas.aggregate.kernels.key_stats import (
+    COLUMNS,
+    EMPTY,
+    LOW,
+    Endpoints,
+    KeyStats,
+    LinkCounts,
+    expand_slices,
+    run_starts,
+    take,
+)
+from atlas.graph import MAX_WEIGHT, Floats, Ints, pack_pairs
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
 
-LOW = (1 << NEURON_BITS) - 1
-COMPILE_FROM = 1 << 17  # rows; loading compiled kernels takes a fraction of a second
 _WORD = 63  # bits of a packed (key, row number); signed, so that numpy and torch sort it alike
 
 
-@dataclass(frozen=True, slots=True)
-class KeyStats:
-    """Statistics per key, sorted by key. All arrays have shape (n_keys,)."""
+class NumpyKernel:
+    """Implements `Kernel` in numpy."""
 
-    key: Ints  # ascending, distinct
-    count: Ints
-    graph_count: Ints
-    positive_count: Ints
-    half_count: Ints  # links in graphs of the first hash-half
-    weight_sum: Floats
-    weight_abs_sum: Floats
-    weight_sq_sum: Floats
-    half_weight_sum: Floats  # sum over the first hash-half
-    weight_min: Floats
-    weight_max: Floats
+    def pack(self, ends: Sequence[NDArray[np.int32]], weight: Floats) -> tuple[Ints, int]:
+        """Return keys, and how many rows do not count."""
+        layers, units = (ends[0], ends[2]), (ends[1], ends[3])
+        wrong = ~(np.abs(weight) <= MAX_WEIGHT)
+        for values, bits in ((layers, NEURON_BITS - INDEX_BITS), (units, INDEX_BITS)):
+            wrong |= ((values[0] | values[1]) >> bits) != 0
+        return pack_pairs(*ends), int(np.count_nonzero(wrong))
 
-    def __len__(self) -> int:
-        return len(self.key)
+    def sort(self, key: Ints, graph: NDArray[np.uint32], weight: Floats) -> tuple[Ints, NDArray[np.uint32], Floats]:
+        """Return the rows in the order of their keys."""
+        rows, _ = order_by_key(key)
+        return take(key, rows), take(graph, rows), take(weight, rows)
 
-    def columns(self) -> dict[str, NDArray[Any]]:
-        """The arrays by name, the key first."""
-        return {name: getattr(self, name) for name in COLUMNS}
+    def reduce(
+        self, key: Ints, graph: NDArray[np.uint32], weight: Floats, at_least: int = 1
+    ) -> tuple[KeyStats, Ints, NDArray[np.uint32], Floats]:
+        """Return statistics of frequent keys, and the rows of the others."""
+        return split_frequent(key, graph, weight, at_least)
 
-    def slice(self, start: int, stop: int) -> KeyStats:
-        """Some of the keys."""
-        return KeyStats(*(values[start:stop] for values in self.columns().values()))
+    def merge(self, parts: Sequence[KeyStats]) -> KeyStats:
+        """Return the statistics of the union."""
+        return merge(parts, merge_two)
 
-
-COLUMNS = tuple(field.name for field in fields(KeyStats))
-FLOAT_COLUMNS = tuple(name for name in COLUMNS if name.startswith(("weight", "half_weight")))
-
-
-def unfilled(keys: int) -> KeyStats:
-    """Room for the statistics of `keys` keys."""
-    columns: list[Any] = [np.empty(keys, np.float64 if name in FLOAT_COLUMNS else np.int64) for name in COLUMNS]
-    return KeyStats(*columns)
-
-
-EMPTY = unfilled(0)
-
-
-@functools.lru_cache(maxsize=1)
-def _numpy_sorts_slowly() -> bool:
-    """Whether numpy's sort is the slow one here: its AVX-512 code takes five times its AVX2 code on Zen 4."""
-    sample = np.random.default_rng(0).integers(0, 1 << 62, 1 << 15)
-    best = 1.0
-    for _ in range(3):
-        started = time.perf_counter()
-        np.sort(sample)
-        best = min(best, time.perf_counter() - started)
-    return best > 20e-9 * len(sample)
-
-
-def sort_words(words: Ints) -> Ints:
-    """The words in ascending order; `words` may be sorted in place."""
-    if len(words) > 1 << 14 and _numpy_sorts_slowly():
-        import polars as pl
-
-        return pl.Series(words).sort(multithreaded=False).to_numpy()
-    words.sort()
-    return words
+    def endpoints(self, key: Ints, graph: NDArray[np.uint32], graph_total: int) -> tuple[Endpoints, LinkCounts]:
+        """Return the neurons of each graph, and counts of its links."""
+        source, target = key >> NEURON_BITS, key & LOW
+        chosen = (slice(None), source == target, source >> INDEX_BITS >= target >> INDEX_BITS)
+        kept, loops, backward = (np.bincount(graph[mine], minlength=graph_total) for mine in chosen)
+        return endpoints(key, graph, graph_total), LinkCounts(kept, loops, backward)
 
 
 def _bits(largest: int) -> int:
@@ -124,85 +100,16 @@ def order_by_key(key: Ints) -> tuple[Ints, Ints]:
         left |= right
         left <<= row_bits
         left |= np.arange(n)
-        words = sort_words(left)
+        words = _sorted_words(left)
         rows = words & ((1 << row_bits) - 1)
         values = words >> row_bits
     return rows, run_starts(values)
 
 
-def run_starts(values: NDArray[Any]) -> Ints:
-    """Where each run of equal values begins in a sorted array."""
-    new = np.empty(len(values), dtype=bool)
-    new[:1] = True
-    np.not_equal(values[1:], values[:-1], out=new[1:])
-    return np.flatnonzero(new)
-
-
-def take(values: NDArray[Any], rows: Ints) -> NDArray[Any]:
-    """values[rows], without the check of every row that numpy makes by default."""
-    return values.take(rows, mode="clip")
-
-
-def ranges(starts: Ints, sizes: Ints) -> Ints:
-    """The row numbers start, start + 1, ... of several ranges, one after the other."""
-    total = int(sizes.sum())
-    shift = starts - (np.cumsum(sizes) - sizes)
-    rows: Ints = np.repeat(shift, sizes) + np.arange(total)
-    return rows
-
-
-def compiled(rows: int) -> Any:
-    """The compiled kernels, where there are enough rows to be worth it and numba is there; otherwise None."""
-    return _compiled_kernels() if rows >= COMPILE_FROM else None
-
-
-@functools.lru_cache(maxsize=1)
-def _compiled_kernels() -> Any:
-    try:
-        from atlas.aggregate import compiled as kernels
-    except ImportError:
-        # Without numba, numpy gives the same, slower.
-        return None
-    return kernels
-
-
-def reduce_observations(key: Ints, graph: NDArray[Any], weight: Floats) -> KeyStats:
-    """Statistics of observations; key (n,) int64, graph (n,) unsigned, weight (n,) float64.
-
-    A weight of NaN is an error of the caller: readers drop such links before. The graphs of one key may
-    come in any order.
-    """
-    return split_frequent(*sort_observations(key, graph, weight), 1)[0]
-
-
-def sort_observations(key: Ints, graph: NDArray[Any], weight: Floats) -> tuple[Ints, NDArray[Any], Floats]:
-    """The observations in the order of their keys, equal keys as they came."""
-    kernels = compiled(len(key))
-    if kernels is not None:
-        found: tuple[Ints, NDArray[Any], Floats] = kernels.sort_rows(key, graph.astype(np.uint32, copy=False), weight)
-        return found
-    rows, _ = order_by_key(key)
-    return take(key, rows), take(graph, rows), take(weight, rows)
-
-
 def split_frequent(
     key: Ints, graph: NDArray[Any], weight: Floats, at_least: int
 ) -> tuple[KeyStats, Ints, NDArray[Any], Floats]:
-    """Statistics of the keys with at least `at_least` observations, and the observations of the others, in order.
-
-    key, graph, weight (n,) are in the order of the keys.
-    """
-    kernels = compiled(len(key))
-    found: tuple[KeyStats, Ints, NDArray[Any], Floats] = (kernels.split_frequent if kernels else split_plainly)(
-        key, graph, weight, at_least
-    )
-    return found
-
-
-def split_plainly(
-    key: Ints, graph: NDArray[Any], weight: Floats, at_least: int
-) -> tuple[KeyStats, Ints, NDArray[Any], Floats]:
-    """`split_frequent` in numpy."""
+    """Return the statistics of keys with at least so many rows, and the rows of the others; rows sorted by key."""
     starts = run_starts(key)
     lengths = np.diff(starts, append=len(key))
     frequent = lengths >= at_least
@@ -295,8 +202,8 @@ def _distinct(graph: NDArray[Any], starts: Ints, sizes: Ints) -> Ints:
     return _true_counts(new, starts, sizes)
 
 
-def merge(parts: Sequence[KeyStats]) -> KeyStats:
-    """Statistics of the union of observations; the parts must not share graphs.
+def merge(parts: Sequence[KeyStats], merge_two: Callable[[KeyStats, KeyStats], KeyStats]) -> KeyStats:
+    """Return the statistics of the union of links; the parts must not share graphs.
 
     Sums are added in the order of `parts`, so that the same parts give the same bits.
     """
@@ -305,8 +212,8 @@ def merge(parts: Sequence[KeyStats]) -> KeyStats:
         return parts[0] if parts else EMPTY
     if len(parts) > 2:
         # Mostly one large part and many small ones: the small ones first, then one pass over the large one.
-        return _merge_two(parts[0], _merge_many(parts[1:]))
-    return _merge_two(*parts)
+        return merge_two(parts[0], _merge_many(parts[1:]))
+    return merge_two(*parts)
 
 
 def _how(name: str) -> np.ufunc:
@@ -323,12 +230,8 @@ def _merge_many(parts: Sequence[KeyStats]) -> KeyStats:
     return KeyStats(**merged)
 
 
-def _merge_two(large: KeyStats, small: KeyStats) -> KeyStats:
+def merge_two(large: KeyStats, small: KeyStats) -> KeyStats:
     """Statistics of two parts, without sorting: every key of `small` is looked up in `large`."""
-    kernels = compiled(len(large) + len(small))
-    if kernels is not None:
-        union: KeyStats = kernels.merge_two(large, small)
-        return union
     place = np.searchsorted(large.key, small.key)
     known = large.key[np.minimum(place, len(large) - 1)] == small.key
     new = np.flatnonzero(~known)
@@ -348,3 +251,53 @@ def _merge_two(large: KeyStats, small: KeyStats) -> KeyStats:
         joined[stay] = values
         merged[name] = joined
     return KeyStats(**merged)
+
+
+def endpoints(key: Ints, graph: NDArray[Any], graphs: int) -> Endpoints:
+    """Return neuron and graph of both ends of every link, each pair once, sorted."""
+    ends = np.concatenate([(key >> NEURON_BITS).astype(np.uint32), (key & LOW).astype(np.uint32)])
+    owner = np.concatenate([graph, graph])
+    index_bits = int((ends & MAX_INDEX).max(initial=0)).bit_length()
+    neuron_bits = index_bits + int(ends.max(initial=0) >> INDEX_BITS).bit_length()
+    word = np.uint32 if neuron_bits + graphs.bit_length() <= 32 else np.int64
+    # Few bits are sorted twice as fast as many.
+    words = (ends >> INDEX_BITS << index_bits | ends & MAX_INDEX).astype(word, copy=False)
+    words |= owner.astype(word, copy=False) << np.asarray(neuron_bits, word)
+    words = _sorted_words(words)
+    words = words[run_starts(words)].astype(np.int64)
+    local = words & ((1 << neuron_bits) - 1)
+    neuron = local >> index_bits << INDEX_BITS | local & ((1 << index_bits) - 1)
+    rows, _ = order_by_key(neuron)
+    return Endpoints(neuron[rows], (words >> neuron_bits)[rows])
+
+
+def _sorted_words(words: NDArray[Any]) -> NDArray[Any]:
+    """Sort words, which are not negative; many of them by the radix sort."""
+    if words.dtype == np.int64:
+        from atlas.aggregate.kernels import sort_words
+
+        return sort_words(words)
+    words.sort()
+    return words
+
+
+def count_rows(
+    first: int, graphs: Any, starts: Ints, low: int, high: int, members: Any, offsets: Ints,
+    edges: Ints, target: Ints, both: Ints, graph_count: Ints, other_bits: int, graph_bits: int, total: int, best: Any,
+) -> None:  # fmt: skip
+    """Do what `numba_kernel.cooccurrence.count_rows` does, row by row: the same numbers, for few rows."""
+    for row in range(len(starts) - 1):
+        mine = graphs[starts[row] : starts[row + 1]]
+        begin = offsets[mine]
+        counts = np.bincount(members[expand_slices(begin, offsets[mine + 1] - begin)], minlength=high - low)
+        asked = slice(edges[row], edges[row + 1])
+        inside = (target[asked] >= low) & (target[asked] < high)
+        both[asked][inside] = counts[target[asked][inside] - low]
+        others = np.flatnonzero(counts)
+        others = others[others + low != first + row]
+        if not best.shape[1] or not len(others):
+            continue
+        score = counts[others].astype(np.int64) << graph_bits | (total - graph_count[others + low])
+        score = score << other_bits | ((1 << other_bits) - 1 - (others + low))
+        top = np.concatenate([best[row], score])
+        best[row] = np.partition(top, len(top) - best.shape[1])[-best.shape[1] :]

@@ -8,14 +8,13 @@ import numpy as np
 from numba import uint64
 from numpy.typing import NDArray
 
-from atlas.aggregate.compiled.sort import bit_packing, key_bounds
-from atlas.aggregate.statistics import LOW
-from atlas.graph import Floats, Ints
+from atlas.aggregate.kernels.key_stats import LOW
+from atlas.aggregate.kernels.numba_kernel.sort import bit_packing, key_bounds
+from atlas.graph import MAX_WEIGHT, Floats, Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
 from atlas.runtime.jit import F8, I4, I8, NONE, U4, U8, compiled_kernel, in_, out
 
 Graphs = NDArray[np.uint32]
-MAX_WEIGHT = 1e30  # as `observations.MAX_WEIGHT`
 DENSE_BITS = 23  # neurons of at most so many bits have a slot each in `ends`
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numba import uint64
 from numpy.typing import NDArray
 
-from atlas.aggregate.statistics import LOW
+from atlas.aggregate.kernels.key_stats import LOW
 from atlas.graph import Floats, Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
 from atlas.runtime.jit import F8, I8, NONE, U4, U8, compiled_kernel, in_, out
@@ -196,3 +196,17 @@ def sort_rows(key: Ints, graph: Graphs, weight: Floats) -> tuple[Ints, Graphs, F
     _gather_weight(rows, row_mask, weight, weight_out)
     _unpack_words(key_out, *squeezed, first)
     return key_out, graph_out, weight_out
+
+
+def sort_words(words: Ints) -> Ints:
+    """Return words (n,) in ascending order, none of them negative: a radix sort of the bits that they use."""
+    n = len(words)
+    passes, digit = _passes(int(words.max(initial=0)).bit_length(), DIGIT if n <= FEW else DIGIT - 3)
+    mask = (1 << digit) - 1
+    place, scratch = np.empty(1 << digit, np.uint32), np.empty(1 << digit, np.uint32)
+    ordered, other = np.ascontiguousarray(words).view(np.uint64), np.empty(n, np.uint64)
+    for i in range(passes):
+        _digits(ordered, i * digit, mask, place, scratch)
+        _scatter(ordered, i * digit, mask, place, other)
+        ordered, other = other, ordered
+    return ordered.view(np.int64)

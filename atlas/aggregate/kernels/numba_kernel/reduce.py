@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit, uint64
 from numpy.typing import NDArray
 
-from atlas.aggregate.statistics import KeyStats, split_plainly, unfilled
+from atlas.aggregate.kernels.key_stats import KeyStats, unfilled
 from atlas.graph import Floats, Ints
 from atlas.runtime.jit import F8, I8, NONE, U4, compiled_kernel, in_, out
 
@@ -143,7 +143,9 @@ def split_frequent(key: Ints, graph: Graphs, weight: Floats, at_least: int) -> t
         lowest = int(graph.min()) >> 1
         slots = (int(graph.max()) >> 1) - lowest + 1
         if slots > STAMPS:
-            return split_plainly(key, graph, weight, at_least)
+            from atlas.aggregate.kernels.numpy_kernel import split_frequent as split_in_numpy
+
+            return split_in_numpy(key, graph, weight, at_least)
         _distinct(key, graph, at_least, lowest, np.zeros(slots, np.uint32), stats.graph_count)
     return stats, *rest
 
