@@ -46,7 +46,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_model(folder / "model")
     for seed in range(8):
         factories.write(folder / "graphs" / f"{seed}.json", random_graph(seed))
-    build(folder, f'[graphs]\npaths = "{folder}/graphs"\n[wire]\nmodel = "{folder}/model"\ntop = 3\n[[cluster]]\nmin_count = 1\ntrials = 1\n')  # fmt: skip
+    build(folder, f'[graphs]\npaths = "{folder}/graphs"\n[wire]\nmodel = "{folder}/model"\ntop_connections = 3\n[[cluster]]\nmin_count = 1\ntrials = 1\n')  # fmt: skip
     return folder / "a.duckdb"
 
 
@@ -108,11 +108,11 @@ def test_checks_pass(both: Path) -> None:
 
 def test_an_atlas_of_weights_alone(tmp_path: Path) -> None:
     model = make_model(tmp_path / "model")
-    recipe = f'[wire]\nmodel = "{model}"\ntop = 2\n[[cluster]]\nmin_count = 1\ntrials = 1\n'
+    recipe = f'[wire]\nmodel = "{model}"\ntop_connections = 2\n[[cluster]]\nmin_count = 1\ntrials = 1\n'
     first = build(tmp_path, recipe)
     assert [stage.name for stage in first.stages if stage.ran] == ["wiring", "clusters-infomap", "labels", "atlas"]
     assert not [stage.name for stage in build(tmp_path, recipe).stages if stage.ran]
-    again = build(tmp_path, recipe.replace("top = 2", "top = 2\nfold_norms = true"))
+    again = build(tmp_path, recipe.replace("top_connections = 2", "top_connections = 2\nfold_norms = true"))
     assert again.stages[0].ran
     atlas = tmp_path / "a.duckdb"
     assert rows(atlas, "SELECT count(*) AS n FROM neurons") == [{"n": LAYERS * NEURONS}]

@@ -29,7 +29,7 @@ from atlas.cli.main import main
 from atlas.errors import InputError, SpaceMismatch, UsageError
 from atlas.graph import Reject
 from atlas.models import Prompt, TracedModel, load_model, read_prompts
-from atlas.options import PromptOptions, TraceOptions
+from atlas.options import PromptOptions, ShardedPromptOptions, TraceOptions
 from atlas.pipeline import aggregate_graphs, trace_prompts
 from atlas.trace import Tracer, graph_json
 from atlas.trace.graph_files import FORMATS
@@ -217,7 +217,7 @@ def test_a_viewer_graph_is_valid_by_the_rules_of_its_tool(demo: TracedModel) -> 
 
 
 def texts(path: Path, model: TracedModel, **options: Any) -> list[str]:
-    return [item.reason if isinstance(item, Reject) else item.text for item in read_prompts(path, model, PromptOptions(**options))]  # fmt: skip
+    return [item.reason if isinstance(item, Reject) else item.text for item in read_prompts(path, model, ShardedPromptOptions(**options))]  # fmt: skip
 
 
 def test_prompts_from_every_kind_of_file(demo: TracedModel, tmp_path: Path) -> None:
