@@ -114,13 +114,23 @@ class WireOptions:
 
 @dataclass(frozen=True)
 class AggregateOptions:
-    """Options that decide the statistics beside the graphs themselves.
+    """Options of an aggregation. Only `cooccurrence` decides the statistics; the others decide where and how fast it runs.
 
     Attributes:
         cooccurrence: Co-occurring neurons to keep of each neuron; 0 leaves co-occurrence out.
+        device: `auto`, `cpu` or `cuda`.
+        memory: Bytes that all processes may take together.
+        threads: Number of worker processes; one per core where None.
+        scheduler: Dask scheduler that runs the tasks instead: `local` or an address.
+        work: Folder or URL that the workers of the scheduler share; beside the output where None.
     """
 
     cooccurrence: int = 20
+    device: str = "auto"
+    memory: int = MEMORY
+    threads: int | None = None
+    scheduler: str | None = None
+    work: str | None = None
 
 
 @dataclass(frozen=True)

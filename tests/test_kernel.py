@@ -41,7 +41,9 @@ def statistics(kernel: Kernel, key: np.ndarray, graph: np.ndarray, weight: np.nd
     return kernel.reduce(*kernel.sort(key, graph, weight))[0]
 
 
-def reduce(observed: list[list[tuple[int, float]]], first: int = 0, kernel: str = "numpy", shuffle: int = 0) -> KeyStats:
+def reduce(
+    observed: list[list[tuple[int, float]]], first: int = 0, kernel: str = "numpy", shuffle: int = 0
+) -> KeyStats:
     """Statistics of graphs numbered from `first`; even graphs are the first half."""
     rows = [
         (key, (first + number) << 1 | (first + number) % 2, weight)

@@ -81,7 +81,7 @@ def tiny_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks and ranges of a hundred rows, and early sums from the start, so that little data takes every path."""
     monkeypatch.setattr(plan_module.Budget, "of", classmethod(lambda cls, memory, device="cpu": cls(100)))
     monkeypatch.setattr(plan_module, "COMBINE_LINKS", 0)
-    monkeypatch.setattr("atlas.aggregate.observation_plan.COMBINE_LINKS", 0)
+    monkeypatch.setattr("atlas.aggregate.map.observation_plan.COMBINE_LINKS", 0)
 
 
 @pytest.mark.parametrize("group", [7, 64, 5000])

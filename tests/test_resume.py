@@ -242,9 +242,9 @@ def test_a_changed_file_of_an_unfinished_run_is_refused(
     tmp_path: Path, small_budget: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graphs(tmp_path / "g", 10)
-    from atlas.aggregate import engine
+    from atlas.aggregate import api
 
-    monkeypatch.setattr(engine.Aggregation, "write", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(api, "reduce_and_finalize", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
     monkeypatch.undo()
@@ -293,14 +293,14 @@ def test_a_power_cut_costs_only_what_was_not_on_the_disk(
     tmp_path: Path, small_budget: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graphs(tmp_path / "g", 12)
-    from atlas.aggregate import engine
+    from atlas.aggregate import api
 
-    real = engine.Aggregation.write
+    real = api.reduce_and_finalize
     monkeypatch.setattr(journal, "SECONDS", 0.0)
-    monkeypatch.setattr(engine.Aggregation, "write", lambda *_, **__: (_ for _ in ()).throw(OutputError("power")))
+    monkeypatch.setattr(api, "reduce_and_finalize", lambda *_, **__: (_ for _ in ()).throw(OutputError("power")))
     with pytest.raises(OutputError):
         aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
-    monkeypatch.setattr(engine.Aggregation, "write", real)
+    monkeypatch.setattr(api, "reduce_and_finalize", real)
     tasks = sorted((tmp_path / ".stats.work" / "tasks").glob("*.parquet"))
     assert len(tasks) == 3
     # After the boot only what the journal names is trusted; a file that the cut left empty is not among it.
@@ -409,7 +409,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_space(tmp_path: P
 
 
 def test_damaged_spill_files_are_named(tmp_path: Path) -> None:
-    from atlas.aggregate.run_files import RunFile
+    from atlas.aggregate.spill.run_files import RunFile
 
     for content in (b"", b"short", b"x" * 1000):
         (tmp_path / "a.runs").write_bytes(content)
@@ -440,7 +440,7 @@ def test_what_a_killed_run_left_is_not_taken_for_another(
     """Killed while parts were written, then files are added; killed after the swap, then files are added."""
     from test_observations import assert_equals_polars, made, table
 
-    from atlas.aggregate import engine
+    from atlas.aggregate import finalize
 
     observed = made(30)
     loops = [factories.random_graph(seed) for seed in range(30)]
@@ -467,7 +467,7 @@ def test_what_a_killed_run_left_is_not_taken_for_another(
                 aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
 
     write(0, 10)
-    dies("_write_bookkeeping", engine.Aggregation)
+    dies("write_stats", finalize)
     assert list((tmp_path / ".stats.work" / "parts" / "edges").iterdir())
     write(10, 15)
     aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
@@ -506,22 +506,22 @@ def test_a_copy_of_a_dataset_file_is_refused(tmp_path: Path) -> None:
 def test_a_fresh_run_that_was_stopped_goes_on_fresh(
     tmp_path: Path, small_budget: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from atlas.aggregate import engine
+    from atlas.aggregate import api
 
     graphs(tmp_path / "g", 10)
     aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
     factories.write(tmp_path / "g" / "graph_00003.json", factories.random_graph(500))
     with monkeypatch.context() as patch:
-        patch.setattr(engine.Aggregation, "write", lambda *_, **__: (_ for _ in ()).throw(OutputError("killed")))
+        patch.setattr(api, "reduce_and_finalize", lambda *_, **__: (_ for _ in ()).throw(OutputError("killed")))
         with pytest.raises(OutputError):
             aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1, fresh=True)
     tasks = {path: path.stat().st_mtime_ns for path in (tmp_path / ".stats.work" / "tasks").iterdir()}
     seen = {}
-    real = engine.Aggregation.write
+    real = api.reduce_and_finalize
     monkeypatch.setattr(
-        engine.Aggregation,
-        "write",
-        lambda self, *a, **k: seen.update({p: p.stat().st_mtime_ns for p in tasks}) or real(self, *a, **k),
+        api,
+        "reduce_and_finalize",
+        lambda *a, **k: seen.update({p: p.stat().st_mtime_ns for p in tasks}) or real(*a, **k),
     )
     assert aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1, fresh=True).graphs == 10
     assert seen == tasks
@@ -565,13 +565,13 @@ def test_rejected_members_are_listed_once_however_often_they_are_tried(tmp_path:
 def test_an_unfinished_run_lets_bad_files_be_repaired_and_good_ones_be_touched(
     tmp_path: Path, small_budget: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from atlas.aggregate import engine
+    from atlas.aggregate import api
 
     made = graphs(tmp_path / "g", 10)
     for name in ("a_bad.json", "b_bad.json"):
         (tmp_path / "g" / name).write_text("{")
     with monkeypatch.context() as patch:
-        patch.setattr(engine.Aggregation, "write", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(api, "reduce_and_finalize", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
     os.utime(tmp_path / "g" / "graph_00002.json", ns=(5, 5))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,11 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas.aggregate.chunk import Chunk
-from atlas.aggregate.cooccurrence import CooccurrenceOptions
+from atlas.aggregate import api
+from atlas.aggregate.context import FEW_TASKS, JobContext, Provenance, Run, started_workers
 from atlas.aggregate.edge_sample import WHOLE, threshold
-from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
-from atlas.aggregate.graph_tasks import (
+from atlas.aggregate.inputs import read_inputs
+from atlas.aggregate.map.chunk import Chunk
+from atlas.aggregate.map.graph_tasks import (
     FinishedTask,
     finish_task,
     read_bookkeeping,
@@ -26,25 +27,22 @@ from atlas.aggregate.graph_tasks import (
     refuse_other_space,
     runs_name,
 )
-from atlas.aggregate.observation_files import COLUMNS, columns_of, graph_hash, observe
-from atlas.aggregate.observation_tasks import GraphRefs, ObservedOptions, numbered, write_observed, write_reduced
+from atlas.aggregate.map.observation_files import COLUMNS, columns_of, graph_hash, observe
+from atlas.aggregate.map.observation_tasks import GraphRefs, numbered, write_observed, write_reduced
 from atlas.aggregate.plan import Budget, bookkeeping_name
-from atlas.aggregate.previous_stats import holds_stats, refuse_other_options
-from atlas.aggregate.run_files import RunFile
+from atlas.aggregate.spill.previous_stats import holds_stats, refuse_other_options
+from atlas.aggregate.spill.run_files import RunFile
 from atlas.errors import InputError, UsageError
 from atlas.graph import MAX_WEIGHT, Graph, Reject, Space
 from atlas.io.files import only_writer
 from atlas.io.work_dir import open_store
 from atlas.options import MEMORY, AggregateOptions
 from atlas.runtime.devices import choose_device
-from atlas.runtime.executors import InlineExecutor, ProcessExecutor, cpu_count
+from atlas.runtime.executors import Executor, InlineExecutor
 from atlas.runtime.journal import Journal, claim
+from atlas.runtime.progress import Progress, silent
 from atlas.stages import DATASETS
 from atlas.stages.manifest import MANIFEST, refuse_foreign_folder, replaced_folder
-
-
-def _silent(what: str, done: int, total: int) -> None:
-    """Report nothing."""
 
 
 class Aggregator:
@@ -77,10 +75,8 @@ class Aggregator:
         fresh: bool = False,
         inputs: Sequence[str] = ("added",),
         made_with: Mapping[str, Any] | None = None,
-        progress: Progress = _silent,
+        progress: Progress = silent,
     ) -> None:
-        from atlas.aggregate.api import work_folder
-
         self._out = out = Path(out)
         self._space = space
         self._inputs = list(inputs)
@@ -89,16 +85,14 @@ class Aggregator:
         self._written = False
         # Two aggregators of one folder would overwrite each other's tasks.
         self._lock = ExitStack()
-        self._lock.enter_context(only_writer(work_folder(out)))
-        kept = CooccurrenceOptions(top=cooccurrence) if cooccurrence else None
-        self._options = Options(memory, choose_device(device), kept)
-        self._threads = threads or cpu_count()
+        self._lock.enter_context(only_writer(api.work_folder(out)))
+        self._options = AggregateOptions(cooccurrence, choose_device(device), memory, threads)
         self._progress = progress
-        self._store = open_store(work_folder(out))
+        self._store = open_store(api.work_folder(out))
         self._earlier = [out] if not fresh and holds_stats(out) else []
         self._checkpoint = self._claimed(fresh)
-        self._observed = ObservedOptions(
-            self._store.url, (), (), space, Budget.of(memory).links, WHOLE, True, self._options.device
+        self._context = JobContext(
+            self._store.url, self._options.device, Budget.of(memory).links, sample_below=WHOLE, combine=True
         )
         self._begin()
 
@@ -125,15 +119,15 @@ class Aggregator:
         self._recall()
 
     def _new_chunk(self) -> Chunk:
-        return Chunk(max_links=self._observed.rows, sample_below=threshold(self._links), combine=True)
+        return Chunk(max_links=self._context.chunk_links, sample_below=threshold(self._links), combine=True)
 
-    def _now(self) -> ObservedOptions:
-        return dataclasses.replace(self._observed, sample_below=threshold(self._links))
+    def _now(self) -> JobContext:
+        return dataclasses.replace(self._context, sample_below=threshold(self._links))
 
     def _recall(self) -> None:
-        for part in Aggregation(self._store, InlineExecutor(), self._options, self._progress).parts(0, self._earlier):
-            refuse_other_space(self._space, "the aggregator", part.space, part.space_path)
-            self.hashes.update(part.graphs["graph_hash"].to_pylist())
+        for item in read_inputs(self._store, 0, self._earlier):
+            refuse_other_space(self._space, "the aggregator", item.space, item.space_path)
+            self.hashes.update(item.graphs["graph_hash"].to_pylist())
         for folder in self._earlier:
             self._told.update(
                 pq.read_table(DATASETS["stats.rejects"].path(folder), columns=["path"])["path"].to_pylist()
@@ -179,7 +173,7 @@ class Aggregator:
         self._pending.append(table)
         self._pending_rows += len(table)
         self._links += len(table)
-        if self._pending_rows >= self._observed.rows:
+        if self._pending_rows >= self._context.chunk_links:
             self.flush()
 
     def _take(self, ids: Any, hashes: Mapping[int, str]) -> Any:
@@ -211,7 +205,7 @@ class Aggregator:
             batch = kernel.only(batch, new)
             links = kernel.observe(batch, MAX_WEIGHT)
         self._links += len(batch["weight"])
-        write_reduced(self._next, links, kernel, self._books(links.ids), self._now())
+        write_reduced(self._next, links, kernel, self._books(links.ids), self._space, self._now())
         self._done()
 
     def _done(self) -> None:
@@ -249,7 +243,7 @@ class Aggregator:
         if self._pending_rows:
             seen = observe(columns_of(pa.concat_tables(self._pending, promote_options="permissive")))
             ids, graph = numbered(seen.graph)
-            write_observed(self._next, seen, graph, self._books(ids), self._now())
+            write_observed(self._next, seen, graph, self._books(ids), self._space, self._now())
             self._pending, self._pending_rows = [], 0
             self._done()
         self._chunk.flush()
@@ -268,20 +262,20 @@ class Aggregator:
         if not self._next:
             self._close()
             raise InputError(f"nothing was added, so {self._out} was not written")
-        facts = Facts(self._inputs, threshold(self._links), self._made_with)
+        provenance = Provenance(self._inputs, threshold(self._links), self._made_with)
         forget = {"rejects": self._rejected | self._paths, "files": set[str]()}
-        count = Budget.of(self._options.memory).workers(self._options.memory, self._threads)
-        with replaced_folder(self._out, "stats") as folder:
-            workers = (
-                ProcessExecutor(count)
-                if count > 1 and self._options.device == "cpu" and self._next > 1
-                else InlineExecutor()
-            )
-            with workers:
-                aggregation = Aggregation(self._store, workers, self._options, self._progress)
-                summary = aggregation.write(folder, aggregation.parts(self._next, self._earlier), facts, forget=forget)
+        with replaced_folder(self._out, "stats") as folder, self._workers() as workers:
+            run = Run(self._store, workers, self._options, self._progress)
+            inputs = read_inputs(self._store, self._next, self._earlier)
+            summary = api.reduce_and_finalize(run, folder, inputs, provenance, forget=forget)
         self._close()
         return summary
+
+    def _workers(self) -> AbstractContextManager[Executor]:
+        """Worker processes where there are several tasks; a GPU, and few tasks, are used from here."""
+        if self._options.device != "cpu" or self._next < 2:
+            return nullcontext(InlineExecutor())
+        return started_workers(self._next * FEW_TASKS, self._options)
 
     def close(self) -> None:
         """Let go of the folder; what was flushed stays for another aggregator."""

@@ -1,22 +1,29 @@
-"""Graph files -> a stats folder: what is new is read and added, what was stopped goes on."""
+"""The four phases of an aggregation: plan, map, reduce, finalize; for graph files, for observations, and for merges.
+
+plan      files -> tasks                                which files are new, how they are cut
+map       tasks -> sorted runs + bookkeeping            one spill file and one Parquet file per task
+reduce    runs, earlier statistics -> parts             one Parquet part per range of keys and dataset
+finalize  bookkeeping, parts -> the stats folder        small datasets, manifest, swap
+"""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas.aggregate import finalize as finish
-from atlas.aggregate.engine import Aggregation, Facts, Options, Progress
-from atlas.aggregate.finalize import Summary
-from atlas.aggregate.graph_tasks import Reader, files_read
-from atlas.aggregate.observation_plan import ObservedPlan
+from atlas.aggregate import finalize
+from atlas.aggregate.context import FEW_TASKS, Provenance, Run, started_workers
+from atlas.aggregate.finalize import Summary, summarise
+from atlas.aggregate.inputs import Input, read_inputs, read_rejects
+from atlas.aggregate.map.graph_tasks import GraphReading, files_read
+from atlas.aggregate.map.observation_plan import ObservedPlan
+from atlas.aggregate.map.phase import map_graphs
 from atlas.aggregate.plan import (
     PLAN,
     Budget,
@@ -29,96 +36,111 @@ from atlas.aggregate.plan import (
     save_plan,
     stat_files,
 )
-from atlas.aggregate.previous_stats import holds_stats, refuse_other_options
+from atlas.aggregate.reduce.phase import reduce_inputs
+from atlas.aggregate.spill.previous_stats import holds_stats, refuse_other_options
 from atlas.errors import InputError, NothingReadable, SourceChanged, SpaceMismatch
 from atlas.graph import Source, Space
 from atlas.io.files import write_parquet
 from atlas.io.work_dir import Store, open_store
+from atlas.options import AggregateOptions
 from atlas.runtime.devices import choose_device
-from atlas.runtime.executors import Executor, InlineExecutor, ProcessExecutor, cpu_count
 from atlas.runtime.journal import KEPT, Journal, claim
+from atlas.runtime.progress import Progress, silent
 from atlas.stages import DATASETS, require
 from atlas.stages.manifest import MANIFEST, read_manifest, replaced_folder
 
-FEW_TASKS = 8
-
-
-class _Unchanged(Exception):
-    """There was nothing to add after all: the folder that is there stays."""
-
 
 def work_folder(out: Path) -> Path:
-    """Where an aggregation keeps what it has done so far."""
+    """Return where an aggregation of the stats folder `out` keeps what it has done so far."""
     out = out.resolve()
     return out.parent / f".{out.name}.work"
 
 
-@dataclass(frozen=True)
-class How:
-    """How an aggregation runs: `inputs` go into the manifest, `work` and `scheduler` are for Dask."""
-
-    inputs: Sequence[str]
-    options: Options
-    threads: int | None
-    progress: Progress
-    fresh: bool = False
-    work: str | None = None
-    scheduler: str | None = None
-
-    def store(self, out: Path) -> Store:
-        """The work folder of the stats folder `out`."""
-        return open_store(self.work or work_folder(out))
-
-    def settled(self) -> Options:
-        """The options with the device settled; on a cluster each worker settles it."""
-        if self.scheduler:
-            return self.options
-        return dataclasses.replace(self.options, device=choose_device(self.options.device))
+def _opened_store(out: Path, options: AggregateOptions) -> Store:
+    return open_store(options.work or work_folder(out))
 
 
-def aggregate_files(sources: Sequence[Source], out: Path, reader: Reader, how: How, **reading: Any) -> Summary:
+def _with_device(options: AggregateOptions) -> AggregateOptions:
+    """The options with the device settled; on a cluster each worker settles it."""
+    return options if options.scheduler else dataclasses.replace(options, device=choose_device(options.device))
+
+
+def aggregate_files(
+    sources: Sequence[Source],
+    out: Path,
+    reading: GraphReading,
+    options: AggregateOptions,
+    *,
+    inputs: Sequence[str],
+    fresh: bool = False,
+    progress: Progress = silent,
+) -> Summary:
     """Aggregate graph files into the stats folder `out`; files that it holds already are not read again.
 
-    `reading` are `model`, `transcoder_set` and `strict`. Raises `InputError` where a file that was counted
-    has changed or is gone (unless `fresh`), `SpaceMismatch`, `OutputError`, `UsageError`.
+    Args:
+        sources: Files, in their order.
+        out: Stats folder; added to where it holds statistics.
+        reading: How files are read.
+        options: What is kept, and where it runs.
+        inputs: Paths that go into the manifest.
+        fresh: Start over.
+        progress: Called with what is counted, how many are done and how many there are.
+
+    Raises:
+        InputError: A file that was counted has changed or is gone (unless `fresh`).
+        NothingReadable: No file is a readable graph. All reasons are written to OUT.rejects.parquet.
+        SpaceMismatch: Files are of different feature spaces.
+        OutputError: A folder cannot be written.
+        UsageError: There is no such device.
     """
     files = stat_files(sources)
-    made_with = _made_with(how.options, **reading)
-    earlier, files, retried = _earlier(out, files, how.fresh, made_with)
+    made_with = _made_with(options, model=reading.model, transcoder_set=reading.transcoder_set)
+    earlier, files, retried = _earlier(out, files, fresh, made_with)
     if earlier and not files:
         return _as_it_is(earlier[0], "nothing new: every file is counted already")
-    store = how.store(out)
-    options = how.settled()
+    store, options = _opened_store(out, options), _with_device(options)
     try:
         with replaced_folder(out, "stats") as folder:
-            claim(store, out / MANIFEST, "fresh files" if how.fresh else "files")
-            plan = _plan(store, files, options, reading, how.fresh)
-            with _workers(len(plan.tasks), how) as workers:
-                aggregation = Aggregation(store, workers, options, how.progress)
-                aggregation.read(plan, reader, earlier)
-                parts = aggregation.parts(len(plan.tasks), earlier)
-                if earlier and not any(len(part.graphs) for part in parts if part.folder is None):
-                    raise _Unchanged
-                facts = Facts(how.inputs, plan.sample_below, made_with)
-                try:
-                    summary = aggregation.write(folder, parts, facts, forget={"rejects": retried, "files": retried})
-                except NothingReadable as error:
-                    told = out.resolve().with_name(f"{out.name}.rejects.parquet")
-                    write_parquet(aggregation.rejects(parts), told)
-                    raise NothingReadable(f"{error}; all of them are in {told.name} beside {out}") from error
-    except _Unchanged:
-        store.remove()
-        return _as_it_is(earlier[0], "nothing new: what could not be read before cannot be read now")
-    except (SpaceMismatch, NothingReadable):
+            claim(store, out / MANIFEST, "fresh files" if fresh else "files")
+            plan = _plan(store, files, options, reading, fresh)
+            with started_workers(len(plan.tasks), options) as workers:
+                run = Run(store, workers, options, progress)
+                mapped = map_graphs(run, plan, reading, earlier)
+                if earlier and not any(len(item.graphs) for item in mapped if item.folder is None):
+                    summary = _as_it_is(earlier[0], "nothing new: what could not be read before cannot be read now")
+                else:
+                    provenance = Provenance(inputs, plan.sample_below, made_with)
+                    forget = {"rejects": retried, "files": retried}
+                    summary = reduce_and_finalize(run, folder, mapped, provenance, forget=forget)
+    except NothingReadable as error:
+        told = out.resolve().with_name(f"{out.name}.rejects.parquet")
+        write_parquet(read_rejects(store, mapped), told)
         # Nothing that was read will serve another run.
+        store.remove()
+        raise NothingReadable(f"{error}; all of them are in {told.name} beside {out}") from error
+    except SpaceMismatch:
         store.remove()
         raise
     store.remove()
     return summary
 
 
+def reduce_and_finalize(
+    run: Run,
+    folder: Path,
+    inputs: Sequence[Input],
+    provenance: Provenance,
+    *,
+    forget: dict[str, set[str]] | None = None,
+    files: pa.Table | None = None,
+) -> Summary:
+    """Run the last two phases; see `reduce_inputs` and `finalize.write_stats`."""
+    parts = reduce_inputs(run, inputs, provenance)
+    return finalize.write_stats(run, folder, inputs, parts, provenance, forget=forget, files=files)
+
+
 def _as_it_is(folder: Path, why: str) -> Summary:
-    summary = finish.summarise(folder)
+    summary = summarise(folder)
     summary.work = why
     return summary
 
@@ -134,26 +156,28 @@ def _earlier(
     return [out], lacking, retried
 
 
-def _made_with(options: Options, **reading: Any) -> dict[str, Any]:
+def _made_with(options: AggregateOptions, **reading: Any) -> dict[str, Any]:
     """What decides the statistics, beside the files: it goes into the manifest, and increments must agree."""
-    known = {key: value for key, value in reading.items() if key != "strict"}
-    return known | {"cooccurrence": options.cooccurrence.top if options.cooccurrence else 0}
+    return reading | {"cooccurrence": options.cooccurrence}
 
 
-def _plan(store: Store, files: Sequence[SourceFile], options: Options, reading: dict[str, Any], fresh: bool) -> Plan:
+def _plan(
+    store: Store, files: Sequence[SourceFile], options: AggregateOptions, reading: GraphReading, fresh: bool
+) -> Plan:
     journal = Journal.opened(store)
     finished = journal.trusted
     plan = None
+    made_with = {name: getattr(reading, name) for name in ("model", "transcoder_set", "strict")}
     try:
         read = functools.partial(_files_read, store, finished)
-        plan = load_plan(store, files, read, **reading)
+        plan = load_plan(store, files, read, **made_with)
     except SourceChanged:
         if not fresh:
             raise
     if plan is None:
         for name in finished - KEPT:
             store.delete(name)
-        plan = make_plan(files, Budget.of(options.memory), **reading)
+        plan = make_plan(files, Budget.of(options.memory), **made_with)
     save_plan(plan, store)
     journal.note(PLAN)
     journal.flush()
@@ -164,76 +188,77 @@ def _files_read(store: Store, finished: set[str], number: int) -> dict[str, tupl
     return files_read(store, number) if bookkeeping_name(number) in finished else None
 
 
-@contextlib.contextmanager
-def _workers(tasks: int, how: How) -> Iterator[Executor]:
-    """Who runs the tasks: a Dask cluster, worker processes, or this process where the work or the memory is small."""
-    memory, threads = how.options.memory, how.threads
-    if how.scheduler is not None:
-        from atlas.runtime.dask_executor import dask_executor
+def aggregate_observations(
+    sources: Sequence[Source],
+    out: Path,
+    space: Space,
+    options: AggregateOptions,
+    *,
+    inputs: Sequence[str],
+    fresh: bool = False,
+    progress: Progress = silent,
+) -> Summary:
+    """Aggregate Parquet or Arrow files of observations of one feature space into the stats folder `out`.
 
-        with dask_executor(how.scheduler, threads, memory) as workers:
-            yield workers
-        return
-    count = min(Budget.of(memory).workers(memory, threads or cpu_count()), tasks)
-    # One worker is worth its start where there is much to do: its allocator and numpy are tuned for large arrays.
-    if count < 1 or (count == 1 and tasks < FEW_TASKS):
-        yield InlineExecutor()
-        return
-    with ProcessExecutor(count) as processes:
-        yield processes
-
-
-def aggregate_observations(sources: Sequence[Source], out: Path, space: Space, how: How) -> Summary:
-    """Aggregate Parquet or Arrow files of observations into the stats folder `out`.
-
-    Raises as `aggregate_files` does, and `InputError` for a file without the columns of an observation.
+    Args and errors are those of `aggregate_files`; `InputError` also for a file without the columns of an observation.
     """
     files = stat_files(sources)
-    made_with = _made_with(how.options, **space._asdict())
-    earlier, files, _ = _earlier(out, files, how.fresh, made_with)
+    made_with = _made_with(options, **space._asdict())
+    earlier, files, _ = _earlier(out, files, fresh, made_with)
     if earlier and not files:
         return _as_it_is(earlier[0], "nothing new: every file is counted already")
-    store = how.store(out)
-    options = how.settled()
+    store, options = _opened_store(out, options), _with_device(options)
     with replaced_folder(out, "stats") as folder:
-        observed = ObservedPlan.of(files, earlier, store, space, options)
-        claim(store, out / MANIFEST, f"{'fresh ' if how.fresh else ''}observations {observed.signature()}")
+        plan = ObservedPlan.of(files, earlier, store, space, options)
+        claim(store, out / MANIFEST, f"{'fresh ' if fresh else ''}observations {plan.signature()}")
         Journal.opened(store)
-        with _workers(len(observed.pieces), how) as workers:
-            aggregation = Aggregation(store, workers, options, how.progress)
-            tasks = observed.run(aggregation, earlier)
-            parts = aggregation.parts(tasks, earlier)
-            observed.refuse_known_graphs(parts)
-            facts = Facts(how.inputs, observed.options.sample_below, made_with)
-            summary = aggregation.write(folder, parts, facts, files=observed.bookkeeping(parts))
+        with started_workers(len(plan.pieces), options) as workers:
+            run = Run(store, workers, options, progress)
+            mapped = plan.map(run, earlier)
+            plan.refuse_known_graphs(mapped)
+            provenance = Provenance(inputs, plan.context.sample_below, made_with)
+            summary = reduce_and_finalize(run, folder, mapped, provenance, files=plan.bookkeeping(mapped))
     store.remove()
     return summary
 
 
-def merge_stats(folders: Sequence[Path], out: Path, how: How, *, skip_duplicates: bool = False) -> Summary:
+def merge_stats(
+    folders: Sequence[Path],
+    out: Path,
+    options: AggregateOptions,
+    *,
+    skip_duplicates: bool = False,
+    progress: Progress = silent,
+) -> Summary:
     """Merge stats folders into one: the statistics of all their graphs aggregated together.
 
-    Raises `SpaceMismatch` where they are of different feature spaces, `InputError` where a graph stands
-    in two of them; with `skip_duplicates` a folder all of whose graphs stand in earlier ones is left out.
+    Args:
+        folders: Stats folders.
+        out: Stats folder to write.
+        options: What is kept, and where it runs.
+        skip_duplicates: Leave out a folder all of whose graphs are in earlier ones.
+        progress: As in `aggregate_files`.
+
+    Raises:
+        SpaceMismatch: The folders are of different feature spaces.
+        InputError: A graph is in two of them.
     """
     chosen = _distinct(folders, skip_duplicates)
-    inputs = [path for folder in chosen for path in read_manifest(folder, "stats")["inputs"]]
-    store = how.store(out)
-    options = how.settled()
+    paths = [path for folder in chosen for path in read_manifest(folder, "stats")["inputs"]]
+    store, options = _opened_store(out, options), _with_device(options)
     with replaced_folder(out, "stats") as folder:
         store.remove()
-        with _workers(len(chosen) * FEW_TASKS, how) as workers:
-            aggregation = Aggregation(store, workers, options, how.progress)
-            parts = aggregation.parts(0, chosen)
-            below = min(part.sample_below for part in parts)
-            facts = Facts(list(dict.fromkeys(inputs)), below, _common_options(chosen) | _made_with(how.options))
-            summary = aggregation.write(folder, parts, facts)
+        with started_workers(len(chosen) * FEW_TASKS, options) as workers:
+            run = Run(store, workers, options, progress)
+            inputs = read_inputs(store, 0, chosen)
+            made_with = _common_options(chosen) | _made_with(options)
+            below = min(item.sample_below for item in inputs)
+            summary = reduce_and_finalize(run, folder, inputs, Provenance(list(dict.fromkeys(paths)), below, made_with))
     store.remove()
     skipped = len(folders) - len(chosen)
     summary.new_graphs = summary.graphs
-    summary.work = (
-        f"left out {skipped} of {len(folders)} folders: all their graphs stand in the others" if skipped else ""
-    )
+    if skipped:
+        summary.work = f"left out {skipped} of {len(folders)} folders: all their graphs stand in the others"
     return summary
 
 

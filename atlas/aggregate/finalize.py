@@ -1,8 +1,9 @@
-"""The bookkeeping of all tasks and of earlier stats -> the small datasets, sorted and merged out of core."""
+"""The finalize phase: merges the bookkeeping of all inputs, moves the parts into the stats folder, writes the manifest."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,12 +15,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas.aggregate.edge_sample import sample_columns, sample_table
-from atlas.graph import Ints
+from atlas.aggregate.context import Provenance, Run
+from atlas.aggregate.edge_sample import sample_columns, sample_rows, sample_table
+from atlas.aggregate.inputs import Input, bookkeeping_tables, spill_files
+from atlas.aggregate.reduce.jobs import part_name
+from atlas.aggregate.reduce.phase import NODE_DATASET, ReducedParts
+from atlas.graph import LINK_TABLES, Ints
 from atlas.io.files import parquet_writer, write_parquet
 from atlas.stages import DATASETS, Dataset
+from atlas.stages.manifest import write_manifest
 
-# How the rows of all origins become the rows of the dataset.
+# How the rows of all inputs become the rows of the dataset.
 _MERGES = {
     "graphs": "FROM rows ORDER BY graph_id",
     "link_counts": "FROM rows ORDER BY graph_id, subject, kept DESC, reason",
@@ -30,6 +36,7 @@ _MERGES = {
 }
 BOOKKEEPING = tuple(_MERGES)
 _INSERT_BYTES = 16_000_000
+_MOST_NAMES = 64  # names of a transcoder set in the manifest
 
 
 @dataclass
@@ -94,25 +101,6 @@ def write_batches(dataset: Dataset, folder: Path, batches: Iterable[pa.RecordBat
             writer.write_table(pa.Table.from_batches([batch]).select(dataset.schema.names).cast(dataset.schema))
 
 
-def final_ids(paths: Sequence[Sequence[str]], hashes: Sequence[Sequence[str | None]]) -> list[Ints]:
-    """For the graphs of every origin their final graph_id: the rank of the path, lines of a file by number."""
-    flat = [
-        (*_natural(path), content_hash or "", origin, row)
-        for origin, (names, found) in enumerate(zip(paths, hashes, strict=True))
-        for row, (path, content_hash) in enumerate(zip(names, found, strict=True))
-    ]
-    flat.sort()
-    ids = [np.zeros(len(names), np.int64) for names in paths]
-    for rank, (*_, origin, row) in enumerate(flat):
-        ids[origin][row] = rank
-    return ids
-
-
-def _natural(path: str) -> tuple[str, int, str]:
-    name, mark, line = path.rpartition("#")
-    return (name, int(line), path) if mark and line.isascii() and line.isdigit() else (path, 0, path)
-
-
 def with_ids(table: pa.Table, ids: Ints) -> pa.Table:
     """A table whose graph_id counted within its origin, with final ids."""
     place = table.column_names.index("graph_id")
@@ -120,11 +108,89 @@ def with_ids(table: pa.Table, ids: Ints) -> pa.Table:
     return table.set_column(place, table.schema.field(place), final)
 
 
-def write_samples(folder: Path, cells: Sequence[dict[str, Any]], earlier: Sequence[pa.Table], below: int) -> None:
-    """Write the dataset `edge_samples` from sampled cells and from earlier samples, of edges with a hash below `below`."""
-    parts = [*cells, *(sample_columns(table) for table in earlier)]
+def write_stats(
+    run: Run,
+    folder: Path,
+    inputs: Sequence[Input],
+    parts: ReducedParts,
+    provenance: Provenance,
+    *,
+    forget: Mapping[str, set[str]] | None = None,
+    files: pa.Table | None = None,
+) -> Summary:
+    """Write all datasets and the manifest into an empty folder.
+
+    Args:
+        run: The aggregation.
+        folder: Empty folder.
+        inputs: What was reduced.
+        parts: What it was reduced to. The parts leave the work folder last of all, so that a run that dies
+            before keeps them.
+        provenance: What the manifest says beside the counts.
+        forget: Per dataset, paths of earlier rows of `rejects` and `files` that were read anew.
+        files: Rows of `files` that no task wrote.
+    """
+    below = min([provenance.sample_below, *(item.sample_below for item in inputs if item.folder)])
+    scratch, memory_mb = folder / ".duckdb", max(run.options.memory // 4_000_000, 100)
+    with BookkeepingMerger(folder, scratch, memory_mb) as merger:
+        for name in BOOKKEEPING:
+            more = [files] if files is not None and name == "files" else []
+            tables = _final_tables(run, name, inputs, parts, (forget or {}).get(name, set()))
+            merger.write(name, itertools.chain(tables, more))
+    _write_samples(run, folder, inputs, below)
+    _fetch(run, folder, parts)
+    summary = summarise(folder)
+    summary.new_graphs = sum(len(item.graphs) for item in inputs if item.folder is None)
+    write_manifest(
+        folder,
+        "stats",
+        space=parts.space._asdict(),
+        method=parts.space.method,
+        inputs=list(provenance.inputs),
+        options=dict(provenance.options),
+        sample_below=below,
+        counts=counts_of(summary, list(LINK_TABLES.values())),
+        set_names=sorted({name for item in inputs for name in item.set_names})[:_MOST_NAMES],
+    )
+    return summary
+
+
+def _final_tables(
+    run: Run, name: str, inputs: Sequence[Input], parts: ReducedParts, forget: set[str]
+) -> Iterator[pa.Table]:
+    """Yield one bookkeeping table of every input with final graph ids, without rows of files that were read anew."""
+    tables = bookkeeping_tables(run.store, name, inputs)
+    for (item, table), ids in zip(tables, parts.graph_ids, strict=True):
+        if name in ("graphs", "link_counts"):
+            table = with_ids(table, ids)
+        if item.folder is not None and forget:
+            paths = table["file" if name == "rejects" else "path"].to_pylist()
+            table = table.filter(pa.array([path not in forget for path in paths], pa.bool_()))
+        yield table
+
+
+def _write_samples(run: Run, folder: Path, inputs: Sequence[Input], below: int) -> None:
+    """Write `edge_samples` from sampled cells and from earlier samples, of edges with a hash below `below`."""
+    cells = [
+        # Early runs may have sampled more than is kept now that all links are counted.
+        sample_rows(file.columns(name, ["key", "bucket", "count", "weight_sum"]), below)
+        for file in spill_files(run.store, inputs)
+        for name in file.names("sample.")
+    ]
     dataset = DATASETS["stats.edge_samples"]
-    write_parquet(sample_table(parts, below), dataset.path(folder))
+    previous = [pq.read_table(dataset.path(item.folder)) for item in inputs if item.folder]
+    samples = sample_table([*cells, *(sample_columns(table) for table in previous)], below)
+    write_parquet(samples, dataset.path(folder))
+
+
+def _fetch(run: Run, folder: Path, parts: ReducedParts) -> None:
+    """Move the parts to where they belong."""
+    shared = {"neuron_graphs": NODE_DATASET, "cooccurrence": "edges"}
+    for name in (*parts.ranges, *shared):
+        target = DATASETS[f"stats.{name}"].path(folder)
+        for part in parts.ranges[shared.get(name, name)]:
+            source = part_name(name, part.number)
+            run.store.fetch(source, target / Path(source).name)
 
 
 def summarise(folder: Path) -> Summary:

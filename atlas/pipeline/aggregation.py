@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from atlas.errors import InputError, NothingFound, needs_extra
 from atlas.io.paths import local_path, recorded
@@ -72,19 +72,18 @@ def aggregate_graphs(
     `strict` for any file that cannot be read), `SpaceMismatch`, `OutputError`, `UsageError`, `MissingExtra`.
     """
     with needs_extra("aggregate"):
-        from atlas.aggregate import CooccurrenceOptions, How, Options, aggregate_files, aggregate_observations
+        from atlas.aggregate import GraphReading, aggregate_files, aggregate_observations
         from atlas.graph import Space
         from atlas.graphs import ReadLimits, read_graphs
 
     found, observed = find_inputs(paths)
-    options = Options(
-        memory=memory, device=device, cooccurrence=CooccurrenceOptions(top=cooccurrence) if cooccurrence else None
-    )
-    how = How([recorded(path) for path in paths], options, threads, progress, fresh, work, scheduler)
+    options = AggregateOptions(cooccurrence, device, memory, threads, scheduler, work)
+    shared: dict[str, Any] = {"inputs": [recorded(path) for path in paths], "fresh": fresh, "progress": progress}
     if observed:
-        return aggregate_observations(found, out, Space(model, transcoder_set, unit_type), how)
+        return aggregate_observations(found, out, Space(model, transcoder_set, unit_type), options, **shared)
     reader = functools.partial(read_graphs, limits=ReadLimits.of(memory))
-    return aggregate_files(found, out, reader, how, model=model, transcoder_set=transcoder_set, strict=strict)
+    reading = GraphReading(reader, model, transcoder_set, strict)
+    return aggregate_files(found, out, reading, options, **shared)
 
 
 def merge_stats(
@@ -104,10 +103,7 @@ def merge_stats(
     two of them (with `skip_duplicates`, a folder all of whose graphs stand in the others is left out).
     """
     with needs_extra("aggregate"):
-        from atlas.aggregate import CooccurrenceOptions, How, Options
         from atlas.aggregate import merge_stats as run
 
-    options = Options(
-        memory=memory, device=device, cooccurrence=CooccurrenceOptions(top=cooccurrence) if cooccurrence else None
-    )
-    return run(folders, out, How([], options, threads, progress), skip_duplicates=skip_duplicates)
+    options = AggregateOptions(cooccurrence, device, memory, threads)
+    return run(folders, out, options, progress=progress, skip_duplicates=skip_duplicates)

@@ -98,10 +98,11 @@ class WireSection(WireOptions):
 
 
 @dataclass(frozen=True)
-class AggregateSection(AggregateOptions):
+class AggregateSection:
     """[aggregate]: where the kernel runs, and with how much."""
 
-    device: str = "auto"
+    cooccurrence: int = AggregateOptions.cooccurrence
+    device: str = AggregateOptions.device
     memory: str = f"{MEMORY // 10**9}GB"
     threads: int = 0
 

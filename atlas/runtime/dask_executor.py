@@ -7,14 +7,19 @@ same bytes twice: nothing counts twice, whatever dies when.
 from __future__ import annotations
 
 import contextlib
+import threading
+import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 from atlas.errors import AtlasError, UsageError, needs_extra
-from atlas.runtime.executors import Call, cpu_count
+from atlas.runtime.executors import Call, MakeState, bound, cpu_count
 
 # A task that meets a dying disk or network is tried again this often; so is one whose worker vanished.
 RETRIES = 3
+# One thread of a worker makes the state that all its threads share.
+_STATES = threading.Lock()
 TIMEOUT = 30  # seconds to wait for a scheduler
 
 
@@ -29,12 +34,13 @@ class DaskExecutor:
         """How many workers there are now."""
         return len(self._client.scheduler_info(n_workers=-1)["workers"])
 
-    def run(self, function: Call, items: Sequence[Any]) -> Iterator[Any]:
-        """The results as they come; the first error ends the iteration and the tasks that wait."""
+    def run(self, function: Call, items: Sequence[Any], make_state: MakeState | None = None) -> Iterator[Any]:
+        """Yield the results as they come. The first error ends the iteration and the tasks that wait."""
         from distributed import as_completed
         from distributed.scheduler import KilledWorker
 
-        futures = self._client.map(_once, [function] * len(items), list(items), pure=False, retries=RETRIES)
+        call = _Call(uuid.uuid4().hex, function, make_state)
+        futures = self._client.map(call, list(items), pure=False, retries=RETRIES)
         try:
             for future in as_completed(futures):
                 fine, value = future.result()
@@ -51,12 +57,31 @@ class DaskExecutor:
             self._client.cancel(futures, force=True)
 
 
-def _once(function: Call, item: Any) -> tuple[bool, Any]:
-    """Run one call; an error about the data is an answer, which is not tried again."""
-    try:
-        return True, function(item)
-    except AtlasError as error:
-        return False, error
+@dataclass(frozen=True)
+class _Call:
+    """The function of one run, and what its calls in one worker share."""
+
+    run: str
+    function: Call
+    make_state: MakeState | None
+
+    def __call__(self, item: Any) -> tuple[bool, Any]:
+        """Run one call; an error about the data is an answer, which is not tried again."""
+        try:
+            return True, self._bound()(item)
+        except AtlasError as error:
+            return False, error
+
+    def _bound(self) -> Call:
+        from distributed import get_worker
+
+        worker: Any = get_worker()
+        with _STATES:
+            run, function = getattr(worker, "atlas_run", ("", None))
+            if run != self.run:
+                function = bound(self.function, self.make_state)
+                worker.atlas_run = (self.run, function)
+        return cast(Call, function)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ processes of one user and one program.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pickle
 import queue
@@ -17,12 +18,18 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 from atlas.errors import AtlasError
 
 _LENGTH = struct.Struct("<Q")
-Call = Callable[[Any], Any]
+Call = Callable[..., Any]
+MakeState = Callable[[], Any]
+
+
+def bound(function: Call, make_state: MakeState | None) -> Call:
+    """Return the function of one item, with its state where there is one."""
+    return function if make_state is None else functools.partial(function, make_state())
 
 
 def cpu_count() -> int:
@@ -33,8 +40,14 @@ def cpu_count() -> int:
 class Executor(Protocol):
     """Something that runs one function over many items."""
 
-    def run(self, function: Call, items: Sequence[Any]) -> Iterator[Any]:
-        """The results, in any order; the first error ends the iteration."""
+    def run(self, function: Call, items: Sequence[Any], make_state: MakeState | None = None) -> Iterator[Any]:
+        """Yield the results in any order. The first error ends the iteration.
+
+        Args:
+            function: Called with one item; with the state and the item where there is `make_state`.
+            items: What it is called with.
+            make_state: Makes what all calls in one worker share. It is called once per worker and run.
+        """
 
 
 class InlineExecutor:
@@ -46,9 +59,9 @@ class InlineExecutor:
     def __exit__(self, *_: object) -> None:
         """There is nothing to end."""
 
-    def run(self, function: Call, items: Sequence[Any]) -> Iterator[Any]:
-        """The results, in order."""
-        return map(function, items)
+    def run(self, function: Call, items: Sequence[Any], make_state: MakeState | None = None) -> Iterator[Any]:
+        """Yield the results in order."""
+        return map(bound(function, make_state), items)
 
 
 class ProcessExecutor:
@@ -56,6 +69,7 @@ class ProcessExecutor:
 
     def __init__(self, count: int) -> None:
         self._children = [_Child() for _ in range(count)]
+        self._runs = 0
 
     def __enter__(self) -> ProcessExecutor:
         return self
@@ -64,8 +78,10 @@ class ProcessExecutor:
         for child in self._children:
             child.stop()
 
-    def run(self, function: Call, items: Sequence[Any]) -> Iterator[Any]:
-        """The results as they come; an error of one call stops the others after the calls they are at."""
+    def run(self, function: Call, items: Sequence[Any], make_state: MakeState | None = None) -> Iterator[Any]:
+        """Yield the results as they come. An error of one call stops the others after the calls they are at."""
+        self._runs += 1
+        job = (self._runs, function, make_state)
         waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for item in items:
             waiting.put(item)
@@ -77,7 +93,7 @@ class ProcessExecutor:
                 while not stopped.is_set():
                     item = waiting.get_nowait()
                     try:
-                        results.put((True, child.call(function, item)))
+                        results.put((True, child.call(job, item)))
                     except BaseException as error:
                         results.put((False, error))
                         return
@@ -114,12 +130,12 @@ class _Child:
             start_new_session=True,
         )
 
-    def call(self, function: Call, item: Any) -> Any:
-        """Run one call; raises what it raised, or `AtlasError` where the worker is gone."""
+    def call(self, job: tuple[int, Call, MakeState | None], item: Any) -> Any:
+        """Run one call of a run; raises what it raised, or `AtlasError` where the worker is gone."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            _send(self._process.stdin, (function, item))
+            _send(self._process.stdin, (job, item))
             fine, value = _receive(self._process.stdout)
         except (OSError, EOFError, ValueError) as error:
             raise AtlasError(self._exit_message()) from error
@@ -171,12 +187,15 @@ def _receive(stream: Any) -> Any:
 
 
 def _serve(calls: BinaryIO, answers: BinaryIO) -> None:
+    current, function = 0, cast(Call, None)
     while True:
         try:
-            function, item = _receive(calls)
+            (number, call, make_state), item = _receive(calls)
         except EOFError:
             return
         try:
+            if number != current:
+                current, function = number, bound(call, make_state)
             answer = (True, function(item))
         except BaseException as error:
             answer = (False, error)

@@ -66,6 +66,8 @@ def _require_version(path: Path, version: object, stage: str) -> None:
 def replaced_folder(target: Path, stage: str) -> Iterator[Path]:
     """A new folder that takes the place of `target` when the block ends well, and vanishes when it does not.
 
+    A block that writes nothing into it leaves `target` as it is.
+
     Raises `OutputError` where `target` holds something else than this stage, so that a mistyped -o
     never removes somebody's files.
     """
@@ -80,7 +82,8 @@ def replaced_folder(target: Path, stage: str) -> Iterator[Path]:
         try:
             with translated_os_errors(target):
                 yield fresh
-                swap_folder(fresh, target)
+                if any(fresh.iterdir()):
+                    swap_folder(fresh, target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atlas.aggregate.run_files import STEP
+from atlas.aggregate.spill.run_files import STEP
 from atlas.graph import Ints
 from atlas.ids import NEURON_BITS
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from atlas.aggregate.graph_tasks import read_finished_task
+from atlas.aggregate.map.graph_tasks import read_finished_task
 from atlas.io.work_dir import Store
 from atlas.stages import DATASETS
 

@@ -11,7 +11,6 @@ the members are read block by block of neurons, so that memory is bounded by a b
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,23 +22,15 @@ from numpy.typing import NDArray
 
 from atlas.aggregate.kernels import count_cooccurrence, sort_words
 from atlas.aggregate.kernels.key_stats import LOW
-from atlas.aggregate.run_files import RunFile, RunWriter
+from atlas.aggregate.spill.run_files import RunFile, RunWriter
 from atlas.errors import UsageError
 from atlas.graph import Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
 from atlas.io.work_dir import Store, open_store
-from atlas.options import AggregateOptions
 from atlas.stages import DATASETS
 
 Array = NDArray[Any]
 _BLOCK_PARTS = 8
-
-
-@dataclass(frozen=True)
-class CooccurrenceOptions:
-    """How far co-occurrence goes: `top` neurons of company each."""
-
-    top: int = AggregateOptions.cooccurrence
 
 
 def postings_name(number: int) -> str:
@@ -110,7 +101,7 @@ class _Block:
 
 
 class CooccurrenceIndex:
-    """All neurons with their graphs; opened once per process."""
+    """All neurons with their graphs."""
 
     def __init__(self, store: Store, graph_total: int) -> None:
         self.store = store
@@ -150,12 +141,6 @@ class CooccurrenceIndex:
         return np.searchsorted(self.key, neuron)
 
 
-@functools.lru_cache(maxsize=1)
-def cooccurrence_index(store_url: str, graph_total: int, stamp: str) -> CooccurrenceIndex:  # noqa: ARG001 (it only tells runs apart)
-    """The company behind a store, in the run of this stamp."""
-    return CooccurrenceIndex(open_store(store_url), graph_total)
-
-
 @dataclass(frozen=True)
 class Score:
     """A pair of one row as one number: more graphs together is better, then the rarer other, then the lower number."""
@@ -183,12 +168,10 @@ class Score:
         return row, rank + 1, other, found >> (self.other_bits + self.graph_bits)
 
 
-def evaluate(
-    index: CooccurrenceIndex, options: CooccurrenceOptions, key: Ints, low: int, high: int
-) -> tuple[pa.Array, pa.Table]:
+def evaluate(index: CooccurrenceIndex, top: int, key: Ints, low: int, high: int) -> tuple[pa.Array, pa.Table]:
     """`joint_graph_count` of the edges of a range, and the rows of `cooccurrence` of its neurons.
 
-    key (n_edges,) ascending; the range's neurons are those whose first possible edge is in [low, high).
+    `top` neurons are kept of each; key (n_edges,) ascending; the range's neurons are those whose first possible edge is in [low, high).
     """
     source, target = index.number(key >> NEURON_BITS), index.number(key & LOW)
     home = [int(np.searchsorted(index.key, -(-bound // (1 << NEURON_BITS)), "left")) for bound in (low, high)]
@@ -196,7 +179,7 @@ def evaluate(
     first, last = min([home[0], *source[:1].tolist()]), max([home[1], *(source[-1:] + 1).tolist()])
     both = np.zeros(len(key), np.int64)
     score = Score.of(index)
-    best = np.full((last - first, options.top), -1, np.int64)
+    best = np.full((last - first, top), -1, np.int64)
     graphs, sizes = index.graphs(first, last)
     starts = np.append(0, np.cumsum(sizes))
     edges = np.searchsorted(source, np.arange(first, last + 1))

@@ -13,11 +13,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from atlas.aggregate.context import JobContext, Run
 from atlas.aggregate.edge_sample import threshold
-from atlas.aggregate.engine import Aggregation, Options, Part
-from atlas.aggregate.observation_files import Group, cut, groups_of, is_in_order
-from atlas.aggregate.observation_tasks import (
-    ObservedOptions,
+from atlas.aggregate.inputs import Input, read_inputs
+from atlas.aggregate.map.observation_files import Group, cut, groups_of, is_in_order
+from atlas.aggregate.map.observation_tasks import (
+    ObservationFiles,
     ShuffledTask,
     ShuffleTask,
     group_tasks,
@@ -27,11 +28,13 @@ from atlas.aggregate.observation_tasks import (
     shuffle_name,
     shuffle_ranges,
 )
+from atlas.aggregate.map.phase import run_tasks
 from atlas.aggregate.plan import COMBINE_LINKS, Budget, SourceFile
 from atlas.errors import InputError
 from atlas.graph import Space
 from atlas.io.files import sha256_of
 from atlas.io.work_dir import Store
+from atlas.options import AggregateOptions
 from atlas.stages import DATASETS
 
 
@@ -55,11 +58,12 @@ class ObservedPlan:
     files: tuple[SourceFile, ...]
     groups: tuple[Group, ...]
     pieces: tuple[tuple[Group, ...], ...]
-    options: ObservedOptions
+    observed: ObservationFiles
+    context: JobContext
 
     @classmethod
     def of(
-        cls, files: Sequence[SourceFile], earlier: Sequence[Path], store: Store, space: Space, options: Options
+        cls, files: Sequence[SourceFile], earlier: Sequence[Path], store: Store, space: Space, options: AggregateOptions
     ) -> ObservedPlan:
         """The plan for these files; raises `InputError` where one holds no observations, or is a copy of another."""
         found = [group for number, known in enumerate(files) for group in groups_of(number, known.source.path)]
@@ -71,57 +75,50 @@ class ObservedPlan:
         _refuse_copies([(known, identities[i]) for i, known in enumerate(files) if i in filled], earlier)
         rows = Budget.of(options.memory, options.device).links
         total = sum(group.rows for group in groups)
-        shared = ObservedOptions(
-            store.url,
-            tuple(known.source for known in files),
-            identities,
-            space,
-            rows,
-            threshold(total),
-            total >= COMBINE_LINKS,
-            options.device,
-        )
-        return cls(tuple(files), tuple(groups), tuple(cut(groups, rows)), shared)
+        observed = ObservationFiles(tuple(known.source for known in files), identities, space)
+        context = JobContext(store.url, options.device, rows, threshold(total), total >= COMBINE_LINKS)
+        return cls(tuple(files), tuple(groups), tuple(cut(groups, rows)), observed, context)
 
     def signature(self) -> str:
         """One hash of all that decides what task of which number holds what."""
-        names = [source.name for source in self.options.sources]
+        names = [source.name for source in self.observed.sources]
         pieces = [[asdict(group) for group in piece] for piece in self.pieces]
-        facts = [self.options.identities, names, self.options.space, pieces]
+        facts = [self.observed.identities, names, self.observed.space, pieces]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
-    def run(self, aggregation: Aggregation, earlier: Sequence[Path]) -> int:
-        """Run the tasks; how many there were."""
-        large = any(group.rows > 2 * self.options.rows for group in self.groups)
-        if is_in_order(self.groups) and not large:
-            tasks = group_tasks(self.groups, self.pieces, self.options)
-            sizes = {task.number: sum(group.rows for group in task.groups) for task in tasks}
-            aggregation.run(run_groups, tasks, sizes, "observations", earlier, on_device=True)
-            return len(tasks)
-        return self._shuffle(aggregation, earlier)
+    def map(self, run: Run, earlier: Sequence[Path]) -> list[Input]:
+        """Run the tasks, and return what there is to reduce."""
+        large = any(group.rows > 2 * self.context.chunk_links for group in self.groups)
+        if not is_in_order(self.groups) or large:
+            return read_inputs(run.store, self._shuffle(run, earlier), earlier)
+        tasks = group_tasks(self.groups, self.pieces, self.observed, self.context)
+        sizes = {task.number: sum(group.rows for group in task.groups) for task in tasks}
+        run_tasks(run, run_groups, tasks, sizes, "observations", earlier, on_device=True)
+        return read_inputs(run.store, len(tasks), earlier)
 
-    def _shuffle(self, aggregation: Aggregation, earlier: Sequence[Path]) -> int:
-        store, finished = aggregation.store, aggregation.store.names()
-        shuffles = [ShuffleTask(number, piece, self.options) for number, piece in enumerate(self.pieces)]
+    def _shuffle(self, run: Run, earlier: Sequence[Path]) -> int:
+        """Sort all rows by graph, and run the tasks over ranges of graphs; how many there were."""
+        shared, finished = (self.observed, self.context), run.store.names()
+        shuffles = [ShuffleTask(number, piece, *shared) for number, piece in enumerate(self.pieces)]
         missing = [task for task in shuffles if shuffle_name(task.number) not in finished]
         done, total = len(self.groups) - sum(len(task.groups) for task in missing), len(self.groups)
-        aggregation.progress("row groups sorted by graph", done, total)
-        for count in aggregation.workers.run(run_shuffle, missing):
+        run.progress("row groups sorted by graph", done, total)
+        for count in run.workers.run(run_shuffle, missing):
             done += count
-            aggregation.progress("row groups sorted by graph", done, total)
-        ranges = shuffle_ranges(store, len(shuffles), self.options.rows)
-        tasks = [ShuffledTask(part.number, part, len(shuffles), self.options) for part in ranges]
+            run.progress("row groups sorted by graph", done, total)
+        ranges = shuffle_ranges(run.store, len(shuffles), self.context.chunk_links)
+        tasks = [ShuffledTask(part.number, part, len(shuffles), *shared) for part in ranges]
         sizes = dict.fromkeys(range(len(tasks)), 1)
-        aggregation.run(run_shuffled, tasks, sizes, "ranges of graphs", earlier, on_device=True)
+        run_tasks(run, run_shuffled, tasks, sizes, "ranges of graphs", earlier, on_device=True)
         return len(tasks)
 
-    def refuse_known_graphs(self, parts: Sequence[Part]) -> None:
+    def refuse_known_graphs(self, inputs: Sequence[Input]) -> None:
         """Raise `InputError` where a graph_id stands in earlier stats: its links would be those of two graphs."""
         held: dict[str | None, str] = {}
-        for part in parts:
-            names = part.graphs["member"].to_pylist(), part.graphs["path"].to_pylist()
+        for item in inputs:
+            names = item.graphs["member"].to_pylist(), item.graphs["path"].to_pylist()
             for graph_id, path in zip(*names, strict=True):
-                if part.folder is not None:
+                if item.folder is not None:
                     held[graph_id] = path
                 elif first := held.get(graph_id):
                     raise InputError(
@@ -129,18 +126,18 @@ class ObservedPlan:
                         "together: start over with --fresh, or aggregate apart and merge where they are two graphs"
                     )
 
-    def bookkeeping(self, parts: Sequence[Part]) -> pa.Table:
+    def bookkeeping(self, inputs: Sequence[Input]) -> pa.Table:
         """The rows of `files`: each with the graphs that begin in it."""
         counts: Counter[str] = Counter()
-        for part in parts:
-            if part.folder is None:
-                counts.update(part.graphs["file"].to_pylist())
+        for item in inputs:
+            if item.folder is None:
+                counts.update(item.graphs["file"].to_pylist())
         return DATASETS["stats.files"].table(
             {
                 "path": [known.source.name for known in self.files],
                 "size_bytes": [known.size for known in self.files],
                 "mtime_ns": [known.mtime_ns for known in self.files],
-                "content_hash": list(self.options.identities),
+                "content_hash": list(self.observed.identities),
                 "graph_count": [counts[known.source.name] for known in self.files],
                 "reject_count": [0] * len(self.files),
             }

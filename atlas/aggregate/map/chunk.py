@@ -14,7 +14,7 @@ from atlas.aggregate.edge_sample import sample_cells
 from atlas.aggregate.kernels import cpu_kernel
 from atlas.aggregate.kernels.key_stats import KeyStats, LinkBatch, run_starts, take
 from atlas.aggregate.link_tables import TABLES
-from atlas.aggregate.run_files import RunWriter
+from atlas.aggregate.spill.run_files import RunWriter
 from atlas.graph import Floats, Graph, Ints, NodeKind
 from atlas.ids import INDEX_BITS, NEURON_BITS
 

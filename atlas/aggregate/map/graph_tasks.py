@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from atlas.aggregate.bookkeeping import Bookkeeping
-from atlas.aggregate.chunk import Chunk
+from atlas.aggregate.context import JobContext
+from atlas.aggregate.map.chunk import Chunk
 from atlas.aggregate.plan import bookkeeping_name, stat_files
-from atlas.aggregate.run_files import RunFile, RunWriter
+from atlas.aggregate.spill.run_files import RunFile, RunWriter
 from atlas.errors import InputError, SpaceMismatch
 from atlas.graph import Graph, Reject, Source, Space
 from atlas.io.files import sha256_of
@@ -28,17 +29,20 @@ Reader = Callable[[Source], Iterator[Graph | Reject]]
 
 
 @dataclass(frozen=True)
-class TaskOptions:
-    """What all tasks of an aggregation share."""
+class GraphReading:
+    """How graph files are read.
 
-    store: str
+    Attributes:
+        read: Yields the graphs and rejects of a file.
+        model: Replaces what the files say.
+        transcoder_set: Used where the files say none.
+        strict: Raise `InputError` for a file that is no graph.
+    """
+
     read: Reader
     model: str | None = None
     transcoder_set: str | None = None
     strict: bool = False
-    max_links: int = 1_000_000
-    sample_below: int = 1 << 32
-    combine: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class Task:
 
     number: int
     sources: tuple[Source, ...]
-    options: TaskOptions
+    reading: GraphReading
+    context: JobContext
     skip: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -73,8 +78,8 @@ def run_task(task: Task) -> FinishedTask:
     Raises `SpaceMismatch` where two of its graphs are of different feature spaces, `InputError` with
     `strict` for a file that is no graph, `OutputError` where the store cannot be written.
     """
-    options = task.options
-    chunk = Chunk(max_links=options.max_links, sample_below=options.sample_below, combine=options.combine)
+    context = task.context
+    chunk = Chunk(max_links=context.chunk_links, sample_below=context.sample_below, combine=context.combine)
     hashes: dict[str, str] = {}
     with _no_collector():
         for source in task.sources:
@@ -84,7 +89,7 @@ def run_task(task: Task) -> FinishedTask:
     done = FinishedTask(
         task.number, len(task.sources), bookkeeping.space, bookkeeping.space_path, tuple(sorted(bookkeeping.set_names))
     )
-    finish_task(open_store(options.store), chunk.runs, chunk.bookkeeping.tables(), done)
+    finish_task(open_store(context.store), chunk.runs, chunk.bookkeeping.tables(), done)
     return done
 
 
@@ -111,14 +116,14 @@ def finish_task(store: Store, runs: RunWriter, bookkeeping: Mapping[str, pa.Tabl
 
 
 def _read_file(source: Source, task: Task, chunk: Chunk, hashes: dict[str, str]) -> None:
-    options, bookkeeping = task.options, chunk.bookkeeping
+    reading, bookkeeping = task.reading, chunk.bookkeeping
     [known] = stat_files([source])
     graph_count = reject_count = 0
     file_hash = None
-    for item in options.read(source):
+    for item in reading.read(source):
         found = _checked(item, source.name, task, bookkeeping, hashes)
         if isinstance(found, Reject):
-            _refuse(found, options)
+            _refuse(found, reading)
             bookkeeping.reject(found)
             reject_count += 1
             continue
@@ -142,10 +147,10 @@ def _checked(
     """The graph with its feature space settled, or a reject where its bytes stand elsewhere already."""
     if isinstance(item, Reject):
         return item._replace(file=file)
-    info, options = item.info, task.options
+    info, reading = item.info, task.reading
     space = info.space._replace(
-        model=options.model or info.space.model,
-        transcoder_set=info.space.transcoder_set or options.transcoder_set,
+        model=reading.model or info.space.model,
+        transcoder_set=info.space.transcoder_set or reading.transcoder_set,
     )
     refuse_other_space(bookkeeping.space, bookkeeping.space_path, space, info.path)
     if bookkeeping.space is None:
@@ -165,8 +170,8 @@ def refuse_other_space(known: Space | None, known_path: str, space: Space | None
         )
 
 
-def _refuse(reject: Reject, options: TaskOptions) -> None:
-    if options.strict and reject.reason not in ("companion_file", "duplicate"):
+def _refuse(reject: Reject, reading: GraphReading) -> None:
+    if reading.strict and reject.reason not in ("companion_file", "duplicate"):
         raise InputError(
             f"{reject.path} is no readable graph ({reject.reason}: {reject.message}); leave out --strict to go on past it"
         )

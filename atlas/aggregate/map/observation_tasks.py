@@ -4,42 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from atlas.aggregate.bookkeeping import COUNTED, reject_table
-from atlas.aggregate.chunk import SplitHalf, bucket_of, write_observations, write_statistics
+from atlas.aggregate.context import JobContext
 from atlas.aggregate.edge_sample import WHOLE, sample_cells
-from atlas.aggregate.graph_tasks import FinishedTask, finish_task
 from atlas.aggregate.kernels import cpu_kernel
 from atlas.aggregate.kernels.key_stats import Endpoints, LinkBatch, LinkCounts, run_starts
 from atlas.aggregate.kernels.numpy_kernel import order_by_key
-from atlas.aggregate.key_ranges import KeyRange
-from atlas.aggregate.observation_files import Group, columns_of, graph_hash, observe, read_graph, read_group
-from atlas.aggregate.run_files import INDEX, RunFile, RunWriter
+from atlas.aggregate.map.chunk import SplitHalf, bucket_of, write_observations, write_statistics
+from atlas.aggregate.map.graph_tasks import FinishedTask, finish_task
+from atlas.aggregate.map.observation_files import Group, columns_of, graph_hash, observe, read_graph, read_group
+from atlas.aggregate.spill.key_ranges import KeyRange, split
+from atlas.aggregate.spill.run_files import INDEX, RunFile, RunWriter
 from atlas.graph import Ints, Source, Space
 from atlas.io.work_dir import Store, open_store
 from atlas.stages import DATASETS
+
+if TYPE_CHECKING:
+    from atlas.aggregate.kernels.torch_kernel import DeviceLinks, TorchKernel
 
 DIALECT = "observations"
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class ObservedOptions:
-    """What all tasks over a dataset share."""
+class ObservationFiles:
+    """The files of a dataset of observations, their content hashes, and the feature space that they are of."""
 
-    store: str
     sources: tuple[Source, ...]
     identities: tuple[str, ...]
     space: Space
-    rows: int
-    sample_below: int
-    combine: bool
-    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,8 @@ class GroupTask:
 
     number: int
     groups: tuple[Group, ...]
-    options: ObservedOptions
+    files: ObservationFiles
+    context: JobContext
     tail: tuple[Group, ...] = ()
     not_mine: int | None = None
 
@@ -60,7 +60,8 @@ class ShuffleTask:
 
     number: int
     groups: tuple[Group, ...]
-    options: ObservedOptions
+    files: ObservationFiles
+    context: JobContext
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,12 @@ class ShuffledTask:
     number: int
     range: KeyRange
     shuffles: int
-    options: ObservedOptions
+    files: ObservationFiles
+    context: JobContext
 
 
 def group_tasks(
-    groups: Sequence[Group], pieces: Sequence[Sequence[Group]], options: ObservedOptions
+    groups: Sequence[Group], pieces: Sequence[Sequence[Group]], files: ObservationFiles, context: JobContext
 ) -> list[GroupTask]:
     """Tasks over row groups whose graphs come one after the other."""
     tasks, done = [], 0
@@ -88,7 +90,7 @@ def group_tasks(
             tail.append(group)
         before = pieces[number - 1][-1].last if number else None
         not_mine = before if before is not None and piece[0].first == before else None
-        tasks.append(GroupTask(number, tuple(piece), options, tuple(tail), not_mine))
+        tasks.append(GroupTask(number, tuple(piece), files, context, tuple(tail), not_mine))
     return tasks
 
 
@@ -99,32 +101,31 @@ def shuffle_name(number: int) -> str:
 
 def run_shuffle(task: ShuffleTask) -> int:
     """Sort the rows of some row groups by graph; the number of row groups."""
-    runs, options = RunWriter(), task.options
-    for number, table in enumerate(_tables(task.groups, options)):
+    runs = RunWriter()
+    for number, table in enumerate(_tables(task)):
         columns = columns_of(table)
         graph = columns["graph_id"].astype(np.int64)
         rows = np.argsort(graph, kind="stable")
         runs.add(f"rows.{number}", {"key": graph[rows], **{name: values[rows] for name, values in columns.items()}})
-    runs.write(open_store(options.store), shuffle_name(task.number))
+    runs.write(open_store(task.context.store), shuffle_name(task.number))
     return len(task.groups)
 
 
-def _tables(groups: Sequence[Group], options: ObservedOptions) -> Iterator[pa.Table]:
-    for group in groups:
-        yield from read_group(options.sources[group.file].path, group, options.rows)
+def _tables(task: GroupTask | ShuffleTask) -> Iterator[pa.Table]:
+    for group in task.groups:
+        yield from read_group(task.files.sources[group.file].path, group, task.context.chunk_links)
 
 
 def run_groups(task: GroupTask) -> FinishedTask:
     """Write the runs and bookkeeping of the graphs of some row groups."""
-    options = task.options
-    tables = list(_tables(task.groups, options))
+    tables = list(_tables(task))
     last = max(group.last for group in task.groups)
-    tables += [rest for group in task.tail for rest in read_graph(options.sources[group.file].path, group, last)]
+    tables += [rest for group in task.tail for rest in read_graph(task.files.sources[group.file].path, group, last)]
     columns = columns_of(pa.concat_tables(tables, promote_options="permissive"))
     if task.not_mine is not None:
         columns = _without(columns, task.not_mine)
     # A graph stands under the file in which its task begins.
-    return write_task(task.number, observe(columns), options, task.groups[0].file)
+    return write_task(task, observe(columns), task.groups[0].file)
 
 
 def _without(columns: dict[str, Array], graph_id: int) -> dict[str, Array]:
@@ -137,23 +138,23 @@ def _without(columns: dict[str, Array], graph_id: int) -> dict[str, Array]:
 
 def run_shuffled(task: ShuffledTask) -> FinishedTask:
     """Write the runs and bookkeeping of the graphs of a range of ids."""
-    store = open_store(task.options.store)
+    store = open_store(task.context.store)
     parts: list[dict[str, Array]] = []
     for number in range(task.shuffles):
         file = RunFile(store, shuffle_name(number))
         for run in file.names("rows."):
             parts.append(file.between(run, file.column(run, INDEX), task.range.low, task.range.high))
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "key"}
-    return write_task(task.number, observe(columns), task.options, 0)
+    return write_task(task, observe(columns), 0)
 
 
-def write_task(number: int, seen: LinkBatch, options: ObservedOptions, file: int) -> FinishedTask:
+def write_task(task: GroupTask | ShuffledTask, seen: LinkBatch, file: int) -> FinishedTask:
     """Write the runs and bookkeeping of whole graphs."""
-    name, identity = options.sources[file].name, options.identities[file]
+    name, identity = task.files.sources[file].name, task.files.identities[file]
     ids, graph = numbered(seen.graph)
     hashes = [graph_hash(identity, graph_id) for graph_id in ids.tolist()]
     bookkeeping = GraphRefs(name, ids.tolist(), hashes)
-    return write_observed(number, seen, graph, bookkeeping, options)
+    return write_observed(task.number, seen, graph, bookkeeping, task.files.space, task.context)
 
 
 @dataclass(frozen=True)
@@ -171,29 +172,29 @@ class GraphRefs:
 
 
 def write_observed(
-    number: int, seen: LinkBatch, graph: Array, bookkeeping: GraphRefs, options: ObservedOptions
+    number: int, seen: LinkBatch, graph: Array, bookkeeping: GraphRefs, space: Space, context: JobContext
 ) -> FinishedTask:
     """Write one task: graph (n_rows,) are the numbers of the graphs that `bookkeeping` names."""
-    if options.device != "cpu":
+    if context.device != "cpu":
         from atlas.aggregate.kernels.torch_kernel import torch_kernel
 
-        kernel = torch_kernel(options.device)
+        kernel = torch_kernel(context.device)
         reduced = kernel.observe_keys(seen, graph, len(bookkeeping.ids))
-        return write_reduced(number, reduced, kernel, bookkeeping, options)
+        return write_reduced(number, reduced, kernel, bookkeeping, space, context)
     kept, key, weight, counts = _kept(seen, graph, len(bookkeeping.ids))
     split_half = SplitHalf(np.array([bucket_of(found) for found in bookkeeping.hashes], np.uint32))
     runs = RunWriter()
     if len(key):
         found = LinkBatch(kept, key, weight)
-        write_observations(runs, "edges", 0, found, split_half, options.sample_below, combine=options.combine)
+        write_observations(runs, "edges", 0, found, split_half, context.sample_below, combine=context.combine)
     ends, links = cpu_kernel(len(key)).endpoints(key, kept.astype(np.uint32, copy=False), len(bookkeeping.ids))
-    return _finish(number, runs, ends, replace(links, dropped=counts), bookkeeping, options)
+    return _finish(number, runs, ends, replace(links, dropped=counts), bookkeeping, space, context)
 
 
 def write_reduced(
-    number: int, links: Any, kernel: Any, bookkeeping: GraphRefs, options: ObservedOptions
+    number: int, links: DeviceLinks, kernel: TorchKernel, bookkeeping: GraphRefs, space: Space, context: JobContext
 ) -> FinishedTask:
-    """Write one task from observations on a device (`device.DeviceLinks`), which are reduced there."""
+    """Write one task from observations on a device , which are reduced there."""
     split_half = SplitHalf(np.array([bucket_of(found) for found in bookkeeping.hashes], np.uint32))
     runs = RunWriter()
     write_statistics(
@@ -203,14 +204,14 @@ def write_reduced(
         kernel.statistics(links.key, kernel.graph_and_half(links.graph, split_half.buckets), links.weight),
     )
     # The sample is small: its rows come down from the device.
-    key, graph, weight = kernel.sampled(links, options.sample_below)
+    key, graph, weight = kernel.sampled(links, context.sample_below)
     rows, starts = order_by_key(key)
     lengths = np.diff(starts, append=len(key))
     cells = sample_cells(
         key[rows[starts]], starts, lengths, weight[rows], lambda mine: split_half.buckets[graph[rows[mine]]], WHOLE
     )
     runs.add("sample.0", cells)
-    return _finish(number, runs, links.ends, links.counts, bookkeeping, options)
+    return _finish(number, runs, links.ends, links.counts, bookkeeping, space, context)
 
 
 def _finish(
@@ -219,7 +220,8 @@ def _finish(
     ends: Endpoints,
     links: LinkCounts,
     bookkeeping: GraphRefs,
-    options: ObservedOptions,
+    space: Space,
+    context: JobContext,
 ) -> FinishedTask:
     """Write the nodes and the bookkeeping of a task."""
     neuron, owner = ends.neuron, ends.graph
@@ -230,8 +232,8 @@ def _finish(
         columns[name] = np.full(len(rows), np.nan, np.float32)
     runs.add("nodes.0", columns)
     tables = _tables_of(bookkeeping, links, np.bincount(owner, minlength=len(bookkeeping.ids)))
-    done = FinishedTask(number, len(bookkeeping.ids), options.space, bookkeeping.paths[0] if bookkeeping.ids else "")
-    finish_task(open_store(options.store), runs, tables, done)
+    done = FinishedTask(number, len(bookkeeping.ids), space, bookkeeping.paths[0] if bookkeeping.ids else "")
+    finish_task(open_store(context.store), runs, tables, done)
     return done
 
 
@@ -286,8 +288,6 @@ def _tables_of(bookkeeping: GraphRefs, links: LinkCounts, neuron_counts: Ints) -
 
 def shuffle_ranges(store: Store, tasks: int, rows: int) -> list[KeyRange]:
     """Ranges of graph ids of about `rows` rows each, after the shuffle."""
-    from atlas.aggregate.key_ranges import split
-
     files = [RunFile(store, shuffle_name(number)) for number in range(tasks)]
     indexes = [(file.column(run, INDEX), 1) for file in files for run in file.names("rows.")]
     return split(indexes, rows)

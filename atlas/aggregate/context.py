@@ -1,0 +1,78 @@
+"""What an aggregation hands from phase to phase beside its data: `Run` here, `JobContext` to the workers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from atlas.aggregate.plan import Budget
+from atlas.io.work_dir import Store
+from atlas.options import AggregateOptions
+from atlas.runtime.executors import Executor, InlineExecutor, ProcessExecutor, cpu_count
+from atlas.runtime.progress import Progress
+
+FEW_TASKS = 8
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """What every job of an aggregation knows. It follows from the options and is sent to the workers.
+
+    Attributes:
+        store: URL of the work folder.
+        device: `cpu`, `cuda`, or `auto` where each worker chooses.
+        chunk_links: Number of links that are sorted at once.
+        sample_below: Edges whose 32-bit hash is below this are sampled.
+        combine: Write a frequent key as one row of statistics instead of one row per link.
+    """
+
+    store: str
+    device: str
+    chunk_links: int
+    sample_below: int
+    combine: bool
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the manifest says of a run, beside its counts: inputs, sampling and the options that decide the statistics."""
+
+    inputs: Sequence[str]
+    sample_below: int
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One aggregation: its work folder, its workers, its options with the device settled, and its progress."""
+
+    store: Store
+    workers: Executor
+    options: AggregateOptions
+    progress: Progress
+
+    @property
+    def near_device(self) -> Executor:
+        """The workers; this process alone where it holds a GPU."""
+        return self.workers if self.options.device in ("cpu", "auto") else InlineExecutor()
+
+
+@contextlib.contextmanager
+def started_workers(tasks: int, options: AggregateOptions) -> Iterator[Executor]:
+    """Start a Dask cluster or worker processes; yield this process where the work or the memory is small."""
+    memory, threads = options.memory, options.threads
+    if options.scheduler is not None:
+        from atlas.runtime.dask_executor import dask_executor
+
+        with dask_executor(options.scheduler, threads, memory) as workers:
+            yield workers
+        return
+    count = min(Budget.of(memory).workers(memory, threads or cpu_count()), tasks)
+    # One worker is worth its start where there is much to do: its allocator and numpy are tuned for large arrays.
+    if count < 1 or (count == 1 and tasks < FEW_TASKS):
+        yield InlineExecutor()
+        return
+    with ProcessExecutor(count) as processes:
+        yield processes

@@ -1,0 +1,1 @@
+"""Reduce: the rows of one range of keys to one Parquet part of each dataset."""

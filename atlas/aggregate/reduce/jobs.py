@@ -1,0 +1,58 @@
+"""Jobs of the reduce phase, and what the jobs of one worker share."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+from atlas.aggregate.reduce.cooccurrence import CooccurrenceIndex
+from atlas.aggregate.spill.key_ranges import KeyRange
+from atlas.aggregate.spill.sorted_sources import SortedSources
+from atlas.io.work_dir import open_store
+
+
+@dataclass(frozen=True)
+class ReduceJob:
+    """One part of one dataset.
+
+    Attributes:
+        dataset: Name of the dataset.
+        range: Keys of the part.
+        device: `cpu`, `cuda`, or `auto` where the worker chooses.
+        method: How links were computed; a column of `edges`.
+        cooccurrence: Number of co-occurring neurons to keep of each; 0 leaves co-occurrence out.
+    """
+
+    dataset: str
+    range: KeyRange
+    device: str
+    method: str
+    cooccurrence: int
+
+    @property
+    def name(self) -> str:
+        """Name of the part in the store."""
+        return part_name(self.dataset, self.range.number)
+
+
+def part_name(dataset: str, number: int) -> str:
+    """Return the name of a part in the store; its presence says that it is done."""
+    return f"parts/{dataset}/part-{number:05d}.parquet"
+
+
+class ReduceState:
+    """The files that the jobs of one worker share; made once per worker and dataset, opened when first read."""
+
+    def __init__(self, store_url: str, graph_total: int) -> None:
+        self._store = open_store(store_url)
+        self._graph_total = graph_total
+
+    @functools.cached_property
+    def sources(self) -> SortedSources:
+        """The sorted rows of all inputs."""
+        return SortedSources(self._store)
+
+    @functools.cached_property
+    def cooccurrence(self) -> CooccurrenceIndex:
+        """All neurons with their graphs."""
+        return CooccurrenceIndex(self._store, self._graph_total)

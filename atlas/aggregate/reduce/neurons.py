@@ -1,0 +1,44 @@
+"""Reduce one range of neurons: to a part of `neurons`, one of `neuron_graphs`, and the postings of co-occurrence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from atlas.aggregate.reduce import cooccurrence, node_tables
+from atlas.aggregate.reduce.jobs import ReduceJob, ReduceState, part_name
+from atlas.aggregate.spill.key_ranges import KeyRange
+from atlas.aggregate.spill.sorted_sources import SortedSource, SortedSources
+from atlas.io.files import write_parquet
+
+
+def reduce_nodes(state: ReduceState, job: ReduceJob) -> list[str]:
+    """Write one part of `neurons`, of `neuron_graphs` and of the postings; return the names of the parts."""
+    sources, store = state.sources, state.sources.store
+    parts: dict[str, list[Any]] = {name: [] for name in ("key", "graph", "position", "activation", "influence")}
+    for source, found in sources.rows("nodes.", job.range):
+        found["graph"] = sources.graph_ids(source)[found["graph"]]
+        for name, values in parts.items():
+            values.append(found[name])
+    columns = {name: np.concatenate(values) for name, values in parts.items() if values}
+    tables = [node_tables.from_nodes(columns)] if columns else []
+    tables += [table for item in sources.sources if (table := _previous_nodes(sources, item, job.range)) is not None]
+    merged = node_tables.merge(tables)
+    cooccurrence.write_postings(store, job.range.number, merged.neurons, merged.incidences["graph"])
+    incidences = node_tables.neuron_graph_table(merged)
+    neurons = node_tables.neuron_table(merged)
+    name = part_name("neuron_graphs", job.range.number)
+    store.put_with(name, lambda path: write_parquet(incidences, path))
+    store.put_with(job.name, lambda path: write_parquet(neurons, path))
+    return [name, job.name]
+
+
+def _previous_nodes(sources: SortedSources, source: SortedSource, part: KeyRange) -> node_tables.NodeTables | None:
+    neurons, incidences = (sources.previous(source, name) for name in ("neurons", "neuron_graphs"))
+    if neurons is None or incidences is None:
+        return None
+    key, table = neurons.between(part.low, part.high)
+    if not len(key):
+        return None
+    return node_tables.from_tables(table, incidences.between(part.low, part.high)[1], sources.graph_ids(source))

@@ -1,0 +1,116 @@
+"""The reduce phase: cuts the keys of every dataset into ranges, and reduces each range to one Parquet part."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from atlas.aggregate.context import Provenance, Run
+from atlas.aggregate.inputs import Input, common_space, final_ids, identity_columns, signature
+from atlas.aggregate.link_tables import TABLES
+from atlas.aggregate.plan import Budget
+from atlas.aggregate.reduce import cooccurrence
+from atlas.aggregate.reduce.edges import reduce_links
+from atlas.aggregate.reduce.jobs import ReduceJob, ReduceState
+from atlas.aggregate.reduce.neurons import reduce_nodes
+from atlas.aggregate.spill.key_ranges import KeyRange
+from atlas.aggregate.spill.sorted_sources import SortedSources, write_sources
+from atlas.graph import Ints, Space
+from atlas.io.files import translated_os_errors
+from atlas.io.work_dir import Store
+
+_RANGES = "ranges.json"
+NODE_DATASET = "neurons"
+
+
+@dataclass(frozen=True)
+class ReducedParts:
+    """What the reduce phase made: ranges per dataset, whose parts lie in the work folder, and the final graph ids."""
+
+    space: Space
+    graph_ids: list[Ints]  # of the graphs of every input
+    ranges: dict[str, list[KeyRange]]
+
+
+def reduce_inputs(run: Run, inputs: Sequence[Input], provenance: Provenance) -> ReducedParts:
+    """Reduce all inputs to the parts of `neurons`, `neuron_graphs`, `cooccurrence` and the link tables.
+
+    Parts of a run that was killed stay where they are of the same graphs and options.
+
+    Raises:
+        NothingReadable: There is no graph at all.
+        SpaceMismatch: Two inputs are of different feature spaces.
+    """
+    space = common_space(run.store, inputs, provenance)
+    ids = final_ids(*identity_columns(inputs))
+    write_sources(run.store, [item.source for item in inputs], ids)
+    graph_total = sum(map(len, ids))
+    made_with = [run.store.url, space.method, run.options.device, run.options.cooccurrence, graph_total]
+    ranges = _key_ranges(run, [signature(inputs, provenance), made_with])
+    make_state = functools.partial(ReduceState, run.store.url, graph_total)
+
+    def jobs(name: str) -> list[ReduceJob]:
+        shared = (run.options.device, space.method, run.options.cooccurrence)
+        return [ReduceJob(name, part, *shared) for part in ranges[name]]
+
+    # Parts go to the disk while the next ones are made; the end then has little to wait for.
+    with ThreadPoolExecutor(1) as disk:
+        _run_jobs(run, reduce_nodes, jobs(NODE_DATASET), make_state, disk)
+        if run.options.cooccurrence:
+            blocks = cooccurrence.block_jobs(run.store.url, len(ranges[NODE_DATASET]), graph_total)
+            for _ in run.workers.run(cooccurrence.write_members, blocks):
+                pass
+        for table in TABLES:
+            _run_jobs(run, reduce_links, jobs(table.name), make_state, disk)
+    return ReducedParts(space, ids, ranges)
+
+
+def _key_ranges(run: Run, made_of: Sequence[Any]) -> dict[str, list[KeyRange]]:
+    """Return the ranges of every dataset, and delete the parts of a run of other graphs or options."""
+    size = Budget.of(run.options.memory, run.options.device).links
+    sources = SortedSources(run.store)
+    ranges = {name: sources.key_ranges(name, size) for name in (NODE_DATASET, *(table.name for table in TABLES))}
+    text = json.dumps([*made_of, {name: [asdict(part) for part in parts] for name, parts in ranges.items()}])
+    if not _holds(run.store, text):
+        run.store.put(_RANGES, [text.encode()], lasting=False)
+    return ranges
+
+
+def _holds(store: Store, text: str) -> bool:
+    """Whether the parts in the store are of these ranges; they are deleted where they are of others."""
+    if _RANGES not in store.names():
+        return False
+    with store.local(_RANGES) as path:
+        if path.read_text() == text:
+            return True
+    for name in store.names():
+        if name.startswith(("parts/", "postings/", "members/")):
+            store.delete(name)
+    return False
+
+
+def _run_jobs(
+    run: Run,
+    function: Callable[[ReduceState, ReduceJob], list[str]],
+    jobs: Sequence[ReduceJob],
+    make_state: Callable[[], ReduceState],
+    disk: ThreadPoolExecutor,
+) -> None:
+    finished = run.store.names()
+    missing = [job for job in jobs if job.name not in finished]
+    done, what = len(jobs) - len(missing), f"parts of {jobs[0].dataset}"
+    run.progress(what, done, len(jobs))
+    synced: list[Future[None]] = []
+    for names in run.near_device.run(function, missing, make_state):
+        synced += [disk.submit(run.store.sync, name) for name in names]
+        done += 1
+        run.progress(what, done, len(jobs))
+    for future in synced:
+        # Linux reports a failed write-back once: nobody else would learn of it.
+        with translated_os_errors(Path(run.store.url)):
+            future.result()
