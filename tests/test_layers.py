@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from conftest import ROOT
@@ -150,3 +151,34 @@ def test_help_loads_no_engine() -> None:
 def test_asking_an_atlas_needs_no_torch_numpy_or_msgspec(small_atlas: Path) -> None:
     code = f"import atlas\nwith atlas.open({str(small_atlas)!r}) as a: assert a.neurons(limit=3).fetchall()"
     assert not loaded_by(code) & {"torch", "infomap", "msgspec"}
+
+
+def test_no_module_imports_itself_over_others() -> None:
+    """Also not lazily, inside a function: a circle has no layer."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in MODULES
+    }
+    graph = {name: _imported(path, modules) for name, path in modules.items()}
+    while leaves := [name for name, needs in graph.items() if not needs & graph.keys() - {name}]:
+        for name in leaves:
+            del graph[name]
+    # What is left lies on a circle, or needs one that does.
+    needed = set().union(*graph.values()) if graph else set()
+    assert sorted(graph.keys() & needed) == []
+
+
+def _imported(path: Path, modules: Collection[str]) -> set[str]:
+    """The modules that a file imports, also inside functions; imports for type checkers alone do not run."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(path.read_text())]
+    while waiting:
+        for node in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+                continue
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= {name if name in modules else node.module for name in names} & set(modules)
+            elif isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names} & set(modules)
+            waiting.append(node)
+    return found

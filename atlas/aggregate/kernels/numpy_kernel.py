@@ -80,11 +80,17 @@ def _bit_packed(half: Ints) -> tuple[Ints, int]:
     return half - base, span
 
 
-def order_by_key(key: Ints) -> tuple[Ints, Ints]:
+def sort_in_place(words: NDArray[Any]) -> NDArray[Any]:
+    """Sort words, and return them."""
+    words.sort()
+    return words
+
+
+def order_by_key(key: Ints, sort: Callable[[Ints], Ints] = sort_in_place) -> tuple[Ints, Ints]:
     """The rows (n,) in the order of their keys, equal keys as they came, and the start of each run of equals.
 
     One sort of packed words (key and row number in one integer) instead of an indirect sort; where the
-    keys leave no bits for the row number, a stable argsort.
+    keys leave no bits for the row number, a stable argsort. `sort` sorts the words; a radix sort is faster for many.
     """
     n = len(key)
     if not n:
@@ -100,7 +106,7 @@ def order_by_key(key: Ints) -> tuple[Ints, Ints]:
         left |= right
         left <<= row_bits
         left |= np.arange(n)
-        words = _sorted_words(left)
+        words = sort(left)
         rows = words & ((1 << row_bits) - 1)
         values = words >> row_bits
     return rows, run_starts(values)
@@ -202,7 +208,11 @@ def _distinct(graph: NDArray[Any], starts: Ints, sizes: Ints) -> Ints:
     return _true_counts(new, starts, sizes)
 
 
-def merge(parts: Sequence[KeyStats], merge_two: Callable[[KeyStats, KeyStats], KeyStats]) -> KeyStats:
+def merge(
+    parts: Sequence[KeyStats],
+    merge_two: Callable[[KeyStats, KeyStats], KeyStats],
+    sort: Callable[[Ints], Ints] = sort_in_place,
+) -> KeyStats:
     """Return the statistics of the union of links; the parts must not share graphs.
 
     Sums are added in the order of `parts`, so that the same parts give the same bits.
@@ -212,7 +222,7 @@ def merge(parts: Sequence[KeyStats], merge_two: Callable[[KeyStats, KeyStats], K
         return parts[0] if parts else EMPTY
     if len(parts) > 2:
         # Mostly one large part and many small ones: the small ones first, then one pass over the large one.
-        return merge_two(parts[0], _merge_many(parts[1:]))
+        return merge_two(parts[0], _merge_many(parts[1:], sort))
     return merge_two(*parts)
 
 
@@ -220,9 +230,9 @@ def _how(name: str) -> np.ufunc:
     return {"weight_min": np.minimum, "weight_max": np.maximum}.get(name, np.add)
 
 
-def _merge_many(parts: Sequence[KeyStats]) -> KeyStats:
+def _merge_many(parts: Sequence[KeyStats], sort: Callable[[Ints], Ints]) -> KeyStats:
     key = np.concatenate([part.key for part in parts])
-    rows, starts = order_by_key(key)
+    rows, starts = order_by_key(key, sort)
     merged: dict[str, Any] = {"key": take(key, rows[starts])}
     for name in COLUMNS[1:]:
         values = take(np.concatenate([getattr(part, name) for part in parts]), rows)
@@ -253,7 +263,7 @@ def merge_two(large: KeyStats, small: KeyStats) -> KeyStats:
     return KeyStats(**merged)
 
 
-def endpoints(key: Ints, graph: NDArray[Any], graphs: int) -> Endpoints:
+def endpoints(key: Ints, graph: NDArray[Any], graphs: int, sort: Callable[[Ints], Ints] = sort_in_place) -> Endpoints:
     """Return neuron and graph of both ends of every link, each pair once, sorted."""
     ends = np.concatenate([(key >> NEURON_BITS).astype(np.uint32), (key & LOW).astype(np.uint32)])
     owner = np.concatenate([graph, graph])
@@ -263,22 +273,12 @@ def endpoints(key: Ints, graph: NDArray[Any], graphs: int) -> Endpoints:
     # Few bits are sorted twice as fast as many.
     words = (ends >> INDEX_BITS << index_bits | ends & MAX_INDEX).astype(word, copy=False)
     words |= owner.astype(word, copy=False) << np.asarray(neuron_bits, word)
-    words = _sorted_words(words)
+    words = sort(words) if word == np.int64 else sort_in_place(words)
     words = words[run_starts(words)].astype(np.int64)
     local = words & ((1 << neuron_bits) - 1)
     neuron = local >> index_bits << INDEX_BITS | local & ((1 << index_bits) - 1)
-    rows, _ = order_by_key(neuron)
+    rows, _ = order_by_key(neuron, sort)
     return Endpoints(neuron[rows], (words >> neuron_bits)[rows])
-
-
-def _sorted_words(words: NDArray[Any]) -> NDArray[Any]:
-    """Sort words, which are not negative; many of them by the radix sort."""
-    if words.dtype == np.int64:
-        from atlas.aggregate.kernels import sort_words
-
-        return sort_words(words)
-    words.sort()
-    return words
 
 
 def count_rows(

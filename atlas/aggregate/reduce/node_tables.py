@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from atlas.aggregate.kernels import sort_words
 from atlas.aggregate.kernels.key_stats import expand_slices, run_starts, take
 from atlas.aggregate.kernels.numpy_kernel import order_by_key, sums
 from atlas.graph import Floats, Ints
@@ -34,7 +35,7 @@ def from_nodes(columns: Mapping[str, Array]) -> NodeTables:
 
     Rows of one neuron come by graph, and rows of one (neuron, graph) by position.
     """
-    order, starts = order_by_key(columns["key"].astype(np.int64))
+    order, starts = order_by_key(columns["key"].astype(np.int64), sort_words)
     key, graph = (take(columns[name], order) for name in ("key", "graph"))
     if _falls(graph, starts):
         # Sources whose graphs are interleaved: then the graph is part of the order.

@@ -16,7 +16,7 @@ from atlas.aggregate.kernels import numpy_kernel
 from atlas.aggregate.kernels.key_stats import Endpoints, KeyStats, LinkCounts
 from atlas.aggregate.kernels.numba_kernel import links
 from atlas.aggregate.kernels.numba_kernel.reduce import merge_two, split_frequent
-from atlas.aggregate.kernels.numba_kernel.sort import sort_rows
+from atlas.aggregate.kernels.numba_kernel.sort import sort_rows, sort_words
 from atlas.graph import Floats, Ints
 
 
@@ -40,11 +40,11 @@ class NumbaKernel:
 
     def merge(self, parts: Sequence[KeyStats]) -> KeyStats:
         """Return the statistics of the union."""
-        return numpy_kernel.merge(parts, merge_two)
+        return numpy_kernel.merge(parts, merge_two, sort_words)
 
     def endpoints(self, key: Ints, graph: NDArray[np.uint32], graph_total: int) -> tuple[Endpoints, LinkCounts]:
         """Return the neurons of each graph, and counts of its links."""
         found = links.ends(key, graph)
         # Graphs that do not ascend, or neurons that are spread too far, are sorted instead.
-        ends = Endpoints(*found) if found is not None else numpy_kernel.endpoints(key, graph, graph_total)
+        ends = Endpoints(*found) if found is not None else numpy_kernel.endpoints(key, graph, graph_total, sort_words)
         return ends, LinkCounts(*links.count_links(key, graph, graph_total))
