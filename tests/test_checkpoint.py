@@ -17,7 +17,7 @@ from legacy_factories import Corpus
 
 from atlas.database import Inputs, build_database
 from atlas.errors import InputError, UsageError
-from atlas.importers import import_checkpoint
+from atlas.importers.checkpoint import import_checkpoint
 from atlas.importers.pickle_stream import stream as containers
 from atlas.stages import is_whole
 
@@ -251,7 +251,7 @@ def test_a_cut_file_ends_the_command_with_one_line(corpus: Corpus, tmp_path: Pat
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     """Peak memory of 30 MB and of 120 MB of checkpoint, each in a process of its own."""
     code = (
-        "import sys; from pathlib import Path; from atlas.importers import import_checkpoint; "
+        "import sys; from pathlib import Path; from atlas.importers.checkpoint import import_checkpoint; "
         "import_checkpoint(Path(sys.argv[1]), Path(sys.argv[2])); "
         # What getrusage says is inherited from this process.
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"

@@ -15,7 +15,7 @@ from legacy_factories import Corpus
 
 from atlas.database import Inputs, build_database
 from atlas.errors import AtlasFileError, InputError, OutputError, SpaceMismatch
-from atlas.importers import import_edge_stats
+from atlas.importers.edge_stats import import_edge_stats
 from atlas.query.compare import compare
 
 
@@ -254,7 +254,7 @@ def test_rare_neurons_of_a_small_corpus_are_not_called_different(tmp_path: Path)
 
 
 def test_what_a_threshold_left_out_is_unknown_and_impossible_counts_are_too(tmp_path: Path) -> None:
-    from atlas.importers import import_checkpoint
+    from atlas.importers.checkpoint import import_checkpoint
 
     path = Corpus(graphs=20, layers=4, neurons=8).write(tmp_path / "latest.dat")
     import_checkpoint(path, tmp_path / "whole")

@@ -314,7 +314,7 @@ def test_a_checkpoint_of_many_pickles_is_refused_early(tmp_path: Path) -> None:
     import pickle
 
     from atlas.errors import InputError
-    from atlas.importers import import_checkpoint
+    from atlas.importers.checkpoint import import_checkpoint
 
     (tmp_path / "latest.dat").write_bytes(pickle.dumps({}) * 3000)
     with pytest.raises(InputError, match="holds more than 6 pickles|holds no"):

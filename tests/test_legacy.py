@@ -13,7 +13,10 @@ from legacy_factories import Corpus, by_pair, members_of, rows_of, written
 
 from atlas.database import Inputs, build_database
 from atlas.errors import InputError, UsageError
-from atlas.importers import import_assignments, import_checkpoint, import_edge_stats, import_wiring_cache
+from atlas.importers.checkpoint import import_checkpoint
+from atlas.importers.cluster_assignments import import_assignments
+from atlas.importers.edge_stats import import_edge_stats
+from atlas.importers.wiring_cache import import_wiring_cache
 from atlas.stages.manifest import read_manifest
 
 

@@ -11,14 +11,12 @@ import pytest
 from legacy_factories import Corpus, by_pair, rows_of, written
 
 from atlas.errors import InputError
-from atlas.importers import (
-    import_assignments,
-    import_checkpoint,
-    import_edge_stats,
-    import_older_atlas,
-    import_projections,
-    import_wiring_cache,
-)
+from atlas.importers.checkpoint import import_checkpoint
+from atlas.importers.cluster_assignments import import_assignments
+from atlas.importers.edge_stats import import_edge_stats
+from atlas.importers.legacy_atlas import import_legacy_atlas
+from atlas.importers.projections import import_projections
+from atlas.importers.wiring_cache import import_wiring_cache
 from atlas.labels import LabelFile, import_labels
 
 
@@ -107,7 +105,7 @@ def test_file_names_of_an_export_are_no_sql(corpus: Corpus, tmp_path: Path) -> N
     for name in ("edges", "neurons"):
         (tmp_path / "stats" / name / "part-00000.parquet").rename(folder / f"{name}.parquet")
     (folder / 'x" AS SELECT 1; CREATE VIEW "y.parquet').write_bytes((folder / "neurons.parquet").read_bytes())
-    assert import_older_atlas(folder, tmp_path / "again").edges == len(corpus.edges)
+    assert import_legacy_atlas(folder, tmp_path / "again").edges == len(corpus.edges)
 
 
 def test_an_earlier_atlas_without_edges_keeps_its_neurons(corpus: Corpus, tmp_path: Path) -> None:
@@ -115,7 +113,7 @@ def test_an_earlier_atlas_without_edges_keeps_its_neurons(corpus: Corpus, tmp_pa
     with duckdb.connect(str(path)) as con:
         con.execute("DELETE FROM edges")
         con.execute("UPDATE neurons SET appearance_count = 60 WHERE layer = 0 AND neuron = 0")
-    summary = import_older_atlas(path, tmp_path / "stats")
+    summary = import_legacy_atlas(path, tmp_path / "stats")
     assert (summary.edges, summary.neurons, summary.counts_graphs) == (0, len(corpus.neurons), False)
     assert {row["graph_count"] for row in rows_of(tmp_path / "stats", "neurons")} == {None}
 
@@ -127,7 +125,7 @@ def test_a_weight_without_sums_states_nothing_else(corpus: Corpus, tmp_path: Pat
         con.execute(
             "INSERT INTO edges VALUES (0, 0, 1, 1, 1, 0, 0, 0, 0, 0, -0.5, 0.5), (0, 0, 1, 2, 1, NULL, NULL, NULL, NULL, NULL, 0.25, 0.25), (0, 0, 1, 3, 2, 0, 2, 2, -1, 1, NULL, NULL)"
         )
-    import_older_atlas(path, tmp_path / "stats")
+    import_legacy_atlas(path, tmp_path / "stats")
     found = {
         key[3]: (row["weight_sum"], row["weight_abs_sum"], row["weight_max"])
         for key, row in by_pair(rows_of(tmp_path / "stats", "edges")).items()
@@ -141,7 +139,7 @@ def test_an_earlier_atlas_without_clusters_is_rebuilt_without(corpus: Corpus, tm
     path = legacy_factories.older_atlas(tmp_path / "older.duckdb", corpus)
     with duckdb.connect(str(path)) as con:
         con.execute("UPDATE neurons SET cluster_path = NULL")
-    done = atlas_command("build", "older-atlas", "-o", tmp_path / "new.duckdb", env=os.environ | {"DATA": str(path)})
+    done = atlas_command("build", "legacy-atlas", "-o", tmp_path / "new.duckdb", env=os.environ | {"DATA": str(path)})
     assert done.returncode == 0, done.stderr
     assert "min_count" not in done.stderr
     for command in ("info", "tour"):

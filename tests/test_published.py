@@ -13,7 +13,7 @@ from conftest import ROOT
 from legacy_factories import Corpus
 
 from atlas.database import Inputs, build_database
-from atlas.importers import import_checkpoint
+from atlas.importers.checkpoint import import_checkpoint
 from atlas.labels import LabelFile, import_labels
 from atlas.pipeline.recipe import load_recipe
 
@@ -131,7 +131,7 @@ def test_qwen_from_its_checkpoint(tmp_path: Path, atlas_command) -> None:
 
 def test_an_older_atlas_is_rebuilt_by_one_target(tmp_path: Path, atlas_command) -> None:
     legacy_factories.older_atlas(tmp_path / "older.duckdb", CORPUS)
-    atlas = build(atlas_command, tmp_path / "older.duckdb", "older-atlas", tmp_path / "out")
+    atlas = build(atlas_command, tmp_path / "older.duckdb", "legacy-atlas", tmp_path / "out")
     assert ask(atlas, "SELECT DISTINCT stat_quality FROM edges") == [("rounded",)]
     assert ask(atlas, "SELECT count(*), count(label), count(top_cluster) FROM neurons") == [(len(CORPUS.neurons),) * 3]
 
@@ -151,12 +151,12 @@ def test_missing_inputs_are_listed_all_at_once(tmp_path: Path, atlas_command) ->
 
 @pytest.mark.parametrize(
     "name",
-    ["llama31-8b", "llama31-8b-graphs", "olmo3-7b", "olmo3-7b-weights", "qwen3-32b", "medical-v6", "older-atlas"],
+    ["llama31-8b", "llama31-8b-graphs", "olmo3-7b", "olmo3-7b-weights", "qwen3-32b", "medical-v6", "legacy-atlas"],
 )
 def test_every_input_of_the_recipes_says_what_it_is(name: str) -> None:
     recipe = load_recipe(ROOT / "build" / f"{name}.toml", (), {"DATA": "/data"})
     given = [*recipe.imports, *recipe.labels.files, *([recipe.graphs] if recipe.graphs else [])]
-    assert all(item.about for item in given)
+    assert all(item.description for item in given)
 
 
 # Published for Llama: two-pass labels of 45,035 neurons (FORMATS section 13).

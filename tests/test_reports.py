@@ -13,7 +13,8 @@ from legacy_factories import Corpus
 
 from atlas.database import Inputs, build_database
 from atlas.errors import InputError
-from atlas.importers import import_checkpoint, import_reports
+from atlas.importers.checkpoint import import_checkpoint
+from atlas.importers.reports import import_reports
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,16 @@ _MEMORY = click.option(
 _MODEL = click.option("--model", help="What the statistics call the model, where the file does not say.")
 
 
-def _run(importer: str, output: Path, tell: Callable[[Any], None], *arguments: Any, **options: Any) -> None:
-    """Run an importer of `atlas.importers` and say what it read."""
+def _run(kind: str, paths: Sequence[Path], output: Path, **options: Any) -> None:
+    """Run an importer and say what it read."""
+    from atlas.cli.summaries import print_imported_summary
     from atlas.cli.terminal import progress, resource_usage, say
-
-    with needs_extra("aggregate"):
-        from atlas import importers as legacy
+    from atlas.importers import IMPORTERS
 
     started = time.monotonic()
     with progress() as update:
-        summary = getattr(legacy, importer)(*arguments, output, progress=update, **options)
-    tell(summary)
+        summary = IMPORTERS[kind].run(paths, output, progress=update, **options)
+    print_imported_summary(summary)
     say(f"  {resource_usage(started)}; written to {output}")
 
 
@@ -47,9 +46,7 @@ def import_checkpoint(checkpoint: Path, output: Path, **options: Any) -> None:
 
     It is read as a stream of plain numbers; code in it is refused, not run.
     """
-    from atlas.cli.summaries import print_imported_summary
-
-    _run("import_checkpoint", output, print_imported_summary, checkpoint, **options)
+    _run("checkpoint", [checkpoint], output, **options)
 
 
 @click.command("edge-stats", cls=Command)
@@ -62,10 +59,9 @@ def import_edge_stats(files: Sequence[Path], output: Path, memory: str, model: s
 
     They state links and mean of the strongest partners of each neuron; what they do not state is NULL.
     """
-    from atlas.cli.summaries import print_imported_summary
     from atlas.runtime.memory import parse_bytes
 
-    _run("import_edge_stats", output, print_imported_summary, files, model=model, memory=parse_bytes(memory))
+    _run("edge-stats", files, output, model=model, memory=parse_bytes(memory))
 
 
 @click.command("wiring-cache", cls=Command)
@@ -75,24 +71,21 @@ def import_edge_stats(files: Sequence[Path], output: Path, memory: str, model: s
 @_MEMORY
 def import_wiring_cache(paths: Sequence[Path], output: Path, memory: str, model: str | None) -> None:
     """Import a wiring cache: the folder of its layer_0.json, layer_1.json, ..., or these files."""
-    from atlas.cli.summaries import print_imported_summary
     from atlas.runtime.memory import parse_bytes
 
-    _run("import_wiring_cache", output, print_imported_summary, paths, model=model, memory=parse_bytes(memory))
+    _run("wiring-cache", paths, output, model=model, memory=parse_bytes(memory))
 
 
-@click.command("older-atlas", cls=Command)
+@click.command("legacy-atlas", cls=Command)
 @click.argument("file", type=FILE)
 @_STATS
 @_MODEL
-def import_older_atlas(file: Path, output: Path, model: str | None) -> None:
+def import_legacy_atlas(file: Path, output: Path, model: str | None) -> None:
     """Import neurons and edges of an atlas of the earlier tool: a .duckdb FILE, or its export as a folder of Parquet.
 
     Labels and clusters of the same file: atlas import labels FILE, atlas import assignments FILE.
     """
-    from atlas.cli.summaries import print_imported_summary
-
-    _run("import_older_atlas", output, print_imported_summary, file, model=model)
+    _run("legacy-atlas", [file], output, model=model)
 
 
 @click.command("assignments", cls=Command)
@@ -109,9 +102,7 @@ def import_older_atlas(file: Path, output: Path, model: str | None) -> None:
 )
 def import_assignments(file: Path, output: Path, **options: Any) -> None:
     """Import cluster assignments: FILE is JSON by neuron, or an atlas of the earlier tool (.duckdb)."""
-    from atlas.cli.summaries import print_imported_summary
-
-    _run("import_assignments", output, print_imported_summary, file, **options)
+    _run("assignments", [file], output, **options)
 
 
 @click.command("projections", cls=Command)
@@ -125,9 +116,7 @@ def import_projections(files: Sequence[Path], output: Path) -> None:
     FILE is enriched profiles, projections_task_N.json, a function database, layer_N.json of a wiring cache, ratios in a
     batch file, SAEDashboard features, or an atlas of the earlier tool.
     """
-    from atlas.cli.summaries import print_imported_summary
-
-    _run("import_projections", output, print_imported_summary, files)
+    _run("projections", files, output)
 
 
 @click.command("reports", cls=Command)
@@ -135,9 +124,7 @@ def import_projections(files: Sequence[Path], output: Path) -> None:
 @click.option("-o", "--output", type=FILE, required=True, help="Folder for the reports (replaced if it holds some).")
 def import_reports(paths: Sequence[Path], output: Path) -> None:
     """Import neuron reports: *_investigation.json, *_dashboard.json, *_pi_result.json, or the folders that hold them."""
-    from atlas.cli.summaries import print_imported_summary
-
-    _run("import_reports", output, print_imported_summary, paths)
+    _run("reports", paths, output)
 
 
 @click.command("labels", cls=Command)
@@ -196,7 +183,7 @@ IMPORTS = (
     import_edge_stats,
     import_labels,
     import_llama2c,
-    import_older_atlas,
+    import_legacy_atlas,
     import_projections,
     import_reports,
     import_wiring_cache,

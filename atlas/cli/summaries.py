@@ -12,7 +12,7 @@ from atlas.io.text import counted
 if TYPE_CHECKING:
     from atlas.activations import ProjectSummary
     from atlas.aggregate import Summary
-    from atlas.importers import ImportSummary
+    from atlas.importers.summary import ImportSummary
     from atlas.labels import LabelFileResult
     from atlas.pipeline import StageRun
     from atlas.query.compare import Comparison

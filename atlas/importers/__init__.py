@@ -1,26 +1,81 @@
-"""Files of earlier tools -> the stage folders of this one, each as a stream."""
+"""Files of other tools to stage folders, each read as a stream. `IMPORTERS` lists every kind, once.
+
+A new kind is a module with a function `(given, out, *, progress, ...) -> ImportSummary`, and one row here: recipes, the
+stages of a build and `atlas import` follow.
+"""
 
 from __future__ import annotations
 
-from atlas.importers.checkpoint import find_checkpoint, import_checkpoint
-from atlas.importers.cluster_assignments import LEAF_RANKS, has_clusters, import_assignments
-from atlas.importers.edge_stats import import_edge_stats
-from atlas.importers.legacy_atlas import import_older_atlas
-from atlas.importers.projections import import_projections
-from atlas.importers.reports import import_reports
-from atlas.importers.summary import ImportSummary
-from atlas.importers.wiring_cache import import_wiring_cache
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
-__all__ = [
-    "LEAF_RANKS",
-    "ImportSummary",
-    "find_checkpoint",
-    "has_clusters",
-    "import_assignments",
-    "import_checkpoint",
-    "import_edge_stats",
-    "import_older_atlas",
-    "import_projections",
-    "import_reports",
-    "import_wiring_cache",
-]
+from atlas.errors import needs_extra
+
+if TYPE_CHECKING:
+    from atlas.importers.summary import ImportSummary
+
+__all__ = ["IMPORTERS", "Importer"]
+
+
+@dataclass(frozen=True)
+class Importer:
+    """One kind of files.
+
+    Attributes:
+        kind: Name in `atlas import KIND` and in `[[imports]]`.
+        stage: Stage whose datasets it writes.
+        function: Module in this package and function, as `module.function`. It is loaded when it is first used.
+        takes_many: It reads several paths; otherwise one.
+        options: Keys of `[[imports]]` that it takes, and `memory`.
+    """
+
+    kind: str
+    stage: str
+    function: str
+    takes_many: bool
+    options: tuple[str, ...] = ()
+
+    def run(self, paths: Sequence[Path], out: Path, **options: Any) -> ImportSummary:
+        """Read the files into the stage folder `out`.
+
+        Args:
+            paths: Files or folders; one where the kind does not take many.
+            out: Stage folder, which is replaced.
+            **options: Options of the kind, and `progress`.
+
+        Raises:
+            InputError: A file is none of this kind, cut off or damaged; nothing is written then.
+            MissingExtra: A library is not installed.
+            OutputError: `out` cannot be written.
+        """
+        module, _, name = self.function.partition(".")
+        with needs_extra("aggregate"):
+            function = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+        return cast("ImportSummary", function(list(paths) if self.takes_many else paths[0], out, **options))
+
+
+IMPORTERS = {
+    importer.kind: importer
+    for importer in (
+        Importer(
+            "checkpoint", "stats", "checkpoint.import_checkpoint", takes_many=False, options=("model", "min_count")
+        ),
+        Importer("edge-stats", "stats", "edge_stats.import_edge_stats", takes_many=True, options=("model", "memory")),
+        Importer("legacy-atlas", "stats", "legacy_atlas.import_legacy_atlas", takes_many=False, options=("model",)),
+        Importer(
+            "wiring-cache", "stats", "wiring_cache.import_wiring_cache", takes_many=True, options=("model", "memory")
+        ),
+        Importer(
+            "assignments",
+            "clusters",
+            "cluster_assignments.import_assignments",
+            takes_many=False,
+            options=("name", "method", "leaf_ranks"),
+        ),
+        Importer("projections", "projections", "projections.import_projections", takes_many=True),
+        Importer("reports", "reports", "reports.import_reports", takes_many=True),
+    )
+}

@@ -18,7 +18,7 @@ import numpy as np
 
 from atlas.errors import IdError, InputError, UsageError
 from atlas.ids import NeuronId
-from atlas.importers.legacy_database import open_older
+from atlas.importers.legacy_database import open_legacy
 from atlas.importers.summary import ImportSummary
 from atlas.importers.values import Progress, number, small, text, whole
 from atlas.io.json_stream import members
@@ -108,7 +108,7 @@ def import_assignments(
 def _entries(given: Path, facts: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
     """Key and value of every neuron; what the file says about itself goes to `facts`."""
     if given.suffix == ".duckdb":
-        yield from _older_entries(given)
+        yield from _legacy_entries(given)
         return
     if not given.exists():
         raise InputError(f"{given} does not exist; give an assignments file")
@@ -140,9 +140,9 @@ def has_clusters(given: Path) -> bool:
     """Whether there is anything to import: an earlier atlas may hold no clusters, an assignments file always does."""
     if given.suffix != ".duckdb" or not given.is_file():
         return not given.is_dir()
-    with open_older(given) as older:
-        known = "cluster_path" in older.columns.get("neurons", ())
-        return known and bool(older.answer("SELECT count(*) FROM neurons WHERE cluster_path IS NOT NULL"))
+    with open_legacy(given) as legacy:
+        known = "cluster_path" in legacy.columns.get("neurons", ())
+        return known and bool(legacy.answer("SELECT count(*) FROM neurons WHERE cluster_path IS NOT NULL"))
 
 
 def _is_neuron(key: str | None) -> bool:
@@ -153,11 +153,11 @@ def _is_neuron(key: str | None) -> bool:
     return True
 
 
-def _older_entries(given: Path) -> Iterator[tuple[str, Any]]:
-    with open_older(given) as older:
-        if not {"layer", "neuron", "cluster_path"} <= set(older.columns.get("neurons", ())):
+def _legacy_entries(given: Path) -> Iterator[tuple[str, Any]]:
+    with open_legacy(given) as legacy:
+        if not {"layer", "neuron", "cluster_path"} <= set(legacy.columns.get("neurons", ())):
             raise InputError(f"{given} holds no clusters: its neurons need layer, neuron and cluster_path")
-        for batch in older.batches("neurons", ("layer", "neuron", "cluster_path", "infomap_flow")):
+        for batch in legacy.batches("neurons", ("layer", "neuron", "cluster_path", "infomap_flow")):
             for row in batch.to_pylist():
                 if row["cluster_path"]:
                     yield (

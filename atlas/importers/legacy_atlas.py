@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from atlas.errors import InputError
 from atlas.graph import Space
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER
-from atlas.importers.legacy_database import Older, open_older
+from atlas.importers.legacy_database import LegacyDatabase, open_legacy
 from atlas.importers.summary import ImportSummary, appearance_note, quality_note
 from atlas.importers.values import Progress, whole
 from atlas.stages.manifest import replaced_folder
@@ -25,7 +25,7 @@ _MEANS = ("mean_weight", "mean_abs_weight")
 
 
 @dataclass
-class OlderAtlasSummary(ImportSummary):
+class LegacyAtlasSummary(ImportSummary):
     """What was read."""
 
     neurons: int = 0
@@ -42,40 +42,40 @@ class OlderAtlasSummary(ImportSummary):
         return quality_note(self.quality) + appearance_note(self.counts_graphs)
 
 
-def import_older_atlas(
+def import_legacy_atlas(
     given: Path,
     out: Path,
     *,
     model: str | None = None,
     progress: Progress = lambda *_: None,
-) -> OlderAtlasSummary:
-    """Write neurons, edges and graphs of an older atlas to the stats folder `out`.
+) -> LegacyAtlasSummary:
+    """Write neurons, edges and graphs of an atlas of the legacy pipeline to the stats folder `out`.
 
     Sums that were kept as 32-bit numbers are `rounded`; where minimum, maximum and mean of repeated links are all the same
     number, they were made up of the mean: they are null and the quality is `mean_only`. Labels and clusters are read
     from the same file by `atlas import labels` and `assignments`. Raises `InputError`, `AtlasFileError`, `OutputError`.
     """
-    with replaced_folder(out, "stats") as folder, open_older(given) as older:
-        if not {"layer", "neuron"} <= set(older.columns.get("neurons", ())) or not set(_PAIR) <= set(
-            older.columns.get("edges", ())
+    with replaced_folder(out, "stats") as folder, open_legacy(given) as legacy:
+        if not {"layer", "neuron"} <= set(legacy.columns.get("neurons", ())) or not set(_PAIR) <= set(
+            legacy.columns.get("edges", ())
         ):
             raise InputError(
                 f"{given} is no atlas of the earlier tool: it needs neurons(layer, neuron) and edges({', '.join(_PAIR)})"
             )
-        summary = OlderAtlasSummary(metadata=older.metadata())
-        summary.quality, summary.method = _quality(older), _method(summary.metadata)
+        summary = LegacyAtlasSummary(metadata=legacy.metadata())
+        summary.quality, summary.method = _quality(legacy), _method(summary.metadata)
         writer = StatsWriter(folder)
         try:
-            known = _add_neurons(older, writer, summary)
-            seen = _add_edges(older, writer, summary, progress)
+            known = _add_neurons(legacy, writer, summary)
+            seen = _add_edges(legacy, writer, summary, progress)
             _add_missing(writer, seen - known, summary)
-            _add_graphs(older, writer, summary)
+            _add_graphs(legacy, writer, summary)
             summary.neurons, summary.edges = (writer.counts.get(name, 0) for name in ("neurons", "edges"))
             counts = {"graphs": summary.graphs, "neurons": summary.neurons, "edges": summary.edges}
             space = Space(
                 model or summary.metadata.get("model", "unknown"), None, "neuron", _link_weight(summary.method)
             )
-            options = {"older_metadata": summary.metadata}
+            options = {"legacy_metadata": summary.metadata}
             writer.finish(
                 space,
                 summary.method,
@@ -94,7 +94,7 @@ def import_older_atlas(
     return summary
 
 
-def _stated_graphs(summary: OlderAtlasSummary) -> int | None:
+def _stated_graphs(summary: LegacyAtlasSummary) -> int | None:
     """How many graphs the file says there are."""
     found = (whole(summary.metadata.get(key)) for key in ("total_graphs", "graphs_processed"))
     return next((number for number in found if number is not None and number > 0), None)
@@ -108,27 +108,27 @@ def _link_weight(method: str) -> str:
     return method if method == "weight_graph" else "attribution_flow"
 
 
-def _quality(older: Older) -> str:
+def _quality(legacy: LegacyDatabase) -> str:
     """What the statistics of edges are worth."""
-    names = set(older.columns["edges"])
+    names = set(legacy.columns["edges"])
     if not {"count", "weight_min", "weight_max"} <= names:
         return MEAN_ONLY
-    varied = older.answer("SELECT count(*) FROM edges WHERE count > 1 AND weight_min < weight_max")
-    repeated = older.answer("SELECT count(*) FROM edges WHERE count > 1")
+    varied = legacy.answer("SELECT count(*) FROM edges WHERE count > 1 AND weight_min < weight_max")
+    repeated = legacy.answer("SELECT count(*) FROM edges WHERE count > 1")
     if repeated and not varied:
         return MEAN_ONLY
-    return ROUNDED if older.answer("SELECT count(*) FROM edges WHERE typeof(weight_sum) = 'FLOAT'") else EXACT
+    return ROUNDED if legacy.answer("SELECT count(*) FROM edges WHERE typeof(weight_sum) = 'FLOAT'") else EXACT
 
 
-def _add_neurons(older: Older, writer: StatsWriter, summary: OlderAtlasSummary) -> set[int]:
+def _add_neurons(legacy: LegacyDatabase, writer: StatsWriter, summary: LegacyAtlasSummary) -> set[int]:
     """Write the neurons; packed numbers of those that are whole."""
     known: set[int] = set()
     stated = _stated_graphs(summary)
-    column = next((name for name in ("graph_count", "appearance_count") if name in older.columns["neurons"]), None)
-    most = older.answer(f"SELECT max({column}) FROM neurons") if column else None
+    column = next((name for name in ("graph_count", "appearance_count") if name in legacy.columns["neurons"]), None)
+    most = legacy.answer(f"SELECT max({column}) FROM neurons") if column else None
     # One of the earlier writers counted token positions: that shows where a neuron is in more graphs than there are.
     summary.counts_graphs = not stated or most is None or most <= stated
-    for batch in older.batches("neurons", ("layer", "neuron", "appearance_count", "graph_count")):
+    for batch in legacy.batches("neurons", ("layer", "neuron", "appearance_count", "graph_count")):
         packed, keep = _packed(batch, ("layer", "neuron"))
         summary.malformed["bad_neuron"] += int((~keep).sum())
         rows = pa.table(batch).filter(pa.array(keep))
@@ -141,11 +141,13 @@ def _add_neurons(older: Older, writer: StatsWriter, summary: OlderAtlasSummary) 
     return known
 
 
-def _add_edges(older: Older, writer: StatsWriter, summary: OlderAtlasSummary, progress: Progress) -> set[int]:
+def _add_edges(
+    legacy: LegacyDatabase, writer: StatsWriter, summary: LegacyAtlasSummary, progress: Progress
+) -> set[int]:
     """Write the edges; packed numbers of their ends."""
     seen: set[int] = set()
-    total, done = older.answer("SELECT count(*) FROM edges"), 0
-    for batch in older.batches("edges", (*_PAIR, "count", *_SUMS, *_MEANS)):
+    total, done = legacy.answer("SELECT count(*) FROM edges"), 0
+    for batch in legacy.batches("edges", (*_PAIR, "count", *_SUMS, *_MEANS)):
         progress("reading edges", done, total)
         done += len(batch)
         source, left = _packed(batch, _PAIR[:2])
@@ -192,20 +194,20 @@ def _packed(batch: Any, names: tuple[str, ...]) -> tuple[Any, Any]:
     return layer << INDEX_BITS | index, keep
 
 
-def _add_missing(writer: StatsWriter, missing: set[int], summary: OlderAtlasSummary) -> None:
+def _add_missing(writer: StatsWriter, missing: set[int], summary: LegacyAtlasSummary) -> None:
     packed = np.array(sorted(missing), np.int64)
     summary.only_in_edges = len(packed)
     columns = {"layer": packed >> INDEX_BITS, "neuron": packed & MAX_INDEX}
     writer.add("neurons", {name: values.astype(np.int32) for name, values in columns.items()})
 
 
-def _add_graphs(older: Older, writer: StatsWriter, summary: OlderAtlasSummary) -> None:
+def _add_graphs(legacy: LegacyDatabase, writer: StatsWriter, summary: LegacyAtlasSummary) -> None:
     """Who is in which graph, as exports of the aggregator say; graphs are numbered by their names."""
     wanted = ("layer", "neuron", "graph_file", "corpus_index")
-    if not set(wanted[:3]) <= set(older.columns.get("neuron_graphs", ())):
+    if not set(wanted[:3]) <= set(legacy.columns.get("neuron_graphs", ())):
         return
     index: dict[str, int] = {}
-    for batch in older.batches("neuron_graphs", ("graph_file", "corpus_index")):
+    for batch in legacy.batches("neuron_graphs", ("graph_file", "corpus_index")):
         rows = batch.to_pydict()
         for name, corpus in zip(rows["graph_file"], rows.get("corpus_index", [None] * len(batch)), strict=True):
             if name is not None:
@@ -216,7 +218,7 @@ def _add_graphs(older: Older, writer: StatsWriter, summary: OlderAtlasSummary) -
     columns = {"graph_id": np.arange(len(names), dtype=np.int32), "path": pa.array(names, pa.string())}
     writer.add("graphs", columns | {"corpus_index": pa.array(corpora, mask=corpora < 0)})
     summary.graphs = len(names)
-    for batch in older.batches("neuron_graphs", wanted[:3]):
+    for batch in legacy.batches("neuron_graphs", wanted[:3]):
         _, keep = _packed(batch, wanted[:2])
         batch = pa.table(batch).filter(pc.and_(pa.array(keep), pc.is_valid(batch["graph_file"])))
         graph = pa.array([numbers[str(name)] for name in batch["graph_file"].to_pylist()], pa.int32())

@@ -17,7 +17,7 @@ _BATCH = 1 << 18  # rows
 _TABLES = ("edges", "neurons", "neuron_graphs", "metadata")
 
 
-class Older:
+class LegacyDatabase:
     """Tables of an earlier atlas (18 or 13 columns of neurons) or of an export of the earlier aggregator."""
 
     def __init__(self, path: Path, con: duckdb.DuckDBPyConnection) -> None:
@@ -52,7 +52,7 @@ class Older:
 
 
 @contextlib.contextmanager
-def open_older(path: Path) -> Iterator[Older]:
+def open_legacy(path: Path) -> Iterator[LegacyDatabase]:
     """Open a .duckdb file, or a folder with edges.parquet and neurons.parquet; raises `InputError`, `AtlasFileError`."""
     if not path.exists():
         raise InputError(f"{path} does not exist; give an atlas of the earlier tool")
@@ -68,12 +68,12 @@ def open_older(path: Path) -> Iterator[Older]:
         else:
             con = duckdb.connect(str(path), read_only=True, config={"enable_external_access": False})
         with con:
-            older = Older(path, con)
-            version = older.metadata().get("atlas_schema")
+            legacy = LegacyDatabase(path, con)
+            version = legacy.metadata().get("atlas_schema")
             if version is not None:
                 raise AtlasFileError(
                     "schema", f"{path} is an atlas of this tool (schema {version}); open it as it is, or build it again"
                 )
-            yield older
+            yield legacy
     except duckdb.Error as error:
         raise AtlasFileError("damaged", f"{path} cannot be read: {' '.join(str(error).split())[:300]}") from error

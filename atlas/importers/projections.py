@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from atlas.errors import IdError, InputError
 from atlas.ids import NeuronId, well_formed
-from atlas.importers.legacy_database import open_older
+from atlas.importers.legacy_database import open_legacy
 from atlas.importers.summary import ImportSummary
 from atlas.importers.values import Progress, neuron_of, number, small, text, whole
 from atlas.importers.wiring_cache import LAYER_FILE
@@ -98,7 +98,7 @@ def import_projections(given: Sequence[Path], out: Path, *, progress: Progress =
 def _facts(path: Path, summary: ProjectionsSummary) -> Iterator[tuple[NeuronId, str, str, list[Row]]]:
     """Neuron, kind of fact, dataset and rows of every fact in a file."""
     if path.suffix == ".duckdb":
-        yield from _older_norms(path)
+        yield from _legacy_norms(path)
         return
     if not path.exists():
         raise InputError(f"{path} does not exist; give a file with projections")
@@ -120,9 +120,9 @@ def _facts(path: Path, summary: ProjectionsSummary) -> Iterator[tuple[NeuronId, 
         yield from _of_neuron(neuron, member.value, summary, is_ratio=member.container == "results")
 
 
-def _older_norms(path: Path) -> Iterator[tuple[NeuronId, str, str, list[Row]]]:
-    with open_older(path) as older:
-        for batch in older.batches("neurons", ("layer", "neuron", "output_norm")):
+def _legacy_norms(path: Path) -> Iterator[tuple[NeuronId, str, str, list[Row]]]:
+    with open_legacy(path) as legacy:
+        for batch in legacy.batches("neurons", ("layer", "neuron", "output_norm")):
             for row in batch.to_pylist():
                 norm = number(row.get("output_norm"))
                 if norm is not None and row.get("layer") is not None and row.get("neuron") is not None:

@@ -65,7 +65,7 @@ def read_rows(path: Path) -> Iterator[Row | None]:
         ".csv": _csv_rows,
         ".tsv": _csv_rows,
         ".parquet": _parquet_rows,
-        ".duckdb": _older_rows,
+        ".duckdb": _legacy_rows,
     }
     read = reader.get(Path(name).suffix)
     if read is None:
@@ -179,7 +179,7 @@ def _parquet_rows(path: Path) -> Iterator[Row | None]:
                 yield {key.lower(): value for key, value in row.items()}
 
 
-def _older_rows(path: Path) -> Iterator[Row | None]:
+def _legacy_rows(path: Path) -> Iterator[Row | None]:
     """The labels of an atlas of the earlier tool: the one that is shown, and those of input and output."""
     try:
         with duckdb.connect(str(path), read_only=True, config={"enable_external_access": False}) as con:
@@ -190,12 +190,12 @@ def _older_rows(path: Path) -> Iterator[Row | None]:
             reader: Any = con.sql(f"SELECT {', '.join(known)} FROM neurons").to_arrow_reader(1 << 16)
             for batch in reader:
                 for row in batch.to_pylist():
-                    yield from _older_labels(row)
+                    yield from _legacy_labels(row)
     except duckdb.Error as error:
         raise LabelFileError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
 
 
-def _older_labels(row: Row) -> Iterator[Row]:
+def _legacy_labels(row: Row) -> Iterator[Row]:
     if row["label"] is not None:
         yield {name: row.get(name) for name in _OLDER_COLUMNS}
     for kind in ("input", "output"):

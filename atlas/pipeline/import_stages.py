@@ -7,31 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from atlas.errors import InputError, RecipeError, needs_extra
+from atlas.importers import IMPORTERS
 from atlas.io.paths import local_path, matching
 from atlas.pipeline.recipe import ImportSection, Recipe
 from atlas.runtime.progress import Progress
-
-_STAGES = {
-    "checkpoint": "stats",
-    "edge-stats": "stats",
-    "older-atlas": "stats",
-    "wiring-cache": "stats",
-    "assignments": "clusters",
-    "projections": "projections",
-    "reports": "reports",
-}
-_ONE = ("checkpoint", "older-atlas", "assignments")  # kinds that are read from one file or folder
-
-
-def stage_of(section: ImportSection) -> str:
-    """The stage that an import writes."""
-    return _STAGES[section.kind]
 
 
 def _given(section: ImportSection) -> list[Path]:
     """The paths of a section, globs resolved."""
     found = [match for path in section.paths for match in matches(path)]
-    if section.kind in _ONE and len(found) != 1:
+    if not IMPORTERS[section.kind].takes_many and len(found) != 1:
         raise RecipeError(f"imports of kind {section.kind} take one path, not {len(found)}: {', '.join(section.paths)}")
     return found
 
@@ -40,7 +25,7 @@ def imported_files(section: ImportSection) -> list[Path]:
     """Every file that an import reads: those of a folder are all in it."""
     if section.kind == "checkpoint":
         with needs_extra("aggregate"):
-            from atlas.importers import find_checkpoint
+            from atlas.importers.checkpoint import find_checkpoint
         return [find_checkpoint(path) for path in _given(section)]
     return [
         file
@@ -52,42 +37,25 @@ def imported_files(section: ImportSection) -> list[Path]:
 def is_empty(section: ImportSection) -> bool:
     """Whether an earlier atlas has nothing of this kind: then its recipe goes on without."""
     with needs_extra("aggregate"):
-        from atlas.importers import has_clusters
+        from atlas.importers.cluster_assignments import has_clusters
     return section.kind == "assignments" and not has_clusters(_given(section)[0])
 
 
 def run_import(section: ImportSection, folder: Path, memory: int, progress: Progress) -> Any:
-    """Read the files of a section into `folder`; the importer's summary."""
-    with needs_extra("aggregate"):
-        from atlas import importers as legacy
-
-    paths = _given(section)
-    if section.kind == "checkpoint":
-        return legacy.import_checkpoint(
-            paths[0], folder, model=section.model, min_count=section.min_count, progress=progress
-        )
-    if section.kind == "older-atlas":
-        return legacy.import_older_atlas(paths[0], folder, model=section.model, progress=progress)
-    if section.kind == "assignments":
-        options: dict[str, Any] = {"name": section.name, "method": section.method, "leaf_ranks": section.leaf_ranks}
-        return legacy.import_assignments(paths[0], folder, progress=progress, **options)
-    if section.kind == "edge-stats":
-        return legacy.import_edge_stats(paths, folder, model=section.model, memory=memory, progress=progress)
-    if section.kind == "wiring-cache":
-        return legacy.import_wiring_cache(paths, folder, model=section.model, memory=memory, progress=progress)
-    if section.kind == "projections":
-        return legacy.import_projections(paths, folder, progress=progress)
-    return legacy.import_reports(paths, folder, progress=progress)
+    """Read the files of a section into `folder`; return the importer's summary."""
+    importer = IMPORTERS[section.kind]
+    options = {name: memory if name == "memory" else getattr(section, name) for name in importer.options}
+    return importer.run(_given(section), folder, progress=progress, **options)
 
 
 def require_inputs(recipe: Recipe) -> None:
     """Raise `InputError` that lists every file of a recipe that is not there, with its role and what is known of it."""
     wanted: list[tuple[str, str, str | None]] = []
     if recipe.graphs:
-        wanted += [(path, "graphs", recipe.graphs.about) for path in recipe.graphs.paths]
+        wanted += [(path, "graphs", recipe.graphs.description) for path in recipe.graphs.paths]
     for item in recipe.imports:
-        wanted += [(path, item.kind, item.about) for path in item.paths]
-    wanted += [(item.path, "labels", item.about) for item in recipe.labels.files]
+        wanted += [(path, item.kind, item.description) for path in item.paths]
+    wanted += [(item.path, "labels", item.description) for item in recipe.labels.files]
     if recipe.trace:
         wanted.append((recipe.trace.prompts, "prompts", None))
     if recipe.wire:
@@ -97,7 +65,7 @@ def require_inputs(recipe: Recipe) -> None:
         roles: dict[str, list[str]] = {}
         for path, role, _ in missing:
             roles.setdefault(path, []).append(role)
-        known = {path: about for path, _, about in reversed(missing) if about}
+        known = {path: text for path, _, text in reversed(missing) if text}
         told = "; ".join(
             f"{path} ({', '.join(dict.fromkeys(names))}{f': {known[path]}' if path in known else ''})"
             for path, names in roles.items()

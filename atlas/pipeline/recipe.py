@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from atlas.errors import RecipeError, UsageError
+from atlas.importers import IMPORTERS
 from atlas.io.package_data import folder, names
 from atlas.options import (
     MEMORY,
@@ -28,15 +29,10 @@ from atlas.runtime.memory import parse_bytes
 
 T = TypeVar("T")
 HERE = "HERE"  # the folder of the recipe, as in ${HERE}/model
-STATS_KINDS = ("checkpoint", "edge-stats", "older-atlas")
-IMPORT_KINDS = (*STATS_KINDS, "wiring-cache", "assignments", "projections", "reports")
-_ONLY_FOR = {
-    "min_count": ("checkpoint",),
-    "name": ("assignments",),
-    "method": ("assignments",),
-    "leaf_ranks": ("assignments",),
-    "model": (*STATS_KINDS, "wiring-cache"),
-}
+IMPORTED_STATS = tuple(
+    kind for kind, importer in IMPORTERS.items() if importer.stage == "stats" and kind != "wiring-cache"
+)
+_IMPORT_OPTIONS = {"name", "model", "min_count", "method", "leaf_ranks"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
@@ -50,12 +46,12 @@ class GraphsSection:
     transcoder_set: str | None = None
     unit_type: str = "neuron"
     strict: bool = False
-    about: str | None = None
+    description: str | None = None
 
 
 @dataclass(frozen=True)
 class ImportSection:
-    """[[imports]]: files of an earlier tool, as `atlas import KIND` reads them; `about` says what they are."""
+    """[[imports]]: files of an earlier tool, as `atlas import KIND` reads them; `description` says what they are."""
 
     kind: str
     paths: tuple[str, ...]
@@ -64,7 +60,7 @@ class ImportSection:
     min_count: int = 1
     method: str = "infomap"
     leaf_ranks: str = "auto"
-    about: str | None = None
+    description: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +112,7 @@ class LabelFileSection:
     kind: str | None = None
     model: str | None = None
     same_units: bool = False
-    about: str | None = None
+    description: str | None = None
 
 
 @dataclass(frozen=True)
@@ -230,25 +226,20 @@ def _check_sources(recipe: Recipe, where: str) -> None:
     """One source of statistics, and at most one of everything else that there is one of."""
     kinds = [item.kind for item in recipe.imports]
     for kind in kinds:
-        if kind not in IMPORT_KINDS:
-            raise RecipeError(f"{where}: imports.kind {kind!r} is none of {', '.join(IMPORT_KINDS)}")
+        if kind not in IMPORTERS:
+            raise RecipeError(f"{where}: imports.kind {kind!r} is none of {', '.join(IMPORTERS)}")
     for item in recipe.imports:
-        wrong = [
-            key
-            for key, kinds_of in _ONLY_FOR.items()
-            if item.kind not in kinds_of and getattr(item, key) != getattr(ImportSection, key)
-        ]
-        if wrong:
-            raise RecipeError(
-                f"{where}: imports.{wrong[0]} has no meaning for kind {item.kind}; it is for {', '.join(_ONLY_FOR[wrong[0]])}"
-            )
-    sources = [recipe.graphs, recipe.trace, *(kind for kind in kinds if kind in STATS_KINDS)]
+        for key in _IMPORT_OPTIONS - set(IMPORTERS[item.kind].options):
+            if getattr(item, key) != getattr(ImportSection, key):
+                takers = ", ".join(kind for kind, importer in IMPORTERS.items() if key in importer.options)
+                raise RecipeError(f"{where}: imports.{key} has no meaning for kind {item.kind}; it is for {takers}")
+    sources = [recipe.graphs, recipe.trace, *(kind for kind in kinds if kind in IMPORTED_STATS)]
     wiring = [recipe.wire, *(kind for kind in kinds if kind == "wiring-cache")]
     given, wired = (sum(item is not None for item in items) for items in (sources, wiring))
     if given > 1 or wired > 1 or not given + wired:
         raise RecipeError(
             f"{where}: an atlas is made of [graphs] (with paths), of [trace] (with model and prompts) or of [[imports]] of one kind "
-            f"of {', '.join(STATS_KINDS)}, one of them, and of [wire] (with model) or imports of a wiring-cache, beside them or alone"
+            f"of {', '.join(IMPORTED_STATS)}, one of them, and of [wire] (with model) or imports of a wiring-cache, beside them or alone"
         )
     if kinds.count("reports") > 1 or kinds.count("projections") > (recipe.trace is None):
         raise RecipeError(

@@ -12,14 +12,15 @@ from typing import Any
 
 from atlas.database import BuildResult, Inputs, build_database, open_atlas, refuse_foreign
 from atlas.errors import AtlasFileError, NothingToCluster, SourceChanged, needs_extra
+from atlas.importers import IMPORTERS
 from atlas.io import package_data as resources
 from atlas.io.files import only_writer, translated_os_errors
 from atlas.io.paths import recorded
 from atlas.options import WireOptions, part_of
 from atlas.pipeline.aggregation import aggregate_graphs, find_inputs
 from atlas.pipeline.fingerprints import Fingerprints
-from atlas.pipeline.import_stages import imported_files, is_empty, matches, require_inputs, run_import, stage_of
-from atlas.pipeline.recipe import STATS_KINDS, ImportSection, Recipe, WireSection
+from atlas.pipeline.import_stages import imported_files, is_empty, matches, require_inputs, run_import
+from atlas.pipeline.recipe import IMPORTED_STATS, ImportSection, Recipe, WireSection
 from atlas.pipeline.trace_stages import TracedStages
 from atlas.runtime.memory import parse_bytes, peak_memory_mb
 from atlas.runtime.progress import Progress, silent
@@ -95,7 +96,7 @@ class _Run:
     def all(self) -> PipelineResult:
         traced = TracedStages(self.recipe.trace, self.recipe, self.progress) if self.recipe.trace else None
         imported = {item.kind: item for item in self.recipe.imports if item.kind != "assignments"}
-        source = next((imported[kind] for kind in STATS_KINDS if kind in imported), None)
+        source = next((imported[kind] for kind in IMPORTED_STATS if kind in imported), None)
         observed = self._traced_stats(traced) if traced else self._stats() if self.recipe.graphs else None
         observed = self._import(source, "stats") if source else observed
         wiring = self._wiring(self.recipe.wire) if self.recipe.wire else None
@@ -217,7 +218,7 @@ class _Run:
             name, asdict(section) | {"paths": None}, [(path.name, path) for path in paths]
         )
         memory = parse_bytes(self.recipe.aggregate.memory)
-        is_there = is_whole(folder, stage_of(section))
+        is_there = is_whole(folder, IMPORTERS[section.kind].stage)
         self._stage(name, fingerprint, is_there, lambda: run_import(section, folder, memory, self.progress))
         return folder
 

@@ -59,7 +59,7 @@ def generate(folder: Path, rows: int) -> None:
 def ours(data: str, out: Path) -> str:
     from atlas.pipeline import aggregate_graphs
 
-    aggregate_graphs([data], out / "stats", device="cpu", model="bench", together=0)
+    aggregate_graphs([data], out / "stats", device="cpu", model="bench", cooccurrence=0)
     return f"{out}/stats/edges/*.parquet"
 
 

@@ -49,10 +49,10 @@ def generate(folder: Path, count: int) -> None:
         )
 
 
-def ours(paths: list[Path], out: Path, threads: int, together: int = 20) -> int:
+def ours(paths: list[Path], out: Path, threads: int, cooccurrence: int = 20) -> int:
     from atlas.pipeline import aggregate_graphs
 
-    return aggregate_graphs(paths, out / "stats", device="cpu", threads=threads, together=together).edges
+    return aggregate_graphs(paths, out / "stats", device="cpu", threads=threads, cooccurrence=cooccurrence).edges
 
 
 def load(path: Path) -> dict:

@@ -21,7 +21,7 @@ _BUILD = """
 import json, sys, time
 from pathlib import Path
 from atlas.pipeline import run_recipe
-from atlas.recipe import load_recipe
+from atlas.pipeline.recipe import load_recipe
 recipe = load_recipe(Path(sys.argv[1]), [], {"DATA": sys.argv[2]}, output=Path(sys.argv[3]))
 last = [time.monotonic(), ""]
 def progress(step, done, total):

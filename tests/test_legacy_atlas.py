@@ -11,7 +11,9 @@ from legacy_factories import PAIR, Corpus, by_pair, members_of, rows_of, written
 
 from atlas.database import Inputs, build_database
 from atlas.errors import AtlasFileError, InputError, OutputError
-from atlas.importers import import_checkpoint, import_older_atlas, import_projections
+from atlas.importers.checkpoint import import_checkpoint
+from atlas.importers.legacy_atlas import import_legacy_atlas
+from atlas.importers.projections import import_projections
 from atlas.labels import LabelFile, import_labels
 from atlas.stages.manifest import read_manifest
 
@@ -28,7 +30,7 @@ def corpus() -> Corpus:
 def test_an_earlier_atlas_is_rebuilt(corpus: Corpus, tmp_path: Path, columns: int, atlas_command) -> None:
     path = legacy_factories.older_atlas(tmp_path / "older.duckdb", corpus, columns=columns)
     for kind, folder in (
-        ("older-atlas", "stats"),
+        ("legacy-atlas", "stats"),
         ("labels", "labels"),
         ("assignments", "clusters"),
         *([("projections", "projections")] if columns == 18 else []),
@@ -60,7 +62,7 @@ def test_an_earlier_atlas_is_rebuilt(corpus: Corpus, tmp_path: Path, columns: in
 
 def test_made_up_extremes_of_an_earlier_atlas_are_not_taken_over(corpus: Corpus, tmp_path: Path) -> None:
     path = legacy_factories.older_atlas(tmp_path / "older.duckdb", corpus, mean_only=True)
-    summary = import_older_atlas(path, tmp_path / "stats")
+    summary = import_legacy_atlas(path, tmp_path / "stats")
     assert summary.quality == "mean_only"
     for key, row in by_pair(rows_of(tmp_path / "stats", "edges")).items():
         assert row["weight_sum"] == pytest.approx(corpus.edges[key][1], rel=1e-5)
@@ -69,7 +71,7 @@ def test_made_up_extremes_of_an_earlier_atlas_are_not_taken_over(corpus: Corpus,
 
 def test_edges_by_weights_of_an_earlier_atlas_take_their_mean(corpus: Corpus, tmp_path: Path) -> None:
     path = legacy_factories.older_atlas(tmp_path / "older.duckdb", corpus, weights=True)
-    summary = import_older_atlas(path, tmp_path / "stats")
+    summary = import_legacy_atlas(path, tmp_path / "stats")
     assert summary.method == "weight_graph"
     for key, row in by_pair(rows_of(tmp_path / "stats", "edges")).items():
         assert row["weight_sum"] == pytest.approx(corpus.edges[key][1] / corpus.edges[key][0], rel=1e-5)
@@ -92,10 +94,10 @@ def test_exports_of_the_aggregator_are_read(corpus: Corpus, tmp_path: Path) -> N
         for name in ("edges", "neurons"):
             con.execute(f"COPY {name} TO '{folder}/{name}.parquet'")
     for given in (tmp_path / "export.duckdb", folder):
-        summary = import_older_atlas(given, tmp_path / "stats")
+        summary = import_legacy_atlas(given, tmp_path / "stats")
         assert summary.quality == "exact"
         assert by_pair(rows_of(tmp_path / "stats", "edges")) == by_pair(rows_of(source, "edges"))
-    import_older_atlas(tmp_path / "export.duckdb", tmp_path / "stats")
+    import_legacy_atlas(tmp_path / "export.duckdb", tmp_path / "stats")
     names = ("layer", "neuron", "graph_id")
     assert {tuple(r[n] for n in names) for r in rows_of(tmp_path / "stats", "neuron_graphs")} == {
         tuple(r[n] for n in names) for r in rows_of(source, "neuron_graphs")
@@ -104,20 +106,20 @@ def test_exports_of_the_aggregator_are_read(corpus: Corpus, tmp_path: Path) -> N
 
 def test_what_is_no_earlier_atlas_is_refused(small_atlas: Path, tmp_path: Path) -> None:
     with pytest.raises(AtlasFileError, match="is an atlas of this tool"):
-        import_older_atlas(small_atlas, tmp_path / "stats")
+        import_legacy_atlas(small_atlas, tmp_path / "stats")
     with pytest.raises(InputError, match="does not exist"):
-        import_older_atlas(tmp_path / "nowhere.duckdb", tmp_path / "stats")
+        import_legacy_atlas(tmp_path / "nowhere.duckdb", tmp_path / "stats")
     (tmp_path / "bad.duckdb").write_bytes(b"no database" * 1000)
     with pytest.raises(AtlasFileError, match="cannot be read"):
-        import_older_atlas(tmp_path / "bad.duckdb", tmp_path / "stats")
+        import_legacy_atlas(tmp_path / "bad.duckdb", tmp_path / "stats")
     with duckdb.connect(str(tmp_path / "other.duckdb")) as con:
         con.execute("CREATE TABLE neurons (layer INTEGER)")
     with pytest.raises(InputError, match="is no atlas of the earlier tool"):
-        import_older_atlas(tmp_path / "other.duckdb", tmp_path / "stats")
+        import_legacy_atlas(tmp_path / "other.duckdb", tmp_path / "stats")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
     with pytest.raises(OutputError, match="is not empty"):
-        import_older_atlas(tmp_path / "other.duckdb", tmp_path / "mine")
+        import_legacy_atlas(tmp_path / "other.duckdb", tmp_path / "mine")
 
 
 # Projections
