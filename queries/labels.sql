@@ -1,4 +1,4 @@
--- Every label of one neuron, the one shown first, junk last.
+-- Every label of one neuron, the one shown first, uninformative ones last.
 --
 -- $layer INTEGER required: layer of the neuron
 -- $neuron INTEGER required: index of the neuron

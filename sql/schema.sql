@@ -576,7 +576,7 @@ COMMENT ON COLUMN clusterings.max_level IS 'Deepest level.';
 COMMENT ON COLUMN cluster_members.cluster_path IS 'Cluster in this clustering, dotted from the top.';
 COMMENT ON COLUMN cluster_members.flow IS 'Share of the random walk that visits it.';
 
-COMMENT ON COLUMN labels.rank IS '1 is the label that neurons shows; NULL for junk and for labels of other units.';
+COMMENT ON COLUMN labels.rank IS '1 is the label that neurons shows; NULL for uninformative labels and for labels of other units.';
 COMMENT ON COLUMN labels.kind IS 'output, input, activation+ or activation-; NULL where the file does not say.';
 COMMENT ON COLUMN labels.text IS 'The label.';
 COMMENT ON COLUMN labels.description IS 'Longer text of the label.';
@@ -587,7 +587,7 @@ COMMENT ON COLUMN labels.interpretability IS 'Interpretability as its source sta
 COMMENT ON COLUMN labels.type IS 'Function type as its source states it: semantic, routing, ...';
 COMMENT ON COLUMN labels.score IS 'Score as its source states it; labels of the graphs themselves: graphs that carry this text.';
 COMMENT ON COLUMN labels.max_activation IS 'Largest activation over its exemplars, as its file states.';
-COMMENT ON COLUMN labels.is_uninformative IS 'Whether the text says nothing (unknown, uninterpretable, empty): kept, never shown.';
+COMMENT ON COLUMN labels.is_uninformative IS 'Whether the text is uninformative (unknown, uninterpretable, empty): kept, never shown.';
 COMMENT ON COLUMN labels.in_atlas IS 'Whether the label is of a neuron that has a row in neurons.';
 COMMENT ON COLUMN labels.file IS 'File it was read from.';
 COMMENT ON COLUMN labels.sources IS 'Every source that states this label of this neuron; source is the first of them.';

@@ -51,7 +51,7 @@ def test_the_whole_path_by_hand(run, graphs: Path, tmp_path: Path) -> None:
     assert "codelength" in told.stderr
     (tmp_path / "l.csv").write_text("layer,neuron,label\n1,2,x\n1,,y\n")
     told = run("import", "labels", tmp_path / "l.csv", "-o", tmp_path / "labels", "--source", "me")
-    assert "l.csv: 2 rows, 1 labels, junk 0, malformed 1 (no_neuron 1)" in told.stderr
+    assert "l.csv: 2 rows, 1 labels, uninformative 0, malformed 1 (no_neuron 1)" in told.stderr
 
 
 def test_build_info_and_every_question(run, graphs: Path, tmp_path: Path) -> None:

@@ -255,8 +255,8 @@ def test_labels_join_and_the_others_are_kept(con) -> None:
     assert con.execute("SELECT text FROM unmatched_labels").fetchall() == [("nowhere",)]
     facts = dict(con.execute("SELECT key, value FROM metadata").fetchall())
     assert int(facts["labels_in_atlas"]) + int(facts["labels_not_in_atlas"]) == int(facts["total_labels"])
-    junk = con.execute("SELECT label FROM neurons WHERE layer = 2 AND neuron = 3").fetchall()
-    assert junk == [("label 3",)]  # the graphs' own label is shown instead of `uninterpretable`
+    label = con.execute("SELECT label FROM neurons WHERE layer = 2 AND neuron = 3").fetchall()
+    assert label == [("label 3",)]  # the graphs' own label is shown instead of `uninterpretable`
 
 
 def test_unknown_values_are_null(con) -> None:

@@ -119,15 +119,15 @@ def test_scores_of_two_sources_are_not_compared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "unknown", "Uninterpretable", " uninterpretable-routing ", "uninterpretable-trigger", None]
 )
-def test_junk_is_kept_and_never_ranked(tmp_path: Path, text: str | None) -> None:
+def test_an_uninformative_label_is_kept_and_never_ranked(tmp_path: Path, text: str | None) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({"layer": 0, "neuron": 0, "label": text}))
     (row,) = imported(tmp_path / "out", LabelFile(tmp_path / "a.jsonl")).to_dicts()
     assert (row["is_uninformative"], row["rank"]) == (True, None)
 
 
-def test_the_junk_list_is_configuration(tmp_path: Path) -> None:
+def test_the_list_of_uninformative_labels_is_configuration(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("layer,neuron,label\n0,0,unknown\n0,1,Meh\n")
-    frame = imported(tmp_path / "out", LabelFile(tmp_path / "a.csv"), precedence=Precedence(junk=["meh"]))
+    frame = imported(tmp_path / "out", LabelFile(tmp_path / "a.csv"), precedence=Precedence(uninformative=["meh"]))
     assert frame["is_uninformative"].to_list() == [False, True]
 
 

@@ -110,7 +110,7 @@ def test_search_finds_labels_literally(small: Atlas, words: str) -> None:
 
 
 @pytest.mark.parametrize("words", ["100_", "%sure%", "nothing like it", "uninterpretable", "nowhere"])
-def test_wildcards_mean_nothing_and_junk_is_not_found(small: Atlas, words: str) -> None:
+def test_wildcards_mean_nothing_and_last_is_not_found(small: Atlas, words: str) -> None:
     assert small.search(words).fetchall() == []
 
 
@@ -275,9 +275,9 @@ def test_a_limit_keeps_the_first_rows(name: str, small: Atlas) -> None:
     assert small.query(name, **wanted, limit=0).fetchall() == []
 
 
-def test_labels_of_a_neuron_come_best_first_and_junk_last(small: Atlas) -> None:
+def test_labels_of_a_neuron_come_best_first_and_uninformative_ones_last(small: Atlas) -> None:
     assert small.labels((1, 2)).pl()["rank"].to_list() == list(range(1, 1 + len(small.labels((1, 2)).fetchall())))
-    junk = small.labels((2, 3)).pl()
-    assert junk["is_uninformative"].to_list() == sorted(junk["is_uninformative"].to_list())
-    assert junk["is_uninformative"].to_list()[-1] is True
-    assert junk["rank"].to_list()[-1] is None
+    last = small.labels((2, 3)).pl()
+    assert last["is_uninformative"].to_list() == sorted(last["is_uninformative"].to_list())
+    assert last["is_uninformative"].to_list()[-1] is True
+    assert last["rank"].to_list()[-1] is None

@@ -52,10 +52,23 @@ def project(
     batch: int = 8,
     progress: Progress,
 ) -> ProjectSummary:
-    """Write the stage `projections` of a model to the folder `out`.
+    """Write the stage `projections` of a model to a folder.
 
-    Without `prompts` there are no direct effect ratios, exemplars and automatic labels. Raises `InputError`
-    where prompts cannot be read, `OutputError` where the folder cannot be written.
+    Args:
+        model: Model with its tokenizer.
+        out: Folder of the stage, which is replaced.
+        options: How many tokens and exemplars are kept; the defaults where None.
+        prompts: Corpus. Without it there are no direct effect ratios, exemplars and automatic labels.
+        corpus: Which prompts of the corpus are used; the defaults where None.
+        batch: Prompts that are run at once.
+        progress: Called with what is counted, how many are done and how many there are.
+
+    Returns:
+        Counts of neurons, prompts, exemplars and labels.
+
+    Raises:
+        InputError: The prompts cannot be read.
+        OutputError: The folder cannot be written.
     """
     options, corpus = options or ProjectOptions(), corpus or PromptOptions()
     with replaced_folder(out, "projections") as folder, enough_memory():

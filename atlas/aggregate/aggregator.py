@@ -145,13 +145,17 @@ class Aggregator:
             self._next += 1
 
     def add(self, batch: Any, *, hashes: Mapping[int, str] | None = None) -> None:
-        """Take observations of whole graphs: graph_id, src_layer, src_neuron, tgt_layer, tgt_neuron, weight.
+        """Take observations of whole graphs. A graph that is held already, by hash, is passed over.
 
-        `batch` is an Arrow table or record batch, or a mapping of numpy arrays or torch tensors of one
-        length; tensors on a CUDA device are reduced there. `hashes` are the content hashes of its graphs
-        by graph_id (hexadecimal; of the prompt, say); without one the id stands for the graph. A graph
-        that is held already, by hash, is passed over. Raises `UsageError` for a graph_id that came in an
-        earlier batch, `InputError` for one that is null or negative.
+        Args:
+            batch: Columns graph_id, src_layer, src_neuron, tgt_layer, tgt_neuron and weight, all of one length (n_links,): an
+                Arrow table or record batch, or a mapping of numpy arrays or torch tensors. Tensors on a CUDA device are
+                reduced there.
+            hashes: Content hashes (hexadecimal; of the prompt, say) by graph_id. The id stands for a graph without one.
+
+        Raises:
+            UsageError: A graph_id came in an earlier batch, or a column is missing.
+            InputError: A graph_id is null or negative.
         """
         if self._written:
             raise UsageError("the statistics are written; make another Aggregator to add to them")
@@ -214,9 +218,13 @@ class Aggregator:
         self._next += 1
 
     def add_graph(self, graph: Graph) -> None:
-        """Take one graph with its nodes; one that is held already, by content hash, is passed over.
+        """Take one graph with its nodes. One that is held already, by content hash, is passed over.
 
-        Raises `SpaceMismatch` where it is of another feature space.
+        Args:
+            graph: Nodes (n_nodes,) and links (n_links,) of one prompt.
+
+        Raises:
+            SpaceMismatch: It is of another feature space.
         """
         refuse_other_space(self._space, str(self._out), graph.info.space, graph.info.path)
         if graph.info.identity not in self.hashes:
@@ -227,7 +235,11 @@ class Aggregator:
             self._chunk.add(graph)
 
     def reject(self, reject: Reject) -> None:
-        """Note a graph that could not be made; it takes the place of an earlier note of that path."""
+        """Note a graph that could not be made. It takes the place of an earlier note of that path.
+
+        Args:
+            reject: Path, reason and message.
+        """
         if reject.path not in self._rejected:
             self._rejected.add(reject.path)
             self._chunk.bookkeeping.reject(reject)
@@ -254,7 +266,16 @@ class Aggregator:
             self._done()
 
     def write(self) -> Any:
-        """Write the stats folder and return its `Summary`; raises as `atlas.pipeline.aggregate_graphs` does."""
+        """Write the stats folder.
+
+        Returns:
+            The `Summary` of the folder.
+
+        Raises:
+            InputError: Nothing was added.
+            OutputError: The folder cannot be written.
+            UsageError: It is written already.
+        """
         if self._written:
             raise UsageError("the statistics are written; make another Aggregator to add to them")
         self.flush()

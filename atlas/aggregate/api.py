@@ -86,6 +86,9 @@ def aggregate_files(
         fresh: Start over.
         progress: Called with what is counted, how many are done and how many there are.
 
+    Returns:
+        Counts of the stats folder.
+
     Raises:
         InputError: A file that was counted has changed or is gone (unless `fresh`).
         NothingReadable: No file is a readable graph. All reasons are written to OUT.rejects.parquet.
@@ -200,7 +203,22 @@ def aggregate_observations(
 ) -> Summary:
     """Aggregate Parquet or Arrow files of observations of one feature space into the stats folder `out`.
 
-    Args and errors are those of `aggregate_files`; `InputError` also for a file without the columns of an observation.
+    Args:
+        sources: Files, in their order.
+        out: Stats folder; added to where it holds statistics.
+        space: Model, set of transcoders and type of unit.
+        options: What is kept, and where it runs.
+        inputs: Paths that go into the manifest.
+        fresh: Start over.
+        progress: As in `aggregate_files`.
+
+    Returns:
+        Counts of the stats folder.
+
+    Raises:
+        InputError: A file lacks a column of observations, has changed or is gone, or repeats a graph_id.
+        OutputError: A folder cannot be written.
+        UsageError: There is no such device.
     """
     files = stat_files(sources)
     made_with = _made_with(options, **space._asdict())
@@ -238,6 +256,9 @@ def merge_stats(
         options: What is kept, and where it runs.
         skip_duplicates: Leave out a folder all of whose graphs are in earlier ones.
         progress: As in `aggregate_files`.
+
+    Returns:
+        Counts of the merged statistics.
 
     Raises:
         SpaceMismatch: The folders are of different feature spaces.

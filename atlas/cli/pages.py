@@ -64,8 +64,8 @@ def _head(neuron: _Row, labels: Sequence[_Row]) -> Group:
         note = ", ".join(
             shown(part) for part in (label["kind"], label["sources"], label["model"], label["confidence"]) if part
         )
-        junk = ", says nothing" if label["is_uninformative"] else ""
-        lines.append(Text(f"  label      {shown(label['text'])}  ({note}{junk})"))
+        suffix = ", uninformative" if label["is_uninformative"] else ""
+        lines.append(Text(f"  label      {shown(label['text'])}  ({note}{suffix})"))
         if label["description"]:
             lines.append(Text(f"             {shown(label['description'])}"))
     cluster = neuron["cluster_path"]

@@ -148,7 +148,11 @@ def print_comparison_summary(found: Comparison, limit: int) -> None:
 def print_labels_summary(results: Sequence[LabelFileResult]) -> None:
     """What became of the rows of label files."""
     for result in results:
-        parts = [f"{result.row_count:,} rows", f"{result.kept_count:,} labels", f"junk {result.uninformative_count:,}"]
+        parts = [
+            f"{result.row_count:,} rows",
+            f"{result.kept_count:,} labels",
+            f"uninformative {result.uninformative_count:,}",
+        ]
         if result.malformed:
             parts.append(f"malformed {result.malformed.total():,} ({counted(result.malformed)})")
         if result.units:

@@ -36,7 +36,19 @@ class Clustering:
 def cluster(given: Path, out: Path, options: ClusterOptions | None = None) -> Clustering:
     """Cluster the edges of a stats folder or an atlas and write a clusters folder.
 
-    Raises `UsageError`, `InputError` (nothing to cluster), `OutputError`, `MissingExtra`.
+    Args:
+        given: Stats folder or atlas file.
+        out: Clusters folder, which is replaced.
+        options: Method, weight, threshold and seed; the defaults where None.
+
+    Returns:
+        The clustering: counts of neurons, edges and clusters, and the codelength.
+
+    Raises:
+        InputError: No edge reaches the threshold.
+        MissingExtra: The library of the method is not installed.
+        OutputError: `out` cannot be written.
+        UsageError: An option has no such value.
     """
     chosen = _checked(options or ClusterOptions())
     network = load_network(given, weight=chosen.weight, min_count=chosen.min_count)

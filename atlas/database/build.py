@@ -65,10 +65,21 @@ class BuildResult:
 
 
 def build_database(out: Path, inputs: Inputs, *, report: Report | None = None) -> BuildResult:
-    """Build an atlas file; readers see the old file or the whole new one.
+    """Build an atlas file. Readers see the old file or the whole new one.
 
-    `report` is told the name of each step. Raises `StageError`, `UsageError`, `OutputError`, and
-    `CheckError` where the rows contradict each other (no file is written then).
+    Args:
+        out: Atlas file, which is replaced.
+        inputs: Folders of the stages, and what the atlas is called.
+        report: Called with the name of each step.
+
+    Returns:
+        Counts of the atlas, and the results of its checks.
+
+    Raises:
+        CheckError: The rows contradict each other. No file is written.
+        OutputError: The file cannot be written.
+        StageError: A folder is not a whole stage.
+        UsageError: The inputs do not fit together.
     """
     started = time.monotonic()
     out = out.resolve()
@@ -90,7 +101,14 @@ def build_database(out: Path, inputs: Inputs, *, report: Report | None = None) -
 
 
 def refuse_foreign(out: Path) -> None:
-    """Raise `OutputError` where `out` is a file that is no atlas; a mistyped -o never removes somebody's work."""
+    """Refuse to replace a file that is no atlas, so that a mistyped -o never removes somebody's work.
+
+    Args:
+        out: File to be written.
+
+    Raises:
+        OutputError: It exists and is no atlas.
+    """
     if not out.exists():
         return
     with translated_os_errors(out), out.open("rb") if out.is_file() else contextlib.nullcontext() as stream:

@@ -30,7 +30,11 @@ class CheckResult:
         return self.row_count == 0 and self.problem is None
 
     def describe(self) -> str:
-        """One line: the name, how many rows, and the first of them by column."""
+        """Describe the result in one line.
+
+        Returns:
+            Name of the check, number of rows, and the first row by column.
+        """
         if self.problem is not None:
             return f"{self.name}: could not run: {self.problem}"
         shown = "; ".join(
@@ -41,7 +45,14 @@ class CheckResult:
 
 
 def run_checks(con: duckdb.DuckDBPyConnection) -> Iterator[CheckResult]:
-    """Run every check; a check that an older or damaged file cannot answer is a result with a problem."""
+    """Run every check. A check that an old or damaged file cannot answer gives a result with a problem.
+
+    Args:
+        con: Connection to an atlas.
+
+    Yields:
+        One result per file of `sql/checks`, by name.
+    """
     for check in scripts("checks"):
         try:
             cursor = con.execute(check.sql)

@@ -74,7 +74,12 @@ def catalog_name(file: Path) -> str:
 
 
 def use_catalog(con: duckdb.DuckDBPyConnection, file: Path) -> None:
-    """Make the atlas the current catalog of a connection; a cursor starts without it."""
+    """Make the atlas the current catalog of a connection. A new cursor starts without it.
+
+    Args:
+        con: Connection to which the file is attached.
+        file: Atlas file.
+    """
     con.execute(f"USE {identifier(catalog_name(file))}.main")
 
 
@@ -99,7 +104,14 @@ def _require_database(file: Path) -> None:
 
 
 def is_duckdb_file(file: Path) -> bool:
-    """Return True where `file` is a regular file that starts like a DuckDB database."""
+    """Return True where a file starts like a DuckDB database.
+
+    Args:
+        file: Path; only regular files are opened.
+
+    Returns:
+        True for a database of any version.
+    """
     try:
         _require_database(file)
     except AtlasFileError:

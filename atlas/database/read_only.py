@@ -23,9 +23,13 @@ _HINTS = {
 
 
 def require_reading(text: str) -> None:
-    """Raise `QueryError` unless `text` is one statement that only reads: a SELECT, or EXPLAIN of one.
+    """Refuse what does more than read. DESCRIBE, SUMMARIZE, SHOW, FROM and VALUES are SELECT statements to DuckDB.
 
-    DESCRIBE, SUMMARIZE, SHOW, FROM and VALUES are SELECT statements to DuckDB.
+    Args:
+        text: SQL.
+
+    Raises:
+        QueryError: It is not one SELECT statement, or EXPLAIN of one.
     """
     kind = statement_type(text)
     explained = _EXPLAIN.match(text) if kind == "EXPLAIN" else None
@@ -53,5 +57,12 @@ def statement_type(text: str) -> str:
 
 
 def one_line(error: duckdb.Error) -> str:
-    """Return the first paragraph of DuckDB's message on one line."""
+    """Return the message of a DuckDB error on one line.
+
+    Args:
+        error: What DuckDB raised.
+
+    Returns:
+        The first paragraph, without line breaks.
+    """
     return " ".join(str(error).split("\n\n")[0].split())

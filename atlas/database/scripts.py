@@ -56,7 +56,14 @@ def read_script(path: Path) -> Script:
 
 
 def scripts(kind: str) -> list[Script]:
-    """All files of `sql/views`, `sql/macros`, `sql/checks` (`kind`) or of `queries`, by name."""
+    """Read the SQL files of one kind.
+
+    Args:
+        kind: `views`, `macros` or `checks` of `sql/`, or `queries`.
+
+    Returns:
+        The scripts by name.
+    """
     folder = resources.folder("queries") if kind == "queries" else resources.folder("sql") / kind
     return [read_script(path) for path in sorted(folder.glob("*.sql"))]
 

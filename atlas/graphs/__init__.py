@@ -26,7 +26,15 @@ __all__ = ["Blob", "Graph", "ReadLimits", "Reject", "Source", "find_sources", "p
 
 
 def read_graphs(source: Source, limits: ReadLimits = ReadLimits()) -> Iterator[Graph | Reject]:  # noqa: B008 (a constant)
-    """Yield the graphs of one file, or a `Reject` for each that cannot be read; never raises for a bad file."""
+    """Read the graphs of one file. A bad file never raises.
+
+    Args:
+        source: File, or one of several in an archive or in lines.
+        limits: How large a graph may be.
+
+    Yields:
+        A graph, or a `Reject` for each that cannot be read.
+    """
     for item in read_blobs(source, limits):
         if isinstance(item, Reject):
             yield item
@@ -41,7 +49,18 @@ def read_graphs(source: Source, limits: ReadLimits = ReadLimits()) -> Iterator[G
 
 
 def parse_graph(blob: Blob, limits: ReadLimits = ReadLimits()) -> Graph:  # noqa: B008 (a constant)
-    """Read one whole graph; raises `GraphError` with its reason."""
+    """Read one whole graph.
+
+    Args:
+        blob: Bytes of the graph, and what they are called.
+        limits: How large it may be.
+
+    Returns:
+        The graph: nodes (n_nodes,) and links (n_links,).
+
+    Raises:
+        GraphError: It is no graph; the error has the reason.
+    """
     content_hash = hashlib.sha256(blob.data).hexdigest()
     if blob.path.lower().endswith(".pt"):
         graph = torch_file.read(blob.data, blob.path, content_hash, limits)

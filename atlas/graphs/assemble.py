@@ -101,8 +101,9 @@ def _index_nodes(
         # Nearly every node is a plain neuron; the others take the careful way.
         plain = not node.isLogit and kind_of(node.feature_type or "") is NodeKind.NEURON
         found = match(node_id) if plain else None
-        if found is not None and (node.layer == found[1] or whole(node.layer) in (int(found[1]), None)):
-            kind, key = NodeKind.NEURON, int(found[1]) << INDEX_BITS | int(found[2])
+        layer = int(found[1]) if found is not None else 0
+        if found is not None and (node.layer in (found[1], layer) or whole(node.layer) in (layer, None)):
+            kind, key = NodeKind.NEURON, layer << INDEX_BITS | int(found[2])
         else:
             kind, key = _kind_and_key(node, dialect, vocabulary, types, oddities)
         if node_id in index:

@@ -50,10 +50,17 @@ class Blob(NamedTuple):
 
 
 def find_sources(paths: Sequence[Path | str], suffixes: Sequence[str] = SUFFIXES) -> list[Source]:
-    """All graph files (or files of other `suffixes`) under `paths` (files, folders, globs), sorted by name.
+    """Find all graph files under paths. Folders that this package wrote and hidden folders are passed over.
 
-    Folders that this package wrote (stages of an atlas) and hidden folders are passed over.
-    Raises `InputError` where a path names nothing or a folder cannot be listed.
+    Args:
+        paths: Files, folders and globs.
+        suffixes: Endings of the names that are taken.
+
+    Returns:
+        The files, sorted by name.
+
+    Raises:
+        InputError: A path names nothing, or a folder cannot be listed.
     """
     found = sorted(
         (well_formed(name), path) for given in paths for name, path in _expand(local_path(given), tuple(suffixes))

@@ -25,12 +25,27 @@ class ReadLimits(NamedTuple):
         return cls(min(cls().file_bytes, memory // 8), min(cls().tolerant_bytes, memory // 64))
 
     def require(self, size: int, what: str = "the file") -> None:
-        """Raise `GraphError` where `size` bytes are more than a graph may have."""
+        """Refuse what is larger than a graph may be.
+
+        Args:
+            size: Bytes.
+            what: What has that size, for the message.
+
+        Raises:
+            GraphError: It is larger than `file_bytes`.
+        """
         if size > self.file_bytes:
             raise GraphError("too_large", self.told(what))
 
     def told(self, what: str) -> str:
-        """Return what to say of something that is too large."""
+        """Return the message about something that is too large.
+
+        Args:
+            what: What is too large.
+
+        Returns:
+            One sentence that names the limit and how to raise it.
+        """
         return (
             f"{what} has more than {self.file_bytes // _MIB} MiB unpacked; for a real graph of that size raise --memory"
         )

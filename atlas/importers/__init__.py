@@ -46,6 +46,9 @@ class Importer:
             out: Stage folder, which is replaced.
             **options: Options of the kind, and `progress`.
 
+        Returns:
+            Counts of what was read and left out.
+
         Raises:
             InputError: A file is none of this kind, cut off or damaged; nothing is written then.
             MissingExtra: A library is not installed.

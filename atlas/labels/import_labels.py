@@ -61,8 +61,18 @@ class LabelFileResult:
 def import_labels(files: Sequence[LabelFile], out: Path, precedence: Precedence | None = None) -> list[LabelFileResult]:
     """Read label files and write a labels folder.
 
-    Raises `LabelFileError` where a file is of another kind or has the wrong columns, `UsageError` for
-    a kind that there is not, `OutputError`.
+    Args:
+        files: Label files, and what their rows do not say.
+        out: Labels folder, which is replaced.
+        precedence: Which label of a neuron is shown; the default order where None.
+
+    Returns:
+        One result per file: rows, labels kept, and rows left out with reasons.
+
+    Raises:
+        LabelFileError: A file is of another kind or has the wrong columns.
+        OutputError: `out` cannot be written.
+        UsageError: A kind is none of the known ones.
     """
     order = (precedence or Precedence()).checked()
     schema = DATASETS["labels.labels"]
@@ -180,7 +190,14 @@ def _file_columns(files: Sequence[LabelFile], results: Sequence[LabelFileResult]
 
 
 def content(path: Path) -> list[Path]:
-    """The file itself, or the files of a folder that are read."""
+    """List the files that are read for a path.
+
+    Args:
+        path: Label file, or a folder of them.
+
+    Returns:
+        The file itself, or the files of the folder.
+    """
     if not path.is_dir():
         return [path]
     return explanation_files(path) if is_explanations(path) else [DATASETS["stats.graph_labels"].path(path)]
@@ -198,12 +215,16 @@ def _facts(order: Precedence, results: Sequence[LabelFileResult]) -> dict[str, A
             "path": r.path,
             "rows": r.row_count,
             "kept": r.kept_count,
-            "junk": r.uninformative_count,
+            "uninformative": r.uninformative_count,
             "malformed": dict(r.malformed),
         }
         for r in results
     ]
-    precedence = {"sources": list(order.sources), "kinds": list(order.kinds), "junk": list(order.junk)}
+    precedence = {
+        "sources": list(order.sources),
+        "kinds": list(order.kinds),
+        "uninformative": list(order.uninformative),
+    }
     return {
         "precedence": precedence,
         "files": files,

@@ -49,28 +49,42 @@ class Precedence:
 
     sources: Sequence[str] = ()
     kinds: Sequence[str] = KINDS
-    junk: Sequence[str] = UNINFORMATIVE
+    uninformative: Sequence[str] = UNINFORMATIVE
 
     def checked(self) -> Precedence:
-        """The precedence; raises `UsageError` naming a kind that there is not."""
+        """Check the kinds.
+
+        Returns:
+            The precedence itself.
+
+        Raises:
+            UsageError: A kind is none of the known ones.
+        """
         wrong = [kind for kind in self.kinds if kind not in KINDS]
         if wrong:
             raise UsageError(f"unknown label kind {', '.join(map(repr, wrong))}; there are {', '.join(KINDS)}")
         return self
 
     def is_uninformative(self, text: str | None) -> bool:
-        """Return True where a text says nothing: a word of the list, the bare number of a feature, an error."""
+        """Return True where a text says nothing.
+
+        Args:
+            text: Text of a label, or None.
+
+        Returns:
+            True for a word of the list, the bare number of a feature, and the error of a tool.
+        """
         if text is None or text.strip().casefold() in self._words:
             return True
         return _PLACEHOLDER.fullmatch(text.strip()[:_LONGEST_PLACEHOLDER]) is not None
 
     @cached_property
     def _words(self) -> frozenset[str]:
-        return frozenset(word.casefold() for word in ("", *self.junk))
+        return frozenset(word.casefold() for word in ("", *self.uninformative))
 
 
 def ranked(labels: pl.DataFrame, precedence: Precedence) -> pl.DataFrame:
-    """The labels sorted by neuron and rank; rank 1 is the one to show, junk comes last without a rank.
+    """The labels sorted by neuron and rank; rank 1 is the one to show, uninformative ones come last without a rank.
 
     `labels` has the columns of the labels dataset in order of import.
     """

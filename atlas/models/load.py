@@ -22,7 +22,14 @@ _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "
 
 @contextlib.contextmanager
 def enough_memory() -> Iterator[None]:
-    """Raise `AtlasError` with what to do where a GPU's memory is too small."""
+    """Turn running out of GPU memory inside the block into an error with advice.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        AtlasError: The memory of the GPU is too small.
+    """
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -33,7 +40,15 @@ def enough_memory() -> Iterator[None]:
 
 
 def gpu_of(part: int, device: str) -> str:
-    """The GPU for a part of the work: in turn, where there are several; dask-cuda shows each worker its own."""
+    """Choose the GPU for a part of the work: in turn, where there are several. dask-cuda shows each worker its own.
+
+    Args:
+        part: Number of the part, from 0.
+        device: `auto`, `cpu`, `cuda` or one GPU such as `cuda:1`.
+
+    Returns:
+        The device of that part.
+    """
     return f"cuda:{part % torch.cuda.device_count()}" if device == "auto" and torch.cuda.is_available() else device
 
 
@@ -42,12 +57,19 @@ def load_model(
 ) -> TracedModel:
     """Load a causal language model of the Llama family with its tokenizer.
 
-    `model` is a folder that `transformers` loads, or a name on the model hub; `name` is what graphs call it
-    (the last part of `model` where None, the whole name of a hub model). `dtype` is that of the weights:
-    float32 on a CPU and what the files hold on a GPU where None.
+    Args:
+        model: Folder that `transformers` loads, or name on the model hub.
+        name: What graphs call the model; the last part of a folder, or the whole name of a hub model, where None.
+        device: `auto`, `cpu`, `cuda` or one GPU such as `cuda:1`.
+        dtype: Type of the weights; float32 on a CPU and that of the files on a GPU where None.
 
-    Raises `InputError` where there is no such model or it is of another family, `UsageError` for a wrong
-    device or dtype, `MissingExtra` without transformers.
+    Returns:
+        The model, ready to trace.
+
+    Raises:
+        InputError: There is no such model, or it is of another family.
+        MissingExtra: transformers is not installed.
+        UsageError: There is no such device or dtype.
     """
     with needs_extra("trace"):
         import transformers

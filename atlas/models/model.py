@@ -144,12 +144,26 @@ class TracedModel:
         return digest.hexdigest()
 
     def token_texts(self, ids: list[int]) -> list[str]:
-        """Tokens as the vocabulary spells them."""
+        """Spell tokens as the vocabulary does.
+
+        Args:
+            ids: Token ids (n_tokens,).
+
+        Returns:
+            Their texts (n_tokens,).
+        """
         texts: list[str] = self.tokenizer.convert_ids_to_tokens(ids)
         return texts
 
     def forward(self, prompts: list[list[int]]) -> Cache:
-        """Run the model on token ids, padded to the right; causality keeps the padding from what is before it."""
+        """Run the model on token ids. Causality keeps the padding on the right from what is before it.
+
+        Args:
+            prompts: Token ids per prompt, of any lengths.
+
+        Returns:
+            Activations and logits of the batch, padded to its longest prompt.
+        """
         lengths = tuple(len(ids) for ids in prompts)
         ids = torch.zeros(len(prompts), max(lengths), dtype=torch.long, device=self.device)
         for row, prompt in enumerate(prompts):

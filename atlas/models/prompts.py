@@ -48,9 +48,18 @@ class Row:
 
 
 def read_prompts(path: Path, model: TracedModel, options: PromptOptions) -> Iterator[Prompt | Reject]:
-    """The prompts of a file as tokens, or a reject for each that cannot be traced.
+    """Read the prompts of a file as tokens.
 
-    Raises `InputError` where the file is missing, of another kind or without any prompt.
+    Args:
+        path: .jsonl, .txt or .parquet.
+        model: Model with the tokenizer.
+        options: Which prompts are used, and how they become tokens.
+
+    Yields:
+        A prompt, or a reject for each that cannot be traced.
+
+    Raises:
+        InputError: The file is missing, of another kind or without any prompt.
     """
     if options.chat:
         _require_template(model)

@@ -18,10 +18,16 @@ if TYPE_CHECKING:
 
 
 def find_inputs(paths: Sequence[str | Path]) -> tuple[list[Source], bool]:
-    """The files under `paths`, and whether they hold observations (Parquet, Arrow) rather than graphs.
+    """Find the files under paths, and say what they are. A folder with graph files is a folder of graphs.
 
-    A folder with graph files is a folder of graphs, whatever else lies in it. Raises `InputError`
-    where there is nothing, or where both kinds are named.
+    Args:
+        paths: Files, folders and globs.
+
+    Returns:
+        The files, and True where they hold observations (Parquet, Arrow) instead of graphs.
+
+    Raises:
+        InputError: There is nothing, or both kinds are named.
     """
     with needs_extra("aggregate"):
         from atlas.aggregate import SUFFIXES, is_observations
@@ -58,18 +64,36 @@ def aggregate_graphs(
     work: str | None = None,
     progress: Progress = silent,
 ) -> Summary:
-    """Read graph files (or observations in Parquet or Arrow) and write their statistics to the folder `out`.
+    """Aggregate graph files, or observations in Parquet or Arrow, into statistics.
 
-    Files that `out` holds already are not read again; a run that was stopped goes on where it was; `fresh`
-    starts over. `memory` (bytes) bounds all processes together, `threads` is the number of worker
-    processes (one per core where None), `scheduler` a Dask scheduler (`local` or an address) that runs the
-    tasks instead, with `work` as the folder or URL that its workers share; none of them changes a count.
-    `model` replaces what the files say (RelP files name the wrong model), `transcoder_set` is used where
-    they say none, `unit_type` says what observations are of. `cooccurrence` is the number of co-occurring
-    neurons kept of each; 0 leaves co-occurrence out.
+    Files that `out` holds already are not read again. A run that was stopped continues where it was.
 
-    Raises `InputError` (also for a counted file that has changed or is gone, unless `fresh`, and with
-    `strict` for any file that cannot be read), `SpaceMismatch`, `OutputError`, `UsageError`, `MissingExtra`.
+    Args:
+        paths: Files, folders and globs.
+        out: Stats folder; added to where it holds statistics.
+        device: `auto`, `cpu` or `cuda`.
+        memory: Bytes that all processes may take together.
+        threads: Number of worker processes; one per core where None.
+        fresh: Start over.
+        model: Name of the model; replaces what the files say, since RelP files may name the wrong one.
+        transcoder_set: Set of transcoders, where the files say none.
+        unit_type: `neuron` or `feature`: what observations are of.
+        strict: Refuse a file that is no readable graph, instead of counting it.
+        cooccurrence: Co-occurring neurons to keep of each neuron; 0 leaves co-occurrence out.
+        scheduler: Dask scheduler that runs the tasks: `local` or an address.
+        work: Folder or URL that the workers of the scheduler share.
+        progress: Called with what is counted, how many are done and how many there are.
+
+    Returns:
+        Counts of graphs, links kept and dropped, neurons, edges and rejects. Device, memory, threads and scheduler change
+        none of them.
+
+    Raises:
+        InputError: A counted file has changed or is gone (unless `fresh`), or with `strict` a file cannot be read.
+        MissingExtra: A library is not installed.
+        OutputError: A folder cannot be written.
+        SpaceMismatch: Graphs are of different feature spaces.
+        UsageError: An option has no such value.
     """
     with needs_extra("aggregate"):
         from atlas.aggregate import GraphReading, aggregate_files, aggregate_observations
@@ -97,10 +121,24 @@ def merge_stats(
     skip_duplicates: bool = False,
     progress: Progress = silent,
 ) -> Summary:
-    """Merge stats folders: the same statistics as aggregating all their graphs together (sums to 1e-12).
+    """Merge stats folders: the same statistics as aggregating all their graphs together; sums agree to 1e-12.
 
-    Raises `SpaceMismatch` where they are of different feature spaces, `InputError` where a graph stands in
-    two of them (with `skip_duplicates`, a folder all of whose graphs stand in the others is left out).
+    Args:
+        folders: Stats folders.
+        out: Stats folder, which is replaced.
+        device: `auto`, `cpu` or `cuda`.
+        memory: Bytes that all processes may take together.
+        threads: Number of worker processes; one per core where None.
+        cooccurrence: Co-occurring neurons to keep of each neuron; 0 leaves co-occurrence out.
+        skip_duplicates: Leave out a folder all of whose graphs are in the others.
+        progress: Called with what is counted, how many are done and how many there are.
+
+    Returns:
+        Counts of the merged statistics.
+
+    Raises:
+        InputError: A graph is in two of the folders.
+        SpaceMismatch: The folders are of different feature spaces.
     """
     with needs_extra("aggregate"):
         from atlas.aggregate import merge_stats as run

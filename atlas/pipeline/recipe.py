@@ -123,7 +123,7 @@ class LabelsSection:
     from_graphs: bool = True
     precedence: tuple[str, ...] = ()
     kinds: tuple[str, ...] | None = None
-    junk: tuple[str, ...] | None = None
+    uninformative: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

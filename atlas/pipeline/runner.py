@@ -60,7 +60,16 @@ class PipelineResult:
 def run_recipe(recipe: Recipe, *, recipe_path: Path | None = None, progress: Progress = silent) -> PipelineResult:
     """Run the stages of a recipe that are out of date, and build its atlas.
 
-    Raises `AtlasError` of the stage that fails; finished stages stay, so the same call goes on there.
+    Args:
+        recipe: What to build.
+        recipe_path: Its file; errors and the atlas name it.
+        progress: Called with what is counted, how many are done and how many there are.
+
+    Returns:
+        The atlas file, and which stages ran.
+
+    Raises:
+        AtlasError: A stage failed. Finished stages stay, so that the same call continues there.
     """
     # Before hours of work, not after them.
     refuse_foreign(recipe.output_path)
@@ -267,7 +276,9 @@ class _Run:
         if not files:
             return None
         precedence = Precedence(
-            section.precedence, section.kinds or KINDS, UNINFORMATIVE if section.junk is None else section.junk
+            section.precedence,
+            section.kinds or KINDS,
+            UNINFORMATIVE if section.uninformative is None else section.uninformative,
         )
         fingerprint = self.fingerprints.fingerprint("labels", _recorded(asdict(section), self.base), inputs)
         folder = self.work / "labels"

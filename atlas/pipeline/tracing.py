@@ -39,16 +39,38 @@ def trace_prompts(
     shards: int | None = None,
     progress: Progress = silent,
 ) -> tuple[TraceSummary, Summary | None]:
-    """Trace prompts to statistics in the folder `out` (`form` stats), or to graph files of another form.
+    """Trace prompts to statistics, or to graph files. What an earlier run traced is not traced again.
 
-    What an earlier run traced is not traced again, by the hash of prompt, model and options; statistics are
-    added to unless `fresh`. `batch` prompts run at once (one on a CPU, where that repeats to the bit, eight on
-    a GPU, where None). `save_graphs` keeps the first graphs of a run as files in `out` + `.graphs`.
-    With a Dask `scheduler` (`local` or an address) the prompts are traced in `shards` parts, one per worker
-    where None, each on a GPU of its own where there are several, and the parts are merged.
+    Args:
+        model: Folder, name on the model hub, or loaded model.
+        prompts: .jsonl, .txt or .parquet.
+        out: Stats folder, or folder of graph files.
+        form: `stats`, or a format of graph files: `relp`, `viewer` or `neuronpedia`.
+        options: What decides a graph; the defaults where None.
+        corpus: Which prompts of the file are used; the defaults where None.
+        name: What the model is called.
+        device: `auto`, `cpu`, `cuda` or one GPU.
+        dtype: Type of the weights, as for `load_model`.
+        batch: Prompts that are run at once; 1 on a CPU, where that repeats to the bit, and 8 on a GPU where None.
+        save_graphs: Number of graphs of the run to keep as files in `out` + `.graphs`.
+        memory: Bytes that all processes of the aggregation may take together.
+        threads: Number of worker processes of the aggregation.
+        cooccurrence: Co-occurring neurons to keep of each neuron; 0 leaves co-occurrence out.
+        fresh: Start over.
+        scheduler: Dask scheduler: `local` or an address. The prompts are traced in shards, each on a GPU of its own where
+            there are several, and the shards are merged.
+        shards: Number of shards; one per worker where None.
+        progress: Called with what is counted, how many are done and how many there are.
 
-    Raises `InputError` where the model or the prompts cannot be read, `SpaceMismatch` where `out` holds
-    graphs of another model or link weight, `OutputError`, `UsageError`, `MissingExtra`.
+    Returns:
+        Counts of the traces; and of the statistics, None where graph files were written.
+
+    Raises:
+        InputError: The model or the prompts cannot be read.
+        MissingExtra: A library is not installed.
+        OutputError: A folder cannot be written.
+        SpaceMismatch: `out` holds graphs of another model or link weight.
+        UsageError: An option has no such value.
     """
     with needs_extra("trace"):
         from atlas.options import PromptOptions
@@ -123,9 +145,28 @@ def project_model(
     batch: int | None = None,
     progress: Progress = silent,
 ) -> ProjectSummary:
-    """Write projections, norms and (with prompts) direct effect ratios, exemplars and labels to the folder `out`.
+    """Write projections and norms of a model; with prompts also direct effect ratios, exemplars and labels.
 
-    Raises as `trace_prompts` does.
+    Args:
+        model: Folder, name on the model hub, or loaded model.
+        out: Folder of the stage, which is replaced.
+        prompts: Corpus: .jsonl, .txt or .parquet.
+        options: How many tokens and exemplars are kept; the defaults where None.
+        corpus: Which prompts of the corpus are used; the defaults where None.
+        name: What the model is called.
+        device: `auto`, `cpu`, `cuda` or one GPU.
+        dtype: Type of the weights, as for `load_model`.
+        batch: Prompts that are run at once; 1 on a CPU and 8 on a GPU where None.
+        progress: Called with what is counted, how many are done and how many there are.
+
+    Returns:
+        Counts of neurons, prompts, exemplars and labels.
+
+    Raises:
+        InputError: The model or the prompts cannot be read.
+        MissingExtra: transformers is not installed.
+        OutputError: The folder cannot be written.
+        UsageError: An option has no such value.
     """
     with needs_extra("trace"):
         from atlas.activations import project

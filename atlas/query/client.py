@@ -31,7 +31,17 @@ def catalogue() -> Mapping[str, Script]:
 
 
 def find_query(name: str) -> Script:
-    """One query; raises `UsageError` naming those there are."""
+    """Find a query by name.
+
+    Args:
+        name: Name of the query.
+
+    Returns:
+        The script.
+
+    Raises:
+        UsageError: There is no such query; the message lists all.
+    """
     key = name.replace("-", "_")
     found = catalogue().get(_ALIASES.get(key, key))
     if found is None:
@@ -42,7 +52,17 @@ def find_query(name: str) -> Script:
 
 
 def as_neuron(given: Neuron) -> NeuronId:
-    """A neuron from `L24/N5326` (or any other spelling) or (24, 5326); raises `IdError`."""
+    """Parse a neuron.
+
+    Args:
+        given: `L24/N5326` in any spelling, or (24, 5326).
+
+    Returns:
+        Layer and neuron.
+
+    Raises:
+        IdError: It names no neuron.
+    """
     return NeuronId.parse(given) if isinstance(given, str) else NeuronId.checked(*given)
 
 
@@ -99,11 +119,14 @@ class Atlas:
         self._con.interrupt()
 
     def sql(self, text: str, parameters: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
-        """Run SQL that reads; values stand as `$name` in the text. Columns: those of the SQL.
+        """Run SQL that reads.
 
         Args:
-            text: One SELECT statement, or EXPLAIN of one.
+            text: One SELECT statement, or EXPLAIN of one. Values stand as `$name`.
             parameters: Values by name.
+
+        Returns:
+            A relation with the columns of the SQL.
 
         Raises:
             QueryError: The SQL is no such statement, or DuckDB refuses it; its message is kept.
@@ -118,9 +141,17 @@ class Atlas:
             raise QueryError(one_line(error)) from error
 
     def query(self, name: str, **parameters: Any) -> duckdb.DuckDBPyRelation:
-        """A query of queries/ by name; a parameter that is left out is NULL.
+        """Run a query of `queries/`.
 
-        Raises `UsageError` for a query or parameter that there is not, or a required one left out.
+        Args:
+            name: Name of the query.
+            **parameters: Its parameters; one that is left out is NULL.
+
+        Returns:
+            A relation with the columns of the query.
+
+        Raises:
+            UsageError: There is no such query or parameter, or a required one is left out.
         """
         found = find_query(name)
         known = {parameter.name: parameter for parameter in found.parameters}
@@ -140,43 +171,75 @@ class Atlas:
         labelled: bool | None = None,
         limit: int | None = None,
     ) -> duckdb.DuckDBPyRelation:
-        """Neurons, optionally of one layer, one circuit or with a label, most frequent first.
+        """Return neurons, most frequent first.
 
-        Columns: layer, neuron, label, graph_count, node_count, in_degree, out_degree,
-        max_activation, cluster_path, infomap_flow.
+        Args:
+            layer: Neurons of this layer.
+            top_cluster: Neurons of this cluster of the top level.
+            labelled: True for neurons with a label, False for those without.
+            limit: Number of rows at most.
+
+        Returns:
+            layer, neuron, label, graph_count, node_count, in_degree, out_degree, max_activation, cluster_path,
+            infomap_flow.
         """
         return self.query("neurons", layer=layer, top_cluster=top_cluster, labelled=labelled, limit=limit)
 
     def neuron(self, neuron: Neuron) -> duckdb.DuckDBPyRelation:
-        """One neuron: one row, or none where it is in no graph.
+        """Return one neuron: one row, or none where it is in no graph.
 
-        Columns: layer, neuron, neuron_id, unit_type, label, description, input_label, output_label,
-        graph_count, node_count, in_degree, out_degree, min_activation, max_activation, mean_activation,
-        mean_influence, cluster_path, infomap_flow.
+        Args:
+            neuron: `L24/N5326` or (24, 5326).
+
+        Returns:
+            layer, neuron, neuron_id, unit_type, label, description, input_label, output_label,
+            graph_count, node_count, in_degree, out_degree, min_activation, max_activation, mean_activation,
+            mean_influence, cluster_path, infomap_flow.
         """
         return self._of("neuron", neuron)
 
     def upstream(
         self, neuron: Neuron, *, min_graphs: int | None = None, limit: int | None = None
     ) -> duckdb.DuckDBPyRelation:
-        """Neurons that drive a neuron, strongest mean absolute weight first.
+        """Return the neurons that drive a neuron, strongest mean absolute weight first.
 
-        Columns: layer, neuron, label, cluster_path, count, graph_count, frequency, positive_share,
-        mean_weight, mean_abs_weight, std_weight, weight_min, weight_max, method.
+        Args:
+            neuron: `L24/N5326` or (24, 5326).
+            min_graphs: Edges in at least so many graphs.
+            limit: Number of rows at most.
+
+        Returns:
+            layer, neuron, label, cluster_path, count, graph_count, frequency, positive_share,
+            mean_weight, mean_abs_weight, std_weight, weight_min, weight_max, method.
         """
         return self._of("upstream", neuron, min_graphs=min_graphs, limit=limit)
 
     def downstream(
         self, neuron: Neuron, *, min_graphs: int | None = None, limit: int | None = None
     ) -> duckdb.DuckDBPyRelation:
-        """Neurons that a neuron drives, strongest mean absolute weight first; columns as of `upstream`."""
+        """Return the neurons that a neuron drives, strongest mean absolute weight first.
+
+        Args:
+            neuron: `L24/N5326` or (24, 5326).
+            min_graphs: Edges in at least so many graphs.
+            limit: Number of rows at most.
+
+        Returns:
+            The columns of `upstream`.
+        """
         return self._of("downstream", neuron, min_graphs=min_graphs, limit=limit)
 
     def paths_between(self, source: Neuron, target: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """How `source` reaches `target`: the direct edge, and all paths over one neuron in between.
+        """Return the direct edge from one neuron to another, and all paths over one neuron in between.
 
-        Columns: hop_count (1 or 2), via_layer, via_neuron, via_label, graph_count (of the rarer edge),
-        first_weight, second_weight (signed means), strength (mean absolute weight of the weaker edge).
+        Args:
+            source: `L24/N5326` or (24, 5326).
+            target: The other neuron.
+            limit: Number of rows at most.
+
+        Returns:
+            hop_count (1 or 2), via_layer, via_neuron, via_label, graph_count (of the rarer edge),
+            first_weight, second_weight (signed means), strength (mean absolute weight of the weaker edge).
         """
         first, second = as_neuron(source), as_neuron(target)
         return self.query(
@@ -198,129 +261,217 @@ class Atlas:
         max_size: int | None = None,
         limit: int | None = None,
     ) -> duckdb.DuckDBPyRelation:
-        """Circuits of the primary clustering at every level, largest first.
+        """Return circuits, which are the clusters of the primary clustering at every level, largest first.
 
-        Columns: cluster_path, level, size, layer_min, layer_max, median_layer, flow, labelled_count, sample_labels.
+        Args:
+            path: One circuit, such as 12 or "12.3".
+            level: Circuits of this level; 1 is the top.
+            parent: Circuits directly inside this one.
+            min_size: Neurons at least.
+            max_size: Neurons at most.
+            limit: Number of rows at most.
+
+        Returns:
+            cluster_path, level, size, layer_min, layer_max, median_layer, flow, labelled_count, sample_labels.
         """
         one, inside = (None if given is None else as_cluster_path(given) for given in (path, parent))
         sizes = {"min_size": min_size, "max_size": max_size}
         return self.query("circuits", path=one, level=level, parent=inside, **sizes, limit=limit)
 
     def circuit(self, cluster_path: str | int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Members of a cluster of the primary clustering (12, 12.3, ...), by the weight of their edges inside it.
+        """Return the members of a circuit, by the weight of their edges inside it.
 
-        Columns: layer, neuron, label, cluster_path, weight_inside (sum of mean absolute weights), infomap_flow, graph_count,
-        max_activation, in_degree, out_degree.
+        Args:
+            cluster_path: 12, "12.3" and so on.
+            limit: Number of rows at most.
+
+        Returns:
+            layer, neuron, label, cluster_path, weight_inside (sum of mean absolute weights), infomap_flow, graph_count,
+            max_activation, in_degree, out_degree.
         """
         return self.query("circuit", cluster_path=as_cluster_path(cluster_path), limit=limit)
 
     def circuit_edges(self, cluster_path: str | int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Edges inside a cluster of the primary clustering, strongest mean absolute weight first.
+        """Return the edges inside a circuit, strongest mean absolute weight first.
 
-        Columns: src_layer, src_neuron, src_label, tgt_layer, tgt_neuron, tgt_label, count,
-        graph_count, mean_weight, mean_abs_weight, weight_min, weight_max.
+        Args:
+            cluster_path: 12, "12.3" and so on.
+            limit: Number of rows at most.
+
+        Returns:
+            src_layer, src_neuron, src_label, tgt_layer, tgt_neuron, tgt_label, count,
+            graph_count, mean_weight, mean_abs_weight, weight_min, weight_max.
         """
         return self.query("circuit_edges", cluster_path=as_cluster_path(cluster_path), limit=limit)
 
     def busiest_circuits(
         self, *, min_size: int | None = None, max_size: int | None = None, limit: int | None = None
     ) -> duckdb.DuckDBPyRelation:
-        """Circuits that hold neurons of the atlas, those of the given sizes first, busiest first.
+        """Return circuits that hold neurons of the atlas, those of the given sizes first, busiest first.
 
-        Columns: cluster_path, level, size, flow.
+        Args:
+            min_size: Neurons at least.
+            max_size: Neurons at most.
+            limit: Number of rows at most.
+
+        Returns:
+            cluster_path, level, size, flow.
         """
         return self.query("busiest_circuits", min_size=min_size, max_size=max_size, limit=limit)
 
     def central_neurons(
         self, *, cluster_path: str | int | None = None, limit: int | None = None
     ) -> duckdb.DuckDBPyRelation:
-        """Neurons of a circuit, or of the whole atlas, by flow and then by the number of their edges.
+        """Return neurons by flow and then by the number of their edges.
 
-        Columns: layer, neuron, label, infomap_flow, in_degree, out_degree.
+        Args:
+            cluster_path: Neurons of this circuit; of the whole atlas where None.
+            limit: Number of rows at most.
+
+        Returns:
+            layer, neuron, label, infomap_flow, in_degree, out_degree.
         """
         path = None if cluster_path is None else as_cluster_path(cluster_path)
         return self.query("central_neurons", cluster_path=path, limit=limit)
 
     def search(self, words: str, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Neurons by label text, over every label of every kind, best match first.
+        """Find neurons by label text, over every label of every kind, best match first.
 
-        Columns: layer, neuron, text, kind, source, cluster_path, graph_count, max_activation,
-        match_rank (1 equal, 2 begins with, 3 whole words, 4 contains, 5 in the description).
+        Args:
+            words: Text to find, in any case.
+            limit: Number of rows at most.
+
+        Returns:
+            layer, neuron, text, kind, source, cluster_path, graph_count, max_activation,
+            match_rank (1 equal, 2 begins with, 3 whole words, 4 contains, 5 in the description).
         """
         return self.query("search", words=words, limit=limit)
 
     def labels(self, neuron: Neuron) -> duckdb.DuckDBPyRelation:
-        """Every label of one neuron of the atlas, the one shown first, junk last.
+        """Return every label of one neuron of the atlas, the one shown first, uninformative ones last.
 
-        Columns: rank, kind, text, description, source, sources, model, confidence, score, is_uninformative, file.
+        Args:
+            neuron: `L24/N5326` or (24, 5326).
+
+        Returns:
+            rank, kind, text, description, source, sources, model, confidence, score, is_uninformative, file.
         """
         return self._of("labels", neuron)
 
     def cooccurring(
         self, neuron: Neuron, *, min_graphs: int | None = None, limit: int | None = None
     ) -> duckdb.DuckDBPyRelation:
-        """Neurons that are in the same graphs as a neuron, highest NPMI first.
+        """Return the neurons that are in the same graphs as a neuron, highest NPMI first.
 
-        Columns: layer, neuron, label, cluster_path, rank, joint_graph_count, share, lift, pmi, npmi.
+        Args:
+            neuron: `L24/N5326` or (24, 5326).
+            min_graphs: Neurons that share at least so many graphs.
+            limit: Number of rows at most.
+
+        Returns:
+            layer, neuron, label, cluster_path, rank, joint_graph_count, share, lift, pmi, npmi.
         """
         return self._of("cooccurring", neuron, min_graphs=min_graphs, limit=limit)
 
     def tokens_in(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Input tokens that drive a neuron, strongest first.
+        """Return the input tokens that drive a neuron, strongest first.
 
-        Columns: token_id, token, count, graph_count, mean_weight, mean_abs_weight, weight_min, weight_max.
+        Args:
+            neuron: `L24/N5326` or (24, 5326).
+            limit: Number of rows at most.
+
+        Returns:
+            token_id, token, count, graph_count, mean_weight, mean_abs_weight, weight_min, weight_max.
         """
         return self._of("tokens_in", neuron, limit=limit)
 
     def logits_out(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Output tokens that a neuron pushes up or down, strongest first; columns as of `tokens_in`."""
+        """Return the output tokens that a neuron promotes or suppresses, strongest first.
+
+        Args:
+            neuron: `L24/N5326` or (24, 5326).
+            limit: Number of rows at most.
+
+        Returns:
+            The columns of `tokens_in`.
+        """
         return self._of("logits_out", neuron, limit=limit)
 
     def projection(
         self, neuron: Neuron, *, kind: str | None = None, limit: int | None = None
     ) -> duckdb.DuckDBPyRelation:
-        """Tokens that a neuron's weights promote, suppress or answer to; `kind` is output, input_up or input_gated.
+        """Return the tokens that the weights of a neuron promote, suppress or read.
 
-        Columns: projection_kind, direction, rank, token_id, token, weight.
+        Args:
+            neuron: `L24/N5326` or (24, 5326).
+            kind: `output`, `input_up` or `input_gated`; all where None.
+            limit: Number of rows at most.
+
+        Returns:
+            projection_kind, direction, rank, token_id, token, weight.
         """
         return self._of("projection", neuron, kind=kind, limit=limit)
 
     def exemplars(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Where in a corpus a neuron fires most, strongest first.
+        """Return the places in a corpus where a neuron fires most, strongest first.
 
-        Columns: activation, token, context, rank, position, prompt_path.
+        Args:
+            neuron: `L24/N5326` or (24, 5326).
+            limit: Number of rows at most.
+
+        Returns:
+            activation, token, context, rank, position, prompt_path.
         """
         return self._of("exemplars", neuron, limit=limit)
 
     def graphs(self, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """The graphs of the atlas, with their prompts.
+        """Return the graphs of the atlas, with their prompts.
 
-        Columns: graph_id, path, prompt, neuron_count, link_count, kept_count, dropped_count.
+        Args:
+            limit: Number of rows at most.
+
+        Returns:
+            graph_id, path, prompt, neuron_count, link_count, kept_count, dropped_count.
         """
         return self.query("graphs", limit=limit)
 
     def graphs_of(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Graphs in which a neuron is a node, strongest activation first.
+        """Return the graphs in which a neuron is a node, strongest activation first.
 
-        Columns: graph_id, path, prompt, positions, tokens, activation_min, activation_max, influence_min, influence_max.
+        Args:
+            neuron: `L24/N5326` or (24, 5326).
+            limit: Number of rows at most.
+
+        Returns:
+            graph_id, path, prompt, positions, tokens, activation_min, activation_max, influence_min, influence_max.
         """
         return self._of("graphs_of", neuron, limit=limit)
 
     def reports(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Findings of investigations of a neuron, by kind and file.
+        """Return findings of investigations of a neuron, by kind and file.
 
-        Columns: summary, kind, function_type, verdict, file.
+        Args:
+            neuron: `L24/N5326` or (24, 5326).
+            limit: Number of rows at most.
+
+        Returns:
+            summary, kind, function_type, verdict, file.
         """
         return self._of("reports", neuron, limit=limit)
 
     def metadata(self) -> duckdb.DuckDBPyRelation:
-        """What made this atlas. Columns: key, value."""
+        """Return the inputs, options and seeds behind the atlas.
+
+        Returns:
+            key, value.
+        """
         return self.query("metadata")
 
     def link_accounting(self) -> duckdb.DuckDBPyRelation:
-        """What became of every link in the graph files.
+        """Return counts of all links of the graph files, kept and dropped, with reasons.
 
-        Columns: kept, reason, link_count, graph_count, link_share.
+        Returns:
+            kept, reason, link_count, graph_count, link_share.
         """
         return self.query("link_accounting")
 

@@ -122,7 +122,7 @@ class _Child:
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from atlas.runtime.executors import main; main()"],
+            [sys.executable, "-P", "-c", "from atlas.runtime.executors import main; main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **_quiet_libraries(), "PYTHONPATH": path},

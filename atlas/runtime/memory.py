@@ -10,12 +10,20 @@ from atlas.errors import UsageError
 
 
 def peak_memory_mb() -> float:
-    """Peak resident memory of this process so far, in MB."""
+    """Return the peak resident memory of this process so far.
+
+    Returns:
+        Megabytes.
+    """
     return _peak_mb(resource.RUSAGE_SELF)
 
 
 def peak_worker_mb() -> float:
-    """Peak resident memory of the largest worker process that has ended, in MB; 0 without any."""
+    """Return the peak resident memory of the largest worker process that has ended.
+
+    Returns:
+        Megabytes; 0 without any.
+    """
     return _peak_mb(resource.RUSAGE_CHILDREN)
 
 

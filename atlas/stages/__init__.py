@@ -24,12 +24,27 @@ DATASETS: Mapping[str, Dataset] = {f"{dataset.stage}.{dataset.name}": dataset fo
 
 
 def datasets_of(stage: str) -> list[Dataset]:
-    """The datasets that a stage writes."""
+    """List the datasets of a stage.
+
+    Args:
+        stage: Name of the stage.
+
+    Returns:
+        The datasets that it writes.
+    """
     return [dataset for dataset in _DATASETS if dataset.stage == stage]
 
 
 def is_whole(folder: Path, stage: str) -> bool:
-    """Whether a stage is there: its manifest, and every dataset with its columns."""
+    """Return True where a stage folder is complete.
+
+    Args:
+        folder: Folder of the stage.
+        stage: Name of the stage.
+
+    Returns:
+        True where there are the manifest and every dataset with its columns.
+    """
     try:
         read_manifest(folder, stage)
         for dataset in datasets_of(stage):
@@ -41,7 +56,18 @@ def is_whole(folder: Path, stage: str) -> bool:
 
 
 def require(folder: Path, dataset: Dataset) -> Path:
-    """The dataset's path, once its columns are those of the contract; raises `StageError`."""
+    """Check that a dataset is there with the columns of its schema.
+
+    Args:
+        folder: Folder of the stage.
+        dataset: The dataset.
+
+    Returns:
+        Its path.
+
+    Raises:
+        StageError: It is missing, or lacks a column.
+    """
     import pyarrow.dataset as pads
 
     path = dataset.path(folder)

@@ -24,15 +24,33 @@ class Dataset:
     optional: bool = False  # only some runs of the stage write it
 
     def path(self, folder: Path) -> Path:
-        """Where the dataset lies inside the folder of its stage."""
+        """Return where the dataset is inside the folder of its stage.
+
+        Args:
+            folder: Folder of the stage.
+
+        Returns:
+            A file, or a folder of parts.
+        """
         return folder / self.name if self.parted else folder / f"{self.name}.parquet"
 
     def table(self, columns: Mapping[str, Any]) -> pa.Table:
-        """A table of this schema from columns by name; a missing column is an error."""
+        """Make a table of this schema.
+
+        Args:
+            columns: Values by name, all of one length (n_rows,); none may be missing.
+
+        Returns:
+            The table, with its columns in the order of the schema.
+        """
         return pa.table({field.name: columns[field.name] for field in self.schema}, schema=self.schema)
 
     def empty(self) -> pa.Table:
-        """The dataset without rows."""
+        """Return the dataset without rows.
+
+        Returns:
+            A table of the schema.
+        """
         return self.schema.empty_table()
 
 

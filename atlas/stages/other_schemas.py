@@ -87,7 +87,7 @@ STAGES = (
                 ),
             ]
         ),
-        "one label of one neuron; rank 1 is the one shown, junk has no rank",
+        "one label of one neuron; rank 1 is the one shown, uninformative ones have no rank",
     ),
     Dataset(
         "label_files",

@@ -21,7 +21,15 @@ _HEAD = re.compile(r'\{"metadata": \{"trace_hash": "([0-9a-f]{64})", "trace_form
 
 
 def graph_json(traced: Traced, form: str) -> dict[str, Any]:
-    """The graph as one JSON object, in the form that the tools of that name write."""
+    """Convert a graph to one JSON object.
+
+    Args:
+        traced: Graph with its prompt.
+        form: `relp`, `viewer` or `neuronpedia`.
+
+    Returns:
+        The object, as the tools of that name write it.
+    """
     graph = traced.graph
     nodes = list(_NODES[form](graph))
     ids = [node["node_id"] for node in nodes]
@@ -44,7 +52,13 @@ def graph_json(traced: Traced, form: str) -> dict[str, Any]:
 
 
 def write_graph(traced: Traced, path: Path, form: str) -> None:
-    """Write the graph to `path`, whole or not at all."""
+    """Write a graph to a file, whole or not at all.
+
+    Args:
+        traced: Graph with its prompt.
+        path: File, which is replaced.
+        form: `relp`, `viewer` or `neuronpedia`.
+    """
     part = path.with_name(f".{path.name}.part")
     part.write_text(json.dumps(graph_json(traced, form), ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     part.replace(path)

@@ -53,7 +53,12 @@ class TraceSummary:
     seconds: float = 0.0
 
     def count(self, item: Traced | Reject, times: int = 1) -> None:
-        """Note a graph that was traced, or why there is none."""
+        """Count a graph that was traced, or the reason why there is none.
+
+        Args:
+            item: Traced graph or reject.
+            times: How often it counts; -1 takes it back.
+        """
         if isinstance(item, Reject):
             self.rejects[item.reason] += 1
             return
@@ -63,7 +68,11 @@ class TraceSummary:
         self.links += times * len(item.graph.links.weight)
 
     def uncount(self, item: Traced) -> None:
-        """Note that a traced graph is one that was known."""
+        """Note that a traced graph is one that was known.
+
+        Args:
+            item: Traced graph.
+        """
         self.count(item, -1)
         self.known += 1
 
@@ -88,10 +97,25 @@ def trace_to_sink(
     required: bool = True,
     progress: Progress,
 ) -> TraceSummary:
-    """Trace the prompts of a file into `sink`; those whose hash it holds are passed over.
+    """Trace the prompts of a file into a sink; prompts that it holds, by hash, are passed over.
 
-    Memory is bounded by the batch. Raises `InputError` where no prompt can be read, or (if `required`)
-    where none of them gives a graph.
+    Memory is bounded by the batch.
+
+    Args:
+        tracer: Model and options.
+        prompts: .jsonl, .txt or .parquet.
+        corpus: Which prompts are used.
+        sink: Takes graphs and rejects.
+        batch: Prompts that are run at once.
+        saving: Keeps the first graphs as files.
+        required: Refuse a run in which no prompt gives a graph.
+        progress: Called with what is counted, how many are done and how many there are.
+
+    Returns:
+        Counts of the traces.
+
+    Raises:
+        InputError: No prompt can be read, or (if `required`) none gives a graph.
     """
     summary = TraceSummary()
     flushed = time.monotonic()
@@ -132,11 +156,26 @@ def trace_to_files(
     fresh: bool = False,
     progress: Progress,
 ) -> TraceSummary:
-    """Trace the prompts of a file into graph files in the folder `out`, and note rejects in rejects.csv.
+    """Trace the prompts of a file into graph files, and note rejects in rejects.csv.
 
-    A file that is there and was made of the same prompt, model and options in the same form is not made again,
-    unless `fresh`. Raises `UsageError` for an unknown form, `SpaceMismatch` where the folder holds a graph of that
-    name made otherwise.
+    A file that is there and was made of the same prompt, model and options in the same form is not made again.
+
+    Args:
+        tracer: Model and options.
+        prompts: .jsonl, .txt or .parquet.
+        corpus: Which prompts are used.
+        out: Folder of the graph files.
+        form: `relp`, `viewer` or `neuronpedia`.
+        batch: Prompts that are run at once.
+        fresh: Make every file again.
+        progress: Called with what is counted, how many are done and how many there are.
+
+    Returns:
+        Counts of the traces.
+
+    Raises:
+        SpaceMismatch: The folder holds a graph of that name which was made otherwise.
+        UsageError: There is no such form.
     """
     if form not in FORMATS:
         raise UsageError(f"format {form!r} is none; there are {', '.join(FORMATS)}")

@@ -67,9 +67,13 @@ class Tracer:
         return {"traced_model": self.model.fingerprint, **options}
 
     def trace(self, prompts: Sequence[Prompt]) -> list[Traced | Reject]:
-        """One graph per prompt, in order, or a reject where the model computes no finite numbers.
+        """Trace prompts. Padding changes nothing.
 
-        Prompts must not be empty nor longer than the model's positions; padding changes nothing.
+        Args:
+            prompts: Prompts, none of them empty or longer than the model's positions.
+
+        Returns:
+            One graph per prompt, in order, or a reject where the model computes numbers that are not finite.
         """
         if not prompts:
             return []

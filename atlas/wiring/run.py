@@ -49,12 +49,26 @@ def wire(
     fresh: bool = False,
     progress: Progress = lambda *_: None,
 ) -> WireSummary:
-    """Write the strongest connections of every neuron, by its weights alone, to the stats folder `out`.
+    """Write the strongest connections of every neuron, by its weights alone, to a stats folder.
 
-    `model` is a folder with config.json and *.safetensors; `name` what the statistics call it (the folder's name where
-    None). `memory` (bytes) bounds the tiles of products, and the join of the lists; three matrices of a layer and 40 bytes per connection
-    that is held come on top. Raises `InputError` where the folder holds no gated MLP of the Llama family,
-    `OutputError` where `out` holds something else, `UsageError`.
+    Args:
+        model: Folder with config.json and *.safetensors of the Llama family.
+        out: Stats folder, which is replaced.
+        options: How many connections are kept; the defaults where None.
+        name: What the statistics call the model; the folder's name where None.
+        device: `auto`, `cpu` or `cuda`.
+        memory: Bytes of tiles of products, and of the join of the lists. Three matrices of a layer and 40 bytes per
+            connection that is held come on top.
+        fresh: Start over.
+        progress: Called with what is counted, how many are done and how many there are.
+
+    Returns:
+        Counts of neurons and connections.
+
+    Raises:
+        InputError: The folder holds no gated MLP of the Llama family.
+        OutputError: `out` holds something else.
+        UsageError: An option has no such value.
     """
     options = options or WireOptions()
     weights = Weights(model)

@@ -79,7 +79,15 @@ class Weights:
         return found[0].removesuffix(ending)
 
     def tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """One tensor as the file holds it."""
+        """Read one tensor as the file holds it.
+
+        Args:
+            name: Name of the tensor.
+            shape: Shape that it must have.
+
+        Returns:
+            The tensor.
+        """
         from safetensors import SafetensorError, safe_open
 
         full = f"{self.prefix}{name}"
@@ -96,7 +104,15 @@ class Weights:
         return found
 
     def reads(self, layer: int, *, fold_norms: bool) -> tuple[Tensor, Tensor]:
-        """up_proj and gate_proj, (neurons, width); with `fold_norms` times the gain of the norm in front."""
+        """Read up_proj and gate_proj of a layer.
+
+        Args:
+            layer: Number of the layer.
+            fold_norms: Multiply by the gain of the norm in front.
+
+        Returns:
+            Two tensors (neurons, width).
+        """
         shape = (self.shape.neurons, self.shape.width)
         up, gate = (self.tensor(f"layers.{layer}.mlp.{name}_proj.weight", shape) for name in ("up", "gate"))
         if fold_norms and not self._norm_is_behind:
@@ -105,7 +121,15 @@ class Weights:
         return up, gate
 
     def writes(self, layer: int, *, fold_norms: bool) -> Tensor:
-        """down_proj as rows of neurons, (neurons, width); with `fold_norms` times the gain of the norm behind."""
+        """Read down_proj of a layer, as rows of neurons.
+
+        Args:
+            layer: Number of the layer.
+            fold_norms: Multiply by the gain of the norm behind.
+
+        Returns:
+            A tensor (neurons, width).
+        """
         shape = (self.shape.width, self.shape.neurons)
         down = self.tensor(f"layers.{layer}.mlp.down_proj.weight", shape).T
         if fold_norms and self._norm_is_behind:
@@ -117,7 +141,11 @@ class Weights:
         return f"{self.prefix}layers.0.{_NORM_AFTER}.weight" in self._files
 
     def inputs(self) -> list[Path]:
-        """The files that decide the wiring."""
+        """List the files that decide the wiring.
+
+        Returns:
+            config.json and the files of weights.
+        """
         return sorted({self.folder / "config.json", *self._files.values()})
 
 

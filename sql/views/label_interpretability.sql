@@ -1,4 +1,4 @@
--- Per source and kind of label: how interpretable its labels are, as the source itself says; junk counts too.
+-- Per source and kind of label: how interpretable its labels are, as the source itself says; uninformative ones count too.
 -- Example: FROM label_interpretability;
 CREATE VIEW label_interpretability AS
 SELECT

@@ -1,4 +1,4 @@
--- Per source and kind of label: how many texts there are, and how many of them only one neuron has; junk is left out.
+-- Per source and kind of label: how many texts there are, and how many of them only one neuron has; uninformative ones are left out.
 -- Example: FROM label_uniqueness;
 CREATE VIEW label_uniqueness AS
 WITH texts AS (

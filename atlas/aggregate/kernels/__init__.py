@@ -7,6 +7,7 @@ GPU. The first two give the same bits; the third gives equal counts and extrema,
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -19,8 +20,11 @@ from atlas.graph import Floats, Ints
 
 # Rows from which compiled kernels are worth a load that takes a fraction of a second.
 COMPILE_FROM = 1 << 17
+# Words alone are sorted by numpy in less time than compiled kernels take to load, up to here.
+LOAD_FROM = 1 << 22
 # Of co-occurrence: neurons met, and rows.
 COMPILE_WORK, COMPILE_ROWS = 1 << 24, 1 << 15
+_COMPILED = "atlas.aggregate.kernels.numba_kernel"
 
 
 class Kernel(Protocol):
@@ -63,7 +67,8 @@ def _numba_kernel() -> Kernel | None:
 
 def sort_words(words: Ints) -> Ints:
     """Return words in ascending order, none of them negative; `words` may be sorted in place."""
-    if len(words) >= COMPILE_FROM and _numba_kernel() is not None:
+    least = COMPILE_FROM if _COMPILED in sys.modules else LOAD_FROM
+    if len(words) >= least and _numba_kernel() is not None:
         from atlas.aggregate.kernels.numba_kernel.sort import sort_words as radix_sort
 
         return radix_sort(words)

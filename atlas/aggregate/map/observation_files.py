@@ -45,7 +45,14 @@ class Group:
 
 
 def is_observations(name: str) -> bool:
-    """Whether a file's name says that it holds observations."""
+    """Return True where the name of a file says that it holds observations.
+
+    Args:
+        name: Name or path of a file.
+
+    Returns:
+        True for .parquet, .arrow, .feather and .ipc.
+    """
     return name.lower().endswith(SUFFIXES)
 
 
