@@ -73,7 +73,7 @@ FROM (
 GROUP BY layer, neuron
 ORDER BY layer, neuron;
 
--- Lift and npmi as aggregate/cooccurrence.py states them; `graphs` is NULL where counts are not of graphs.
+-- `graphs` is NULL where counts are not of graphs.
 CREATE OR REPLACE MACRO cooccurrence(graphs) AS TABLE
 SELECT
     layer,
@@ -82,9 +82,9 @@ SELECT
     other_layer,
     other_neuron,
     count AS joint_graph_count,
-    count * graphs / (a.appearance_count::DOUBLE * b.appearance_count) AS lift,
+    lift_of(count, a.appearance_count::DOUBLE, b.appearance_count, graphs) AS lift,
     ln(lift) AS pmi,
-    pmi / nullif(-ln(count / graphs::DOUBLE), 0) AS npmi
+    npmi_of(count, lift, graphs::DOUBLE) AS npmi
 FROM (SELECT * EXCLUDE (count), max(count) AS count FROM together GROUP BY ALL)
 LEFT JOIN neurons AS a USING (layer, neuron)
 LEFT JOIN neurons AS b ON b.layer = other_layer AND b.neuron = other_neuron

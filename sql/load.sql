@@ -15,11 +15,7 @@ SELECT
     * EXCLUDE (weight_sum, weight_abs_sum, weight_sq_sum),
     weight_sum / count AS mean_weight,
     weight_abs_sum / count AS mean_abs_weight,
-    CASE
-        WHEN weight_sq_sum IS NULL THEN NULL
-        WHEN count < 2 THEN 0
-        ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0))
-    END AS std_weight
+    deviation_of(count, weight_sum, weight_sq_sum) AS std_weight
 FROM query_table('input.' || dataset);
 
 -- Sorting is what takes memory and time: edges are sorted in the narrow types of the table, and words become numbers for it.
@@ -43,7 +39,7 @@ LEFT JOIN (
     WHERE clustering = (SELECT clustering FROM input.clusterings WHERE is_primary)
 ) USING (layer, neuron);
 
--- Lift and npmi as aggregate/cooccurrence.py states them; here because they need the graphs of both ends.
+-- Lift and npmi are computed here because they need the graphs of both ends.
 CREATE MACRO input.narrow_edges() AS TABLE
 SELECT
     src_layer,
@@ -56,22 +52,16 @@ SELECT
     positive_count::INTEGER AS positive_count,
     (weight_sum / count)::FLOAT AS mean_weight,
     ((weight_abs_sum - abs(weight_sum)) / count)::FLOAT AS sign_cancellation,
-    CASE
-        WHEN weight_sq_sum IS NULL THEN NULL
-        WHEN count < 2 THEN 0
-        ELSE sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0))
-    END::FLOAT AS std_weight,
+    deviation_of(count, weight_sum, weight_sq_sum)::FLOAT AS std_weight,
     weight_min::FLOAT AS weight_min,
     weight_max::FLOAT AS weight_max,
     half_count::INTEGER AS half_count,
     (half_weight_sum / nullif(half_count, 0))::FLOAT AS half_mean_weight,
     joint_graph_count::INTEGER AS joint_graph_count,
     coalesce(s.top_cluster = t.top_cluster, false) AS in_circuit,
-    (joint_graph_count * getvariable('graphs') / (s.graph_count * t.graph_count))::FLOAT AS lift,
-    (
-        ln(joint_graph_count * getvariable('graphs') / (s.graph_count * t.graph_count))
-        / nullif(-ln(joint_graph_count / getvariable('graphs')), 0)
-    )::FLOAT AS npmi
+    lift_of(joint_graph_count, s.graph_count, t.graph_count, getvariable('graphs')) AS exact_lift,
+    exact_lift::FLOAT AS lift,
+    npmi_of(joint_graph_count, exact_lift, getvariable('graphs'))::FLOAT AS npmi
 FROM input.edges AS e
 LEFT JOIN input.ends AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
 LEFT JOIN input.ends AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
@@ -79,14 +69,14 @@ WHERE e.count >= getvariable('min_count');
 
 INSERT INTO edges BY NAME
 SELECT
-    * EXCLUDE (method_number),
+    * EXCLUDE (method_number, exact_lift),
     getvariable('methods')[method_number] AS method,
     getvariable('stat_quality') AS stat_quality
 FROM (FROM input.narrow_edges() ORDER BY src_layer, src_neuron, tgt_layer, tgt_neuron, method_number);
 
 INSERT INTO edges_by_target BY NAME
 SELECT
-    * EXCLUDE (method_number),
+    * EXCLUDE (method_number, exact_lift),
     getvariable('methods')[method_number] AS method,
     getvariable('stat_quality') AS stat_quality
 FROM (FROM input.narrow_edges() ORDER BY tgt_layer, tgt_neuron, src_layer, src_neuron, method_number);
@@ -378,10 +368,7 @@ SELECT
     seen.activation_min,
     coalesce(best.max_activation, seen.activation_max),
     seen.activation_sum / nullif(seen.activation_count, 0),
-    sqrt(greatest(
-        seen.activation_sq_sum / nullif(seen.activation_count, 0)
-        - (seen.activation_sum / nullif(seen.activation_count, 0)) ** 2, 0
-    )),
+    deviation_of(nullif(seen.activation_count, 0), seen.activation_sum, seen.activation_sq_sum),
     best.num_exemplars,
     seen.influence_sum / nullif(seen.influence_count, 0),
     seen.influence_min,

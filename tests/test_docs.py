@@ -57,7 +57,7 @@ def test_every_view_macro_and_query_is_in_the_readme(kind: str) -> None:
 
 
 def test_every_table_is_in_the_readme() -> None:
-    names = re.findall(r"^CREATE TABLE (\w+)", (ROOT / "sql" / "schema.sql").read_text(), re.MULTILINE)
+    names = re.findall(r"^CREATE TABLE (\w+)", "".join(item.sql for item in scripts("tables")), re.MULTILINE)
     assert len(names) > 15
     for name in names:
         assert f"`{name}`" in README, name
@@ -213,7 +213,7 @@ def test_names_of_tables_and_queries_are_in_the_glossary() -> None:
     """Every word in the name of a table, view, macro, query, command or stage is in the glossary, or plain English."""
     glossary = (ROOT / "docs" / "glossary.md").read_text()
     known = set(re.findall(r"[a-z]+", glossary.lower())) | set(PLAIN.split()) | {"cooccurrence"}
-    tables = re.findall(r"CREATE TABLE (\w+)", (ROOT / "sql" / "schema.sql").read_text())
+    tables = re.findall(r"CREATE TABLE (\w+)", "".join(item.sql for item in scripts("tables")))
     folders = ("sql/views", "sql/macros", "queries")
     names = [*tables, *(path.stem for folder in folders for path in (ROOT / folder).glob("*.sql"))]
     assert len(names) > 60

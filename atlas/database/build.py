@@ -156,7 +156,11 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
         )
         con.execute("USE atlas")
         # One commit for all definitions: each by itself would wait for the disk, some seven hundred times.
-        con.execute(f"BEGIN; {script('schema')}; COMMIT")
+        con.execute("BEGIN")
+        for item in scripts("tables"):
+            con.execute(item.sql)
+        con.execute("COMMIT")
+        con.execute(script("formulas"))
         for statement in duckdb.extract_statements(script("load")):
             table = re.search(r"INSERT INTO (\w+)", statement.query)
             report(f"writing {table[1]}" if table else "writing tables")
@@ -226,7 +230,7 @@ def tied_to(sql: str, identity: str) -> str:
 def _comment(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list[Script]) -> None:
     """Comment views and macros from their headers, and every column that its own file leaves bare.
 
-    Such a column means what the first column of that name in schema.sql means.
+    Such a column means what the first column of that name in `sql/tables` means: one word has one meaning.
     """
     for item in views:
         con.execute(f"COMMENT ON VIEW {item.name} IS {quoted(item.doc)}")

@@ -59,10 +59,10 @@ def scripts(kind: str) -> list[Script]:
     """Read the SQL files of one kind.
 
     Args:
-        kind: `views`, `macros` or `checks` of `sql/`, or `queries`.
+        kind: `tables`, `views`, `macros` or `checks` of `sql/`, or `queries`.
 
     Returns:
-        The scripts by name.
+        The scripts by file name; those of tables are numbered in the order of the atlas.
     """
     folder = resources.folder("queries") if kind == "queries" else resources.folder("sql") / kind
     return [read_script(path) for path in sorted(folder.glob("*.sql"))]

@@ -75,7 +75,8 @@ def import_edge_stats(
         config: dict[str, Any] = {"memory_limit": f"{max(memory // 10**6, LEAST_MB)}MB"}
         try:
             with duckdb.connect(str(Path(work) / "lists.duckdb"), config=config) as con:
-                con.execute((shipped("sql") / "edge_stats.sql").read_text(encoding="utf-8"))
+                for name in ("formulas.sql", "edge_stats.sql"):
+                    con.execute((shipped("sql") / name).read_text(encoding="utf-8"))
                 for place, path in enumerate(given):
                     progress("reading profiles", place, len(given))
                     _read(con, path, summary, about)

@@ -1,0 +1,69 @@
+CREATE TABLE neurons (
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    neuron_id VARCHAR GENERATED ALWAYS AS ('L' || layer || '/N' || neuron) VIRTUAL,
+    unit_type VARCHAR NOT NULL,
+    feature_id BIGINT,
+    label VARCHAR,
+    description VARCHAR,
+    input_label VARCHAR,
+    output_label VARCHAR,
+    label_kind VARCHAR,
+    label_source VARCHAR,
+    label_confidence VARCHAR,
+    appearance_count INTEGER,
+    graph_count INTEGER GENERATED ALWAYS AS (appearance_count) VIRTUAL,
+    node_count INTEGER,
+    in_degree INTEGER NOT NULL,
+    out_degree INTEGER NOT NULL,
+    min_activation FLOAT,
+    max_activation FLOAT,
+    mean_activation FLOAT,
+    std_activation FLOAT,
+    num_exemplars INTEGER,
+    mean_influence FLOAT,
+    min_influence FLOAT,
+    max_influence FLOAT,
+    output_norm FLOAT,
+    cluster_path VARCHAR,
+    top_cluster INTEGER,
+    sub_module INTEGER,
+    subsub_module INTEGER,
+    hierarchy_depth INTEGER,
+    infomap_flow FLOAT,
+    PRIMARY KEY (layer, neuron)
+);
+
+COMMENT ON TABLE neurons IS 'One row per neuron (or transcoder feature) that is a node of at least one graph, position-free; sorted by layer, neuron.';
+COMMENT ON COLUMN neurons.layer IS 'Layer of the model, from 0.';
+COMMENT ON COLUMN neurons.neuron IS 'Index of the neuron (or transcoder feature) within its layer, from 0.';
+COMMENT ON COLUMN neurons.neuron_id IS 'The same as text, L24/N5326.';
+COMMENT ON COLUMN neurons.unit_type IS 'neuron (an MLP neuron) or feature (a transcoder feature).';
+COMMENT ON COLUMN neurons.feature_id IS 'layer * neurons_per_layer + neuron where an importer knows the numbering; otherwise NULL.';
+COMMENT ON COLUMN neurons.label IS 'The best label by the stated precedence (rank 1 in labels); NULL where there is none. Label text is somebody''s guess, not a measurement.';
+COMMENT ON COLUMN neurons.description IS 'Longer text that belongs to the label shown.';
+COMMENT ON COLUMN neurons.input_label IS 'Best label of kind input: what drives it.';
+COMMENT ON COLUMN neurons.output_label IS 'Best label of kind output: what it does.';
+COMMENT ON COLUMN neurons.label_kind IS 'Kind of the label shown: output, input, activation+, activation-; NULL where its file does not say.';
+COMMENT ON COLUMN neurons.label_source IS 'Where the label shown comes from.';
+COMMENT ON COLUMN neurons.label_confidence IS 'Confidence of the label shown, as its source states it.';
+COMMENT ON COLUMN neurons.appearance_count IS 'The same as graph_count, under its older name.';
+COMMENT ON COLUMN neurons.graph_count IS 'Distinct graphs in which it is a node; the denominator of edge frequency.';
+COMMENT ON COLUMN neurons.node_count IS 'Nodes: each token position of each graph counts once.';
+COMMENT ON COLUMN neurons.in_degree IS 'Edges of this atlas into it; a pair that two methods know counts twice.';
+COMMENT ON COLUMN neurons.out_degree IS 'Edges of this atlas out of it; a pair that two methods know counts twice.';
+COMMENT ON COLUMN neurons.min_activation IS 'Smallest activation over the nodes of the graphs; neurons of an MLP act with either sign.';
+COMMENT ON COLUMN neurons.max_activation IS 'Largest activation: over the exemplars of the label shown where its file states it, otherwise over the nodes of the graphs.';
+COMMENT ON COLUMN neurons.mean_activation IS 'Mean activation over its nodes; NULL where the graphs state none.';
+COMMENT ON COLUMN neurons.std_activation IS 'Population standard deviation of the activation over its nodes.';
+COMMENT ON COLUMN neurons.num_exemplars IS 'Exemplars behind the label, as its file states.';
+COMMENT ON COLUMN neurons.mean_influence IS 'Mean influence over its nodes. RelP graphs: RelP score. Circuit-tracer graphs: cumulative pruning score, smaller is more important.';
+COMMENT ON COLUMN neurons.min_influence IS 'Smallest influence over its nodes.';
+COMMENT ON COLUMN neurons.max_influence IS 'Largest influence over its nodes.';
+COMMENT ON COLUMN neurons.output_norm IS 'Norm of its output direction; NULL unless weights were read.';
+COMMENT ON COLUMN neurons.cluster_path IS 'Cluster in the primary clustering, dotted from the top: 12, 12.3, 12.3.1. NULL where it is in none.';
+COMMENT ON COLUMN neurons.top_cluster IS 'First number of cluster_path.';
+COMMENT ON COLUMN neurons.sub_module IS 'Second number of cluster_path.';
+COMMENT ON COLUMN neurons.subsub_module IS 'Third number of cluster_path.';
+COMMENT ON COLUMN neurons.hierarchy_depth IS 'How many numbers cluster_path has.';
+COMMENT ON COLUMN neurons.infomap_flow IS 'Share of the random walk that visits it, in the primary clustering; all members sum to 1.';

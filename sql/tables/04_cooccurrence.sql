@@ -1,0 +1,17 @@
+CREATE TABLE cooccurrence (
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    rank INTEGER NOT NULL,
+    other_layer INTEGER NOT NULL,
+    other_neuron INTEGER NOT NULL,
+    joint_graph_count INTEGER NOT NULL,
+    lift FLOAT,
+    pmi FLOAT,
+    npmi FLOAT
+);
+
+COMMENT ON TABLE cooccurrence IS 'Per neuron, the neurons that share most graphs with it, linked or not; sorted by neuron. Order by npmi to see what goes with this one rather than with every one.';
+COMMENT ON COLUMN cooccurrence.rank IS '1 shares most graphs; ties by the rarer other neuron.';
+COMMENT ON COLUMN cooccurrence.other_layer IS 'Layer of the other neuron.';
+COMMENT ON COLUMN cooccurrence.other_neuron IS 'Index of the other neuron within its layer.';
+COMMENT ON COLUMN cooccurrence.pmi IS 'Pointwise mutual information of being in one graph, in nats: ln(lift).';

@@ -1,0 +1,15 @@
+CREATE TABLE cluster_members (
+    clustering VARCHAR NOT NULL,
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    cluster_path VARCHAR NOT NULL,
+    top_cluster INTEGER NOT NULL,
+    sub_module INTEGER,
+    subsub_module INTEGER,
+    hierarchy_depth INTEGER NOT NULL,
+    flow FLOAT
+);
+
+COMMENT ON TABLE cluster_members IS 'Every neuron of every clustering with its cluster.';
+COMMENT ON COLUMN cluster_members.cluster_path IS 'Cluster in this clustering, dotted from the top.';
+COMMENT ON COLUMN cluster_members.flow IS 'Share of the random walk that visits it.';

@@ -1,0 +1,18 @@
+CREATE TABLE clustering_clusters (
+    clustering VARCHAR NOT NULL,
+    cluster_path VARCHAR NOT NULL,
+    level INTEGER NOT NULL,
+    top_cluster INTEGER NOT NULL,
+    sub_module INTEGER,
+    subsub_module INTEGER,
+    parent_path VARCHAR,
+    size INTEGER NOT NULL,
+    layer_min INTEGER NOT NULL,
+    layer_max INTEGER NOT NULL,
+    median_layer FLOAT NOT NULL,
+    flow FLOAT,
+    name VARCHAR
+);
+
+COMMENT ON TABLE clustering_clusters IS 'The clusters of every clustering, side by side.';
+COMMENT ON COLUMN clustering_clusters.name IS 'Name that somebody gave the cluster (a supernode of a graph); NULL where nobody did.';

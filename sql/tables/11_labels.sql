@@ -1,0 +1,43 @@
+CREATE TABLE labels (
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    rank INTEGER,
+    kind VARCHAR,
+    text VARCHAR,
+    description VARCHAR,
+    source VARCHAR,
+    model VARCHAR,
+    confidence VARCHAR,
+    interpretability VARCHAR,
+    type VARCHAR,
+    score DOUBLE,
+    num_exemplars INTEGER,
+    max_activation FLOAT,
+    is_uninformative BOOLEAN NOT NULL,
+    in_atlas BOOLEAN NOT NULL,
+    file VARCHAR NOT NULL,
+    sources VARCHAR[],
+    subject_model VARCHAR,
+    dictionary VARCHAR,
+    is_of_atlas BOOLEAN NOT NULL
+);
+
+COMMENT ON TABLE labels IS 'Every label of every neuron that any label file states, also of neurons that are in no graph.';
+COMMENT ON COLUMN labels.rank IS '1 is the label that neurons shows; NULL for uninformative labels and for labels of other units.';
+COMMENT ON COLUMN labels.kind IS 'output, input, activation+ or activation-; NULL where the file does not say.';
+COMMENT ON COLUMN labels.text IS 'The label.';
+COMMENT ON COLUMN labels.description IS 'Longer text of the label.';
+COMMENT ON COLUMN labels.source IS 'Who or what wrote it.';
+COMMENT ON COLUMN labels.model IS 'Model that wrote it, where stated.';
+COMMENT ON COLUMN labels.confidence IS 'Confidence as its source states it.';
+COMMENT ON COLUMN labels.interpretability IS 'Interpretability as its source states it.';
+COMMENT ON COLUMN labels.type IS 'Function type as its source states it: semantic, routing, ...';
+COMMENT ON COLUMN labels.score IS 'Score as its source states it; labels of the graphs themselves: graphs that carry this text.';
+COMMENT ON COLUMN labels.max_activation IS 'Largest activation over its exemplars, as its file states.';
+COMMENT ON COLUMN labels.is_uninformative IS 'Whether the text is uninformative (unknown, uninterpretable, empty): kept, never shown.';
+COMMENT ON COLUMN labels.in_atlas IS 'Whether the label is of a neuron that has a row in neurons.';
+COMMENT ON COLUMN labels.file IS 'File it was read from.';
+COMMENT ON COLUMN labels.sources IS 'Every source that states this label of this neuron; source is the first of them.';
+COMMENT ON COLUMN labels.subject_model IS 'Model whose unit the label is about, where its file says so.';
+COMMENT ON COLUMN labels.dictionary IS 'Transcoder or SAE set whose feature the label is about, where its file says so.';
+COMMENT ON COLUMN labels.is_of_atlas IS 'False where subject_model or dictionary is another one than the atlas is of: kept, never shown.';

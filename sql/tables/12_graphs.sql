@@ -1,0 +1,43 @@
+CREATE TABLE graphs (
+    graph_id INTEGER NOT NULL,
+    path VARCHAR NOT NULL,
+    slug VARCHAR,
+    prompt VARCHAR,
+    prompt_tokens VARCHAR[],
+    corpus_source VARCHAR,
+    corpus_index BIGINT,
+    dialect VARCHAR,
+    nodes_exceeded BOOLEAN,
+    node_count INTEGER,
+    neuron_count INTEGER,
+    link_count INTEGER,
+    kept_count INTEGER,
+    dropped_count INTEGER,
+    self_loop_count INTEGER,
+    backward_count INTEGER,
+    size_bytes BIGINT,
+    content_hash VARCHAR,
+    original_token_count INTEGER,
+    PRIMARY KEY (graph_id)
+);
+
+COMMENT ON TABLE graphs IS 'One attribution graph per row: prompt, size, and how many of its links were kept.';
+COMMENT ON COLUMN graphs.graph_id IS 'Number of the graph in this atlas, in the order of path.';
+COMMENT ON COLUMN graphs.path IS 'File, below the folder that was given; a member of an archive stands behind ! and a line of a .jsonl behind #. Of a traced prompt: its corpus and its row there.';
+COMMENT ON COLUMN graphs.slug IS 'Name that the graph file gives itself.';
+COMMENT ON COLUMN graphs.prompt IS 'Prompt that was traced.';
+COMMENT ON COLUMN graphs.prompt_tokens IS 'Tokens of the prompt; position 0 is the first.';
+COMMENT ON COLUMN graphs.corpus_source IS 'Corpus the prompt comes from, where stated.';
+COMMENT ON COLUMN graphs.corpus_index IS 'Index of the prompt in its corpus, where stated.';
+COMMENT ON COLUMN graphs.dialect IS 'Format of the file: relp-raw, relp-viewer, circuit-tracer, circuit-tracer-pt; traced where there was none.';
+COMMENT ON COLUMN graphs.nodes_exceeded IS 'Whether too many nodes passed the threshold, so that the strongest were kept, or (earlier tools) no links between neurons written.';
+COMMENT ON COLUMN graphs.node_count IS 'Nodes of the graph, each id once.';
+COMMENT ON COLUMN graphs.neuron_count IS 'Distinct neurons.';
+COMMENT ON COLUMN graphs.link_count IS 'Links of the graph.';
+COMMENT ON COLUMN graphs.kept_count IS 'Links that went into a table of this atlas.';
+COMMENT ON COLUMN graphs.dropped_count IS 'Links that did not; link_counts says why.';
+COMMENT ON COLUMN graphs.self_loop_count IS 'Links from a neuron to itself; they are kept.';
+COMMENT ON COLUMN graphs.backward_count IS 'Links that do not go to a higher layer; they are kept.';
+COMMENT ON COLUMN graphs.size_bytes IS 'Size, unpacked where the file is compressed; of a traced prompt that of its text.';
+COMMENT ON COLUMN graphs.original_token_count IS 'Tokens of the whole prompt where only its beginning was traced, which prompt then holds; NULL elsewhere.';
+COMMENT ON COLUMN graphs.content_hash IS 'SHA-256, of the unpacked bytes where the file is compressed; of a traced prompt that of model, tokens, targets and options.';

@@ -1,0 +1,19 @@
+CREATE TABLE token_edges (
+    token_id BIGINT NOT NULL,
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    graph_count INTEGER,
+    positive_count INTEGER,
+    mean_weight FLOAT,
+    mean_abs_weight FLOAT,
+    std_weight FLOAT,
+    weight_min FLOAT,
+    weight_max FLOAT,
+    weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
+    weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
+    weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,
+    stat_quality VARCHAR NOT NULL
+);
+
+COMMENT ON TABLE token_edges IS 'Input token -> neuron, aggregated over all graphs.';

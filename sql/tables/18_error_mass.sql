@@ -1,0 +1,17 @@
+CREATE TABLE error_mass (
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    graph_count INTEGER,
+    positive_count INTEGER,
+    mean_weight FLOAT,
+    mean_abs_weight FLOAT,
+    std_weight FLOAT,
+    weight_min FLOAT,
+    weight_max FLOAT,
+    weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
+    weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
+    weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL
+);
+
+COMMENT ON TABLE error_mass IS 'What error nodes (the part of the model that transcoders do not explain) send into a neuron, over all error nodes and graphs.';

@@ -1,0 +1,18 @@
+CREATE TABLE direct_effects (
+    layer INTEGER NOT NULL,
+    neuron INTEGER NOT NULL,
+    prompt_count INTEGER,
+    ratio_mean FLOAT NOT NULL,
+    ratio_std FLOAT,
+    ratio_min FLOAT,
+    ratio_max FLOAT,
+    effect_type VARCHAR NOT NULL
+);
+
+COMMENT ON TABLE direct_effects IS 'Direct effect ratio of every neuron: |direct| / (|direct| + |indirect|) effect on the predicted token, over prompts; empty unless a model was read.';
+COMMENT ON COLUMN direct_effects.prompt_count IS 'Prompts that the ratio was measured on.';
+COMMENT ON COLUMN direct_effects.ratio_mean IS 'Mean ratio; 1 is all straight to the logits, 0 all through later layers.';
+COMMENT ON COLUMN direct_effects.ratio_std IS 'Population standard deviation of the ratio.';
+COMMENT ON COLUMN direct_effects.ratio_min IS 'Smallest ratio.';
+COMMENT ON COLUMN direct_effects.ratio_max IS 'Largest ratio.';
+COMMENT ON COLUMN direct_effects.effect_type IS 'logit above 0.7, routing below 0.3, mixed between.';

@@ -1,0 +1,12 @@
+CREATE TABLE help (
+    name VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    description VARCHAR NOT NULL,
+    example VARCHAR
+);
+
+COMMENT ON TABLE help IS 'Every table, view and macro of this file with a sentence and an example to paste. Start here.';
+COMMENT ON COLUMN help.name IS 'Name of the table, view or macro.';
+COMMENT ON COLUMN help.kind IS 'table, view or macro.';
+COMMENT ON COLUMN help.description IS 'What it holds or answers.';
+COMMENT ON COLUMN help.example IS 'SQL to paste.';
