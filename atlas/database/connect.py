@@ -18,7 +18,7 @@ from atlas.database.scripts import identifier, quoted
 from atlas.errors import AtlasFileError
 
 # Raised when a table or column changes its meaning; readers of this version know it.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 TABLES = ("neurons", "edges", "clusters", "metadata")
 DEFAULT_MEMORY = "4GB"
 # In force before other people's SQL runs. Nothing is spilled: an atlas may lie in a folder that cannot be written.
