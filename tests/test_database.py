@@ -368,11 +368,11 @@ def test_an_atlas_path_with_a_quote(small_atlas: Path, tmp_path: Path) -> None:
 
 
 def test_every_sql_file_has_a_header() -> None:
-    for kind in ("views", "macros", "checks", "queries"):
+    for kind in ("tables", "views", "macros", "checks", "queries"):
         for script in scripts(kind):
             assert script.doc.endswith((".", "name.")), script.name
-            assert script.example or kind in ("checks", "queries"), script.name
-    assert {path.parent.name for path in (ROOT / "sql").rglob("*.sql")} == {"sql", "views", "macros", "checks"}
+            assert script.example or kind in ("tables", "checks", "queries"), script.name
+    assert {path.parent.name for path in (ROOT / "sql").rglob("*.sql")} == {"sql", "tables", "views", "macros", "checks"}
 
 
 def test_a_file_that_is_no_atlas_is_never_overwritten(small_atlas: Path, tmp_path: Path) -> None:

@@ -159,6 +159,7 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
         con.execute("BEGIN")
         for item in scripts("tables"):
             con.execute(item.sql)
+            con.execute(f"COMMENT ON TABLE {item.name[3:]} IS {quoted(item.doc)}")
         con.execute("COMMIT")
         con.execute(script("formulas"))
         for statement in duckdb.extract_statements(script("load")):

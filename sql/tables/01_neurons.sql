@@ -1,3 +1,5 @@
+-- One row per neuron (or transcoder feature) that is a node of at least one graph, position-free; sorted by layer, neuron.
+
 CREATE TABLE neurons (
     layer INTEGER NOT NULL,
     neuron INTEGER NOT NULL,
@@ -34,7 +36,6 @@ CREATE TABLE neurons (
     PRIMARY KEY (layer, neuron)
 );
 
-COMMENT ON TABLE neurons IS 'One row per neuron (or transcoder feature) that is a node of at least one graph, position-free; sorted by layer, neuron.';
 COMMENT ON COLUMN neurons.layer IS 'Layer of the model, from 0.';
 COMMENT ON COLUMN neurons.neuron IS 'Index of the neuron (or transcoder feature) within its layer, from 0.';
 COMMENT ON COLUMN neurons.neuron_id IS 'The same as text, L24/N5326.';

@@ -1,3 +1,5 @@
+-- Neuron -> neuron, aggregated over all graphs; sorted by source. Filter on src_layer and src_neuron here.
+
 CREATE TABLE edges (
     src_layer INTEGER NOT NULL,
     src_neuron INTEGER NOT NULL,
@@ -26,7 +28,6 @@ CREATE TABLE edges (
     stat_quality VARCHAR NOT NULL
 );
 
-COMMENT ON TABLE edges IS 'Neuron -> neuron, aggregated over all graphs; sorted by source. Filter on src_layer and src_neuron here.';
 COMMENT ON COLUMN edges.src_layer IS 'Layer of the source (upstream) neuron.';
 COMMENT ON COLUMN edges.src_neuron IS 'Index of the source neuron within its layer.';
 COMMENT ON COLUMN edges.tgt_layer IS 'Layer of the target (downstream) neuron.';

@@ -1,3 +1,5 @@
+-- The same rows as edges, sorted by target. Filter on tgt_layer and tgt_neuron here.
+
 CREATE TABLE edges_by_target (
     src_layer INTEGER NOT NULL,
     src_neuron INTEGER NOT NULL,
@@ -25,5 +27,3 @@ CREATE TABLE edges_by_target (
     method VARCHAR NOT NULL,
     stat_quality VARCHAR NOT NULL
 );
-
-COMMENT ON TABLE edges_by_target IS 'The same rows as edges, sorted by target. Filter on tgt_layer and tgt_neuron here.';

@@ -1,3 +1,5 @@
+-- Per neuron, the neurons that share most graphs with it, linked or not; sorted by neuron. Order by npmi to see what goes with this one rather than with every one.
+
 CREATE TABLE cooccurrence (
     layer INTEGER NOT NULL,
     neuron INTEGER NOT NULL,
@@ -10,7 +12,6 @@ CREATE TABLE cooccurrence (
     npmi FLOAT
 );
 
-COMMENT ON TABLE cooccurrence IS 'Per neuron, the neurons that share most graphs with it, linked or not; sorted by neuron. Order by npmi to see what goes with this one rather than with every one.';
 COMMENT ON COLUMN cooccurrence.rank IS '1 shares most graphs; ties by the rarer other neuron.';
 COMMENT ON COLUMN cooccurrence.other_layer IS 'Layer of the other neuron.';
 COMMENT ON COLUMN cooccurrence.other_neuron IS 'Index of the other neuron within its layer.';

@@ -1,3 +1,5 @@
+-- A random sample of the edges (all, where there are few) in sixteen buckets of graphs by hash; behind the view reliability.
+
 CREATE TABLE edge_samples (
     src_layer INTEGER NOT NULL,
     src_neuron INTEGER NOT NULL,
@@ -8,5 +10,4 @@ CREATE TABLE edge_samples (
     mean_weight FLOAT NOT NULL
 );
 
-COMMENT ON TABLE edge_samples IS 'A random sample of the edges (all, where there are few) in sixteen buckets of graphs by hash; behind the view reliability.';
 COMMENT ON COLUMN edge_samples.bucket IS 'Hash-sixteenth of the graphs, 0 to 15, by the first digit of their content hash; even buckets are the first half.';

@@ -1,3 +1,5 @@
+-- Neuron -> neuron by the weights alone, the strongest of each neuron (what a pair could do where the target works in its usual regime); sorted by source, empty unless weights were wired.
+
 CREATE TABLE connections (
     src_layer INTEGER NOT NULL,
     src_neuron INTEGER NOT NULL,
@@ -15,7 +17,6 @@ CREATE TABLE connections (
     ) VIRTUAL
 );
 
-COMMENT ON TABLE connections IS 'Neuron -> neuron by the weights alone, the strongest of each neuron (what a pair could do where the target works in its usual regime); sorted by source, empty unless weights were wired.';
 COMMENT ON COLUMN connections.c_up IS 'up_proj of the target . down_proj of the source.';
 COMMENT ON COLUMN connections.c_gate IS 'gate_proj of the target . down_proj of the source.';
 COMMENT ON COLUMN connections.strength IS 'c_up + c_gate; both have one sign, so it is |c_up| + |c_gate|, negative where inhibitory.';

@@ -1,3 +1,5 @@
+-- The clusters of the primary clustering at every level; every prefix of a cluster_path is a cluster.
+
 CREATE TABLE clusters (
     cluster_path VARCHAR NOT NULL,
     level INTEGER NOT NULL,
@@ -13,7 +15,6 @@ CREATE TABLE clusters (
     name VARCHAR
 );
 
-COMMENT ON TABLE clusters IS 'The clusters of the primary clustering at every level; every prefix of a cluster_path is a cluster.';
 COMMENT ON COLUMN clusters.name IS 'Name that somebody gave the cluster (a supernode of a graph); NULL where nobody did.';
 COMMENT ON COLUMN clusters.level IS 'How many numbers cluster_path has; 1 is a top cluster.';
 COMMENT ON COLUMN clusters.parent_path IS 'The cluster one level up; NULL for a top cluster.';

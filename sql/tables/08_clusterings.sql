@@ -1,3 +1,5 @@
+-- One row per clustering: method, options, seed, and how good it is.
+
 CREATE TABLE clusterings (
     clustering VARCHAR NOT NULL,
     is_primary BOOLEAN NOT NULL,
@@ -16,7 +18,6 @@ CREATE TABLE clusterings (
     PRIMARY KEY (clustering)
 );
 
-COMMENT ON TABLE clusterings IS 'One row per clustering: method, options, seed, and how good it is.';
 COMMENT ON COLUMN clusterings.clustering IS 'Name of the clustering.';
 COMMENT ON COLUMN clusterings.is_primary IS 'Whether neurons.cluster_path and clusters come from it.';
 COMMENT ON COLUMN clusterings.method IS 'Clustering method: infomap, leiden, ...';

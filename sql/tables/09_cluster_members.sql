@@ -1,3 +1,5 @@
+-- Every neuron of every clustering with its cluster.
+
 CREATE TABLE cluster_members (
     clustering VARCHAR NOT NULL,
     layer INTEGER NOT NULL,
@@ -10,6 +12,5 @@ CREATE TABLE cluster_members (
     flow FLOAT
 );
 
-COMMENT ON TABLE cluster_members IS 'Every neuron of every clustering with its cluster.';
 COMMENT ON COLUMN cluster_members.cluster_path IS 'Cluster in this clustering, dotted from the top.';
 COMMENT ON COLUMN cluster_members.flow IS 'Share of the random walk that visits it.';

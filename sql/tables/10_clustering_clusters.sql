@@ -1,3 +1,5 @@
+-- The clusters of every clustering, side by side.
+
 CREATE TABLE clustering_clusters (
     clustering VARCHAR NOT NULL,
     cluster_path VARCHAR NOT NULL,
@@ -14,5 +16,4 @@ CREATE TABLE clustering_clusters (
     name VARCHAR
 );
 
-COMMENT ON TABLE clustering_clusters IS 'The clusters of every clustering, side by side.';
 COMMENT ON COLUMN clustering_clusters.name IS 'Name that somebody gave the cluster (a supernode of a graph); NULL where nobody did.';

@@ -1,3 +1,5 @@
+-- Every label of every neuron that any label file states, also of neurons that are in no graph.
+
 CREATE TABLE labels (
     layer INTEGER NOT NULL,
     neuron INTEGER NOT NULL,
@@ -22,7 +24,6 @@ CREATE TABLE labels (
     is_of_atlas BOOLEAN NOT NULL
 );
 
-COMMENT ON TABLE labels IS 'Every label of every neuron that any label file states, also of neurons that are in no graph.';
 COMMENT ON COLUMN labels.rank IS '1 is the label that neurons shows; NULL for uninformative labels and for labels of other units.';
 COMMENT ON COLUMN labels.kind IS 'output, input, activation+ or activation-; NULL where the file does not say.';
 COMMENT ON COLUMN labels.text IS 'The label.';

@@ -1,3 +1,5 @@
+-- One attribution graph per row: prompt, size, and how many of its links were kept.
+
 CREATE TABLE graphs (
     graph_id INTEGER NOT NULL,
     path VARCHAR NOT NULL,
@@ -21,7 +23,6 @@ CREATE TABLE graphs (
     PRIMARY KEY (graph_id)
 );
 
-COMMENT ON TABLE graphs IS 'One attribution graph per row: prompt, size, and how many of its links were kept.';
 COMMENT ON COLUMN graphs.graph_id IS 'Number of the graph in this atlas, in the order of path.';
 COMMENT ON COLUMN graphs.path IS 'File, below the folder that was given; a member of an archive stands behind ! and a line of a .jsonl behind #. Of a traced prompt: its corpus and its row there.';
 COMMENT ON COLUMN graphs.slug IS 'Name that the graph file gives itself.';

@@ -1,3 +1,5 @@
+-- Which neuron is a node of which graph, and where; sorted by neuron.
+
 CREATE TABLE neuron_graphs (
     layer INTEGER NOT NULL,
     neuron INTEGER NOT NULL,
@@ -10,7 +12,6 @@ CREATE TABLE neuron_graphs (
     influence_max FLOAT
 );
 
-COMMENT ON TABLE neuron_graphs IS 'Which neuron is a node of which graph, and where; sorted by neuron.';
 COMMENT ON COLUMN neuron_graphs.node_count IS 'Token positions at which it is a node.';
 COMMENT ON COLUMN neuron_graphs.positions IS 'Token positions at which it is a node, from 0; -1 where the file says none.';
 COMMENT ON COLUMN neuron_graphs.activation_min IS 'Smallest activation in this graph.';

@@ -1,3 +1,5 @@
+-- Vocabulary entries that are an input or a traced output of at least one graph.
+
 CREATE TABLE tokens (
     token_id BIGINT NOT NULL,
     token VARCHAR,
@@ -7,7 +9,6 @@ CREATE TABLE tokens (
     PRIMARY KEY (token_id)
 );
 
-COMMENT ON TABLE tokens IS 'Vocabulary entries that are an input or a traced output of at least one graph.';
 COMMENT ON COLUMN tokens.token_id IS 'Number of the token in the vocabulary.';
 COMMENT ON COLUMN tokens.token IS 'Text of the token; the alphabetically first spelling where graphs spell it in several ways.';
 COMMENT ON COLUMN tokens.input_graph_count IS 'Distinct graphs with it in the prompt.';

@@ -1,3 +1,5 @@
+-- Input token -> neuron, aggregated over all graphs.
+
 CREATE TABLE token_edges (
     token_id BIGINT NOT NULL,
     layer INTEGER NOT NULL,
@@ -15,5 +17,3 @@ CREATE TABLE token_edges (
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,
     stat_quality VARCHAR NOT NULL
 );
-
-COMMENT ON TABLE token_edges IS 'Input token -> neuron, aggregated over all graphs.';

@@ -1,3 +1,5 @@
+-- Neuron -> output token, aggregated over all graphs.
+
 CREATE TABLE logit_edges (
     layer INTEGER NOT NULL,
     neuron INTEGER NOT NULL,
@@ -15,5 +17,3 @@ CREATE TABLE logit_edges (
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,
     stat_quality VARCHAR NOT NULL
 );
-
-COMMENT ON TABLE logit_edges IS 'Neuron -> output token, aggregated over all graphs.';

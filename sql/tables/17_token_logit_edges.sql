@@ -1,3 +1,5 @@
+-- Input token -> output token, aggregated over all graphs.
+
 CREATE TABLE token_logit_edges (
     src_token_id BIGINT NOT NULL,
     tgt_token_id BIGINT NOT NULL,
@@ -14,6 +16,5 @@ CREATE TABLE token_logit_edges (
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL
 );
 
-COMMENT ON TABLE token_logit_edges IS 'Input token -> output token, aggregated over all graphs.';
 COMMENT ON COLUMN token_logit_edges.src_token_id IS 'Input token.';
 COMMENT ON COLUMN token_logit_edges.tgt_token_id IS 'Output token.';

@@ -1,3 +1,5 @@
+-- What error nodes (the part of the model that transcoders do not explain) send into a neuron, over all error nodes and graphs.
+
 CREATE TABLE error_mass (
     layer INTEGER NOT NULL,
     neuron INTEGER NOT NULL,
@@ -13,5 +15,3 @@ CREATE TABLE error_mass (
     weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL
 );
-
-COMMENT ON TABLE error_mass IS 'What error nodes (the part of the model that transcoders do not explain) send into a neuron, over all error nodes and graphs.';

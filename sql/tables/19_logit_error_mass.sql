@@ -1,3 +1,5 @@
+-- What error nodes send into an output token, over all error nodes and graphs.
+
 CREATE TABLE logit_error_mass (
     token_id BIGINT NOT NULL,
     count INTEGER NOT NULL,
@@ -12,5 +14,3 @@ CREATE TABLE logit_error_mass (
     weight_abs_sum DOUBLE GENERATED ALWAYS AS (mean_abs_weight::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL
 );
-
-COMMENT ON TABLE logit_error_mass IS 'What error nodes send into an output token, over all error nodes and graphs.';

@@ -1,3 +1,5 @@
+-- Tokens that a neuron's weights promote, suppress or answer to; empty unless weights were read.
+
 CREATE TABLE projections (
     layer INTEGER NOT NULL,
     neuron INTEGER NOT NULL,
@@ -9,7 +11,6 @@ CREATE TABLE projections (
     weight FLOAT NOT NULL
 );
 
-COMMENT ON TABLE projections IS 'Tokens that a neuron''s weights promote, suppress or answer to; empty unless weights were read.';
 COMMENT ON COLUMN projections.projection_kind IS 'Which product of weights: output, input_up, input_gated; or output_token: a token that is predicted where the neuron is a node (weight: how often).';
 COMMENT ON COLUMN projections.direction IS 'promotes or suppresses; activates or suppresses for inputs.';
 COMMENT ON COLUMN projections.rank IS '1 is the strongest.';

@@ -1,3 +1,5 @@
+-- Direct effect ratio of every neuron: |direct| / (|direct| + |indirect|) effect on the predicted token, over prompts; empty unless a model was read.
+
 CREATE TABLE direct_effects (
     layer INTEGER NOT NULL,
     neuron INTEGER NOT NULL,
@@ -9,7 +11,6 @@ CREATE TABLE direct_effects (
     effect_type VARCHAR NOT NULL
 );
 
-COMMENT ON TABLE direct_effects IS 'Direct effect ratio of every neuron: |direct| / (|direct| + |indirect|) effect on the predicted token, over prompts; empty unless a model was read.';
 COMMENT ON COLUMN direct_effects.prompt_count IS 'Prompts that the ratio was measured on.';
 COMMENT ON COLUMN direct_effects.ratio_mean IS 'Mean ratio; 1 is all straight to the logits, 0 all through later layers.';
 COMMENT ON COLUMN direct_effects.ratio_std IS 'Population standard deviation of the ratio.';

@@ -1,3 +1,5 @@
+-- Where in a corpus a neuron fires most, for each sign of its activation; empty unless a model was run.
+
 CREATE TABLE exemplars (
     layer INTEGER NOT NULL,
     neuron INTEGER NOT NULL,
@@ -11,7 +13,6 @@ CREATE TABLE exemplars (
     prompt_path VARCHAR NOT NULL
 );
 
-COMMENT ON TABLE exemplars IS 'Where in a corpus a neuron fires most, for each sign of its activation; empty unless a model was run.';
 COMMENT ON COLUMN exemplars.sign IS '1 or -1: the sign of the activation.';
 COMMENT ON COLUMN exemplars.activation IS 'Activation at this token.';
 COMMENT ON COLUMN exemplars.context IS 'The words in front of the token.';

@@ -1,3 +1,5 @@
+-- What investigations of single neurons found, one row per file; empty unless reports were imported.
+
 CREATE TABLE reports (
     layer INTEGER NOT NULL,
     neuron INTEGER NOT NULL,
@@ -21,7 +23,6 @@ CREATE TABLE reports (
     file VARCHAR NOT NULL
 );
 
-COMMENT ON TABLE reports IS 'What investigations of single neurons found, one row per file; empty unless reports were imported.';
 COMMENT ON COLUMN reports.kind IS 'investigation, dashboard or review.';
 COMMENT ON COLUMN reports.title IS 'Name that the report gives the neuron.';
 COMMENT ON COLUMN reports.summary IS 'What the report says it does: its final hypothesis or summary.';

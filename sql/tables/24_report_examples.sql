@@ -1,3 +1,5 @@
+-- The evidence of reports: prompts, ablations, steering, connections, hypotheses, tests and reviews, one row each.
+
 CREATE TABLE report_examples (
     layer INTEGER NOT NULL,
     neuron INTEGER NOT NULL,
@@ -14,7 +16,6 @@ CREATE TABLE report_examples (
     file VARCHAR NOT NULL
 );
 
-COMMENT ON TABLE report_examples IS 'The evidence of reports: prompts, ablations, steering, connections, hypotheses, tests and reviews, one row each.';
 COMMENT ON COLUMN report_examples.kind IS 'activating, non_activating, negatively_activating, promotes, suppresses, steering, upstream, downstream, relp, hypothesis, test or review.';
 COMMENT ON COLUMN report_examples.rank IS 'Place in its list, from 1.';
 COMMENT ON COLUMN report_examples.prompt IS 'Prompt of the experiment.';

@@ -1,3 +1,5 @@
+-- Per graph: how many links went to which table or were dropped for which reason, and oddities among its nodes.
+
 CREATE TABLE link_counts (
     graph_id INTEGER NOT NULL,
     subject VARCHAR NOT NULL,
@@ -6,7 +8,6 @@ CREATE TABLE link_counts (
     count BIGINT NOT NULL
 );
 
-COMMENT ON TABLE link_counts IS 'Per graph: how many links went to which table or were dropped for which reason, and oddities among its nodes.';
 COMMENT ON COLUMN link_counts.subject IS 'link, or node for an oddity of the node table.';
 COMMENT ON COLUMN link_counts.kept IS 'Whether these links are in the table that reason names.';
 COMMENT ON COLUMN link_counts.reason IS 'Table the links went to, or why they were dropped.';

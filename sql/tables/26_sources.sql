@@ -1,3 +1,5 @@
+-- Every input that is in this atlas.
+
 CREATE TABLE sources (
     path VARCHAR NOT NULL,
     role VARCHAR NOT NULL,
@@ -5,7 +7,6 @@ CREATE TABLE sources (
     content_hash VARCHAR
 );
 
-COMMENT ON TABLE sources IS 'Every input that is in this atlas.';
 COMMENT ON COLUMN sources.path IS 'File, or traced prompt.';
 COMMENT ON COLUMN sources.size_bytes IS 'Size; of a graph unpacked, of other files as stored.';
 COMMENT ON COLUMN sources.content_hash IS 'SHA-256; of a graph unpacked, of other files as stored.';

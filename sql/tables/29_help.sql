@@ -1,3 +1,5 @@
+-- Every table, view and macro of this file with a sentence and an example to paste. Start here.
+
 CREATE TABLE help (
     name VARCHAR NOT NULL,
     kind VARCHAR NOT NULL,
@@ -5,7 +7,6 @@ CREATE TABLE help (
     example VARCHAR
 );
 
-COMMENT ON TABLE help IS 'Every table, view and macro of this file with a sentence and an example to paste. Start here.';
 COMMENT ON COLUMN help.name IS 'Name of the table, view or macro.';
 COMMENT ON COLUMN help.kind IS 'table, view or macro.';
 COMMENT ON COLUMN help.description IS 'What it holds or answers.';
