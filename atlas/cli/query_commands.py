@@ -82,7 +82,7 @@ class _QueryCommand(Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line; `FILE NAME --help` prints the parameters of the query NAME."""
         if {"-h", "--help"} & set(args):
-            from atlas.query.client import find_query
+            from atlas.query.catalogue import find_query
             from atlas.query.parameters import described
 
             words = [word for word in args if not word.startswith("-")]
@@ -110,7 +110,7 @@ def query(
 ) -> None:
     """Run a query by NAME with its parameters (L24/N5326, or --layer 24); without NAME, list them all."""
     from atlas.cli.terminal import opened, print_relation, show, table
-    from atlas.query.client import catalogue, find_query
+    from atlas.query.catalogue import catalogue, find_query
     from atlas.query.parameters import read_options, spelled
 
     if name is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from atlas.query.client import Atlas, as_neuron, catalogue, find_query
+from atlas.query.catalogue import as_neuron, catalogue, find_query
+from atlas.query.client import Atlas
+from atlas.query.connection import AtlasFile
 
-__all__ = ["Atlas", "as_neuron", "catalogue", "find_query"]
+__all__ = ["Atlas", "AtlasFile", "as_neuron", "catalogue", "find_query"]

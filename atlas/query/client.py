@@ -2,166 +2,21 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Mapping
-from difflib import get_close_matches
-from functools import cache, partial
-from os import PathLike
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import duckdb
 
-from atlas.database import DEFAULT_MEMORY, Script, one_line, open_atlas, require_reading, scripts, use_catalog
-from atlas.errors import QueryError, UsageError
-from atlas.ids import NeuronId
-
-Neuron = NeuronId | str | tuple[int, int]
+from atlas.query.catalogue import Neuron, as_cluster_path, as_neuron
+from atlas.query.connection import AtlasFile
 
 
-# Names that are SQL keywords, which the macro behind the query cannot have.
-_ALIASES = {"between": "paths_between"}
-
-
-@cache
-def catalogue() -> Mapping[str, Script]:
-    """All queries by name: text, description, parameters."""
-    return {script.name: script for script in scripts("queries")}
-
-
-def find_query(name: str) -> Script:
-    """Find a query by name.
-
-    Args:
-        name: Name of the query.
-
-    Returns:
-        The script.
-
-    Raises:
-        UsageError: There is no such query; the message lists all.
-    """
-    key = name.replace("-", "_")
-    found = catalogue().get(_ALIASES.get(key, key))
-    if found is None:
-        near = get_close_matches(name, catalogue(), 1)
-        hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(catalogue())}"
-        raise UsageError(f"no query is called {name!r}{hint}")
-    return found
-
-
-def as_neuron(given: Neuron) -> NeuronId:
-    """Parse a neuron.
-
-    Args:
-        given: `L24/N5326` in any spelling, or (24, 5326).
-
-    Returns:
-        Layer and neuron.
-
-    Raises:
-        IdError: It names no neuron.
-    """
-    return NeuronId.parse(given) if isinstance(given, str) else NeuronId.checked(*given)
-
-
-def as_cluster_path(given: str | int) -> str:
-    """Return a cluster path as text; raises `TypeError` for a float: 2.10 and 2.1 are one number and two circuits."""
-    if isinstance(given, bool) or not isinstance(given, str | int):
-        raise TypeError(f"a cluster path is text, such as '12' or '2.10', not the {type(given).__name__} {given!r}")
-    return str(given)
-
-
-class Atlas:
+class Atlas(AtlasFile):
     """An atlas file, opened read-only with external access disabled.
 
     Every method returns a `duckdb.DuckDBPyRelation`: `.pl()`, `.arrow()`, `.df()`, `.fetchall()`, or
     further SQL on it. Rows come in a stated order; a `limit` of None means all rows. Methods may be
     called from several threads: each call runs on a cursor of its own.
     """
-
-    def __init__(self, path: str | PathLike[str], *, memory: str = DEFAULT_MEMORY) -> None:
-        """Open the atlas at `path`; `memory` is DuckDB's limit. Raises `AtlasFileError`."""
-        self.path = Path(path)
-        self.memory = memory
-        self._con = open_atlas(path, memory=memory)
-        self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the path alone: another process opens the file anew."""
-        return partial(Atlas, memory=self.memory), (self.path,)
-
-    def __enter__(self) -> Atlas:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"Atlas({str(self.path)!r})"
-
-    def close(self) -> None:
-        """Close the file; relations of this atlas cannot be read afterwards."""
-        self._con.close()
-
-    @property
-    def connection(self) -> duckdb.DuckDBPyConnection:
-        """A DuckDB connection for what the methods do not cover, under the same restrictions."""
-        return self._con
-
-    def interrupt(self) -> None:
-        """Stop the queries that are running; each of them raises `duckdb.InterruptException`."""
-        for cursor in list(self._cursors):
-            cursor.interrupt()
-        self._con.interrupt()
-
-    def sql(self, text: str, parameters: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
-        """Run SQL that reads.
-
-        Args:
-            text: One SELECT statement, or EXPLAIN of one. Values stand as `$name`.
-            parameters: Values by name.
-
-        Returns:
-            A relation with the columns of the SQL.
-
-        Raises:
-            QueryError: The SQL is no such statement, or DuckDB refuses it; its message is kept.
-        """
-        require_reading(text)
-        try:
-            cursor = self._con.cursor()
-            use_catalog(cursor, self.path)
-            self._cursors.add(cursor)
-            return cursor.sql(text, params=dict(parameters) if parameters else None)
-        except duckdb.Error as error:
-            raise QueryError(one_line(error)) from error
-
-    def query(self, name: str, **parameters: Any) -> duckdb.DuckDBPyRelation:
-        """Run a query of `queries/`.
-
-        Args:
-            name: Name of the query.
-            **parameters: Its parameters; one that is left out is NULL.
-
-        Returns:
-            A relation with the columns of the query.
-
-        Raises:
-            UsageError: There is no such query or parameter, or a required one is left out.
-        """
-        found = find_query(name)
-        known = {parameter.name: parameter for parameter in found.parameters}
-        for given in parameters:
-            if given not in known:
-                raise UsageError(f"query {name} has no parameter {given}; it has {', '.join(known) or 'none'}")
-        missing = [key for key, parameter in known.items() if parameter.required and parameters.get(key) is None]
-        if missing:
-            raise UsageError(f"query {name} needs {', '.join(missing)}")
-        return self.sql(found.sql, {key: parameters.get(key) for key in known})
 
     def neurons(
         self,

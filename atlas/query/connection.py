@@ -1,0 +1,106 @@
+"""An open atlas: read-only SQL, from several threads, that can be interrupted."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+
+from atlas.database import DEFAULT_MEMORY, one_line, open_atlas, require_reading, use_catalog
+from atlas.errors import QueryError, UsageError
+from atlas.query.catalogue import find_query
+
+
+class AtlasFile:
+    """An atlas file, opened read-only with external access disabled; runs SQL and the queries of `queries/`.
+
+    Methods may be called from several threads: each call runs on a cursor of its own.
+    """
+
+    def __init__(self, path: str | PathLike[str], *, memory: str = DEFAULT_MEMORY) -> None:
+        """Open the atlas at `path`; `memory` is DuckDB's limit. Raises `AtlasFileError`."""
+        self.path = Path(path)
+        self.memory = memory
+        self._con = open_atlas(path, memory=memory)
+        self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the path alone: another process opens the file anew."""
+        return partial(type(self), memory=self.memory), (self.path,)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
+
+    def close(self) -> None:
+        """Close the file; relations of this atlas cannot be read afterwards."""
+        self._con.close()
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """A DuckDB connection for what the methods do not cover, under the same restrictions."""
+        return self._con
+
+    def interrupt(self) -> None:
+        """Stop the queries that are running; each of them raises `duckdb.InterruptException`."""
+        for cursor in list(self._cursors):
+            cursor.interrupt()
+        self._con.interrupt()
+
+    def sql(self, text: str, parameters: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
+        """Run SQL that reads.
+
+        Args:
+            text: One SELECT statement, or EXPLAIN of one. Values stand as `$name`.
+            parameters: Values by name.
+
+        Returns:
+            A relation with the columns of the SQL.
+
+        Raises:
+            QueryError: The SQL is no such statement, or DuckDB refuses it; its message is kept.
+        """
+        require_reading(text)
+        try:
+            cursor = self._con.cursor()
+            use_catalog(cursor, self.path)
+            self._cursors.add(cursor)
+            return cursor.sql(text, params=dict(parameters) if parameters else None)
+        except duckdb.Error as error:
+            raise QueryError(one_line(error)) from error
+
+    def query(self, name: str, **parameters: Any) -> duckdb.DuckDBPyRelation:
+        """Run a query of `queries/`.
+
+        Args:
+            name: Name of the query.
+            **parameters: Its parameters; one that is left out is NULL.
+
+        Returns:
+            A relation with the columns of the query.
+
+        Raises:
+            UsageError: There is no such query or parameter, or a required one is left out.
+        """
+        found = find_query(name)
+        known = {parameter.name: parameter for parameter in found.parameters}
+        for given in parameters:
+            if given not in known:
+                raise UsageError(f"query {name} has no parameter {given}; it has {', '.join(known) or 'none'}")
+        missing = [key for key, parameter in known.items() if parameter.required and parameters.get(key) is None]
+        if missing:
+            raise UsageError(f"query {name} needs {', '.join(missing)}")
+        return self.sql(found.sql, {key: parameters.get(key) for key in known})
