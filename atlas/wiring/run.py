@@ -13,7 +13,7 @@ import torch
 from atlas.io.files import only_writer, translated_os_errors
 from atlas.options import WireOptions
 from atlas.runtime.devices import choose_device
-from atlas.stages.manifest import replaced_folder
+from atlas.stages.manifest import MANIFEST, replaced_folder
 from atlas.wiring.state import State
 from atlas.wiring.top_k import TopK, connect
 from atlas.wiring.weights import Weights, on
@@ -73,9 +73,9 @@ def wire(
     options = options or WireOptions()
     weights = Weights(model)
     where = choose_device(device)
-    claim = {"options": asdict(options), "files": [_facts(path) for path in weights.inputs()]}
+    purpose = {"options": asdict(options), "files": [_facts(path) for path in weights.inputs()]}
     with replaced_folder(out, "stats") as folder, only_writer(work_folder(out)), translated_os_errors(out):
-        state = State(work_folder(out), json.dumps(claim, sort_keys=True), fresh=fresh)
+        state = State(work_folder(out), out / MANIFEST, json.dumps(purpose, sort_keys=True), fresh=fresh)
         seconds, pairs = _connect_layers(weights, options, state, where, memory, progress)
         progress("writing connections", 0, 0)
         counts = write_stats(folder, state, weights, name or model.resolve().name, asdict(options), memory)

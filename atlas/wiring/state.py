@@ -1,34 +1,37 @@
-"""What an unfinished run has found: the upstream lists of each finished layer, and the downstream lists up to one."""
+"""What an unfinished run has found: the upstream lists of each finished layer, and the downstream lists up to one.
+
+The files are in a store with a journal, as those of an aggregation are.
+"""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import torch
 
+from atlas.io.work_dir import LocalStore
+from atlas.runtime.journal import Journal, claim
 from atlas.wiring.top_k import TopK
 
-_CLAIM, _DOWNSTREAM = "claim.json", "downstream"
+_DOWNSTREAM, _SUFFIX = "downstream", ".safetensors"
 _NAMES = ("strength", "partner", "up", "gate")
 
 
 class State:
-    """A work folder; what was found with other options or other weights (`claim`) is thrown away."""
+    """A work folder; what was found with other options or other weights (`purpose`), or for another `result`, is thrown away."""
 
-    def __init__(self, folder: Path, claim: str, *, fresh: bool) -> None:
-        self._folder = folder
-        path = folder / _CLAIM
-        if fresh or not path.is_file() or path.read_text(encoding="utf-8") != claim:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            path.write_text(claim, encoding="utf-8")
+    def __init__(self, folder: Path, result: Path, purpose: str, *, fresh: bool) -> None:
+        self._store = LocalStore(folder)
+        if fresh:
+            self._store.remove()
+        claim(self._store, result, purpose)
+        self._journal = Journal.opened(self._store)
 
     @property
     def done(self) -> int:
         """The highest layer whose connections to all lower ones are found; 0 at first, as layer 0 has none."""
-        found = [int(path.stem.rpartition("-")[2]) for path in self._folder.glob(f"{_DOWNSTREAM}-*.safetensors")]
-        return max(found, default=0)
+        found = [name for name in self._store.names() if name.startswith(f"{_DOWNSTREAM}-")]
+        return max((int(name.removesuffix(_SUFFIX).rpartition("-")[2]) for name in found), default=0)
 
     def downstream(self) -> TopK | None:
         """The downstream lists of all neurons, up to layer `done`."""
@@ -39,7 +42,9 @@ class State:
         earlier = self.done
         self._save(f"{_DOWNSTREAM}-{layer}", lists)
         if earlier and earlier != layer:
-            (self._folder / f"{_DOWNSTREAM}-{earlier}.safetensors").unlink(missing_ok=True)
+            # The later file is on the disk before the earlier one goes.
+            self._journal.flush()
+            self._store.delete(f"{_DOWNSTREAM}-{earlier}{_SUFFIX}")
 
     def upstream(self, layer: int) -> TopK:
         """The upstream lists of a layer's neurons."""
@@ -51,21 +56,21 @@ class State:
 
     def remove(self) -> None:
         """The work is done."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._store.remove()
 
     def path(self, name: str) -> Path:
         """A file of the work folder."""
-        return self._folder / name
+        return self._store.folder / name
 
     def _save(self, name: str, lists: TopK) -> None:
         from safetensors.torch import save_file
 
-        part = self._folder / f".{name}.part"
-        save_file({key: getattr(lists, key).cpu().contiguous() for key in _NAMES}, part)
-        part.replace(self._folder / f"{name}.safetensors")
+        columns = {key: getattr(lists, key).cpu().contiguous() for key in _NAMES}
+        self._store.put_with(name + _SUFFIX, lambda path: save_file(columns, path))
+        self._journal.note(name + _SUFFIX)
 
     def _load(self, name: str) -> TopK:
         from safetensors.torch import load_file
 
-        found: dict[str, torch.Tensor] = load_file(self._folder / f"{name}.safetensors")
+        found: dict[str, torch.Tensor] = load_file(self.path(name + _SUFFIX))
         return TopK(*(found[key] for key in _NAMES))
