@@ -26,7 +26,8 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "setting up $(VENV) from constraints.txt (a minute or two, once)"
 	@$(PYTHON) -m venv $(VENV)
 ifdef REQUIRE_HASHES
-	@$(PIP) --require-hashes --requirement .ci/requirements.txt
+	@# Without dependencies: the list is whole, and torch for CPUs needs fewer than the one of the same number for GPUs.
+	@$(PIP) --no-deps --require-hashes --requirement .ci/requirements.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .
 else
 	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(PIP) --constraint constraints.txt --editable '.[all,dev]'
