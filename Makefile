@@ -26,8 +26,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "setting up $(VENV) from constraints.txt (a minute or two, once)"
 	@$(PYTHON) -m venv $(VENV)
 ifdef REQUIRE_HASHES
-	@# Without dependencies: the list is whole, and torch for CPUs needs fewer than the one of the same number for GPUs.
+	@# The list is whole but for torch, of which the package index has the build that fits the machine.
 	@$(PIP) --no-deps --require-hashes --requirement .ci/requirements.txt
+	@$(PIP) --constraint constraints.txt torch
 	@$(PIP) --no-deps --no-build-isolation --editable .
 else
 	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(PIP) --constraint constraints.txt --editable '.[all,dev]'

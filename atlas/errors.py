@@ -72,7 +72,7 @@ class GraphError(InputError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        """How it travels between processes."""
+        """Pickle the arguments, so that the error travels between processes."""
         return type(self), (self.reason, str(self))
 
 
@@ -127,7 +127,7 @@ class MissingExtra(AtlasError):
         self._arguments = (module, extra)
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        """How it travels between processes."""
+        """Pickle the arguments, so that the error travels between processes."""
         return type(self), self._arguments
 
 

@@ -45,7 +45,7 @@ def member_of(path: str, file: str | None) -> str | None:
 
 
 class NodeKind(IntEnum):
-    """What a node is, by the node table of its graph and never by the spelling of its id."""
+    """Kind of a node, by the node table of its graph and never by the spelling of its id."""
 
     NEURON = 0
     TOKEN = 1
@@ -84,13 +84,13 @@ class Space(NamedTuple):
 
     @property
     def method(self) -> str:
-        """How the links were computed: `relp` for neurons, `transcoder` for features."""
+        """Method of the links: `relp` for neurons, `transcoder` for features."""
         return "relp" if self.unit_type == "neuron" else "transcoder"
 
 
 @dataclass(frozen=True, slots=True)
 class GraphInfo:
-    """Where a graph came from: `path` is the name of its `file`, with the member or line behind it where it holds several.
+    """Origin of a graph: `path` is the name of its `file`, with the member or line behind it where it holds several.
 
     `content_hash` identifies the graph: the hash of its bytes, or where the tracer made it that of prompt,
     model and options, whether it came through a file or not; `file_hash` is then the hash of the bytes.

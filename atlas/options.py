@@ -155,7 +155,7 @@ class ClusterOptions:
 
 
 def out_of_bounds(key: str, value: int) -> str | None:
-    """What is wrong with a count or seed, or None: every stage holds whole numbers from 1 to 2^31 - 1."""
+    """Return what is wrong with a count or seed, or None: every stage holds whole numbers from 1 to 2^31 - 1."""
     return None if 1 <= value < 2**31 else f"{key} must be from 1 to {2**31 - 1}, not {value}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import inspect
@@ -165,6 +166,7 @@ def test_nothing_names_a_machine() -> None:
 def test_every_constraint_has_its_hashes() -> None:
     pinned = re.findall(r"^([\w.-]+==[\w.]+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     hashed = re.findall(r"^([\w.-]+==[\w.]+) \\\n    --hash=sha256:[0-9a-f]{64}", (ROOT / ".ci" / "requirements.txt").read_text(), re.MULTILINE)  # fmt: skip
+    pinned = [name for name in pinned if not name.startswith("torch==")]  # its build depends on the machine
     assert sorted(name.lower().replace("_", "-") for name in pinned) == sorted(name.lower().replace("_", "-") for name in hashed)  # fmt: skip
 
 
@@ -199,8 +201,18 @@ def test_exported_functions_state_arguments_and_results() -> None:
             wrong.append(f"{name}: Args {described}, not {names}")
         if signature.return_annotation != "None" and not re.search("^(Returns|Yields):$", text, re.MULTILINE):
             wrong.append(f"{name}: no Returns")
-        if re.match(r"What|Who|Whether|How", text):
-            wrong.append(f"{name}: begins with {text.split()[0]}, not with a verb")
+    assert wrong == []
+
+
+def test_no_docstring_begins_with_a_question_word() -> None:
+    """Functions say what they do, with a verb first; classes name what they are."""
+    wrong = []
+    for path in (ROOT / "atlas").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                text = ast.get_docstring(node) or ""
+                if re.match(r"(What|Who|Whether|How|Where|Which)\b", text):
+                    wrong.append(f"{path.relative_to(ROOT)}: {node.name}: {text.splitlines()[0]}")
     assert wrong == []
 
 

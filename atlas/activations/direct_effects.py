@@ -110,7 +110,7 @@ class _LastToken:
 
     @property
     def row_bytes(self) -> int:
-        """What one row of a batch takes while it goes through a layer, roughly."""
+        """Estimate the bytes of one row of a batch while it goes through a layer."""
         model = self._model
         scores = max(keys.shape[1] for keys, _ in self._past) * model.heads * 2
         return (4 * model.neurons + 10 * model.width + scores) * self.outputs[0].element_size()

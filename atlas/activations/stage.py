@@ -32,7 +32,7 @@ SEED = 42  # of the prompts that ratios are measured on
 
 @dataclass(frozen=True)
 class ProjectSummary:
-    """What a run did."""
+    """Counts of a run."""
 
     neurons: int
     projections: int

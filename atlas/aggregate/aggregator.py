@@ -246,7 +246,7 @@ class Aggregator:
 
     @property
     def is_new(self) -> bool:
-        """Whether there are graphs, or rejects beside earlier graphs, that the stats folder does not hold yet."""
+        """True where there are graphs, or rejects beside earlier graphs, that the stats folder does not hold yet."""
         rejects = self._earlier and self._rejected - self._told
         return bool(self._next or self._pending_rows or self._chunk.holds_graphs or rejects)
 

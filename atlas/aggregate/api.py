@@ -160,7 +160,7 @@ def _earlier(
 
 
 def _made_with(options: AggregateOptions, **reading: Any) -> dict[str, Any]:
-    """What decides the statistics, beside the files: it goes into the manifest, and increments must agree."""
+    """Return the options that decide the statistics: they go into the manifest, and increments must agree."""
     return reading | {"cooccurrence": options.cooccurrence}
 
 

@@ -30,7 +30,7 @@ COUNTED = ("link", "node")
 
 
 class GraphCounts(NamedTuple):
-    """What became of one graph's nodes and links."""
+    """Counts of the nodes and links of one graph, kept and dropped."""
 
     kept: Counter[str]
     neuron_count: int
@@ -81,7 +81,7 @@ class Bookkeeping:
 
     @property
     def rejects(self) -> int:
-        """How many files were noted."""
+        """Number of files that were noted."""
         return len(self._reject_rows)
 
     def file(self, **columns: Any) -> None:

@@ -18,7 +18,7 @@ FEW_TASKS = 8
 
 @dataclass(frozen=True)
 class JobContext:
-    """What every job of an aggregation knows. It follows from the options and is sent to the workers.
+    """Settings that all jobs of an aggregation share. They follow from the options and are sent to the workers.
 
     Attributes:
         store: URL of the work folder.
@@ -37,7 +37,7 @@ class JobContext:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the manifest says of a run, beside its counts: inputs, sampling and the options that decide the statistics."""
+    """Entries of the manifest beside the counts: inputs, sampling and the options that decide the statistics."""
 
     inputs: Sequence[str]
     sample_below: int

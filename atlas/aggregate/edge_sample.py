@@ -32,7 +32,7 @@ def threshold(expected_links: int) -> int:
 
 
 def sampled(key: Ints, below: int) -> NDArray[np.bool_]:
-    """Whether each key (n,) is in the sample."""
+    """Return True for each key (n,) that is in the sample."""
     if below >= WHOLE:
         return np.ones(len(key), bool)
     # The finaliser of splitmix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).

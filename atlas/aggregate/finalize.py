@@ -41,7 +41,7 @@ _MOST_NAMES = 64  # names of a transcoder set in the manifest
 
 @dataclass
 class Summary:
-    """What an aggregation read, kept and dropped."""
+    """Counts of an aggregation: graphs and links, kept and dropped, with reasons."""
 
     graphs: int = 0
     links: int = 0

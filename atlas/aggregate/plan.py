@@ -36,7 +36,7 @@ _PACKED_FACTOR = 6
 
 @dataclass(frozen=True)
 class Budget:
-    """How much is done at once; it follows from `--memory` alone, so that threads change no byte."""
+    """Sizes of chunks and ranges. They follow from `--memory` alone, so that threads change no byte."""
 
     links: int  # of one chunk, and rows of one range
     base: int = 220_000_000  # of a process that has done nothing yet but load what it needs
@@ -49,7 +49,7 @@ class Budget:
         return cls(min(max((memory - cls.base) // (shares * cls.row), 50_000), most))
 
     def workers(self, memory: int, threads: int) -> int:
-        """How many worker processes fit beside the coordinator; 0 where only it does."""
+        """Return the number of worker processes that fit beside the coordinator; 0 where only it does."""
         return max(min(threads, (memory - self.base) // (self.base + self.links * self.row)), 0)
 
 

@@ -68,14 +68,14 @@ def merge(folders: Sequence[Path], output: Path, memory: str, **options: Any) ->
 
 
 def _to_statistics(run: Callable[..., Any], sources: Sequence[Any], output: Path, memory: str, options: Any) -> None:
-    from atlas.cli.summaries import print_summary_summary
+    from atlas.cli.summaries import print_aggregate_summary
     from atlas.cli.terminal import progress, resource_usage, say
     from atlas.runtime.memory import parse_bytes
 
     started = time.monotonic()
     with progress() as update:
         summary = run(sources, output, memory=parse_bytes(memory), progress=update, **options)
-    print_summary_summary(summary)
+    print_aggregate_summary(summary)
     say(f"  {resource_usage(started)}; statistics in {output}")
 
 

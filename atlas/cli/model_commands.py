@@ -122,7 +122,7 @@ def trace(model: str, prompts: Path, output: Path, memory: str, **options: Any) 
 
     A row of .jsonl may name `target` and `contrast` tokens. Prompts that were traced are not traced again.
     """
-    from atlas.cli.summaries import print_summary_summary, print_trace_summary
+    from atlas.cli.summaries import print_aggregate_summary, print_trace_summary
     from atlas.cli.terminal import progress, resource_usage, say
     from atlas.runtime.memory import parse_bytes
 
@@ -145,7 +145,7 @@ def trace(model: str, prompts: Path, output: Path, memory: str, **options: Any) 
         )
     print_trace_summary(traced)
     if summary is not None:
-        print_summary_summary(summary)
+        print_aggregate_summary(summary)
     what = "statistics" if options["form"] == "stats" else "graphs"
     say(f"  {resource_usage(started)}; {what} in {output}")
 

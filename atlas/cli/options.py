@@ -102,7 +102,7 @@ def atlas_options(function: Any) -> Any:
 
 
 def format_options(function: Any) -> Any:
-    """How rows are printed, and where to."""
+    """Add the options of the format and the output file."""
     function = option("-o", "--output", heading="Output", type=FILE, help="Write to a file instead of stdout.")(
         function
     )

@@ -48,7 +48,7 @@ def neuron_page(atlas: Atlas, neuron: NeuronId, *, limit: int = 10, min_graphs: 
 
 
 def _reports(atlas: Atlas, neuron: NeuronId) -> list[Text]:
-    """What investigations of the neuron found, one line each."""
+    """List the findings of investigations of the neuron, one line each."""
     return [
         Text(
             f"  report     {shown(row['summary'])}  "
@@ -193,7 +193,7 @@ TARGETS = (0.7, 0.8, 0.9, 0.95)
 
 
 def reliability_page(atlas: Atlas) -> Group:
-    """How well edge weights repeat in other graphs, against the number of graphs, and how many would be enough.
+    """Show the reliability of edge weights against the number of graphs, and how many graphs would be enough.
 
     The forecast is the Spearman-Brown formula (Spearman 1910, Brown 1910): of a correlation r between two
     sets of n graphs, sets of k * n graphs have k * r / (1 + (k - 1) * r).

@@ -40,7 +40,7 @@ def check(file: Path, limits: Limits) -> None:
 @atlas_options
 @click.argument("name", required=False)
 def schema(file: Path, limits: Limits, name: str | None) -> None:
-    """Tables, views and macros of an atlas; with NAME, the columns of one, or the SQL of a macro."""
+    """List tables, views and macros of an atlas; with NAME, the columns of one, or the SQL of a macro."""
     from atlas.cli.terminal import opened, show, table
     from atlas.database import scripts
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @atlas_options
 @click.option("--reliability", is_flag=True, help="How well edge weights repeat, against the number of graphs.")
 def info(file: Path, limits: Limits, reliability: bool) -> None:
-    """What is in an atlas: model, counts, links kept and dropped, circuits."""
+    """Summarize an atlas: model, counts, links kept and dropped, circuits."""
     if reliability:
         from atlas.cli.pages import reliability_page
         from atlas.cli.terminal import opened, show
@@ -71,7 +71,7 @@ def info(file: Path, limits: Limits, reliability: bool) -> None:
     "--min-graphs", default=1, show_default=True, help="Only neighbours whose edge is in at least this many graphs."
 )
 def neuron(file: Path, limits: Limits, neuron: str, limit: int, min_graphs: int) -> None:
-    """The page of one NEURON (L24/N5326): labels, cluster, neighbours, tokens, graphs."""
+    """Show the page of one NEURON (L24/N5326): labels, cluster, neighbours, tokens, graphs."""
     from atlas.cli.pages import neuron_page
     from atlas.cli.terminal import opened, show
     from atlas.ids import NeuronId
@@ -85,7 +85,7 @@ def neuron(file: Path, limits: Limits, neuron: str, limit: int, min_graphs: int)
 @click.argument("cluster_path")
 @click.option("--limit", default=15, show_default=True, help="Members, edges and circuits inside to show of each.")
 def circuit(file: Path, limits: Limits, cluster_path: str, limit: int) -> None:
-    """The page of one circuit (CLUSTER_PATH 12 or 12.3): members, wiring, circuits inside."""
+    """Show the page of one circuit (CLUSTER_PATH 12 or 12.3): members, wiring, circuits inside."""
     from atlas.cli.pages import circuit_page
     from atlas.cli.terminal import opened, show
 
@@ -96,7 +96,7 @@ def circuit(file: Path, limits: Limits, cluster_path: str, limit: int) -> None:
 @click.command("tour", cls=Command)
 @atlas_options
 def tour(file: Path, limits: Limits) -> None:
-    """A first look at an atlas: a summary, one circuit, one neuron, and what to try next."""
+    """Take a first look at an atlas: a summary, one circuit, one neuron, and what to try next."""
     from atlas.cli.terminal import opened, show
     from atlas.cli.tour import tour as page
 

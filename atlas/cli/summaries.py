@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from atlas.wiring import WireSummary
 
 
-def print_summary_summary(summary: Summary) -> None:
-    """What an aggregation read, kept and dropped."""
+def print_aggregate_summary(summary: Summary) -> None:
+    """Print counts of an aggregation: graphs and links, kept and dropped, with reasons."""
     if summary.work:
         say(f"  {summary.work}")
     if 0 < summary.new_graphs < summary.graphs:
@@ -39,7 +39,7 @@ def print_summary_summary(summary: Summary) -> None:
 
 
 def print_stage_summary(stage: StageRun) -> None:
-    """What a stage of a build did, where there is more to say than that it ran."""
+    """Print the summary of a stage of a build, where there is one."""
     if hasattr(stage.result, "lines"):
         print_imported_summary(stage.result)
     elif stage.name == "stats":
@@ -47,7 +47,7 @@ def print_stage_summary(stage: StageRun) -> None:
         if traced is not None:
             print_trace_summary(traced)
         if summary is not None:
-            print_summary_summary(summary)
+            print_aggregate_summary(summary)
     elif stage.name == "wiring":
         print_wiring_summary(stage.result)
     elif stage.name == "projections":
@@ -57,7 +57,7 @@ def print_stage_summary(stage: StageRun) -> None:
 
 
 def print_trace_summary(summary: TraceSummary) -> None:
-    """What a tracer made of prompts."""
+    """Print counts of traced prompts and of rejects."""
     if summary.known:
         say(f"  {summary.known:,} prompts were traced already")
     if summary.graphs:
@@ -75,7 +75,7 @@ def print_trace_summary(summary: TraceSummary) -> None:
 
 
 def print_wiring_summary(summary: WireSummary) -> None:
-    """What was read from the MLP weights of a model."""
+    """Print counts of neurons and connections."""
     say(
         f"  {summary.neurons:,} neurons in {summary.layers} layers: {summary.connections:,} connections "
         f"({summary.downstream:,} downstream, {summary.upstream:,} upstream)"
@@ -86,13 +86,13 @@ def print_wiring_summary(summary: WireSummary) -> None:
 
 
 def print_imported_summary(summary: ImportSummary) -> None:
-    """What an importer read and left out."""
+    """Print what an importer read and left out."""
     for line in summary.lines():
         say(f"  {line}")
 
 
 def print_projections_summary(summary: ProjectSummary) -> None:
-    """What was read from the weights of a model."""
+    """Print counts of projections, exemplars and labels."""
     say(f"  {summary.neurons:,} neurons: {summary.projections:,} projections, {summary.exemplars:,} exemplars")
     if summary.ratio_prompts:
         say(f"  direct effect ratios on {summary.ratio_prompts} prompts: {counted(Counter(summary.effect_types))}")
@@ -105,7 +105,7 @@ _FEW_GRAPHS = 5
 
 
 def _tell_particular(found: Comparison, limit: int, side: str) -> None:
-    """What is particular to a side of too few graphs: its neurons, those that are rarest on the other side first."""
+    """Print the neurons of a side of too few graphs, those that are rarest on the other side first."""
     import duckdb
 
     from atlas.cli.terminal import show, table
@@ -123,7 +123,7 @@ def _tell_particular(found: Comparison, limit: int, side: str) -> None:
 
 
 def print_comparison_summary(found: Comparison, limit: int) -> None:
-    """How much differs between two corpora, and the neurons that differ most."""
+    """Print how much differs between two corpora, and the neurons that differ most."""
     import duckdb
 
     from atlas.cli.terminal import show, table
@@ -146,7 +146,7 @@ def print_comparison_summary(found: Comparison, limit: int) -> None:
 
 
 def print_labels_summary(results: Sequence[LabelFileResult]) -> None:
-    """What became of the rows of label files."""
+    """Print counts of the rows of label files, kept and left out."""
     for result in results:
         parts = [
             f"{result.row_count:,} rows",
@@ -162,7 +162,7 @@ def print_labels_summary(results: Sequence[LabelFileResult]) -> None:
 
 
 def print_atlas_summary(counts: dict[str, int]) -> None:
-    """How labels and clusters fit the graphs, with a hint where they hardly do."""
+    """Print how labels and clusters fit the graphs, with a hint where they hardly do."""
     labels, here = counts["total_labels"], counts["labels_in_atlas"]
     if labels:
         say(f"  {here:,} of {labels:,} labels belong to a neuron of the graphs; the others are kept in `labels`")

@@ -138,7 +138,7 @@ def grouped(value: str) -> str:
 
 
 def command_name() -> str:
-    """How this command is typed here: `atlas`, or its path where the shell would not find it."""
+    """Return the command as it is typed here: `atlas`, or its path where the shell would not find it."""
     given = Path(sys.argv[0])
     if given.name != "atlas" or shutil.which("atlas"):
         return "atlas"

@@ -21,7 +21,7 @@ _FITTING = (4, 16)
 
 
 def tour(atlas: Atlas) -> Group:
-    """What is in the atlas at a glance; raises `InputError` where it holds no neuron."""
+    """Show an atlas at a glance; raises `InputError` where it holds no neuron."""
     facts = dict(atlas.metadata().fetchall())
     circuits = atlas.busiest_circuits(min_size=_FITTING[0], max_size=_FITTING[1], limit=1).fetchall()
     path = circuits[0][0] if circuits else None

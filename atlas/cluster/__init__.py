@@ -20,7 +20,7 @@ METHODS = ("infomap",)
 
 @dataclass(frozen=True)
 class Clustering:
-    """What a clustering found; codelengths are bits per step, lower is better."""
+    """Result of a clustering; codelengths are bits per step, lower is better."""
 
     name: str
     neuron_count: int

@@ -15,7 +15,7 @@ from atlas.errors import needs_extra
 
 
 class Partition(NamedTuple):
-    """What a method found: one module path and one flow per neuron of the network."""
+    """Result of a method: one module path and one flow per neuron of the network."""
 
     paths: list[tuple[int, ...]]
     flows: list[float]

@@ -15,7 +15,7 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What one check found: how many rows that must not exist, and the first of them."""
+    """Result of one check: the number of rows that must not exist, and the first of them."""
 
     name: str
     doc: str
@@ -26,7 +26,7 @@ class CheckResult:
 
     @property
     def passed(self) -> bool:
-        """Whether there is no such row and the check could be run."""
+        """True where there is no such row and the check could be run."""
         return self.row_count == 0 and self.problem is None
 
     def describe(self) -> str:

@@ -19,7 +19,7 @@ from atlas.stages.manifest import read_manifest
 
 @dataclass(frozen=True)
 class Inputs:
-    """What an atlas is built from: one stats folder, any number of clusterings, labels and projections or none.
+    """Inputs of an atlas: one stats folder, any number of clusterings, labels and projections or none.
 
     `wiring` is a stats folder of weight wiring whose connections stand beside the edges of `stats`.
     """

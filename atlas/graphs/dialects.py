@@ -51,7 +51,7 @@ def detect(raw: RawGraph) -> Dialect:
 
 
 def _says_so(raw: RawGraph) -> bool:
-    """Whether the metadata name a graph, or a node is a token, logit or error of any dialect."""
+    """Return True where the metadata name a graph, or a node is a token, logit or error of any dialect."""
     if raw.metadata is not None and (raw.metadata.scan or raw.metadata.slug):
         return True
     known = {*relp.KINDS, *circuit_tracer.KINDS}

@@ -110,7 +110,7 @@ def _is_named(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
 
 
 def _is_stage(folder: Path) -> bool:
-    """Whether this package wrote the folder: its outputs may lie among the graphs."""
+    """Return True where this package wrote the folder: its outputs may be among the graphs."""
     manifest = folder / "manifest.json"
     try:
         if manifest.stat().st_size > 2**20:
@@ -122,7 +122,7 @@ def _is_stage(folder: Path) -> bool:
 
 
 def is_companion(name: str, *, holds_no_graph: bool = False) -> bool:
-    """Whether a file is known to lie beside graphs without being one."""
+    """Return True for files that are known to accompany graphs without being one."""
     last = name.rsplit("/", 1)[-1].removesuffix(".gz")
     return last in COMPANIONS or (holds_no_graph and last.endswith(COMPANION_SUFFIXES))
 

@@ -34,7 +34,7 @@ _UNSEEN = -2  # index in the corpus; -1 is a graph without one
 
 @dataclass
 class CheckpointSummary(ImportSummary):
-    """What was read; every entry is kept, rare, dropped (an embedding or a logit) or malformed."""
+    """Counts of entries: kept, rare, dropped (an embedding or a logit) or malformed."""
 
     version: int = 2
     graphs: int = 0
@@ -132,7 +132,7 @@ class CheckpointTables:
             self._takers[SECTIONS[part]](items)
 
     def taken(self) -> str:
-        """What was whole so far."""
+        """Count what was whole so far."""
         edges, neurons = (int(self._tally[name].sum()) for name in ("edges", "neurons"))
         names = len(self._names)
         return f"{edges:,} edges, {neurons:,} neurons and {names:,} names of graphs were whole; nothing was written"

@@ -31,7 +31,7 @@ _DEEPEST = 64
 
 @dataclass
 class AssignmentsSummary(ImportSummary):
-    """What was read; `unassigned` neurons are listed without a cluster."""
+    """Counts of neurons and clusters; `unassigned` neurons are listed without a cluster."""
 
     name: str
     neurons: int = 0
@@ -137,7 +137,7 @@ def _supernodes(value: Any, facts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def has_clusters(given: Path) -> bool:
-    """Whether there is anything to import: an earlier atlas may hold no clusters, an assignments file always does."""
+    """Return True where there is anything to import: a legacy atlas may hold no clusters, an assignments file always does."""
     if given.suffix != ".duckdb" or not given.is_file():
         return not given.is_dir()
     with open_legacy(given) as legacy:
@@ -190,7 +190,7 @@ def _place(value: Any) -> tuple[ClusterPath | None, float | None]:
 
 
 def _are_leaf_ranks(paths: list[ClusterPath]) -> bool:
-    """Whether the last number of every path is the rank of a leaf: then no two neurons share a path."""
+    """Return True where the last number of every path is the rank of a leaf: then no two neurons share a path."""
     return len(paths) > 1 and min(map(len, paths)) > 1 and len(set(paths)) == len(paths)
 
 

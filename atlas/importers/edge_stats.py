@@ -39,7 +39,7 @@ _TOTALS = (("total_graphs",), ("processed",), ("total_prompts",), ("num_domain_p
 
 @dataclass
 class EdgeStatsSummary(ImportSummary):
-    """What was read; every item of a list is in a table or malformed."""
+    """Counts of items; every item of a list is in a table or malformed."""
 
     profiles: int = 0
     neurons: int = 0

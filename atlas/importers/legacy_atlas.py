@@ -26,7 +26,7 @@ _MEANS = ("mean_weight", "mean_abs_weight")
 
 @dataclass
 class LegacyAtlasSummary(ImportSummary):
-    """What was read."""
+    """Counts of what was read."""
 
     neurons: int = 0
     edges: int = 0
@@ -95,7 +95,7 @@ def import_legacy_atlas(
 
 
 def _stated_graphs(summary: LegacyAtlasSummary) -> int | None:
-    """How many graphs the file says there are."""
+    """Return the number of graphs that the file states."""
     found = (whole(summary.metadata.get(key)) for key in ("total_graphs", "graphs_processed"))
     return next((number for number in found if number is not None and number > 0), None)
 
@@ -109,7 +109,7 @@ def _link_weight(method: str) -> str:
 
 
 def _quality(legacy: LegacyDatabase) -> str:
-    """What the statistics of edges are worth."""
+    """Return the quality of the statistics of edges."""
     names = set(legacy.columns["edges"])
     if not {"count", "weight_min", "weight_max"} <= names:
         return MEAN_ONLY
@@ -202,7 +202,7 @@ def _add_missing(writer: StatsWriter, missing: set[int], summary: LegacyAtlasSum
 
 
 def _add_graphs(legacy: LegacyDatabase, writer: StatsWriter, summary: LegacyAtlasSummary) -> None:
-    """Who is in which graph, as exports of the aggregator say; graphs are numbered by their names."""
+    """Add the neurons of each graph, as exports of the aggregator state them; graphs are numbered by their names."""
     wanted = ("layer", "neuron", "graph_file", "corpus_index")
     if not set(wanted[:3]) <= set(legacy.columns.get("neuron_graphs", ())):
         return

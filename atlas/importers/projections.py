@@ -40,7 +40,7 @@ Row = dict[str, Any]
 
 @dataclass
 class ProjectionsSummary(ImportSummary):
-    """What was read; of a neuron that several files describe the first one counts, kind by kind."""
+    """Counts of what was read; of a neuron that several files describe the first one counts, kind by kind."""
 
     neurons: int = 0
     projections: int = 0
@@ -189,7 +189,7 @@ def _paired(feature: Mapping[str, Any], side: str) -> list[Row]:
 
 
 def _input_kind(lists: Any) -> str:
-    """Which of the two products an input projection is."""
+    """Return which of the two products an input projection is."""
     gated = isinstance(lists, dict) and ("input_norm" in lists or "suppresses" in lists)
     return "input_gated" if gated else "input_up"
 

@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 @dataclass
 class ReportsSummary(ImportSummary):
-    """What was read."""
+    """Counts of what was read."""
 
     files: int = 0
     neurons: int = 0
@@ -122,7 +122,7 @@ def _first(*values: Any) -> str | None:
 
 
 def _rest(value: dict[str, Any]) -> dict[str, Any]:
-    """What no column and no row of evidence takes, without what says nothing."""
+    """Return what no column and no row of evidence takes, without empty values."""
     within = {
         key: _rest({name: found for name, found in item.items() if name not in READ}) if key in _HOLDERS else item
         for key, item in value.items()

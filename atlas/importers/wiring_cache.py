@@ -34,7 +34,7 @@ _COLUMNS = (
 
 @dataclass
 class WiringCacheSummary(ImportSummary):
-    """What was read; every connection of a list is in a pair or malformed."""
+    """Counts of connections; every connection of a list is in a pair or malformed."""
 
     files: int = 0
     neurons: int = 0

@@ -48,7 +48,7 @@ def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
 
 
 def _encodings(schema: pa.Schema) -> dict[str, Any]:
-    """How each kind of column is stored, by measurement (tests/bench/RESULTS.md).
+    """Choose the encoding of each kind of column, by measurement (tests/bench/RESULTS.md).
 
     Whole numbers are sorted or small: as packed differences they are a tenth of their size, in half the
     time that zstd takes for it. Weights do not compress. Text repeats.

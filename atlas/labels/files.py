@@ -210,7 +210,7 @@ def explanation_files(folder: Path) -> list[Path]:
 
 
 def is_explanations(folder: Path) -> bool:
-    """Whether a folder holds explanations one by one, and not statistics."""
+    """Return True where a folder holds explanations one by one, and not statistics."""
     return not (folder / MANIFEST).is_file() and bool(explanation_files(folder))
 
 

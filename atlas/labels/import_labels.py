@@ -47,7 +47,7 @@ class LabelFile:
 
 @dataclass
 class LabelFileResult:
-    """What became of the rows of one label file; kept = labels with a rank, all others are counted."""
+    """Counts of the rows of one label file; kept = labels with a rank, all others are counted."""
 
     path: str
     from_graphs: bool = False

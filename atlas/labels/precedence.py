@@ -45,7 +45,7 @@ _CONFIDENCE = ("human", "verified", "high", "medium", "llm-auto", "low", "unknow
 
 @dataclass(frozen=True)
 class Precedence:
-    """How labels are ordered. A label without a kind stands behind the first of `kinds`, one of an unlisted kind last."""
+    """Order of labels. A label without a kind comes after the first of `kinds`, one of an unlisted kind last."""
 
     sources: Sequence[str] = ()
     kinds: Sequence[str] = KINDS

@@ -17,7 +17,7 @@ _DICTIONARY = re.compile(r"(\d{1,6})-([A-Za-z][\w.-]*)\Z")
 
 
 class Unit(NamedTuple):
-    """What a label is about; model and dictionary are None where the row does not say them."""
+    """Unit that a label describes; model and dictionary are None where the row does not state them."""
 
     neuron: NeuronId
     model: str | None

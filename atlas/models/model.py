@@ -46,7 +46,7 @@ class Block:
 
 @dataclass(frozen=True)
 class LayerCache:
-    """What one layer computed on a batch: B prompts of n positions, H heads, m neurons, model width d."""
+    """Values of one layer on a batch: B prompts of n positions, H heads, m neurons, model width d."""
 
     attention: Tensor  # (B, H, n, n) pattern, rows are queries
     attention_scale: Tensor  # (B, n, 1) inverse root mean square at the norm of the attention
@@ -68,7 +68,7 @@ class LayerCache:
 
 @dataclass(frozen=True)
 class Cache:
-    """What a forward pass computed."""
+    """Values of a forward pass."""
 
     embedding: Tensor  # (B, n, d)
     layers: list[LayerCache]
@@ -113,7 +113,7 @@ class TracedModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights lie."""
+        """Device of the weights."""
         device: torch.device = self.model.device
         return device
 
@@ -251,5 +251,5 @@ def weight_of(linear: torch.nn.Linear, like: Tensor) -> Tensor:
 
 
 def activation(layer: LayerCache) -> Tensor:
-    """What the neurons write: silu(gate) * up, (B, n, m)."""
+    """Return the activations of neurons: silu(gate) * up, (B, n, m)."""
     return torch.nn.functional.silu(layer.gate) * layer.up

@@ -70,7 +70,7 @@ def read_prompts(path: Path, model: TracedModel, options: PromptOptions) -> Iter
 
 
 def count_prompts(path: Path, options: PromptOptions) -> int:
-    """How many prompts `read_prompts` gives, over all shards."""
+    """Count the prompts that `read_prompts` gives, over all shards."""
     most = None if options.seed is not None else options.limit
     total = sum(1 for _ in itertools.islice(_rows(path, options), most))
     if not total:
@@ -79,7 +79,7 @@ def count_prompts(path: Path, options: PromptOptions) -> int:
 
 
 def _is_mine(found: Prompt | Reject, row: Row, options: PromptOptions) -> bool:
-    """Whether a prompt belongs to this shard: by its tokens, so that equal prompts meet in one."""
+    """Return True where a prompt belongs to this shard: by its tokens, so that equal prompts meet in one."""
     shard, of = options.shard if isinstance(options, ShardedPromptOptions) else (0, 1)
     if of == 1:
         return True

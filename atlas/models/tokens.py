@@ -22,7 +22,7 @@ def readable(token: str) -> str:
 
 
 def is_text(token: str) -> bool:
-    r"""Whether a decoded token says something: no part of a character, no control character.
+    r"""Return True where a decoded token is text: no part of a character, no control character.
 
     >>> is_text(" self"), is_text("\n  "), is_text("\x10"), is_text("\ufffd"), is_text("")
     (True, True, False, False, False)

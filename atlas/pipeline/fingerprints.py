@@ -17,7 +17,7 @@ from atlas.stages.manifest import VERSION
 
 
 class Fingerprints:
-    """What each stage was last run with; a stage whose inputs and parameters hash the same is up to date."""
+    """Fingerprints of the last run of each stage; a stage whose inputs and parameters hash the same is up to date."""
 
     def __init__(self, work: Path) -> None:
         self._folder = work / ".fingerprints"
@@ -64,7 +64,7 @@ class Fingerprints:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def last(self, stage: str) -> dict[str, Any]:
-        """What is known of the last run of a stage."""
+        """Return what is known of the last run of a stage."""
         return self._read(self._folder / f"{stage}.json")
 
     def forget(self, stage: str) -> None:

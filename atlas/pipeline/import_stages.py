@@ -35,7 +35,7 @@ def imported_files(section: ImportSection) -> list[Path]:
 
 
 def is_empty(section: ImportSection) -> bool:
-    """Whether an earlier atlas has nothing of this kind: then its recipe goes on without."""
+    """Return True where a legacy atlas has nothing of this kind: then its recipe continues without."""
     with needs_extra("aggregate"):
         from atlas.importers.cluster_assignments import has_clusters
     return section.kind == "assignments" and not has_clusters(_given(section)[0])

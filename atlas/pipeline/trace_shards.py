@@ -46,12 +46,12 @@ class Shard:
 
     @property
     def folder(self) -> Path:
-        """Where the part's statistics go; it is on a path that all workers share."""
+        """Folder of the part's statistics; it is on a path that all workers share."""
         return shards_folder(self.out) / f"{self.number:04d}-of-{self.of:04d}"
 
 
 def shards_folder(out: Path) -> Path:
-    """Where the parts of a trace lie until they are merged."""
+    """Return the folder of the parts of a trace until they are merged."""
     folder = work_folder(out)
     return folder.with_name(folder.name.removesuffix(".work") + ".shards")
 

@@ -44,11 +44,11 @@ class TracedStages:
         return [("prompts", Path(section.prompts)), *((f"model/{path.name}", path) for path in files)]
 
     def trace_parameters(self) -> dict[str, Any]:
-        """What decides the statistics, files apart."""
+        """Return the parameters that decide the statistics, files apart."""
         return self._described() | {"cooccurrence": self._recipe.aggregate.cooccurrence}
 
     def project_parameters(self) -> dict[str, Any]:
-        """What decides the projections, files apart."""
+        """Return the parameters that decide the projections, files apart."""
         return self._described() | asdict(self._recipe.project)
 
     def _described(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ _OF_STATS = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was compared, and how much differs at a false discovery rate of 5 %."""
+    """Result of a comparison: counts, and how much differs at a false discovery rate of 5 %."""
 
     path: Path
     graphs: tuple[int | None, int | None]

@@ -61,7 +61,7 @@ def _example(query: Script) -> str:
 
 
 def spelled(parameter: Parameter) -> str:
-    """How a parameter is written on the command line; in brackets where it may be left out."""
+    """Return a parameter as it is written on the command line; in brackets where it may be left out."""
     text = f"--{parameter.name.replace('_', '-')} {parameter.type}"
     return text if parameter.required else f"[{text}]"
 

@@ -31,7 +31,7 @@ class DaskExecutor:
 
     @property
     def count(self) -> int:
-        """How many workers there are now."""
+        """Number of workers at this moment."""
         return len(self._client.scheduler_info(n_workers=-1)["workers"])
 
     def run(self, function: Call, items: Sequence[Any], make_state: MakeState | None = None) -> Iterator[Any]:

@@ -15,7 +15,7 @@ def choose_device(name: str) -> str:
     """`auto` is CUDA where there is a GPU; raises `UsageError` for a device that there is not."""
     if not _NAMES.fullmatch(name):
         raise UsageError(f"--device {name}: choose auto, cpu or cuda (cuda:1 is the second GPU)")
-    if name == "cpu" or (name == "auto" and not _card_is_likely()):
+    if name == "cpu" or (name == "auto" and not _gpu_is_likely()):
         return "cpu"
     with needs_extra("aggregate"):
         import torch
@@ -30,7 +30,7 @@ def choose_device(name: str) -> str:
     return name
 
 
-def _card_is_likely() -> bool:
-    """Whether it is worth a second to import torch and ask it."""
+def _gpu_is_likely() -> bool:
+    """Return True where it is worth a second to import torch and ask it."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     return not hidden and any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg"))

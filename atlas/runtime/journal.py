@@ -23,7 +23,7 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_id() -> str:
-    """What changes when the machine starts anew; empty where nobody tells."""
+    """Return the id of this boot of the machine; empty where it has none."""
     with contextlib.suppress(OSError):
         return _BOOT.read_text().strip()
     return ""

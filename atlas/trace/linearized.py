@@ -136,7 +136,7 @@ def read_vectors(model: TracedModel, number: int, layer: LayerCache, cells: Node
 
 
 def write_vectors(model: TracedModel, number: int, layer: LayerCache, cells: NodeIndex, rows: Tensor) -> Tensor:
-    """What kept neurons of one layer add to the residual stream at their positions, (k, d)."""
+    """Return what kept neurons of one layer add to the residual stream at their positions, (k, d)."""
     part = model.blocks[number].mlp
     at, unit = cells.position[rows], cells.neuron[rows]
     columns = part.module.down_proj.weight[:, unit].T.to(layer.gate.dtype)
@@ -145,7 +145,7 @@ def write_vectors(model: TracedModel, number: int, layer: LayerCache, cells: Nod
 
 
 def _constants(model: TracedModel, number: int, layer: LayerCache) -> Tensor:
-    """What the biases of an attention add to the residual stream, (n, d); its patterns sum to one."""
+    """Return what the biases of an attention add to the residual stream, (n, d); its patterns sum to one."""
     part = model.blocks[number].attention
     attention = part.module
     written = layer.gate.new_zeros(model.width)
@@ -158,7 +158,7 @@ def _constants(model: TracedModel, number: int, layer: LayerCache) -> Tensor:
 
 
 def _own_bias(model: TracedModel, number: int, layer: LayerCache, cells: NodeIndex, rows: Tensor) -> Tensor:
-    """What a neuron owes to the biases of its own gate and up, (k,)."""
+    """Return the part of an activation that is due to the biases of its own gate and up, (k,)."""
     mlp = model.blocks[number].mlp.module
     at, unit = cells.position[rows], cells.neuron[rows]
     found = layer.gate.new_zeros(len(rows))

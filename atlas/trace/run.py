@@ -25,7 +25,7 @@ FLUSH_SECONDS = 30.0  # what a killed run loses at most
 
 
 class Sink(Protocol):
-    """What takes graphs: `Aggregator` of `atlas.aggregate`."""
+    """Receiver of graphs, such as `Aggregator` of `atlas.aggregate`."""
 
     hashes: set[str]
 
@@ -41,7 +41,7 @@ class Sink(Protocol):
 
 @dataclass
 class TraceSummary:
-    """What a run did."""
+    """Counts of a run."""
 
     graphs: int = 0  # traced now
     known: int = 0  # traced by an earlier run

@@ -39,7 +39,7 @@ class _Targets:
 
 
 def prompt_hash(model: TracedModel, prompt: Prompt, options: TraceOptions) -> str:
-    """What identifies a traced graph: the model, the tokens, the targets and the options."""
+    """Return a hash of what identifies a traced graph: the model, the tokens, the targets and the options."""
     # Spelled as in the first version: the hash is that of graphs that exist.
     spelled: dict[str, Any] = {"tau": options.tau, "top": options.top_logits}
     spelled |= {"max_nodes": options.max_nodes, "link_weight": options.link_weight}
@@ -62,7 +62,7 @@ class Tracer:
 
     @property
     def made_with(self) -> dict[str, Any]:
-        """What decides the graph of a prompt: the model's weights and the options."""
+        """Return what decides the graph of a prompt: the model's weights and the options."""
         options = {key: value for key, value in asdict(self.options).items() if key != "link_weight"}
         return {"traced_model": self.model.fingerprint, **options}
 

@@ -26,7 +26,7 @@ _FLOPS_PER_PAIR = 4  # times the width: two products of one multiplication and o
 
 @dataclass(frozen=True)
 class WireSummary:
-    """What a run did."""
+    """Counts of a run."""
 
     layers: int
     neurons: int
@@ -86,7 +86,7 @@ def wire(
 
 
 def work_folder(out: Path) -> Path:
-    """Where an unfinished run keeps what it found."""
+    """Return the folder in which an unfinished run keeps what it found."""
     whole = out.resolve()
     return whole.with_name(f".{whole.name}.wiring")
 

@@ -71,7 +71,7 @@ class Weights:
 
     @cached_property
     def prefix(self) -> str:
-        """What stands in front of `layers.0...`: `model.`, or more in models that see pictures as well."""
+        """Return the prefix of `layers.0...`: `model.`, or more in models that see pictures as well."""
         ending = "layers.0.mlp.down_proj.weight"
         found = sorted((name for name in self._files if name.endswith(ending)), key=len)
         if not found:

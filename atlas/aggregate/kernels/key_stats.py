@@ -67,7 +67,7 @@ class LinkBatch:
 
 @dataclass(frozen=True)
 class LinkCounts:
-    """What became of the links of each graph; all arrays have shape (n_graphs,)."""
+    """Counts of the links of each graph, kept and dropped; all arrays have shape (n_graphs,)."""
 
     kept: Ints
     self_loops: Ints

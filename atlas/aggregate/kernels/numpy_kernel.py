@@ -183,7 +183,7 @@ def sums(run: Ints, values: Floats) -> Floats:
 
 
 def _true_counts(flags: NDArray[np.bool_], starts: Ints, sizes: Ints) -> Ints:
-    """How many flags of each run are true, as differences of one running total."""
+    """Count the true flags of each run, as differences of one running total."""
     total = np.cumsum(flags, dtype=np.int64)
     last: Ints = total[starts + sizes - 1]
     last[1:] -= last[:-1].copy()

@@ -61,12 +61,12 @@ class Chunk:
 
     @property
     def graphs(self) -> int:
-        """How many graphs were flushed."""
+        """Number of graphs that were flushed."""
         return self._first
 
     @property
     def holds_graphs(self) -> bool:
-        """Whether any graph was added."""
+        """True where any graph was added."""
         return bool(self._first or self._graphs)
 
     def add(self, graph: Graph) -> None:

@@ -30,7 +30,7 @@ Reader = Callable[[Source], Iterator[Graph | Reject]]
 
 @dataclass(frozen=True)
 class GraphReading:
-    """How graph files are read.
+    """Options of reading graph files.
 
     Attributes:
         read: Yields the graphs and rejects of a file.
@@ -58,7 +58,7 @@ class Task:
 
 @dataclass(frozen=True)
 class FinishedTask:
-    """What the coordinator learns of a finished task."""
+    """Result of a task, for the coordinator."""
 
     number: int
     files: int

@@ -108,7 +108,7 @@ def _require(path: Path, names: Sequence[str]) -> None:
 
 
 def is_in_order(groups: Sequence[Group]) -> bool:
-    """Whether no graph lies in two row groups that are not neighbours."""
+    """Return True where no graph lies in two row groups that are not neighbours."""
     filled = [group for group in groups if group.rows]
     return all(before.last <= after.first for before, after in itertools.pairwise(filled))
 
@@ -235,5 +235,5 @@ def observe(columns: dict[str, NDArray[Any]]) -> LinkBatch:
 
 
 def graph_hash(identity: str, graph_id: int) -> str:
-    """What stands for the content hash of a graph that is rows of a dataset: the dataset's identity and its id."""
+    """Return a content hash for a graph that is rows of a dataset: of the dataset's identity and the graph's id."""
     return hashlib.sha256(f"{identity}#{graph_id}".encode()).hexdigest()

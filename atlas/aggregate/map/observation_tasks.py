@@ -167,7 +167,7 @@ class GraphRefs:
 
     @property
     def paths(self) -> list[str]:
-        """How the graphs are called."""
+        """Names of the graphs."""
         return [f"{self.file}#{graph_id}" for graph_id in self.ids]
 
 

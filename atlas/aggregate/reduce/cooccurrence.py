@@ -222,5 +222,5 @@ def _ln(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def nothing(rows: int) -> tuple[pa.Array, pa.Table]:
-    """What `evaluate` gives where nothing was asked."""
+    """Return the result of `evaluate` where co-occurrence is left out."""
     return pa.nulls(rows, pa.int64()), DATASETS["stats.cooccurrence"].empty()

@@ -30,7 +30,7 @@ NODE_DATASET = "neurons"
 
 @dataclass(frozen=True)
 class ReducedParts:
-    """What the reduce phase made: ranges per dataset, whose parts lie in the work folder, and the final graph ids."""
+    """Result of the reduce phase: ranges per dataset, whose parts are in the work folder, and the final graph ids."""
 
     space: Space
     graph_ids: list[Ints]  # of the graphs of every input
@@ -82,7 +82,7 @@ def _key_ranges(run: Run, made_of: Sequence[Any]) -> dict[str, list[KeyRange]]:
 
 
 def _holds(store: Store, text: str) -> bool:
-    """Whether the parts in the store are of these ranges; they are deleted where they are of others."""
+    """Return True where the parts in the store are of these ranges; delete them where they are of others."""
     if _RANGES not in store.names():
         return False
     with store.local(_RANGES) as path:

@@ -24,7 +24,7 @@ _SUM_WEIGHT = 4
 
 @dataclass(frozen=True)
 class SortedSource:
-    """Where sorted rows lie: in the spill file of a task, or in the folder of earlier statistics.
+    """Place of sorted rows: the spill file of a task, or the folder of earlier statistics.
 
     `first` is the number of its first graph, where the graphs of all sources are counted in one row.
     """

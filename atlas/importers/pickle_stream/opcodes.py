@@ -120,7 +120,7 @@ def extend(state: Any, stack: Any, arena: Any, owner: Any, first: Any) -> Any:
 
 @inlined
 def _wanted(state: Any, wanted: Any, number: Any, allowed: Any) -> Any:
-    """Whether the memo keeps what has this number."""
+    """Return True where the memo keeps what has this number."""
     if allowed:
         return 1
     if not state[WANTED]:

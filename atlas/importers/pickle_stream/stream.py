@@ -73,7 +73,7 @@ class PickleBatch(NamedTuple):
 
 
 class Sink(Protocol):
-    """What takes the items."""
+    """Receiver of the items."""
 
     def begin(self, part: int) -> None:
         """A pickle begins, from 0; or begins anew, and what was taken of it is to be forgotten."""
@@ -82,7 +82,7 @@ class Sink(Protocol):
         """PickleBatch of a dictionary or set, or of a long list; they come in the order of the file."""
 
     def taken(self) -> str:
-        """What was whole so far, for a message."""
+        """Describe what was whole so far, for a message."""
 
 
 def read_containers(path: Path, sink: Sink, progress: Progress = lambda *_: None) -> int:
@@ -153,7 +153,7 @@ class _Part:
         self._offset = 0  # of the first byte in `data`
 
     def read(self, offset: int, report: Callable[[int], None]) -> int | None:
-        """Where the next pickle begins; None where the memo lacks what is asked for."""
+        """Return where the next pickle begins; None where the memo lacks what is asked for."""
         state = self._state
         self._stream.seek(offset)
         self._offset, held = offset, 0

@@ -20,7 +20,7 @@ FEW = 1 << 21
 
 
 class BitPacking(NamedTuple):
-    """How a half of a key becomes few bits: x = half - base; (x >> 24) << width | x & MAX_INDEX."""
+    """Packing of half a key into few bits: x = half - base; (x >> 24) << width | x & MAX_INDEX."""
 
     base: int
     width: int
@@ -88,7 +88,7 @@ def _pack_words(
 
 @compiled_kernel(NONE, in_(U8), U8, U8, out(U4), out(U4))
 def _digits(words: Words, shift: int, mask: int, place: Graphs, other: Graphs) -> None:
-    """Where each digit of one pass begins -> place (mask + 1,); `other` is scratch of the same size."""
+    """Write where each digit of one pass begins to place (mask + 1,); `other` is scratch of the same size."""
     place[:] = 0
     other[:] = 0
     # Two tables, as equal digits come one after the other and would wait for each other.
