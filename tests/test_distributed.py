@@ -36,14 +36,14 @@ def cluster() -> Iterator[Any]:
             yield cluster
 
 
-def slowly(source: Any) -> Any:
+def slowly(source: Any, limits: Any) -> Any:
     """Reads a file, and takes its time; the first worker that comes here kills itself, once."""
     time.sleep(0.02)
     flag = source.path.parent.parent / "killed"
     if "SUICIDE" in source.path.parent.name and source.name.endswith("7.json") and not flag.exists():
         flag.write_text("")
         os.kill(os.getpid(), signal.SIGKILL)
-    yield from read_graphs(source)
+    yield from read_graphs(source, limits)
 
 
 @pytest.mark.slow

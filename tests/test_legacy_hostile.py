@@ -72,16 +72,16 @@ def test_gzip_bombs_are_refused_in_bounded_memory(tmp_path: Path) -> None:
         + packer.flush()
     )
     code = (
-        "import resource, sys\nfrom pathlib import Path\nfrom atlas import legacy\nfrom atlas.errors import InputError\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom atlas.importers import IMPORTERS\nfrom atlas.errors import InputError\n"
         "limit = 6 << 30\nresource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
-        "try:\n    getattr(legacy, sys.argv[1])([Path(sys.argv[2])], Path(sys.argv[3]))\n"
+        "try:\n    IMPORTERS[sys.argv[1]].run([Path(sys.argv[2])], Path(sys.argv[3]))\n"
         "except InputError as error:\n    print(error)\n"
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
     for importer, name in (
-        ("import_edge_stats", "stats.json.gz"),
-        ("import_wiring_cache", "layer_0.json.gz"),
-        ("import_projections", "p.json.gz"),
+        ("edge-stats", "stats.json.gz"),
+        ("wiring-cache", "layer_0.json.gz"),
+        ("projections", "p.json.gz"),
     ):
         (tmp_path / name).write_bytes(data)
         done = subprocess.run(
@@ -91,7 +91,7 @@ def test_gzip_bombs_are_refused_in_bounded_memory(tmp_path: Path) -> None:
             check=True,
         )
         said, peak = done.stdout.splitlines()
-        assert "Mi letters" in said
+        assert "Mi characters" in said
         assert int(peak) < 1_000_000  # KiB
 
 

@@ -87,7 +87,7 @@ def test_killed_at_random_moments(threads: str, tmp_path: Path) -> None:
 
 # Dies at the n-th file that is given its name, just before or just after.
 DYING = (
-    "import os, sys, itertools\nfrom pathlib import Path\nfrom atlas.aggregate import store\n"
+    "import os, sys, itertools\nfrom pathlib import Path\n"
     "count, when = itertools.count(), sys.argv.pop()\nreal = Path.replace\n"
     "def replace(self, target):\n"
     "    mine = next(count)\n"

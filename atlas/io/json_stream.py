@@ -146,7 +146,7 @@ class _Reader:
             return False
         held = len(self._text) - self._at
         if held > MAX_MEMBER:
-            raise InputError(f"{self._path} has a member of more than {MAX_MEMBER // 2**20} Mi letters")
+            raise InputError(f"{self._path} has a member of more than {MAX_MEMBER // 2**20} Mi characters")
         # Twice as much each time, so that a long member is not parsed again for every block.
         block = self._stream.read(max(CHUNK, held))
         self._ended = not block
