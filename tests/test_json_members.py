@@ -99,7 +99,7 @@ def test_a_bomb_is_refused_in_bounded_memory(tmp_path: Path, monkeypatch: pytest
         for _ in range(200):
             stream.write(b"x" * (1 << 20))
     tracemalloc.start()
-    with pytest.raises(InputError, match="a member of more than 4 Mi letters"):
+    with pytest.raises(InputError, match="a member of more than 4 Mi characters"):
         list(members(tmp_path / "a.json.gz", ["rows"]))
     assert tracemalloc.get_traced_memory()[1] < 64 << 20
     tracemalloc.stop()
