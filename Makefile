@@ -18,7 +18,7 @@ help:
 	@echo "make RECIPE [DATA=dir]       build the atlas of a recipe: $(RECIPES)"
 	@echo "make compare A=one.duckdb B=other.duckdb [OUT=out/compare.duckdb]"
 	@echo "                             set two atlases of one model side by side"
-	@echo "make lint | types | wheel | bench | bench-graphs | bench-aggregate | bench-trace | bench-wire | bench-qwen | clean"
+	@echo "make setup | lint | types | licences | wheel | bench | bench-graphs | bench-aggregate | bench-trace | bench-wire | bench-qwen | clean"
 
 setup: $(VENV)/.ready
 

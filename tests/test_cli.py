@@ -135,7 +135,7 @@ ERRORS = [
     (("query", "ATLAS", "nothing"), "no query is called 'nothing'; there are"),
     (("query", "ATLAS", "upstraem"), "did you mean upstream?"),
     (("query", "ATLAS", "upstream", "xyz"), "'xyz' is no neuron id"),
-    (("circuit", "ATLAS", "77.7"), "has no circuit 77.7; list them with: atlas query"),
+    (("circuit", "ATLAS", "77.7"), r"has no circuit 77.7 \(a path such as 12 or 12.3\); list them with: atlas query"),
     (("search", "ATLAS", " "), "say what to look for"),
     (("sql", "ATLAS", "SELECT 1; SELECT 2"), "one statement at a time"),
     (("sql", "ATLAS", "SELECT 1", "-o", "x.xyz"), "the ending names no form; use .csv"),

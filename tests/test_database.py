@@ -351,6 +351,8 @@ def test_a_damaged_stage_is_named(small_atlas: Path, tmp_path: Path, hurt: str) 
 def test_files_that_are_no_atlas(tmp_path: Path) -> None:
     with pytest.raises(AtlasFileError, match="does not exist; build it with"):
         open_atlas(tmp_path / "no.duckdb")
+    with pytest.raises(AtlasFileError, match="L4/N45 does not exist; the atlas file comes first"):
+        open_atlas(Path("L4/N45"))
     (tmp_path / "text.duckdb").write_text("no database " * 1000)
     with pytest.raises(AtlasFileError, match="is not a DuckDB file"):
         open_atlas(tmp_path / "text.duckdb")

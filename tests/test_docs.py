@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import doctest
 import importlib
 import inspect
@@ -21,6 +22,7 @@ from conftest import ROOT
 import atlas
 from atlas.cli.main import main
 from atlas.database import scripts
+from atlas.errors import RecipeError
 from atlas.pipeline import run_recipe
 from atlas.pipeline.recipe import load_recipe
 
@@ -76,6 +78,22 @@ def test_links_in_the_documents_lead_somewhere() -> None:
     for document in (ROOT / "README.md", ROOT / "build" / "README.md", *(ROOT / "docs").glob("*.md")):
         for link in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
             assert link.startswith("http") or (document.parent / link).exists(), link
+
+
+def test_recipes_in_the_documents_have_known_keys(tmp_path: Path) -> None:
+    """A block may be a part of a recipe, but every key in it must be one."""
+    documents = (ROOT / "README.md", ROOT / "build" / "README.md", *(ROOT / "docs").glob("*.md"))
+    blocks = [block for path in documents for block in re.findall(r"```toml\n(.*?)```", path.read_text(), re.DOTALL)]
+    assert blocks
+    for number, block in enumerate(blocks):
+        recipe = tmp_path / f"{number}.toml"
+        recipe.write_text(block if re.search("^name = ", block, re.MULTILINE) else f'name = "x"\n{block}')
+        with contextlib.suppress(RecipeError):
+            load_recipe(recipe, [], {"DATA": "d", "GRAPHS": "g"})
+            continue
+        with pytest.raises(RecipeError) as caught:
+            load_recipe(recipe, [], {"DATA": "d", "GRAPHS": "g"})
+        assert "unknown key" not in str(caught.value)
 
 
 def test_the_readme_is_short() -> None:

@@ -286,6 +286,8 @@ def test_what_cannot_be_traced_is_said(demo: TracedModel, tmp_path: Path, make: 
 def test_models_that_cannot_be_traced_are_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder here and no model on the hub"):
         load_model("no/such-model")
+    with pytest.raises(InputError, match="my-model is not a folder; give the folder of a model"):
+        load_model("./my-model")
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
     with pytest.raises(InputError, match="is a gpt2 model; supported models are llama, mistral"):
         load_model(tmp_path)

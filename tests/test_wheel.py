@@ -47,7 +47,7 @@ def test_the_wheel_holds_sql_queries_and_recipes_and_nothing_else_at_the_top(whe
 
 
 def test_an_atlas_is_asked_from_another_directory(installed: Path, small_atlas: Path, tmp_path: Path) -> None:
-    assert "Commands:" in run(installed / "atlas", "--help", cwd=tmp_path).stdout
+    assert "\nAsk:\n" in run(installed / "atlas", "--help", cwd=tmp_path).stdout
     out = run(
         installed / "atlas",
         "query",

@@ -171,7 +171,7 @@ def circuit_page(atlas: Atlas, cluster_path: str, *, limit: int = 15) -> Group:
     found = _rows(atlas.circuits(path=cluster_path))
     if not found:
         raise InputError(
-            f"{atlas.path} has no circuit {cluster_path}; list them with: atlas query {atlas.path} circuits"
+            f"{atlas.path} has no circuit {cluster_path} (a path such as 12 or 12.3); list them with: atlas query {atlas.path} circuits"
         )
     row = found[0]
     head = [

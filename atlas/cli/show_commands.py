@@ -51,7 +51,7 @@ def info(file: Path, limits: Limits, reliability: bool) -> None:
         ]
         if counted:
             total = grouped(facts["links_in_files"])
-            counted.append(("together", "links in the files", total, facts["total_graphs"], "100.00%"))
+            counted.append(("total", "links in the files", total, facts["total_graphs"], "100.00%"))
             show(table(("links", "table or reason", "count", "graphs", "share"), counted, title="\nLinks"))
         circuits = atlas.circuits(level=1, limit=5)
         show(

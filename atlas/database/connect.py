@@ -90,10 +90,10 @@ def _require_database(file: Path) -> None:
             raise AtlasFileError("missing", f"{file} is a folder; give the atlas file, which ends in .duckdb")
         if os.path.exists(file):  # noqa: PTH110
             raise AtlasFileError("foreign", f"{file} is a pipe or device; give the atlas file, which ends in .duckdb")
-        raise AtlasFileError(
-            "missing",
-            f"{file} does not exist; build it with: atlas build RECIPE -o {file} (the atlas file comes first, then what is asked)",
-        )
+        how = f"build it with: atlas build RECIPE -o {file}"
+        if not file.suffix:
+            how = "the atlas file comes first, then what is asked"
+        raise AtlasFileError("missing", f"{file} does not exist; {how}")
     try:
         with file.open("rb") as stream:
             head = stream.read(_MAGIC.stop)

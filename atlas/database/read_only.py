@@ -18,7 +18,7 @@ _HINTS = {
     "MULTI": "PIVOT must name its values: PIVOT ... ON column IN (...)",
     "PRAGMA": "use the table functions instead: FROM duckdb_tables(), FROM duckdb_columns()",
     "SET": "the configuration is locked",
-    "COPY": "write results with atlas sql FILE SQL -o RESULT, or with the methods of the relation",
+    "COPY": "write results with atlas sql FILE SQL -o RESULT, in Python with the methods of the relation",
 }
 
 

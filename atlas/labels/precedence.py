@@ -2,7 +2,7 @@
 
 Order of comparison: source (as listed by the recipe, the others after them in order of import),
 kind, confidence, score (higher first), order of import. Scores of two sources are never compared.
-Junk is kept and never ranked.
+An uninformative label is kept and never ranked.
 """
 
 from __future__ import annotations

@@ -80,6 +80,8 @@ def load_model(
     _quiet(transformers)
     given = str(model)
     local = os.path.isdir(given)  # noqa: PTH112 (hub names are no paths)
+    if not local and given.startswith((".", "/", "~")):
+        raise InputError(f"{given} is not a folder; give the folder of a model, or its name on the hub")
     try:
         config = transformers.AutoConfig.from_pretrained(given)
         require_supported(config.to_dict(), given)

@@ -229,7 +229,7 @@ def _check_sources(recipe: Recipe, where: str) -> None:
         if kind not in IMPORTERS:
             raise RecipeError(f"{where}: imports.kind {kind!r} is none of {', '.join(IMPORTERS)}")
     for item in recipe.imports:
-        for key in _IMPORT_OPTIONS - set(IMPORTERS[item.kind].options):
+        for key in sorted(_IMPORT_OPTIONS - set(IMPORTERS[item.kind].options)):
             if getattr(item, key) != getattr(ImportSection, key):
                 takers = ", ".join(kind for kind, importer in IMPORTERS.items() if key in importer.options)
                 raise RecipeError(f"{where}: imports.{key} has no meaning for kind {item.kind}; it is for {takers}")
@@ -237,9 +237,10 @@ def _check_sources(recipe: Recipe, where: str) -> None:
     wiring = [recipe.wire, *(kind for kind in kinds if kind == "wiring-cache")]
     given, wired = (sum(item is not None for item in items) for items in (sources, wiring))
     if given > 1 or wired > 1 or not given + wired:
+        names = "names no input" if not given + wired else "names several inputs of one kind"
         raise RecipeError(
-            f"{where}: an atlas is made of [graphs] (with paths), of [trace] (with model and prompts) or of [[imports]] of one kind "
-            f"of {', '.join(IMPORTED_STATS)}, one of them, and of [wire] (with model) or imports of a wiring-cache, beside them or alone"
+            f"{where}: the recipe {names}; give one of [graphs] (with paths), [trace] (with model and prompts) and [[imports]] of one kind of "
+            f"{', '.join(IMPORTED_STATS)}; and with it or alone one of [wire] (with model) and [[imports]] of a wiring-cache"
         )
     if kinds.count("reports") > 1 or kinds.count("projections") > (recipe.trace is None):
         raise RecipeError(
