@@ -126,6 +126,7 @@ def test_an_atlas_of_weights_alone(tmp_path: Path) -> None:
 
 def test_a_recipe_needs_something_to_build_from(tmp_path: Path) -> None:
     with pytest.raises(
-        RecipeError, match=r"of \[wire\] \(with model\) or imports of a wiring-cache, beside them or alone"
+        RecipeError,
+        match=r"names no input; give one of .* one of \[wire\] \(with model\) and \[\[imports\]\] of a wiring-cache",
     ):
         build(tmp_path, "")
