@@ -223,14 +223,14 @@ def test_exported_functions_state_arguments_and_results() -> None:
 
 
 def test_no_docstring_begins_with_a_question_word() -> None:
-    """Functions say what they do, with a verb first; classes name what they are."""
+    """Functions say what they do, with a verb first; classes and modules name what they are."""
     wrong = []
     for path in (ROOT / "atlas").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
                 text = ast.get_docstring(node) or ""
                 if re.match(r"(What|Who|Whether|How|Where|Which)\b", text):
-                    wrong.append(f"{path.relative_to(ROOT)}: {node.name}: {text.splitlines()[0]}")
+                    wrong.append(f"{path.relative_to(ROOT)}: {text.splitlines()[0]}")
     assert wrong == []
 
 

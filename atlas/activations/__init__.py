@@ -1,4 +1,4 @@
-"""What neurons write and where they fire: projections, direct effects, exemplars."""
+"""Activations of neurons: projections, direct effects, exemplars."""
 
 from __future__ import annotations
 

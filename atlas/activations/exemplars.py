@@ -1,4 +1,4 @@
-"""Where in a corpus a neuron fires most, by sign, with the words in front; and labels made from that."""
+"""Exemplars: the places of a corpus where a neuron fires most, by sign, with the words in front; and labels made from them."""
 
 from __future__ import annotations
 

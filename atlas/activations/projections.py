@@ -1,4 +1,4 @@
-"""What the weights of a neuron say by themselves: tokens that it promotes, and tokens that drive it.
+"""Projections of the weights of a neuron: tokens that it promotes, and tokens that drive it.
 
     output       unembedding . down_proj[:, n]                       promotes, suppresses
     input_up     embedding . up_proj[n]                              activates, suppresses

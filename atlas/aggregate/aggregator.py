@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from atlas.aggregate import api
 from atlas.aggregate.context import FEW_TASKS, JobContext, Provenance, Run, started_workers
 from atlas.aggregate.edge_sample import WHOLE, threshold
+from atlas.aggregate.finalize import Summary
 from atlas.aggregate.inputs import read_inputs
 from atlas.aggregate.map.chunk import Chunk
 from atlas.aggregate.map.graph_tasks import (
@@ -33,7 +34,7 @@ from atlas.aggregate.plan import Budget, bookkeeping_name
 from atlas.aggregate.spill.previous_stats import holds_stats, refuse_other_options
 from atlas.aggregate.spill.run_files import RunFile
 from atlas.errors import InputError, UsageError
-from atlas.graph import MAX_WEIGHT, Graph, Reject, Space
+from atlas.graph import MAX_WEIGHT, Graph, Ints, Reject, Space
 from atlas.io.files import only_writer
 from atlas.io.work_dir import open_store
 from atlas.options import MEMORY, AggregateOptions
@@ -193,7 +194,7 @@ class Aggregator:
                 new.append(graph_id)
         return np.array(new, np.int64)
 
-    def _books(self, ids: Any) -> GraphRefs:
+    def _graph_refs(self, ids: Ints) -> GraphRefs:
         names = ids.tolist()
         return GraphRefs("added", names, [self._known[name] for name in names])
 
@@ -209,7 +210,7 @@ class Aggregator:
             batch = kernel.only(batch, new)
             links = kernel.observe(batch, MAX_WEIGHT)
         self._links += len(batch["weight"])
-        write_reduced(self._next, links, kernel, self._books(links.ids), self._space, self._now())
+        write_reduced(self._next, links, kernel, self._graph_refs(links.ids), self._space, self._now())
         self._done()
 
     def _done(self) -> None:
@@ -255,7 +256,7 @@ class Aggregator:
         if self._pending_rows:
             seen = observe(columns_of(pa.concat_tables(self._pending, promote_options="permissive")))
             ids, graph = numbered(seen.graph)
-            write_observed(self._next, seen, graph, self._books(ids), self._space, self._now())
+            write_observed(self._next, seen, graph, self._graph_refs(ids), self._space, self._now())
             self._pending, self._pending_rows = [], 0
             self._done()
         self._chunk.flush()
@@ -265,7 +266,7 @@ class Aggregator:
             self._chunk = self._new_chunk()
             self._done()
 
-    def write(self) -> Any:
+    def write(self) -> Summary:
         """Write the stats folder.
 
         Returns:

@@ -1,4 +1,4 @@
-"""What an aggregation hands from phase to phase beside its data: `Run` here, `JobContext` to the workers."""
+"""Settings that an aggregation hands from phase to phase: `Run` here, `JobContext` to the workers."""
 
 from __future__ import annotations
 

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from atlas.aggregate.kernels.key_stats import expand_slices
 from atlas.aggregate.link_tables import TABLES
-from atlas.graph import Floats, Ints
-from atlas.ids import INDEX_BITS, NEURON_BITS
+from atlas.graph import Floats, Ints, pack_pairs
 from atlas.stages import DATASETS
 
 WHOLE = 1 << 32
@@ -92,7 +91,6 @@ def sample_table(parts: Sequence[dict[str, NDArray[Any]]], below: int) -> pa.Tab
 def sample_columns(table: pa.Table) -> dict[str, NDArray[Any]]:
     """The inverse of `sample_table`, for merging."""
     names = ("src_layer", "src_neuron", "tgt_layer", "tgt_neuron")
-    layer, neuron, other_layer, other = (table[name].to_numpy().astype(np.int64) for name in names)
-    key = ((layer << INDEX_BITS | neuron) << NEURON_BITS) | (other_layer << INDEX_BITS | other)
+    key = pack_pairs(*(table[name].to_numpy() for name in names))
     found = {"key": key, "bucket": table["bucket"].to_numpy().astype(np.int64)}
     return found | {name: table[name].to_numpy() for name in ("count", "weight_sum")}

@@ -1,4 +1,4 @@
-"""What is to be read: which files are new, changed or gone, and how the new ones are cut into tasks."""
+"""Plan of an aggregation: which files are new, changed or gone, and how the new ones are cut into tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a finished stage says of itself, on stderr."""
+"""Prints the summary of a finished stage to stderr."""
 
 from __future__ import annotations
 

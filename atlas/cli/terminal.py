@@ -1,4 +1,4 @@
-"""What people see: tables, signed bars, progress. Results go to stdout, words and progress to stderr."""
+"""Terminal output: tables, signed bars, progress. Results go to stdout, words and progress to stderr."""
 
 from __future__ import annotations
 

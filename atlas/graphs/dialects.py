@@ -1,4 +1,4 @@
-"""What a file's dialect says of it: detection, feature space, and the meaning of a node type."""
+"""Dialects of graph files: detection, feature space, and the meaning of a node type."""
 
 from __future__ import annotations
 

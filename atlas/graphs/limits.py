@@ -1,4 +1,4 @@
-"""How large a graph may be, by the memory that there is."""
+"""Limits of the size of a graph, by the memory that there is."""
 
 from __future__ import annotations
 

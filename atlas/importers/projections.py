@@ -1,4 +1,4 @@
-"""What files of earlier tools say about a neuron's weights and direct effects -> a projections folder.
+"""Projections, norms and direct effect ratios of other tools -> a projections folder.
 
 Read are enriched profiles, projection files by task, wiring caches, function databases, files of direct effect ratios,
 features of SAEDashboard, and the norms in an earlier atlas. The earlier tool called two different products `input_projection`: embed . up_proj, and

@@ -1,4 +1,4 @@
-"""Which label of a neuron is shown: the only place that orders labels.
+"""Precedence of labels, which decides the one that is shown: the only place that orders labels.
 
 Order of comparison: source (as listed by the recipe, the others after them in order of import),
 kind, confidence, score (higher first), order of import. Scores of two sources are never compared.

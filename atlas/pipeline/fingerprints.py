@@ -1,4 +1,4 @@
-"""What each stage of a build was last run with, so that only what is out of date runs again."""
+"""Fingerprints of the last run of each stage, so that only what is out of date runs again."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How work runs: executors, resume, devices, memory, progress, compiled kernels."""
+"""Runtime: executors, resume, devices, memory, progress, compiled kernels."""

@@ -1,4 +1,4 @@
-"""Which device computes: `auto`, `cpu`, `cuda` or one GPU of several, `cuda:1`."""
+"""Choice of the device: `auto`, `cpu`, `cuda` or one GPU of several, `cuda:1`."""
 
 from __future__ import annotations
 

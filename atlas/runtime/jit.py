@@ -1,4 +1,4 @@
-"""How a numba kernel is declared: types of arrays, and compilation from an explicit signature, kept on the disk."""
+"""Declaration of numba kernels: types of arrays, and compilation from an explicit signature, kept on the disk."""
 
 from __future__ import annotations
 

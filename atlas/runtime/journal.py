@@ -1,4 +1,4 @@
-"""Which finished tasks can be trusted after a power cut: those that were on the disk, or all where nothing was cut.
+"""Journal of the finished tasks that can be trusted after a power cut: those that were on the disk, or all where nothing was cut.
 
 A killed process loses nothing that it wrote, a machine that lost its power does. Waiting for the disk after
 every task would halve the speed of the fast ones, so the files of finished tasks are brought to the disk

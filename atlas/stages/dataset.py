@@ -1,4 +1,4 @@
-"""What a dataset is, and the columns that several of them share."""
+"""Datasets, and the columns that several of them share."""
 
 from __future__ import annotations
 

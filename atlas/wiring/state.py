@@ -1,4 +1,4 @@
-"""What an unfinished run has found: the upstream lists of each finished layer, and the downstream lists up to one.
+"""State of an unfinished run: the upstream lists of each finished layer, and the downstream lists up to one.
 
 The files are in a store with a journal, as those of an aggregation are.
 """

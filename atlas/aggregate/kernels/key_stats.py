@@ -1,4 +1,4 @@
-"""What kernels take and give: links, statistics per key, counts per graph. Imports no kernel."""
+"""Inputs and outputs of kernels: links, statistics per key, counts per graph. Imports no kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a dataset of observations is cut into tasks, and run: straight on, or after a shuffle by graph."""
+"""Plan of a dataset of observations: cut into tasks, and run straight on, or after a shuffle by graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is in the same graphs: for every edge the graphs that hold both ends, for every neuron its strongest cooccurrence.
+"""Co-occurrence: for every edge the graphs that hold both ends, for every neuron its strongest cooccurrence.
 
 The rows of the co-occurrence matrix are computed one after the other from two sorted incidence lists:
 the graphs of every neuron (postings), and the neurons of every graph (members). Both lie on the disk;

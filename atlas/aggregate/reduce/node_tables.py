@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from atlas.aggregate.kernels import sort_words
 from atlas.aggregate.kernels.key_stats import expand_slices, run_starts, take
 from atlas.aggregate.kernels.numpy_kernel import order_by_key, sums
-from atlas.graph import Floats, Ints
+from atlas.graph import Floats, Ints, pack_units
 from atlas.ids import INDEX_BITS, MAX_INDEX
 from atlas.stages import DATASETS
 
@@ -173,7 +173,7 @@ def from_tables(neurons: pa.Table, incidences: pa.Table, graph_ids: Ints) -> Nod
 
 
 def _packed(table: pa.Table) -> Ints:
-    packed: Ints = table["layer"].to_numpy().astype(np.int64) << INDEX_BITS | table["neuron"].to_numpy()
+    packed: Ints = pack_units(table["layer"].to_numpy(), table["neuron"].to_numpy())
     return packed
 
 
