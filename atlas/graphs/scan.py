@@ -10,14 +10,27 @@ ways that are provably exact (Clinger, "How to read floating point numbers accur
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit, uint64
 from numpy.typing import NDArray
 
 from atlas.graphs.raw_links import LinkColumns
-from atlas.runtime.jit import F8, I4, I8, U1, U8, compiled_kernel, in_, out, out_2d
+from atlas.runtime.jit import (
+    F8,
+    I4,
+    I8,
+    U1,
+    U8,
+    ByteArray,
+    FloatArray,
+    Int,
+    Int32Array,
+    IntArray,
+    compiled_kernel,
+    in_,
+    out,
+    out_2d,
+)
 
 MAX_PROBES = 512  # colliding ids are an attack; objects have Python's own hashes
 MAX_ID = 256  # as `raw.MAX_ID`
@@ -52,7 +65,7 @@ _TENS = _powers_of_ten()
 
 
 @njit(nogil=True, cache=True)
-def _product(a: Any, b: Any) -> Any:
+def _product(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     """The 128 bits of a product of 64-bit words, as (high, low)."""
     mask, half = uint64(0xFFFFFFFF), uint64(32)
     a0, a1, b0, b1 = a & mask, a >> half, b & mask, b >> half
@@ -62,7 +75,7 @@ def _product(a: Any, b: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _nearest(digits: Any, exponent: int) -> Any:
+def _nearest(digits: np.uint64, exponent: Int) -> np.uint64:
     """The bits of the double nearest to digits * 10^exponent, or 0 where 128 bits do not decide (Lemire, section 5)."""
     nothing, one, tail = uint64(0), uint64(1), uint64(0x1FF)
     if digits == nothing or exponent < _SMALLEST or exponent > _LARGEST:
@@ -75,7 +88,7 @@ def _nearest(digits: Any, exponent: int) -> Any:
     if high & tail == tail and low + word < word:
         more, rest = _product(word, _TENS[exponent - _SMALLEST, 1])
         merged = low + more
-        high += uint64(merged < low)
+        high += np.uint64(merged < low)
         if high & tail == tail and merged + one == nothing and rest + word < word:
             return nothing
         low = merged
@@ -93,7 +106,7 @@ def _nearest(digits: Any, exponent: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _blank(text: Any, at: Any) -> Any:
+def _blank(text: ByteArray, at: np.uint64) -> np.uint64:
     # In valid JSON nothing else below the blank stands between values.
     while text[at] <= _BLANK:
         at += _ONE
@@ -101,7 +114,7 @@ def _blank(text: Any, at: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _digits(text: Any, at: Any, digits: Any) -> Any:
+def _digits(text: ByteArray, at: np.uint64, digits: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Take the digits from `at` on: (end, their value behind `digits`)."""
     digit = uint64(text[at]) - _ZERO
     while digit < _TEN:
@@ -112,7 +125,7 @@ def _digits(text: Any, at: Any, digits: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _number(text: Any, start: Any) -> Any:
+def _number(text: ByteArray, start: np.uint64) -> tuple[np.uint64, np.uint64, np.int64, bool | np.bool]:
     """(end, digits, exponent, whether the digits fit into a word) of the number without sign at `start`."""
     at, digits = _digits(text, start, uint64(0))
     length, exponent = at - start, np.int64(0)
@@ -138,7 +151,9 @@ def _number(text: Any, start: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _weigh(text: Any, start: Any, values: Any, bits: Any, row: Any) -> Any:
+def _weigh(
+    text: ByteArray, start: np.uint64, values: FloatArray, bits: NDArray[np.uint64], row: np.uint64
+) -> tuple[np.uint64, bool]:
     """Store the number at `start`: (end, whether it is decided); end `start` where there is none."""
     sign = uint64(text[start] == _MINUS)
     first = start + sign
@@ -158,7 +173,9 @@ def _weigh(text: Any, start: Any, values: Any, bits: Any, row: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _number_of(text: Any, start: Any, slots: Any, ids: Any, known: Any) -> Any:
+def _number_of(
+    text: ByteArray, start: np.uint64, slots: Int32Array, ids: Int32Array, known: np.uint64
+) -> tuple[np.uint64, np.uint64]:
     """(end, number) of the id that starts at `start`, number `known` where it is new; end 0 for another form."""
     word, at = uint64(14695981039346656037), start
     last = min(uint64(len(text)), start + _MOST_ID)
@@ -190,7 +207,7 @@ def _number_of(text: Any, start: Any, slots: Any, ids: Any, known: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _key(text: Any, at: Any) -> Any:
+def _key(text: ByteArray, at: np.uint64) -> tuple[np.uint64, np.uint64]:
     """(place of the value, which key) of `"source":`, `"target":` or `"weight":` at `at`; key 3 where it is none."""
     word = _NO
     if at + uint64(9) < uint64(len(text)):
@@ -209,7 +226,14 @@ def _key(text: Any, at: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _link(text: Any, at: Any, row: Any, table: Any, columns: Any, counts: Any) -> Any:
+def _link(
+    text: ByteArray,
+    at: np.uint64,
+    row: np.uint64,
+    table: tuple[Int32Array, Int32Array, Int32Array],
+    columns: tuple[Int32Array, FloatArray, NDArray[np.uint64]],
+    counts: IntArray,
+) -> np.uint64:
     """Read the object that opens at `at` as link `row`; the place behind it, or 0 for another form."""
     slots, ids, hard = table
     ends, values, bits = columns
@@ -246,7 +270,16 @@ def _link(text: Any, at: Any, row: Any, table: Any, columns: Any, counts: Any) -
 
 
 @compiled_kernel(I8, in_(U1), out(I4), out_2d(I4), out_2d(I4), out_2d(I4), out(F8), out(U8), out(I8))
-def _scan(text: Any, slots: Any, ids: Any, hard: Any, ends: Any, values: Any, bits: Any, counts: Any) -> int:
+def _scan(
+    text: ByteArray,
+    slots: Int32Array,
+    ids: Int32Array,
+    hard: Int32Array,
+    ends: Int32Array,
+    values: FloatArray,
+    bits: NDArray[np.uint64],
+    counts: IntArray,
+) -> int:
     """Fill `ends` (2, n) and `values` (n,), whose memory is also `bits`; the number of links, or -1 for another form.
 
     `ids` (m, 2) takes where each distinct id stands, `hard` (k, 3) link, start and end of weights that are

@@ -6,9 +6,18 @@ import functools
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
+import numpy as np
 from numba import njit, types
+from numpy.typing import NDArray
+
+# Of kernels, for readers and mypy: numba takes the types of its signatures, and any integer is int64 there.
+Int: TypeAlias = int | np.signedinteger
+IntArray: TypeAlias = NDArray[np.int64]
+Int32Array: TypeAlias = NDArray[np.int32]
+ByteArray: TypeAlias = NDArray[np.uint8]
+FloatArray: TypeAlias = NDArray[np.float64]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 I8, U8, U4, F8, I4, U1 = types.int64, types.uint64, types.uint32, types.float64, types.int32, types.uint8

@@ -7,13 +7,25 @@ of these numbers, or "L5|100|L10|200". A layer "E" or "L" is the embedding or th
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from atlas.ids import LAYER_BITS, MAX_INDEX, MAX_LAYER
 from atlas.importers.pickle_stream.opcodes import FLOAT, INT, KEPT, LIST, TEXT, TUPLE
-from atlas.runtime.jit import F8, I4, I8, U1, compiled_kernel, out, out_2d
+from atlas.runtime.jit import (
+    F8,
+    I4,
+    I8,
+    U1,
+    ByteArray,
+    FloatArray,
+    Int,
+    Int32Array,
+    IntArray,
+    compiled_kernel,
+    out,
+    out_2d,
+)
 
 _kernel = partial(compiled_kernel, allocates=False)
 
@@ -24,7 +36,7 @@ _NO, _TOKEN = -2, -1  # instead of a layer or an index: neither; E or L
 
 
 @_kernel(I8, out(U1), I8, I8, I8)
-def _number(letters: Any, start: Any, end: Any, is_layer: Any) -> Any:
+def _number(letters: ByteArray, start: Int, end: Int, is_layer: Int) -> Int:
     """The number that letters spell; a layer may have an L in front, or be E or L alone."""
     if is_layer and end > start and (letters[start] == 76 or letters[start] == 69):
         if end == start + 1:
@@ -46,7 +58,7 @@ def _number(letters: Any, start: Any, end: Any, is_layer: Any) -> Any:
 
 
 @_kernel(I8, out_2d(I8), I8, out(U1), out(U1), out(I8), I8)
-def _part(rows: Any, at: Any, letters: Any, texts: Any, ends: Any, is_layer: Any) -> Any:
+def _part(rows: IntArray, at: Int, letters: ByteArray, texts: ByteArray, ends: IntArray, is_layer: Int) -> Int:
     """A layer or an index in one row."""
     tag, a, b = rows[at, 0], rows[at, 1], rows[at, 2]
     if tag == INT:
@@ -59,7 +71,7 @@ def _part(rows: Any, at: Any, letters: Any, texts: Any, ends: Any, is_layer: Any
 
 
 @_kernel(I8, out(U1), I8, I8, I8, out(I8))
-def _split(letters: Any, start: Any, end: Any, count: Any, found: Any) -> Any:
+def _split(letters: ByteArray, start: Int, end: Int, count: Int, found: IntArray) -> Int:
     """The numbers of a text key; 1 where it has another form."""
     part, begin = np.int64(0), start
     for i in range(start, end + 1):
@@ -73,13 +85,19 @@ def _split(letters: Any, start: Any, end: Any, count: Any, found: Any) -> Any:
 
 
 @_kernel(I8, out_2d(I8), I8, out_2d(I8), out(U1), out(U1), out(I8), I8, out(I8))
-def _key(rows: Any, at: Any, arena: Any, letters: Any, texts: Any, ends: Any, count: Any, found: Any) -> Any:
-    """Numbers of a key into `found`: _kernel = partial(compiled_kernel, allocates=False)
-
-    # What an entry is: counted in this order.
-    VALID, SKIPPED (a token) or MALFORMED."""
+def _key(
+    rows: IntArray,
+    at: Int,
+    arena: IntArray,
+    letters: ByteArray,
+    texts: ByteArray,
+    ends: IntArray,
+    count: Int,
+    found: IntArray,
+) -> Int:
+    """Write the numbers of a key to `found`; return VALID, SKIPPED (a token) or MALFORMED."""
     tag, a, b = rows[at, 0], rows[at, 1], rows[at, 2]
-    wrong = np.int64(0)
+    wrong: Int = np.int64(0)
     if tag == TUPLE and b == count:
         for i in range(count):
             found[i] = _part(arena, a + i, letters, texts, ends, np.int64(i % 2 == 0))
@@ -103,7 +121,7 @@ def _key(rows: Any, at: Any, arena: Any, letters: Any, texts: Any, ends: Any, co
 
 
 @_kernel(I8, out_2d(I8), I8, out_2d(F8), out_2d(I8), I8, I8)
-def _write_double(rows: Any, at: Any, values: Any, bits: Any, i: Any, j: Any) -> Any:
+def _write_double(rows: IntArray, at: Int, values: FloatArray, bits: IntArray, i: Int, j: Int) -> Int:
     """Write a number as a double to `values`, whose bits are `bits`; 1 where it is none or not finite."""
     if rows[at, 0] == INT:
         values[i, j] = rows[at, 1]
@@ -115,7 +133,7 @@ def _write_double(rows: Any, at: Any, values: Any, bits: Any, i: Any, j: Any) ->
 
 
 @_kernel(I8, out(U1), I8, I8)
-def _mark(bits: Any, layer: Any, index: Any) -> Any:
+def _mark(bits: ByteArray, layer: Int, index: Int) -> Int:
     place = index << LAYER_BITS | layer  # real models touch the first pages alone
     bits[place >> 3] |= np.uint8(1 << (place & 7))
     return 0
@@ -140,9 +158,9 @@ def _mark(bits: Any, layer: Any, index: Any) -> Any:
     I8,
 )
 def edges(
-    stack: Any, first: Any, rows: Any, arena: Any, letters: Any, texts: Any, ends: Any, ids: Any, counts: Any, sums: Any,
-    bits: Any, seen: Any, tally: Any, found: Any, at: Any,
-) -> Any:  # fmt: skip
+    stack: IntArray, first: Int, rows: Int, arena: IntArray, letters: ByteArray, texts: ByteArray, ends: IntArray, ids: Int32Array, counts: IntArray, sums: FloatArray,
+    bits: IntArray, seen: ByteArray, tally: IntArray, found: IntArray, at: Int,
+) -> Int:  # fmt: skip
     """Write edges from row `at` on: `ids` (4, n), `counts` (n,), `sums` (5, n) with its `bits`; the row behind the last. Marks both ends in `seen`."""
     for row in range(first, first + rows, 2):
         kind = _key(stack, row, arena, letters, texts, ends, 4, found)
@@ -174,9 +192,9 @@ def edges(
     I8, out_2d(I8), I8, I8, out_2d(I8), out(U1), out(U1), out(I8), out_2d(I4), out(I8), out(U1), out(I8), out(I8), I8
 )
 def neurons(
-    stack: Any, first: Any, rows: Any, arena: Any, letters: Any, texts: Any, ends: Any, ids: Any, counts: Any, seen: Any,
-    tally: Any, found: Any, at: Any,
-) -> Any:  # fmt: skip
+    stack: IntArray, first: Int, rows: Int, arena: IntArray, letters: ByteArray, texts: ByteArray, ends: IntArray, ids: Int32Array, counts: IntArray, seen: ByteArray,
+    tally: IntArray, found: IntArray, at: Int,
+) -> Int:  # fmt: skip
     """Write neurons and their numbers of graphs from row `at` on: `ids` (2, n), `counts` (n,); the row behind the last."""
     for row in range(first, first + rows, 2):
         kind = _key(stack, row, arena, letters, texts, ends, 2, found)
@@ -191,7 +209,7 @@ def neurons(
 
 
 @_kernel(I8, out_2d(I8), I8, out_2d(I8), out_2d(I8), I8)
-def _graph(rows: Any, at: Any, arena: Any, graphs: Any, to: Any) -> Any:
+def _graph(rows: IntArray, at: Int, arena: IntArray, graphs: IntArray, to: Int) -> Int:
     """Write (tag, a, b of the file's name, index in the corpus or -1) of one appearance; 1 where it is none."""
     tag, a, b = rows[at, 0], rows[at, 1], rows[at, 2]
     graphs[to, 3] = -1
@@ -210,9 +228,9 @@ def _graph(rows: Any, at: Any, arena: Any, graphs: Any, to: Any) -> Any:
 
 @_kernel(I8, out_2d(I8), I8, I8, I8, out_2d(I8), out(U1), out(U1), out(I8), out_2d(I4), out_2d(I8), out(I8), out(I8))
 def appearances(
-    stack: Any, key: Any, first: Any, rows: Any, arena: Any, letters: Any, texts: Any, ends: Any, ids: Any, graphs: Any,
-    tally: Any, found: Any,
-) -> Any:  # fmt: skip
+    stack: IntArray, key: Int, first: Int, rows: Int, arena: IntArray, letters: ByteArray, texts: ByteArray, ends: IntArray, ids: Int32Array, graphs: IntArray,
+    tally: IntArray, found: IntArray,
+) -> Int:  # fmt: skip
     """Write who is in which graph: `ids` (2, n), `graphs` (n, 4); how many, or -1 where there is no room for all.
 
     With `key` >= 0 the rows are items of one long list, and its key stands there; otherwise keys and lists take turns.

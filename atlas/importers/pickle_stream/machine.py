@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from atlas.importers.pickle_stream.opcodes import (
@@ -51,11 +49,11 @@ from atlas.importers.pickle_stream.opcodes import (
     to_arena,
     unsigned,
 )
-from atlas.runtime.jit import I8, U1, compiled_kernel, inlined, out, out_2d
+from atlas.runtime.jit import I8, U1, ByteArray, Int, IntArray, compiled_kernel, inlined, out, out_2d
 
 
 @inlined
-def _text_length(data: Any, op: Any, at: Any) -> Any:
+def _text_length(data: ByteArray, op: Int, at: Int) -> Int:
     """Bytes behind the fixed part of an opcode: of a text, or of a long number."""
     if op == 0x8C or op == 0x8A:  # SHORT_BINUNICODE, LONG1
         return np.int64(data[at + 1])
@@ -67,7 +65,9 @@ def _text_length(data: Any, op: Any, at: Any) -> Any:
 
 
 @inlined
-def _scalar(data: Any, op: Any, at: Any, length: Any, state: Any, stack: Any, letters: Any) -> Any:
+def _scalar(
+    data: ByteArray, op: Int, at: Int, length: Int, state: IntArray, stack: IntArray, letters: ByteArray
+) -> Int:
     """Push what is no container; 1 where the opcode is another, 2 where the number is too long."""
     if op == 0x47:  # BINFLOAT, big-endian
         bits = np.int64(0)
@@ -100,7 +100,7 @@ def _scalar(data: Any, op: Any, at: Any, length: Any, state: Any, stack: Any, le
 
 
 @inlined
-def _open_or_pack(op: Any, inner: Any, state: Any, stack: Any, arena: Any) -> Any:
+def _open_or_pack(op: Int, inner: Int, state: IntArray, stack: IntArray, arena: IntArray) -> Int:
     """Open an empty container, or pack a tuple; 1 where the opcode is another, 2 where the stack does not fit."""
     if op == 0x29:  # EMPTY_TUPLE
         push(state, stack, TUPLE, state[ARENA], 0)
@@ -125,7 +125,7 @@ def _open_or_pack(op: Any, inner: Any, state: Any, stack: Any, arena: Any) -> An
 
 
 @inlined
-def _close(op: Any, inner: Any, outer: Any, state: Any, stack: Any, arena: Any) -> Any:
+def _close(op: Int, inner: Int, outer: Int, state: IntArray, stack: IntArray, arena: IntArray) -> Int:
     """Put items into their container, or hand them out; -1 where the opcode is another, 0 to go on, else why to stop."""
     top = state[TOP]
     marked = inner - 1 > outer  # the container stands below the innermost mark
@@ -160,9 +160,9 @@ def _close(op: Any, inner: Any, outer: Any, state: Any, stack: Any, arena: Any) 
 
 @inlined
 def _memo(
-    data: Any, op: Any, at: Any, width: Any, inner: Any, state: Any, stack: Any, arena: Any, letters: Any, memo: Any,
-    texts: Any, ends: Any, pairs: Any, wanted: Any, found: Any,
-) -> Any:  # fmt: skip
+    data: ByteArray, op: Int, at: Int, width: Int, inner: Int, state: IntArray, stack: IntArray, arena: IntArray, letters: ByteArray, memo: IntArray,
+    texts: ByteArray, ends: IntArray, pairs: IntArray, wanted: IntArray, found: IntArray,
+) -> Int:  # fmt: skip
     """Write to the memo or read from it; -1 where the opcode is another, 0 to go on, else why to stop."""
     if op == 0x94 or op == 0x71 or op == 0x72:  # MEMOIZE, BINPUT, LONG_BINPUT
         if state[TOP] - 1 <= inner:
@@ -186,7 +186,9 @@ def _memo(
 
 
 @inlined
-def _control(data: Any, op: Any, at: Any, size: Any, total: Any, state: Any, stack: Any, marks: Any) -> Any:
+def _control(
+    data: ByteArray, op: Int, at: Int, size: Int, total: Int, state: IntArray, stack: IntArray, marks: IntArray
+) -> Int:
     """Marks, frames, the version and the end; -1 where the opcode is another, 0 to go on, else why to stop."""
     if op == 0x28:  # MARK
         marks[state[MARKS]] = state[TOP]
@@ -211,8 +213,17 @@ def _control(data: Any, op: Any, at: Any, size: Any, total: Any, state: Any, sta
 
 @inlined
 def _build(
-    data: Any, op: Any, at: Any, length: Any, inner: Any, state: Any, stack: Any, arena: Any, letters: Any, marks: Any
-) -> Any:
+    data: ByteArray,
+    op: Int,
+    at: Int,
+    length: Int,
+    inner: Int,
+    state: IntArray,
+    stack: IntArray,
+    arena: IntArray,
+    letters: ByteArray,
+    marks: IntArray,
+) -> Int:
     """All that makes values; 0 to go on, else why to stop."""
     done = _scalar(data, op, at, length, state, stack, letters)
     if done == 1:
@@ -230,9 +241,9 @@ def _build(
     out_2d(I8), out_2d(I8), allocates=False,
 )  # fmt: skip
 def run(
-    data: Any, size: Any, state: Any, stack: Any, arena: Any, letters: Any, marks: Any, memo: Any, texts: Any, ends: Any,
-    pairs: Any, wanted: Any, found: Any,
-) -> Any:  # fmt: skip
+    data: ByteArray, size: Int, state: IntArray, stack: IntArray, arena: IntArray, letters: ByteArray, marks: IntArray, memo: IntArray, texts: ByteArray, ends: IntArray,
+    pairs: IntArray, wanted: IntArray, found: IntArray,
+) -> Int:  # fmt: skip
     """Go on in `data` (uint8, the first `size` of it) until there is a reason to stop; it can be called again then."""
     if state[PENDING]:
         clean(state, stack)

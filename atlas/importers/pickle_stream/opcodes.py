@@ -8,11 +8,9 @@ finds what, and a second one keeps that.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from atlas.runtime.jit import I8, U1, compiled_kernel, inlined, out, out_2d
+from atlas.runtime.jit import I8, U1, ByteArray, Int, IntArray, compiled_kernel, inlined, out, out_2d
 
 # What stands on the stack: (tag, a, b).
 EMPTY, INT, FLOAT, TEXT, KEPT, TUPLE, LIST, DICT, SET, MARK, UNKNOWN = range(11)
@@ -45,7 +43,7 @@ WIDTHS[np.frombuffer(b"G\x95\x8d", np.uint8)] = 8
 
 
 @inlined
-def slot_of(table: Any, key: Any) -> Any:
+def slot_of(table: IntArray, key: Int) -> Int:
     """Row of `key` in an open-addressing table by its first column, or the free row (-1) where it belongs."""
     mask = len(table) - 1
     mixed = key * -7046029254386353131
@@ -56,7 +54,7 @@ def slot_of(table: Any, key: Any) -> Any:
 
 
 @compiled_kernel(I8, out_2d(I8), out_2d(I8))
-def move_rows(table: Any, larger: Any) -> Any:
+def move_rows(table: IntArray, larger: IntArray) -> Int:
     """Put every row of an open-addressing table into a larger one."""
     for i in range(len(table)):
         if table[i, 0] != -1:
@@ -67,7 +65,7 @@ def move_rows(table: Any, larger: Any) -> Any:
 
 
 @inlined
-def unsigned(data: Any, at: Any, size: Any) -> Any:
+def unsigned(data: ByteArray, at: Int, size: Int) -> Int:
     value = np.int64(0)
     for i in range(size):
         value |= np.int64(data[at + i]) << (8 * i)
@@ -75,7 +73,7 @@ def unsigned(data: Any, at: Any, size: Any) -> Any:
 
 
 @inlined
-def signed(data: Any, at: Any, size: Any) -> Any:
+def signed(data: ByteArray, at: Int, size: Int) -> Int:
     value = np.int64(unsigned(data, at, size))
     if 0 < size < 8 and data[at + size - 1] & 0x80:
         value -= np.int64(1) << (8 * size)
@@ -83,7 +81,7 @@ def signed(data: Any, at: Any, size: Any) -> Any:
 
 
 @inlined
-def push(state: Any, stack: Any, tag: Any, a: Any, b: Any) -> Any:
+def push(state: IntArray, stack: IntArray, tag: Int, a: Int, b: Int) -> Int:
     top = state[TOP]
     stack[top, 0], stack[top, 1], stack[top, 2] = tag, a, b
     state[TOP] = top + 1
@@ -91,7 +89,7 @@ def push(state: Any, stack: Any, tag: Any, a: Any, b: Any) -> Any:
 
 
 @inlined
-def to_arena(state: Any, stack: Any, arena: Any, first: Any, count: Any) -> Any:
+def to_arena(state: IntArray, stack: IntArray, arena: IntArray, first: Int, count: Int) -> Int:
     """Move the uppermost `count` rows of the stack to the arena; where they begin there."""
     start = state[ARENA]
     for i in range(count):
@@ -103,7 +101,7 @@ def to_arena(state: Any, stack: Any, arena: Any, first: Any, count: Any) -> Any:
 
 
 @inlined
-def extend(state: Any, stack: Any, arena: Any, owner: Any, first: Any) -> Any:
+def extend(state: IntArray, stack: IntArray, arena: IntArray, owner: Int, first: Int) -> Int:
     """Add the rows from `first` on as a chunk to the list at `owner`."""
     count = state[TOP] - first
     head = state[ARENA]
@@ -119,7 +117,7 @@ def extend(state: Any, stack: Any, arena: Any, owner: Any, first: Any) -> Any:
 
 
 @inlined
-def _wanted(state: Any, wanted: Any, number: Any, allowed: Any) -> Any:
+def _wanted(state: IntArray, wanted: IntArray, number: Int, allowed: Int) -> Int:
     """Return True where the memo keeps what has this number."""
     if allowed:
         return 1
@@ -129,7 +127,7 @@ def _wanted(state: Any, wanted: Any, number: Any, allowed: Any) -> Any:
 
 
 @inlined
-def _remember(state: Any, memo: Any, number: Any, tag: Any, a: Any) -> Any:
+def _remember(state: IntArray, memo: IntArray, number: Int, tag: Int, a: Int) -> Int:
     slot = slot_of(memo, number)
     state[FILLED] += np.int64(memo[slot, 0] == -1)
     memo[slot, 0], memo[slot, 1], memo[slot, 2] = number, tag, a
@@ -138,17 +136,17 @@ def _remember(state: Any, memo: Any, number: Any, tag: Any, a: Any) -> Any:
 
 @compiled_kernel(I8, out(I8), out_2d(I8), out_2d(I8), out(U1), out_2d(I8), out(U1), out(I8), out_2d(I8), out_2d(I8), I8)
 def memoize(
-    state: Any,
-    stack: Any,
-    arena: Any,
-    letters: Any,
-    memo: Any,
-    texts: Any,
-    ends: Any,
-    pairs: Any,
-    wanted: Any,
-    number: Any,
-) -> Any:
+    state: IntArray,
+    stack: IntArray,
+    arena: IntArray,
+    letters: ByteArray,
+    memo: IntArray,
+    texts: ByteArray,
+    ends: IntArray,
+    pairs: IntArray,
+    wanted: IntArray,
+    number: Int,
+) -> Int:
     """Keep what is on top under its number, where it is a text or a pair with one and there is room; -1, or the array that is full."""
     top = state[TOP] - 1
     tag, a, b = stack[top, 0], stack[top, 1], stack[top, 2]
@@ -188,7 +186,9 @@ def memoize(
 
 
 @inlined
-def recall(state: Any, stack: Any, arena: Any, memo: Any, pairs: Any, found: Any, number: Any) -> Any:
+def recall(
+    state: IntArray, stack: IntArray, arena: IntArray, memo: IntArray, pairs: IntArray, found: IntArray, number: Int
+) -> Int:
     """Push what the memo has under a number; 1 where it has nothing."""
     slot = slot_of(memo, number)
     if memo[slot, 0] == number:
@@ -216,7 +216,7 @@ def recall(state: Any, stack: Any, arena: Any, memo: Any, pairs: Any, found: Any
 
 
 @inlined
-def clean(state: Any, stack: Any) -> Any:
+def clean(state: IntArray, stack: IntArray) -> Int:
     """Forget the items that were handed out; what was built for them lies above what was in use before them."""
     owner, first = state[OWNER], state[FIRST]
     since = first - 1 if stack[first - 1, 0] == MARK else owner
@@ -228,15 +228,23 @@ def clean(state: Any, stack: Any) -> Any:
 
 
 @inlined
-def hand_out(state: Any, why: Any, owner: Any, first: Any) -> Any:
+def hand_out(state: IntArray, why: Int, owner: Int, first: Int) -> Int:
     state[OWNER], state[FIRST], state[PENDING] = owner, first, 1
     return why
 
 
 @inlined
 def room(
-    state: Any, op: Any, length: Any, stack: Any, arena: Any, letters: Any, marks: Any, found: Any, innermost: Any
-) -> Any:
+    state: IntArray,
+    op: Int,
+    length: Int,
+    stack: IntArray,
+    arena: IntArray,
+    letters: ByteArray,
+    marks: IntArray,
+    found: IntArray,
+    innermost: Int,
+) -> Int:
     """-1 where every array has room for this opcode; else the one that has not."""
     if state[TOP] + 2 > len(stack):
         return STACK_
