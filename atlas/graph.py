@@ -9,10 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from atlas.ids import INDEX_BITS, NEURON_BITS
 
@@ -153,12 +153,12 @@ class Graph:
     node_oddities: Counter[str] = field(default_factory=Counter)
 
 
-def pack_units(layer: Any, index: Any) -> Any:
+def pack_units(layer: ArrayLike, index: Ints) -> Ints:
     """Return packed units of arrays of layers and indices, int64."""
     return np.asarray(layer).astype(np.int64) << INDEX_BITS | index
 
 
-def pack_pairs(src_layer: Any, src: Any, tgt_layer: Any, tgt: Any) -> Any:
+def pack_pairs(src_layer: ArrayLike, src: ArrayLike, tgt_layer: ArrayLike, tgt: ArrayLike) -> Ints:
     """Return packed pairs `source << 31 | target` of arrays of layers and indices, int64."""
     key = np.asarray(src_layer).astype(np.int64)
     for bits, values in ((INDEX_BITS, src), (NEURON_BITS - INDEX_BITS, tgt_layer), (INDEX_BITS, tgt)):

@@ -5,7 +5,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from conftest import ROOT
@@ -30,6 +30,7 @@ HEAVY = {
     "torch": {"aggregate", "runtime", "graphs", "models", "trace", "activations", "wiring"},
     "numpy": {
         "aggregate",
+        "runtime",  # beside numba
         "graphs",
         "models",
         "trace",
@@ -182,3 +183,24 @@ def _imported(path: Path, modules: Collection[str]) -> set[str]:
                 found |= {alias.name for alias in node.names} & set(modules)
             waiting.append(node)
     return found
+
+
+def test_annotations_say_what_a_value_is() -> None:
+    """A bare `Any` is for what has no better type; 3 % of all annotations at most."""
+    annotations = [found for path in MODULES for found in _annotations(path)]
+    bare = [
+        f"{place}" for place, annotation in annotations if isinstance(annotation, ast.Name) and annotation.id == "Any"
+    ]
+    assert len(annotations) > 4000
+    assert len(bare) / len(annotations) < 0.03, bare
+
+
+def _annotations(path: Path) -> Iterator[tuple[str, ast.expr]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            arguments = node.args
+            named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+            found = [node.returns, *(argument.annotation for argument in named if argument is not None)]
+        else:
+            found = [node.annotation] if isinstance(node, ast.AnnAssign) else []
+        yield from ((f"{path.name}:{node.lineno}", annotation) for annotation in found if annotation is not None)

@@ -180,7 +180,7 @@ def _rotary_of(model: TracedModel, token: Tensor, past: Any) -> dict[int, tuple[
     """Cosine and sine of the last position, by layer, as `transformers` computes them."""
     found: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def keep(module: Any, _: Any, named: dict[str, Any]) -> None:
+    def keep(module: Any, _: object, named: dict[str, Any]) -> None:
         found[module.layer_idx] = named["position_embeddings"]
 
     hooks = [block.attention.module.register_forward_pre_hook(keep, with_kwargs=True) for block in model.blocks]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -145,7 +145,9 @@ class Aggregator:
             )
             self._next += 1
 
-    def add(self, batch: Any, *, hashes: Mapping[int, str] | None = None) -> None:
+    def add(
+        self, batch: pa.Table | pa.RecordBatch | Mapping[str, Any], *, hashes: Mapping[int, str] | None = None
+    ) -> None:
         """Take observations of whole graphs. A graph that is held already, by hash, is passed over.
 
         Args:
@@ -181,7 +183,7 @@ class Aggregator:
         if self._pending_rows >= self._context.chunk_links:
             self.flush()
 
-    def _take(self, ids: Any, hashes: Mapping[int, str]) -> Any:
+    def _take(self, ids: Ints, hashes: Mapping[int, str]) -> Ints:
         """The ids of a batch that are not held yet; notes their hashes."""
         new = []
         for graph_id in ids.tolist():
@@ -320,7 +322,7 @@ class Aggregator:
         self.close()
 
 
-def _names(batch: Any) -> Any:
+def _names(batch: pa.Table | Mapping[str, Any]) -> Collection[str]:
     return batch.column_names if isinstance(batch, pa.Table) else batch
 
 

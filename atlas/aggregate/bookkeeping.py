@@ -84,7 +84,7 @@ class Bookkeeping:
         """Number of files that were noted."""
         return len(self._reject_rows)
 
-    def file(self, **columns: Any) -> None:
+    def file(self, **columns: object) -> None:
         """Note one input file."""
         self._file_rows.append(columns)
 

@@ -82,7 +82,7 @@ class BookkeepingMerger:
             if sum(part.nbytes for part in waiting) > _INSERT_BYTES:
                 self._insert(waiting)
         self._insert(waiting)
-        result: Any = self._con.sql(_MERGES[name]).to_arrow_reader(50_000)
+        result: pa.RecordBatchReader = self._con.sql(_MERGES[name]).to_arrow_reader(50_000)
         write_batches(dataset, self._folder, result)
         self._con.execute("DROP TABLE rows")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from atlas.aggregate.kernels.key_stats import LOW, KeyStats
 from atlas.graph import LINK_TABLES, Ints, NodeKind
@@ -53,7 +54,7 @@ class LinkTable:
                 columns[f"{prefix}token_id"] = unit
         return columns
 
-    def arrow(self, stats: KeyStats, **more: Any) -> pa.Table:
+    def arrow(self, stats: KeyStats, **more: NDArray[Any] | str) -> pa.Table:
         """The statistics as a table of the dataset's schema; `more` are columns, or one text for all rows."""
         dataset = DATASETS[f"stats.{self.name}"]
         columns: dict[str, Any] = {**self.key_columns(stats.key), **stats.columns(), **more}

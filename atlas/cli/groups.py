@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -25,8 +25,8 @@ _OTHER = "Options"
 class Option(click.Option):
     """An option that stands under a heading of its command's help."""
 
-    def __init__(self, *names: Any, heading: str = _OTHER, **attributes: Any) -> None:
-        super().__init__(*names, **attributes)
+    def __init__(self, names: Sequence[str], *, heading: str = _OTHER, **attributes: Any) -> None:
+        super().__init__(names, **attributes)
         self.heading = heading
 
 

@@ -67,7 +67,9 @@ def merge(folders: Sequence[Path], output: Path, memory: str, **options: Any) ->
     _to_statistics(merge_stats, folders, output, memory, options)
 
 
-def _to_statistics(run: Callable[..., Any], sources: Sequence[Any], output: Path, memory: str, options: Any) -> None:
+def _to_statistics(
+    run: Callable[..., Any], sources: Sequence[Any], output: Path, memory: str, options: dict[str, Any]
+) -> None:
     from atlas.cli.summaries import print_aggregate_summary
     from atlas.cli.terminal import progress, resource_usage, say
     from atlas.runtime.memory import parse_bytes

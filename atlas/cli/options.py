@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -18,11 +18,12 @@ from atlas.options import MEMORY, AggregateOptions
 class _File(click.Path):
     """A path, with `~` expanded; an address or `-` is an error that says so."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Return the path."""
         return local_path(os.fsdecode(super().convert(value, param, ctx)))
 
 
+_F = TypeVar("_F", bound=Callable[..., object])
 FILE = _File(path_type=Path)
 
 
@@ -34,7 +35,7 @@ def size(value: int) -> str:
 def several(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return a decorator that adds options in the order in which they are given."""
 
-    def decorate(function: Any) -> Any:
+    def decorate(function: _F) -> _F:
         for added in reversed(options):
             function = added(function)
         return function
@@ -71,11 +72,11 @@ engine_options = several(
 )
 
 
-def atlas_options(function: Any) -> Any:
+def atlas_options(function: Callable[..., None]) -> Callable[..., None]:
     """The atlas file that is asked, and the bounds of its queries."""
 
     @functools.wraps(function)
-    def command(*arguments: Any, timeout: float | None, memory: str, **options: Any) -> Any:
+    def command(*arguments: object, timeout: float | None, memory: str, **options: object) -> None:
         from atlas.cli.terminal import Limits
 
         return function(*arguments, limits=Limits(timeout, memory), **options)
@@ -101,7 +102,7 @@ def atlas_options(function: Any) -> Any:
     return click.argument("file", type=FILE)(command)
 
 
-def format_options(function: Any) -> Any:
+def format_options(function: _F) -> _F:
     """Add the options of the format and the output file."""
     function = option("-o", "--output", heading="Output", type=FILE, help="Write to a file instead of stdout.")(
         function

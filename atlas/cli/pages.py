@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import duckdb
 from rich.console import Group
 from rich.text import Text
 
@@ -17,7 +18,7 @@ from atlas.query.client import Atlas
 _Row = dict[str, Any]
 
 
-def _rows(relation: Any) -> list[_Row]:
+def _rows(relation: duckdb.DuckDBPyRelation) -> list[_Row]:
     columns = relation.columns
     return [dict(zip(columns, row, strict=True)) for row in relation.fetchall()]
 
@@ -110,7 +111,7 @@ def _is_mixed(row: _Row, strength: str) -> bool:
     return mean is not None and strong is not None and abs(mean) < 0.9 * strong
 
 
-def _count(relation: Any) -> int:
+def _count(relation: duckdb.DuckDBPyRelation) -> int:
     """Number of rows, without fetching them: a hub has very many neighbours."""
     return int(relation.aggregate("count(*)").fetchall()[0][0])
 

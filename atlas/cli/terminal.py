@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 import click
 import duckdb
 import pyarrow as pa
-from rich.console import Console, ConsoleOptions
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.segment import Segment
 from rich.table import Table
@@ -68,7 +68,7 @@ def opened(file: Path, limits: Limits) -> Iterator[Atlas]:
         yield atlas
 
 
-def show(*items: Any) -> None:
+def show(*items: RenderableType) -> None:
     """Print results on stdout; in a pipe in full width, without colours or trailing blanks."""
     if sys.stdout.isatty():
         _SafeConsole(highlight=False).print(*items, sep="\n")
@@ -79,13 +79,13 @@ def show(*items: Any) -> None:
 class _SafeConsole(Console):
     """A console that prints no control character of other people's text, wherever it stands in what is printed."""
 
-    def render(self, renderable: Any, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """Yield the segments of a renderable with their text made visible."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=visible_lines(segment.text))
 
 
-def _plain(*items: Any) -> str:
+def _plain(*items: RenderableType) -> str:
     stream = io.StringIO()
     _SafeConsole(file=stream, width=PIPE_WIDTH, highlight=False).print(*items, sep="\n")
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().split("\n")[:-1])
@@ -96,7 +96,7 @@ def say(text: str) -> None:
     click.echo(visible_lines(text), err=True)
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value as a table shows it."""
     if value is None:
         return ""
@@ -145,7 +145,7 @@ def command_name() -> str:
     return min(os.path.relpath(given), str(given), key=len)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -319,7 +319,7 @@ def _distinct(columns: list[str]) -> list[str]:
     return names
 
 
-def _json_safe(value: Any) -> Any:
+def _json_safe(value: object) -> object:
     """JSON has no NaN and no infinity; they become null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -330,7 +330,7 @@ def _json_safe(value: Any) -> Any:
     return value
 
 
-def _csv_value(value: Any) -> Any:
+def _csv_value(value: object) -> object:
     return json.dumps(_json_safe(value), ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -97,7 +96,7 @@ def _atlas_batches(path: Path, min_count: int) -> Iterator[pa.RecordBatch]:
     try:
         with duckdb.connect(str(path), read_only=True, config={"enable_external_access": False}) as con:
             sql = f"SELECT {', '.join(_COLUMNS)} FROM edges WHERE count >= $min_count"
-            reader: Any = con.sql(sql, params={"min_count": min_count}).to_arrow_reader(1_000_000)
+            reader: pa.RecordBatchReader = con.sql(sql, params={"min_count": min_count}).to_arrow_reader(1_000_000)
             yield from reader
     except duckdb.Error as error:
         raise AtlasFileError("foreign", f"{path} is no atlas: {' '.join(str(error).split())[:200]}") from error

@@ -166,7 +166,7 @@ def _integer(text: str) -> int | float:
     return int(text) if len(text) <= _MOST_DIGITS else float(text)
 
 
-def _node(item: Any, counts: Counter[str]) -> RawNode | None:
+def _node(item: object, counts: Counter[str]) -> RawNode | None:
     """A node; where only an optional key is odd, the node without that key, and `odd_key` counted."""
     try:
         return msgspec.convert(_clean(item), RawNode)
@@ -177,7 +177,7 @@ def _node(item: Any, counts: Counter[str]) -> RawNode | None:
     return node
 
 
-def _link(item: Any, counts: Counter[str]) -> RawLink | None:
+def _link(item: object, counts: Counter[str]) -> RawLink | None:
     try:
         return msgspec.convert(_clean(item), RawLink)
     except msgspec.ValidationError as error:
@@ -186,7 +186,7 @@ def _link(item: Any, counts: Counter[str]) -> RawLink | None:
         return None
 
 
-def _each_key(value: Any, kind: type[T]) -> T | None:
+def _each_key(value: object, kind: type[T]) -> T | None:
     """A structure key by key: one key of an unexpected type does not cost the others; None where a required one fails."""
     if not isinstance(value, dict):
         return None
@@ -212,7 +212,7 @@ def _refuse_long_text(error: msgspec.ValidationError) -> None:
         raise GraphError("text_too_long", f"a text or id of more than {found[1]} characters") from error
 
 
-def _clean(item: Any) -> Any:
+def _clean(item: object) -> object:
     """Well-formed texts in a value and in the containers it holds directly."""
     if isinstance(item, str):
         return well_formed(item)

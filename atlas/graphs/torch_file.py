@@ -39,15 +39,15 @@ _KEYS = (
 class _Record:
     """Stands in for a class of another package: keeps what the file says, does nothing."""
 
-    def __new__(cls, *args: Any, **_: Any) -> _Record:
+    def __new__(cls, *args: object, **_: object) -> _Record:
         record = super().__new__(cls)
         record.__dict__["args"] = args
         return record
 
-    def __init__(self, *args: Any, **_: Any) -> None:
+    def __init__(self, *args: object, **_: object) -> None:
         pass
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: object) -> None:
         if isinstance(state, dict):
             self.__dict__.update({key: value for key, value in state.items() if isinstance(key, str)})
 
@@ -104,7 +104,7 @@ def _integers(content: dict[str, Any], key: str) -> Ints:
     return _tensor(content[key], key, real=False).astype(np.int64)
 
 
-def _tensor(value: Any, key: str, *, real: bool) -> np.ndarray[Any, Any]:
+def _tensor(value: object, key: str, *, real: bool) -> np.ndarray[Any, Any]:
     import torch
 
     tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(value)
@@ -137,7 +137,7 @@ def _graph(content: dict[str, Any], path: str, size: int, content_hash: str) -> 
     return Graph(_info(content, path, size, content_hash), nodes, links, len(target), dropped, oddities)
 
 
-def _links_of(value: Any) -> tuple[int, Ints, Ints, Floats]:
+def _links_of(value: object) -> tuple[int, Ints, Ints, Floats]:
     """Number of nodes, and target, source and weight of every entry of an adjacency matrix that is not zero.
 
     The matrix (n_nodes, n_nodes), dense or sparse, has targets as rows.
@@ -222,14 +222,14 @@ def _scan_name(content: dict[str, Any]) -> str | None:
     return _text("+".join(map(str, scan)) if isinstance(scan, list | tuple) else scan)
 
 
-def _logit_targets(value: Any) -> list[tuple[int, str | None]]:
+def _logit_targets(value: object) -> list[tuple[int, str | None]]:
     """Token id and text of every logit: a tensor of ids in older files, records in newer ones."""
     if isinstance(value, list | tuple):
         return [_logit_target(item) for item in value]
     return [(int(token), None) for token in _integers({"logit_targets": value}, "logit_targets").reshape(-1)]
 
 
-def _logit_target(item: Any) -> tuple[int, str | None]:
+def _logit_target(item: object) -> tuple[int, str | None]:
     if isinstance(item, _Record):
         fields = {**dict(zip(("token_str", "vocab_idx"), item.__dict__["args"], strict=False)), **item.__dict__}
         return _token_id(fields["vocab_idx"]), _text(fields["token_str"])
@@ -244,7 +244,7 @@ def _token_id(value: Any) -> int:
     return number if 0 <= number <= MAX_TOKEN else -1
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     return well_formed(value)[:MAX_TEXT] if isinstance(value, str) and value else None
 
 

@@ -10,14 +10,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from atlas.errors import InputError
+from atlas.graph import Ints
 from atlas.ids import LAYER_BITS, MAX_LAYER, NEURON_BITS, well_formed
 from atlas.importers.pickle_stream import checkpoint_rows as entries
 from atlas.importers.pickle_stream.opcodes import KEPT, TEXT
 from atlas.importers.pickle_stream.stream import PickleBatch
 from atlas.importers.summary import ImportSummary
 from atlas.io.text import counted
+from atlas.runtime.jit import ByteArray
 from atlas.stages.stats_writer import StatsWriter
 
 SECTIONS = ("header", "edges", "neurons", "processed_files", "neuron_graphs")
@@ -148,7 +151,7 @@ class CheckpointTables:
             elif isinstance(key, str) and value is not ...:
                 self._summary.header[key] = value
 
-    def _dictionary(self, items: PickleBatch, name: str) -> Any:
+    def _dictionary(self, items: PickleBatch, name: str) -> tuple[Ints, int, int, Ints, ByteArray, ByteArray, Ints]:
         if items.is_set:
             raise InputError(f"{self._path} is no checkpoint: its {name} are a set, not a dictionary")
         return items.stack, items.first, items.rows, items.arena, items.letters, items.texts, items.ends
@@ -183,7 +186,7 @@ class CheckpointTables:
         self._writer.add("edges", {**columns, "count": self._counts[keep], "method": "relp"})
         self._rows = 0
 
-    def _wait(self, name: str, columns: tuple[str, ...], *arrays: Any) -> None:
+    def _wait(self, name: str, columns: tuple[str, ...], *arrays: NDArray[Any]) -> None:
         """Add rows to a dataset a quarter of a million at a time; without arrays, what waits."""
         waiting = self._waiting[name]
         if arrays:
@@ -231,7 +234,7 @@ class CheckpointTables:
         self._wait("neuron_graphs", ("layer", "neuron", "graph_id"), ids[0, :rows], ids[1, :rows], graph)
         self._summary.appearances += rows
 
-    def _graphs_of(self, items: PickleBatch, rows: Any) -> Any:
+    def _graphs_of(self, items: PickleBatch, rows: Ints) -> NDArray[np.int32]:
         """The number of each row's graph; a name that no processed file has gets the next one."""
         kept = rows[:, 0] == KEPT
         text = np.where(kept, rows[:, 1], 0)
@@ -299,7 +302,7 @@ class CheckpointTables:
         self._writer.add("graphs", columns | ({"neuron_count": neurons.astype(np.int32)} if has_graphs else {}))
 
 
-def _longer(array: Any, places: Any, fill: int) -> Any:
+def _longer(array: NDArray[Any], places: NDArray[np.integer], fill: int) -> NDArray[Any]:
     """The array, long enough for all places."""
     needed = int(places.max(initial=-1)) + 1
     if needed <= len(array):

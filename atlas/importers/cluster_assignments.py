@@ -122,7 +122,7 @@ def _entries(given: Path, facts: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
             yield member.key, member.value
 
 
-def _supernodes(value: Any, facts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _supernodes(value: object, facts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """The nodes of the groups that somebody made of a graph: `[["name", "15_4494_4", ...], ...]`; a feature counts once."""
     seen: set[str] = set()
     for place, group in enumerate(value if isinstance(value, list) else (), 1):
@@ -166,7 +166,7 @@ def _legacy_entries(given: Path) -> Iterator[tuple[str, Any]]:
                     )
 
 
-def _place(value: Any) -> tuple[ClusterPath | None, float | None]:
+def _place(value: object) -> tuple[ClusterPath | None, float | None]:
     """Path and flow; an empty path where the neuron is in no cluster, None where it cannot be read."""
     if not isinstance(value, dict):
         single = small(value)

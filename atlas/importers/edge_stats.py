@@ -125,7 +125,7 @@ def _read(con: duckdb.DuckDBPyConnection, path: Path, summary: EdgeStatsSummary,
 
 
 def _rows(
-    container: str | None, key: str | None, value: Any, summary: EdgeStatsSummary
+    container: str | None, key: str | None, value: object, summary: EdgeStatsSummary
 ) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """The rows of one member: of a profile, or of a neuron's list in a co-occurrence file."""
     if container == "profiles":
@@ -162,7 +162,7 @@ def _edges(mine: NeuronId, profile: dict[str, Any], summary: EdgeStatsSummary) -
                 yield "listed", row
 
 
-def _edge(mine: NeuronId, item: Any, end: str) -> tuple[Any, ...] | str:
+def _edge(mine: NeuronId, item: object, end: str) -> tuple[Any, ...] | str:
     """One row of `listed`, or why it is none."""
     if not isinstance(item, dict) or not isinstance(item.get(end), str):
         return "no_partner"
@@ -185,7 +185,7 @@ def _edge(mine: NeuronId, item: Any, end: str) -> tuple[Any, ...] | str:
     return (*there, *here, count, mean) if end == "source" else (*here, *there, count, mean)
 
 
-def _together(mine: NeuronId, items: Any, summary: EdgeStatsSummary) -> Iterator[tuple[str, tuple[Any, ...]]]:
+def _together(mine: NeuronId, items: object, summary: EdgeStatsSummary) -> Iterator[tuple[str, tuple[Any, ...]]]:
     for item in items if isinstance(items, list) else ():
         count = whole(item.get("count")) if isinstance(item, dict) else None
         try:
@@ -232,6 +232,6 @@ def _write(
 
 
 def _copy(con: duckdb.DuckDBPyConnection, writer: StatsWriter, name: str, sql: str, more: dict[str, Any]) -> None:
-    reader: Any = con.sql(sql).to_arrow_reader(_BATCH)
+    reader: pa.RecordBatchReader = con.sql(sql).to_arrow_reader(_BATCH)
     for batch in reader:
         writer.add(name, {key: batch[key] for key in batch.schema.names} | more)

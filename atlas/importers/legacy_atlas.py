@@ -187,7 +187,7 @@ def _statistics(rows: pa.Table, quality: str) -> dict[str, Any]:
     return columns
 
 
-def _packed(batch: Any, names: tuple[str, ...]) -> tuple[Any, Any]:
+def _packed(batch: pa.RecordBatch, names: tuple[str, ...]) -> tuple[Any, Any]:
     """Packed neurons, and which of them are in range."""
     layer, index = (batch[name].cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False) for name in names)
     keep = (layer >= 0) & (layer <= MAX_LAYER) & (index >= 0) & (index <= MAX_INDEX)

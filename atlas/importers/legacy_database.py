@@ -33,7 +33,7 @@ class LegacyDatabase:
         if found:
             names = ", ".join(f'"{name}"' for name in found)
             try:
-                reader: Any = self._con.sql(f'SELECT {names} FROM "{table}"').to_arrow_reader(_BATCH)
+                reader: pa.RecordBatchReader = self._con.sql(f'SELECT {names} FROM "{table}"').to_arrow_reader(_BATCH)
                 yield from reader
             except (OSError, pa.ArrowException) as error:
                 raise AtlasFileError(

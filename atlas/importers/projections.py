@@ -188,7 +188,7 @@ def _paired(feature: Mapping[str, Any], side: str) -> list[Row]:
     return [{"token": token, "weight": weight} for token, weight in zip(tokens, weights, strict=False)]
 
 
-def _input_kind(lists: Any) -> str:
+def _input_kind(lists: object) -> str:
     """Return which of the two products an input projection is."""
     gated = isinstance(lists, dict) and ("input_norm" in lists or "suppresses" in lists)
     return "input_gated" if gated else "input_up"
@@ -201,7 +201,7 @@ def _projections(lists: Mapping[str, Any], kind: str, summary: ProjectionsSummar
             yield from _ranked(items, kind, direction, sign, summary)
 
 
-def _ranked(items: Any, kind: str, direction: str, sign: int, summary: ProjectionsSummary) -> Iterator[Row]:
+def _ranked(items: object, kind: str, direction: str, sign: int, summary: ProjectionsSummary) -> Iterator[Row]:
     """The tokens of a list, strongest first; a suppressed token has a negative weight, whichever sign its file gives it."""
     found = []
     for item in items if isinstance(items, list) else ():
@@ -217,7 +217,7 @@ def _ranked(items: Any, kind: str, direction: str, sign: int, summary: Projectio
         yield about | {"token": well_formed(token) if isinstance(token, str) else text(token), "weight": weight}
 
 
-def _direct_effect(ratio: Any) -> Row | None:
+def _direct_effect(ratio: object) -> Row | None:
     """The row of a ratio: an object with its statistics, or the mean alone."""
     given = ratio if isinstance(ratio, dict) else {"mean": ratio}
     mean = number(given.get("mean"))

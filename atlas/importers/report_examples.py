@@ -95,7 +95,7 @@ def _items(places: list[Any], *names: str) -> Iterator[Any]:
                 yield from items
 
 
-def _row(kind: str, item: Any, *, prompt: str = "", token: str = "", value: str = "", text_: str = "") -> Row:
+def _row(kind: str, item: object, *, prompt: str = "", token: str = "", value: str = "", text_: str = "") -> Row:
     """A row from the keys of an item that the columns are named after; all other keys are in `details`."""
     if not isinstance(item, dict):
         return {"kind": kind, "text": text(item)}
@@ -112,13 +112,13 @@ def _row(kind: str, item: Any, *, prompt: str = "", token: str = "", value: str 
     }
 
 
-def _prompt(item: Any, kind: str) -> Row:
+def _prompt(item: object, kind: str) -> Row:
     if isinstance(item, dict):
         return _row(kind, item, prompt="prompt", token="token", value="activation")
     return {"kind": kind, "prompt": text(item)}
 
 
-def _shifts(item: Any) -> Iterator[Row]:
+def _shifts(item: object) -> Iterator[Row]:
     """The tokens that an ablation promotes and suppresses: pairs of token and shift."""
     if not isinstance(item, dict):
         return
@@ -134,7 +134,7 @@ def _shifts(item: Any) -> Iterator[Row]:
                 yield known | {"token": text(pair)}
 
 
-def _connection(item: Any, kind: str) -> Row:
+def _connection(item: object, kind: str) -> Row:
     """A connection to a neuron, or to a token that is named `LOGIT(tok)`."""
     row = _row(kind, item, value="weight", text_="label")
     if isinstance(item, dict):
@@ -149,7 +149,7 @@ def _connection(item: Any, kind: str) -> Row:
     return row
 
 
-def _hypothesis(item: Any) -> Row:
+def _hypothesis(item: object) -> Row:
     row = _row("hypothesis", item, value="posterior_probability", text_="hypothesis")
     if isinstance(item, dict) and row["value"] is None:
         row["value"] = number(item.get("confidence"))

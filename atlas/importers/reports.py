@@ -117,7 +117,7 @@ def _part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _first(*values: Any) -> str | None:
+def _first(*values: object) -> str | None:
     return next((found for found in map(text, values) if found is not None), None)
 
 

@@ -26,33 +26,33 @@ def number(value: Any) -> float | None:
     return found if math.isfinite(found) and abs(found) <= MAX_WEIGHT else None
 
 
-def whole(value: Any) -> int | None:
+def whole(value: object) -> int | None:
     """A whole number, also 3.0 and "3"."""
     found = number(value)
     return int(found) if found is not None and found == int(found) and abs(found) < 2**53 else None
 
 
-def small(value: Any) -> int | None:
+def small(value: object) -> int | None:
     """A whole number of 32 bits."""
     found = whole(value)
     return found if found is not None and abs(found) < 2**31 else None
 
 
-def text(value: Any) -> str | None:
+def text(value: object) -> str | None:
     """A text that says something."""
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         return None
     return well_formed(str(value)).strip() or None
 
 
-def texts(value: Any) -> list[str] | None:
+def texts(value: object) -> list[str] | None:
     """The texts of a list; of other things as JSON."""
     if not isinstance(value, list):
         return None
     return [text(item) or as_json(item) for item in value]
 
 
-def as_json(value: Any) -> str:
+def as_json(value: object) -> str:
     """A value as JSON text."""
     return well_formed(json.dumps(value, ensure_ascii=False))
 

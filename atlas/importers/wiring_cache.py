@@ -134,7 +134,7 @@ def _read(paths: Sequence[Path], lists: Connections, summary: WiringCacheSummary
     return neurons
 
 
-def _rows(mine: NeuronId, entry: Any, summary: WiringCacheSummary) -> Iterator[tuple[str, tuple[Any, ...]]]:
+def _rows(mine: NeuronId, entry: object, summary: WiringCacheSummary) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """The rows of one neuron's lists."""
     for direction in ("upstream", "downstream"):
         lists = entry.get(direction) if isinstance(entry, dict) else None
@@ -149,7 +149,7 @@ def _rows(mine: NeuronId, entry: Any, summary: WiringCacheSummary) -> Iterator[t
                     yield direction, row
 
 
-def _row(mine: NeuronId, item: Any, direction: str, sign: int, rank: int) -> tuple[Any, ...] | str:
+def _row(mine: NeuronId, item: object, direction: str, sign: int, rank: int) -> tuple[Any, ...] | str:
     """One connection, or why it is none."""
     if not isinstance(item, dict):
         return "no_connection"
@@ -182,7 +182,7 @@ def _row(mine: NeuronId, item: Any, direction: str, sign: int, rank: int) -> tup
     return (*source, *target, c_up, c_gate, strength, confidence, rank)
 
 
-def _share(value: Any) -> float | None:
+def _share(value: object) -> float | None:
     found = number(value)
     return found if found is not None and 0 <= found <= 1 else None
 

@@ -142,7 +142,7 @@ def _described(row: Row) -> Iterator[Row]:
     yield _where(row) | {"label": row["generated_description"], "source": row.get("source") or "node descriptions"}
 
 
-def _within(value: Any, *keys: str) -> Mapping[str, Any]:
+def _within(value: object, *keys: str) -> Mapping[str, Any]:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}

@@ -187,7 +187,7 @@ def _legacy_rows(path: Path) -> Iterator[Row | None]:
             known = [name for name in (*_OLDER_COLUMNS, "input_label", "output_label") if name in columns]
             if not {"layer", "neuron", "label"} <= set(known):
                 raise LabelFileError(f"{path} is no earlier atlas: its neurons need layer, neuron and label")
-            reader: Any = con.sql(f"SELECT {', '.join(known)} FROM neurons").to_arrow_reader(1 << 16)
+            reader: pa.RecordBatchReader = con.sql(f"SELECT {', '.join(known)} FROM neurons").to_arrow_reader(1 << 16)
             for batch in reader:
                 for row in batch.to_pylist():
                     yield from _legacy_labels(row)

@@ -40,7 +40,7 @@ def unit_of(row: Mapping[str, Any]) -> Unit | None:
     return Unit(NeuronId.parse(str(stated)), text_of(row.get("subject_model")), dictionary)
 
 
-def _layer_of(value: Any) -> tuple[int | None, str | None]:
+def _layer_of(value: object) -> tuple[int | None, str | None]:
     """The number of a layer, and the dictionary that stands behind it."""
     if not isinstance(value, str):
         return whole(value), None
@@ -66,13 +66,13 @@ def whole(value: Any) -> int:
     return int(value)
 
 
-def text_of(value: Any) -> str | None:
+def text_of(value: object) -> str | None:
     """Return the text of a scalar; NaN (how data frames spell nothing), bytes and containers are no text."""
     if value is None or isinstance(value, dict | list | bytes) or value != value:
         return None
     return well_formed(str(value)).strip() or None
 
 
-def first(row: Mapping[str, Any], keys: Sequence[str]) -> Any:
+def first(row: Mapping[str, Any], keys: Sequence[str]) -> object:
     """Return the first value among the keys that is not None."""
     return next((row[key] for key in keys if row.get(key) is not None), None)

@@ -179,10 +179,10 @@ class TracedModel:
         hooks = []
 
         def keep(module: Any, layer: int, name: str, *, result: bool) -> None:
-            def before(_: Any, args: Any) -> None:
+            def before(_: object, args: tuple[Tensor, ...]) -> None:
                 seen[layer, name] = args[0]
 
-            def after(_: Any, __: Any, output: Any) -> None:
+            def after(_: object, __: object, output: Any) -> None:
                 seen[layer, name] = output[1] if isinstance(output, tuple) else output
 
             hooks.append(module.register_forward_hook(after) if result else module.register_forward_pre_hook(before))

@@ -44,7 +44,7 @@ class Row:
     """One prompt as it stands in its file."""
 
     index: int
-    value: Any  # text, or the object of a JSON line
+    value: object  # text, or the object of a JSON line
 
 
 def read_prompts(path: Path, model: TracedModel, options: PromptOptions) -> Iterator[Prompt | Reject]:
@@ -228,7 +228,7 @@ def _targets(value: dict[str, Any], keys: Sequence[str], model: TracedModel) -> 
     return list(dict.fromkeys(_target(model, token) for token in named))
 
 
-def _target(model: TracedModel, token: Any) -> int:
+def _target(model: TracedModel, token: object) -> int:
     """A target as a token id, or as a text that is one token."""
     if isinstance(token, int) and not isinstance(token, bool):
         if not 0 <= token < model.vocabulary:

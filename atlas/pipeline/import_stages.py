@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import glob
 from pathlib import Path
-from typing import Any
 
 from atlas.errors import InputError, RecipeError, needs_extra
 from atlas.importers import IMPORTERS
+from atlas.importers.summary import ImportSummary
 from atlas.io.paths import local_path, matching
 from atlas.pipeline.recipe import ImportSection, Recipe
 from atlas.runtime.progress import Progress
@@ -41,7 +41,7 @@ def is_empty(section: ImportSection) -> bool:
     return section.kind == "assignments" and not has_clusters(_given(section)[0])
 
 
-def run_import(section: ImportSection, folder: Path, memory: int, progress: Progress) -> Any:
+def run_import(section: ImportSection, folder: Path, memory: int, progress: Progress) -> ImportSummary:
     """Read the files of a section into `folder`; return the importer's summary."""
     importer = IMPORTERS[section.kind]
     options = {name: memory if name == "memory" else getattr(section, name) for name in importer.options}

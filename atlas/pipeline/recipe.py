@@ -288,7 +288,7 @@ def _apply(table: dict[str, Any], setting: str) -> None:
             nodes = [item for node in found for item in (node if isinstance(node, list) else [node])]
 
 
-def _with_variables(value: Any, environment: Mapping[str, str], where: str) -> Any:
+def _with_variables(value: object, environment: Mapping[str, str], where: str) -> object:
     if isinstance(value, dict):
         return {key: _with_variables(item, environment, where) for key, item in value.items()}
     if isinstance(value, list):
@@ -309,7 +309,7 @@ def _with_variables(value: Any, environment: Mapping[str, str], where: str) -> A
     return os.path.expanduser(text) if text.startswith("~/") else text  # noqa: PTH111 (a pattern is no path)
 
 
-def _section(kind: type[T], table: Any, prefix: str, where: str) -> T:
+def _section(kind: type[T], table: object, prefix: str, where: str) -> T:
     if not isinstance(table, dict):
         raise RecipeError(f"{where}: {prefix.rstrip('.') or 'the recipe'} must be a table, not {table!r}")
     known = {item.name: item for item in fields(typing.cast(Any, kind))}
@@ -331,7 +331,7 @@ def _section(kind: type[T], table: Any, prefix: str, where: str) -> T:
         raise RecipeError(f"{where}: {prefix.rstrip('.')}: {error}") from error
 
 
-def _value(hint: Any, value: Any, key: str, where: str) -> Any:
+def _value(hint: Any, value: object, key: str, where: str) -> object:
     """`value` as the type that the field declares."""
     if isinstance(hint, types.UnionType):
         hint = next(option for option in typing.get_args(hint) if option is not types.NoneType)

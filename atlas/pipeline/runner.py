@@ -177,7 +177,7 @@ class _Run:
         # A graph that cannot be read is a reject of the stage, and no reason to stop before it.
         fingerprint = self.fingerprints.fingerprint("stats", parameters, sources, missing_ok=True)
 
-        def run(*, fresh: bool = False) -> Any:
+        def run(*, fresh: bool = False) -> object:
             return aggregate_graphs(
                 section.paths,
                 folder,
@@ -189,7 +189,7 @@ class _Run:
                 **parameters,
             )
 
-        def run_anyhow() -> Any:
+        def run_anyhow() -> object:
             try:
                 return run()
             except SourceChanged:
@@ -208,7 +208,7 @@ class _Run:
         parameters = asdict(section) | {"model": section.name or model.resolve().name}
         how = self.recipe.aggregate
 
-        def run() -> Any:
+        def run() -> object:
             options = part_of(section, WireOptions)
             memory = parse_bytes(how.memory)
             return wire(
@@ -242,7 +242,7 @@ class _Run:
         inputs = _files(stats / "edges", "edges")
         fingerprint = self.fingerprints.fingerprint(name, asdict(options), inputs)
 
-        def run() -> Any:
+        def run() -> object:
             self.progress(f"clustering {options.title}", 0, 0)
             return cluster(stats, folder, options)
 
@@ -332,7 +332,7 @@ class _Run:
 _PATH_KEYS = {"paths", "path", "model", "prompts", "output", "work"}
 
 
-def _recorded(value: Any, base: Path | None, key: str = "") -> Any:
+def _recorded(value: object, base: Path | None, key: str = "") -> object:
     """A recipe with its paths as `recorded` gives them."""
     if isinstance(value, dict):
         return {name: _recorded(item, base, name) for name, item in value.items()}

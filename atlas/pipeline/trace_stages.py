@@ -58,7 +58,7 @@ class TracedStages:
             given["model"] = Path(self._section.model).name
         return {key: value for key, value in given.items() if key not in _NO_MATTER}
 
-    def trace(self, folder: Path, *, fresh: bool) -> Any:
+    def trace(self, folder: Path, *, fresh: bool) -> object:
         """Trace the prompts to statistics in `folder`."""
         section, how = self._section, self._recipe.aggregate
         return trace_prompts(
@@ -75,7 +75,7 @@ class TracedStages:
             progress=self._progress,
         )
 
-    def project(self, folder: Path) -> Any:
+    def project(self, folder: Path) -> object:
         """Write projections, ratios, exemplars and labels to `folder`."""
         section, given = self._section, self._recipe.project
         return project_model(

@@ -82,7 +82,7 @@ class AtlasFile:
         except duckdb.Error as error:
             raise QueryError(one_line(error)) from error
 
-    def query(self, name: str, **parameters: Any) -> duckdb.DuckDBPyRelation:
+    def query(self, name: str, **parameters: object) -> duckdb.DuckDBPyRelation:
         """Run a query of `queries/`.
 
         Args:

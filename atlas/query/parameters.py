@@ -66,7 +66,7 @@ def spelled(parameter: Parameter) -> str:
     return text if parameter.required else f"[{text}]"
 
 
-def _typed(value: str, kind: str, option: str) -> Any:
+def _typed(value: str, kind: str, option: str) -> object:
     try:
         if kind in ("INTEGER", "BIGINT"):
             return int(value)

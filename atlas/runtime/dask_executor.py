@@ -11,10 +11,13 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from atlas.errors import AtlasError, UsageError, needs_extra
 from atlas.runtime.executors import Call, MakeState, bound, cpu_count
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 # A task that meets a dying disk or network is tried again this often; so is one whose worker vanished.
 RETRIES = 3
@@ -26,7 +29,7 @@ TIMEOUT = 30  # seconds to wait for a scheduler
 class DaskExecutor:
     """The workers of a Dask cluster."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
 
     @property

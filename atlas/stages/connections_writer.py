@@ -48,7 +48,7 @@ class Connections:
     def write(self, writer: StatsWriter) -> tuple[int, int, int]:
         """Write both datasets; the numbers of pairs, of those listed downstream, and of those listed upstream."""
         counts = np.zeros(3, np.int64)
-        reader: Any = self._con.sql("FROM connections").to_arrow_reader(_BATCH)
+        reader: pa.RecordBatchReader = self._con.sql("FROM connections").to_arrow_reader(_BATCH)
         for batch in reader:
             columns = {name: batch[name] for name in batch.schema.names}
             writer.add("connections", columns)

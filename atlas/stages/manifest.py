@@ -23,7 +23,7 @@ VERSION = 5  # of the datasets between the stages; raised when readers would not
 REQUIRED = {"stats": ("space", "method", "inputs")}
 
 
-def write_manifest(folder: Path, stage: str, **facts: Any) -> None:
+def write_manifest(folder: Path, stage: str, **facts: object) -> None:
     """Write the manifest of a stage folder: the stage, the versions of its datasets and of this package, and `facts`."""
     write_json({"stage": stage, "version": VERSION, "tool_version": __version__, **facts}, folder / MANIFEST)
 

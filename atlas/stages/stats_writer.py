@@ -112,11 +112,11 @@ class StatsWriter:
         self._open[name][1].write_table(pa.concat_tables(tables), row_group_size=ROW_GROUP)
 
 
-def _is_scalar(values: Any) -> bool:
+def _is_scalar(values: object) -> bool:
     return values is None or isinstance(values, str | int | float | bool)
 
 
-def _column(values: Any, rows: int, field: pa.Field) -> Any:
+def _column(values: object, rows: int, field: pa.Field) -> Any:
     if values is None:
         return pa.nulls(rows, field.type)
     if not _is_scalar(values):

@@ -77,7 +77,14 @@ def sort_words(words: Ints) -> Ints:
 
 
 def count_cooccurrence(
-    first: int, graphs: Any, starts: Ints, low: int, high: int, members: Any, offsets: Ints, *rest: Any
+    first: int,
+    graphs: NDArray[np.uint32],
+    starts: Ints,
+    low: int,
+    high: int,
+    members: NDArray[np.uint32],
+    offsets: Ints,
+    *rest: Any,
 ) -> None:
     """Count, for rows from neuron `first` on, the graphs that they share with neurons `low` to `high`.
 

@@ -282,8 +282,8 @@ def endpoints(key: Ints, graph: NDArray[Any], graphs: int, sort: Callable[[Ints]
 
 
 def count_rows(
-    first: int, graphs: Any, starts: Ints, low: int, high: int, members: Any, offsets: Ints,
-    edges: Ints, target: Ints, both: Ints, graph_count: Ints, other_bits: int, graph_bits: int, total: int, best: Any,
+    first: int, graphs: NDArray[np.uint32], starts: Ints, low: int, high: int, members: NDArray[np.uint32], offsets: Ints,
+    edges: Ints, target: Ints, both: Ints, graph_count: Ints, other_bits: int, graph_bits: int, total: int, best: Ints,
 ) -> None:  # fmt: skip
     """Do what `numba_kernel.cooccurrence.count_rows` does, row by row: the same numbers, for few rows."""
     for row in range(len(starts) - 1):

@@ -13,14 +13,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from atlas.aggregate.kernels.key_stats import COLUMNS, EMPTY, LOW, Endpoints, KeyStats, LinkBatch, LinkCounts
 from atlas.aggregate.kernels.numpy_kernel import NumpyKernel
 from atlas.errors import InputError
-from atlas.graph import MAX_WEIGHT
+from atlas.graph import MAX_WEIGHT, Floats, Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER, NEURON_BITS
 
+Column = NDArray[Any] | Tensor  # one number per link
 _MINMAX = {"weight_min": "min", "weight_max": "max"}
 
 
@@ -28,7 +30,7 @@ _MINMAX = {"weight_min": "min", "weight_max": "max"}
 class DeviceLinks:
     """Links of whole graphs on a device: key, graph (number in ids) and weight (n_links,), and what is known of them."""
 
-    ids: Any  # (n_graphs,) numpy, ascending
+    ids: Ints  # (n_graphs,) numpy, ascending
     key: Tensor
     graph: Tensor
     weight: Tensor
@@ -43,7 +45,7 @@ class TorchKernel:
         self.device = torch.device(device)
         self._copies = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
 
-    def put(self, values: Any) -> Tensor:
+    def put(self, values: Column) -> Tensor:
         """An array on the device."""
         tensor = values if isinstance(values, Tensor) else torch.from_numpy(_signed(values))
         if self._copies is None or tensor.device.type == "cuda":
@@ -78,18 +80,18 @@ class TorchKernel:
         ids, graph = torch.unique(columns["graph_id"], return_inverse=True)
         return self._links(ids.cpu().numpy(), graph, source << NEURON_BITS | target, weight, dropped)
 
-    def observe_keys(self, seen: LinkBatch, graph: Any, graphs: int) -> DeviceLinks:
+    def observe_keys(self, seen: LinkBatch, graph: Column, graphs: int) -> DeviceLinks:
         """Observations whose keys were made on the CPU, with numbered graphs, as links on this device."""
         dropped = {reason: self.put(mask) for reason, mask in seen.dropped.items()}
         ids = np.arange(graphs)
         return self._links(ids, self.put(graph).to(torch.int64), self.put(seen.key), self.put(seen.weight), dropped)
 
     def _links(
-        self, ids: Any, graph: Tensor, key: Tensor, weight: Tensor, dropped: Mapping[str, Tensor]
+        self, ids: Ints, graph: Tensor, key: Tensor, weight: Tensor, dropped: Mapping[str, Tensor]
     ) -> DeviceLinks:
         n = len(ids)
 
-        def per_graph(of: Tensor) -> Any:
+        def per_graph(of: Tensor) -> Ints:
             return torch.bincount(of, minlength=n).cpu().numpy()
 
         lost = {reason: per_graph(graph[mask]) for reason, mask in dropped.items() if bool(mask.any())}
@@ -106,16 +108,16 @@ class TorchKernel:
         words = torch.unique(torch.cat([source, target]) << 32 | torch.cat([graph, graph])).cpu().numpy()
         return DeviceLinks(ids, key, graph, weight, Endpoints(words >> 32, words & 0xFFFFFFFF), counts)
 
-    def only(self, batch: Mapping[str, Any], ids: Any) -> dict[str, Any]:
+    def only(self, batch: Mapping[str, Any], ids: NDArray[np.integer]) -> dict[str, Any]:
         """The rows of some graphs."""
         mine = torch.isin(batch["graph_id"], torch.as_tensor(ids, device=batch["graph_id"].device))
         return {name: values[mine] for name, values in batch.items()}
 
-    def graph_and_half(self, graph: Tensor, buckets: Any) -> Tensor:
+    def graph_and_half(self, graph: Tensor, buckets: NDArray[np.integer]) -> Tensor:
         """`graph number << 1 | half` of rows."""
         return graph << 1 | (self.put(buckets.astype(np.int64))[graph] & 1)
 
-    def sampled(self, links: DeviceLinks, below: int) -> tuple[Any, Any, Any]:
+    def sampled(self, links: DeviceLinks, below: int) -> tuple[Ints, Ints, Floats]:
         """Key, graph and weight of the links of sampled edges, on the CPU; see `sample.sampled`."""
         mixed = links.key
         for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
@@ -125,7 +127,7 @@ class TorchKernel:
         mine = (mixed >> 32 & (1 << 32) - 1) < below
         return tuple(values[mine].cpu().numpy() for values in (links.key, links.graph, links.weight))  # type: ignore[return-value]
 
-    def pack(self, ends: Sequence[Any], weight: Any) -> tuple[Any, int]:
+    def pack(self, ends: Sequence[Column], weight: Column) -> tuple[Ints, int]:
         """Return keys, and how many rows do not count."""
         layer, neuron, other_layer, other = (self.put(values).to(torch.int64) for values in ends)
         wrong = ~(self.put(weight).abs() <= MAX_WEIGHT)
@@ -134,25 +136,27 @@ class TorchKernel:
         key = (layer << INDEX_BITS | neuron) << NEURON_BITS | other_layer << INDEX_BITS | other
         return key.cpu().numpy(), int(wrong.sum())
 
-    def sort(self, key: Any, graph: Any, weight: Any) -> tuple[Any, Any, Any]:
+    def sort(self, key: Ints, graph: NDArray[np.uint32], weight: Floats) -> tuple[Ints, NDArray[np.uint32], Floats]:
         """Return the rows in the order of their keys."""
         ordered, rows = torch.sort(self.put(key), stable=True)
         columns = (ordered, self.put(graph)[rows], (self.put(weight) + 0.0)[rows])
         key, graph, weight = (values.cpu().numpy() for values in columns)
         return key, graph.astype(np.uint32), weight
 
-    def reduce(self, key: Any, graph: Any, weight: Any, at_least: int = 1) -> tuple[KeyStats, Any, Any, Any]:
+    def reduce(
+        self, key: Ints, graph: NDArray[np.uint32], weight: Floats, at_least: int = 1
+    ) -> tuple[KeyStats, Ints, NDArray[np.uint32], Floats]:
         """Return statistics of frequent keys, and the rows of the others."""
         if at_least > 1:
             return NumpyKernel().reduce(key, graph, weight, at_least)
         return self.statistics(key, graph, weight), key[:0], graph[:0], weight[:0]
 
-    def endpoints(self, key: Any, graph: Any, graph_total: int) -> tuple[Endpoints, LinkCounts]:
+    def endpoints(self, key: Ints, graph: NDArray[np.uint32], graph_total: int) -> tuple[Endpoints, LinkCounts]:
         """Return the neurons of each graph, and counts of its links."""
         links = self.observe_keys(LinkBatch(graph, key, np.zeros(len(key))), graph, graph_total)
         return links.ends, links.counts
 
-    def statistics(self, key: Any, graph: Any, weight: Any) -> KeyStats:
+    def statistics(self, key: Column, graph: Column, weight: Column) -> KeyStats:
         """Return the statistics of links in any order."""
         if not len(key):
             return EMPTY
@@ -194,7 +198,7 @@ class TorchKernel:
         return KeyStats(**{name: values.cpu().numpy() for name, values in merged.items()})
 
 
-def _signed(values: Any) -> Any:
+def _signed(values: NDArray[Any]) -> NDArray[Any]:
     """An array as torch knows it: it has no arithmetic for unsigned integers."""
     kinds = {np.dtype(np.uint16): np.int32, np.dtype(np.uint32): np.int64}
     return np.ascontiguousarray(values, kinds.get(values.dtype))

@@ -170,11 +170,11 @@ def read_graph(path: Path, group: Group, graph_id: int) -> Iterator[pa.Table]:
                 return
 
 
-def _clean(table: Any) -> pa.Table:
+def _clean(table: pa.Table | pa.RecordBatch) -> pa.Table:
     return pa.table({name: _numbers(table[name], name) for name in COLUMNS})
 
 
-def columns_of(table: Any) -> dict[str, NDArray[Any]]:
+def columns_of(table: pa.Table | pa.RecordBatch) -> dict[str, NDArray[Any]]:
     """The columns of an Arrow table or batch as arrays; a null weight is NaN, a null neuron -1.
 
     Raises `InputError` where a graph_id is null, or a column holds no numbers.
@@ -192,7 +192,7 @@ def columns_of(table: Any) -> dict[str, NDArray[Any]]:
     return found
 
 
-def _numbers(column: Any, name: str) -> Any:
+def _numbers(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array | pa.ChunkedArray:
     """A column of signed whole numbers, or of floats for the weight."""
     fine = pa.types.is_floating if name == "weight" else pa.types.is_signed_integer
     if fine(column.type):

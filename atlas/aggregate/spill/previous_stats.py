@@ -100,7 +100,7 @@ def _groups(path: Path, halves: Sequence[Sequence[str]]) -> list[_Group]:
     return found
 
 
-def _bounds(group: Any, places: Sequence[int]) -> tuple[int, int]:
+def _bounds(group: pq.RowGroupMetaData, places: Sequence[int]) -> tuple[int, int]:
     """Least and largest unit of a row group by its statistics; all there can be where it has none."""
     ranges = []
     for place in places:

@@ -45,7 +45,7 @@ class RunWriter:
             self._offset += values.nbytes
         self._directory[name] = entry
 
-    def add_blob(self, name: str, data: Any) -> None:
+    def add_blob(self, name: str, data: bytes | memoryview) -> None:
         """Add bytes under a name."""
         view = memoryview(data).cast("B")
         self._directory[name] = {"rows": 0, "columns": {"blob": ["|u1", self._offset, len(view)]}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickletools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ class PickleBatch(NamedTuple):
     texts: NDArray[np.uint8]
     ends: NDArray[np.int64]
 
-    def value(self, row: int) -> Any:
+    def value(self, row: int) -> object:
         """A number, text or None of the stack; a container is `...`."""
         tag, a, b = (int(number) for number in self.stack[row])
         if tag == op.INT:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import NDArray
 
 from atlas.graph import Ints
 from atlas.runtime.jit import I8, NONE, U4, compiled_kernel, in_, out, out_2d
@@ -16,8 +15,8 @@ from atlas.runtime.jit import I8, NONE, U4, compiled_kernel, in_, out, out_2d
     out_2d(I8),
 )
 def count_rows(
-    first: int, graphs: Any, starts: Ints, low: int, high: int, members: Any, offsets: Ints,
-    edges: Ints, target: Ints, both: Ints, graph_count: Ints, other_bits: int, graph_bits: int, total: int, best: Any,
+    first: int, graphs: NDArray[np.uint32], starts: Ints, low: int, high: int, members: NDArray[np.uint32], offsets: Ints,
+    edges: Ints, target: Ints, both: Ints, graph_count: Ints, other_bits: int, graph_bits: int, total: int, best: Ints,
 ) -> None:  # fmt: skip
     """Count, for rows from neuron `first` on, the graphs that they share with neurons `low` to `high`.
 

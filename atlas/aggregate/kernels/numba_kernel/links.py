@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import uint64
 from numpy.typing import NDArray
@@ -12,14 +10,21 @@ from atlas.aggregate.kernels.key_stats import LOW
 from atlas.aggregate.kernels.numba_kernel.sort import bit_packing, key_bounds
 from atlas.graph import MAX_WEIGHT, Floats, Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
-from atlas.runtime.jit import F8, I4, I8, NONE, U4, U8, compiled_kernel, in_, out
+from atlas.runtime.jit import F8, I4, I8, NONE, U4, U8, Int32Array, compiled_kernel, in_, out
 
 Graphs = NDArray[np.uint32]
 DENSE_BITS = 23  # neurons of at most so many bits have a slot each in `ends`
 
 
 @compiled_kernel(I8, in_(I4), in_(I4), in_(I4), in_(I4), in_(F8), out(I8))
-def _pack(source_layer: Any, source: Any, target_layer: Any, target: Any, weight: Floats, key: Ints) -> int:
+def _pack(
+    source_layer: Int32Array,
+    source: Int32Array,
+    target_layer: Int32Array,
+    target: Int32Array,
+    weight: Floats,
+    key: Ints,
+) -> int:
     """Keys of rows; how many rows are out of range, huge or not finite."""
     bad = np.int64(0)
     for i in range(len(key)):
@@ -32,7 +37,9 @@ def _pack(source_layer: Any, source: Any, target_layer: Any, target: Any, weight
     return int(bad)
 
 
-def pack(source_layer: Any, source: Any, target_layer: Any, target: Any, weight: Floats) -> tuple[Ints, int]:
+def pack(
+    source_layer: Int32Array, source: Int32Array, target_layer: Int32Array, target: Int32Array, weight: Floats
+) -> tuple[Ints, int]:
     """Keys (n,) of int32 columns, and how many rows do not count (the caller then looks closely, as `observe` does)."""
     key = np.empty(len(weight), np.int64)
     return key, _pack(source_layer, source, target_layer, target, weight, key)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from atlas.aggregate.kernels.key_stats import KeyStats, unfilled
 from atlas.graph import Floats, Ints
-from atlas.runtime.jit import F8, I8, NONE, U4, compiled_kernel, in_, out
+from atlas.runtime.jit import F8, I8, NONE, U4, Int, compiled_kernel, in_, out
 
 Graphs = NDArray[np.uint32]
 # The columns of KeyStats, in their order.
@@ -42,7 +42,9 @@ def _count_runs(key: Ints, at_least: int, found: Ints) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _run(graph: Graphs, weight: Floats, start: Any, stop: Any) -> Any:
+def _run(
+    graph: Graphs, weight: Floats, start: np.uint64, stop: np.uint64
+) -> tuple[Int, Int, Int, float, float, float, float, float, float, Int]:
     """Statistics of one run of rows: distinct graphs, positive, in the first half, the sums, the extrema, and falls of the graph."""
     value, marked = weight[start], graph[start]
     half = np.float64(marked & 1 == 0)
