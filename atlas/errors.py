@@ -33,11 +33,11 @@ class AtlasError(Exception):
     """Base of all errors raised on purpose; the message is fit for a user."""
 
 
-class UsageError(AtlasError):
+class UsageError(AtlasError, ValueError):
     """A value or option that cannot be right."""
 
 
-class IdError(UsageError, ValueError):
+class IdError(UsageError):
     """Text that spells no neuron."""
 
 

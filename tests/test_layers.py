@@ -45,7 +45,7 @@ HEAVY = {
     "transformers": {"models", "importers"},
     "tokenizers": {"importers"},
     "safetensors": {"models", "wiring", "importers"},
-    "msgspec": {"graphs"},
+    "msgspec": {"graphs", "pipeline"},
     "numba": {"aggregate", "runtime", "graphs", "importers"},
     "distributed": {"runtime"},
     "infomap": {"cluster"},

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+import msgspec
 
 from atlas.errors import RecipeError, UsageError
 from atlas.importers import IMPORTERS
@@ -27,13 +30,13 @@ from atlas.options import (
 )
 from atlas.runtime.memory import parse_bytes
 
-T = TypeVar("T")
 HERE = "HERE"  # the folder of the recipe, as in ${HERE}/model
 IMPORTED_STATS = tuple(
     kind for kind, importer in IMPORTERS.items() if importer.stage == "stats" and kind != "wiring-cache"
 )
 _IMPORT_OPTIONS = {"name", "model", "min_count", "method", "leaf_ranks"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+_WORDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "object": "a table"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
@@ -201,9 +204,9 @@ def load_recipe(
     if output is not None:
         table["output"] = str(output)
     # Keys first: a misspelt --set must not be reported as a variable that is not set.
-    _section(Recipe, table, "", str(path))
+    _recipe(table, str(path))
     variables = {**(environment or os.environ), HERE: str(path.resolve().parent)}
-    recipe = _section(Recipe, _with_variables(table, variables, str(path)), "", str(path))
+    recipe = _recipe(_with_variables(table, variables, str(path)), str(path))
     _check_sources(recipe, str(path))
     _check_numbers(recipe, str(path))
     if not recipe.output_path.name or recipe.output_path.is_dir():
@@ -288,7 +291,7 @@ def _apply(table: dict[str, Any], setting: str) -> None:
             nodes = [item for node in found for item in (node if isinstance(node, list) else [node])]
 
 
-def _with_variables(value: object, environment: Mapping[str, str], where: str) -> object:
+def _with_variables(value: Any, environment: Mapping[str, str], where: str) -> Any:
     if isinstance(value, dict):
         return {key: _with_variables(item, environment, where) for key, item in value.items()}
     if isinstance(value, list):
@@ -309,45 +312,42 @@ def _with_variables(value: object, environment: Mapping[str, str], where: str) -
     return os.path.expanduser(text) if text.startswith("~/") else text  # noqa: PTH111 (a pattern is no path)
 
 
-def _section(kind: type[T], table: object, prefix: str, where: str) -> T:
-    if not isinstance(table, dict):
-        raise RecipeError(f"{where}: {prefix.rstrip('.') or 'the recipe'} must be a table, not {table!r}")
-    known = {item.name: item for item in fields(typing.cast(Any, kind))}
-    for key in table:
-        if key not in known:
-            raise RecipeError(
-                f"{where}: unknown key {prefix}{key}; there are {', '.join(prefix + name for name in known)}"
-            )
-    hints = typing.get_type_hints(kind)
-    values = {key: _value(hints[key], item, prefix + key, where) for key, item in table.items()}
-    for name, item in known.items():
-        if name not in values and item.default is MISSING and item.default_factory is MISSING:
-            raise RecipeError(
-                f"{where}: the key {prefix}{name} is missing; add it, or give it with --set {prefix}{name}=..."
-            )
+def _recipe(table: dict[str, Any], where: str) -> Recipe:
+    """The table as a `Recipe`: msgspec checks types, required keys and the options' own rules."""
+    whole = _whole(Recipe, table, "", where)
     try:
-        return kind(**values)
-    except UsageError as error:
-        raise RecipeError(f"{where}: {prefix.rstrip('.')}: {error}") from error
+        return msgspec.convert(whole, Recipe)
+    except msgspec.ValidationError as error:
+        said, _, place = str(error).partition(" - at `$")
+        keys = re.findall(r"\w+", place)
+        name = ".".join(key for key in keys if not key.isdigit())
+        if said.startswith("Object missing"):
+            name = ".".join(filter(None, [name, said.split("`")[1]]))
+            said = f"the key {name} is missing; add it, or give it with --set {name}=..."
+        elif said.startswith("Expected"):
+            value = functools.reduce(lambda found, key: found[int(key) if key.isdigit() else key], keys, whole)
+            said = f"{name} must be {_WORDS[said.split('`')[1].split(' ')[0]]}, not {value!r}"
+        else:
+            said = f"{name}: {said}"
+        raise RecipeError(f"{where}: {said}") from error
 
 
-def _value(hint: Any, value: object, key: str, where: str) -> object:
-    """`value` as the type that the field declares."""
+def _whole(hint: Any, value: Any, key: str, where: str) -> Any:
+    """A value with its abbreviations written out; a key that the recipe does not know is an error."""
     if isinstance(hint, types.UnionType):
         hint = next(option for option in typing.get_args(hint) if option is not types.NoneType)
     if typing.get_origin(hint) is tuple:
-        item_hint = typing.get_args(hint)[0]
         items = value if isinstance(value, list) else [value]
-        return tuple(_value(item_hint, item, key, where) for item in items)
-    if is_dataclass(hint):
-        if hint is LabelFileSection and isinstance(value, str):
-            value = {"path": value}
-        return _section(typing.cast(type[Any], hint), value, f"{key}.", where)
-    words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-    if hint is str and type(value) is int and key.endswith(".memory"):
-        value = str(value)  # a size in bytes, as on the command line
-    if hint is float and type(value) is int:
-        value = float(value)
-    if type(value) is not hint:
-        raise RecipeError(f"{where}: {key} must be {words[hint]}, not {value!r}")
-    return value
+        return [_whole(typing.get_args(hint)[0], item, key, where) for item in items]
+    if hint is LabelFileSection and isinstance(value, str):
+        return {"path": value}
+    if is_dataclass(hint) and isinstance(value, dict):
+        prefix, hints = f"{key}." if key else "", typing.get_type_hints(hint)
+        known = [item.name for item in fields(hint)]
+        for name in value:
+            if name not in known:
+                there = ", ".join(prefix + other for other in known)
+                raise RecipeError(f"{where}: unknown key {prefix}{name}; there are {there}")
+        return {name: _whole(hints[name], item, prefix + name, where) for name, item in value.items()}
+    # A size in bytes, as on the command line.
+    return str(value) if key.endswith(".memory") and type(value) is int else value
