@@ -21,7 +21,7 @@ def run():
     """Runs a command in this process; stdout and stderr stay apart."""
 
     def invoke(*arguments: object, code: int = 0):
-        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="atlas")
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == code, result.output
@@ -139,7 +139,7 @@ ERRORS = [
     (("search", "ATLAS", " "), "say what to look for"),
     (("sql", "ATLAS", "SELECT 1; SELECT 2"), "one statement at a time"),
     (("sql", "ATLAS", "SELECT 1", "-o", "x.xyz"), "the ending names no form; use .csv"),
-    (("query", "ATLAS", "upstream", "--layr", "1"), "query upstream has no option --layr; it has --layer INTEGER"),
+    (("query", "ATLAS", "upstream", "--layr", "1"), "query upstream takes no option --layr; it has --layer INTEGER"),
     (("query", "ATLAS", "upstream", "--layer"), "option --layer needs a value"),
     (("query", "ATLAS", "upstream", "--layer", "x"), "option --layer: 'x' is no INTEGER"),
     (("query", "ATLAS", "upstream"), "query upstream needs layer, neuron"),
@@ -426,3 +426,33 @@ def test_merging_on_the_command_line(run, tmp_path: Path) -> None:
         in run("merge", tmp_path / "sa", tmp_path / "m", "-o", tmp_path / "n", code=1).stderr
     )
     assert not (tmp_path / "n").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["qury"], "No such command 'qury'. Did you mean 'query'? (help: atlas --help)"),
+        (["neuron"], "Missing argument 'FILE'. (help: atlas neuron --help)"),
+        (["--nope"], "No such option '--nope'. (help: atlas --help)"),
+        (["import", "labels", "--nope", "x"], "(help: atlas import labels --help)"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(run, words: list[str], said: str) -> None:
+    told = run(*words, code=2)
+    assert told.stdout == ""
+    assert said in told.stderr
+    assert told.stderr.startswith("atlas: ")
+    assert told.stderr.count("\n") == 1
+
+
+def test_a_query_says_that_its_neuron_is_in_no_graph(run, small_atlas: Path) -> None:
+    told = run("query", small_atlas, "upstream", "L9/N99999")
+    assert told.stderr == f"no rows; L9/N99999 is in no graph of {small_atlas}\n"
+    told = run("query", small_atlas, "circuits", "L9/N9", code=1)
+    assert "query circuits takes no argument L9/N9; its options are [--path VARCHAR]" in told.stderr
+
+
+def test_a_missing_folder_is_named(run, small_atlas: Path, tmp_path: Path) -> None:
+    told = run("query", small_atlas, "circuits", "-o", tmp_path / "none" / "x.csv", code=1)
+    assert f"there is no folder {tmp_path / 'none'}; make it, or choose another -o" in told.stderr
+    assert ".new" not in told.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -68,10 +68,19 @@ class Group(click.Group):
                 with formatter.section(title):
                     formatter.write_dl(_short_helps(left[name] for name in names))
 
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """Parse the options in front of the command."""
+        try:
+            return super().make_context(*arguments, **options)
+        except click.UsageError as error:
+            _end_with_one_line(error)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            _end_with_one_line(error)
         except KeyboardInterrupt:
             click.echo("atlas: stopped; a command that writes goes on where it was when it is run again", err=True)
             ctx.exit(130)
@@ -85,6 +94,14 @@ class Group(click.Group):
             text = str(error) or "out of memory; close other programs, or give less to do at once (--memory, --threads)"
             click.echo(f"atlas: {visible(' '.join(text.split()))[:4000]}", err=True)
             ctx.exit(1)
+
+
+def _end_with_one_line(error: click.UsageError) -> NoReturn:
+    """Print a wrong command line as one line, where click prints four, and end with its exit code."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) or error.ctx is None:
+        raise error
+    click.echo(f"atlas: {visible(error.format_message())} (help: {error.ctx.command_path} --help)", err=True)
+    raise click.exceptions.Exit(error.exit_code)
 
 
 def _short_helps(commands: Iterable[click.Command]) -> list[tuple[str, str]]:

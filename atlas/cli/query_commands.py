@@ -111,7 +111,7 @@ def query(
     """Run a query by NAME with its parameters (L24/N5326, or --layer 24); without NAME, list them all."""
     from atlas.cli.terminal import opened, print_relation, show, table
     from atlas.query.catalogue import catalogue, find_query
-    from atlas.query.parameters import read_options, spelled
+    from atlas.query.parameters import read_options, spelled, unknown_neurons
 
     if name is None:
         listed = [(item.name, " ".join(spelled(p) for p in item.parameters), item.doc) for item in catalogue().values()]
@@ -124,7 +124,8 @@ def query(
     if limit and "limit" in {parameter.name for parameter in find_query(name).parameters}:
         parameters["limit"] = limit  # fewer rows to compute, not only to print
     with opened(file, limits) as atlas:
-        print_relation(atlas.query(name, **parameters), fmt, output, limit)
+        unknown = "".join(f"; {neuron} is in no graph of {file}" for neuron in unknown_neurons(atlas, parameters))
+        print_relation(atlas.query(name, **parameters), fmt, output, limit, empty=f"no rows{unknown}")
 
 
 @click.command(cls=Command)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
-import json
 import math
 import os
 import shutil
@@ -14,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import click
 import duckdb
@@ -30,16 +28,9 @@ from atlas.errors import QueryError, UsageError
 from atlas.io.files import replaced_file
 from atlas.io.text import visible, visible_lines
 from atlas.query.client import Atlas
+from atlas.query.export import Stream, write_csv, write_json_rows, write_parquet
 from atlas.runtime.interrupts import interruptible
 from atlas.runtime.memory import parse_bytes
-
-
-class Stream(Protocol):
-    """Something that text is written to."""
-
-    def write(self, text: str, /) -> int:
-        """Write text; the number of characters."""
-
 
 # A table is for reading; beyond this many rows a file is the better place.
 SHOWN_ROWS = 40
@@ -232,7 +223,7 @@ def _print(relation: duckdb.DuckDBPyRelation, fmt: str, path: Path | None, rows:
 
 def _write(relation: duckdb.DuckDBPyRelation, fmt: str, path: Path) -> int:
     if fmt == "parquet":
-        return _write_parquet(relation, path)
+        return write_parquet(relation, path)
     with path.open("w", encoding="utf-8") as stream:
         return _WRITERS[fmt](relation, stream)
 
@@ -253,85 +244,17 @@ def _print_table(relation: duckdb.DuckDBPyRelation, rows: int | None) -> int:
     return len(values[:rows])
 
 
-def _rows(relation: duckdb.DuckDBPyRelation) -> Iterator[tuple[Any, ...]]:
-    """All rows, some thousands in memory at a time."""
-    for batch in relation.to_arrow_reader(10_000):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-
-
-def _write_parquet(relation: duckdb.DuckDBPyRelation, path: Path) -> int:
-    import pyarrow.parquet as pq
-
-    count = 0
-    reader = relation.to_arrow_reader(100_000)
-    with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
-        for batch in reader:
-            writer.write_batch(batch)
-            count += batch.num_rows
-    return count
-
-
-def _write_json(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
-    names, count = _distinct(list(relation.columns)), 0
-    for row in _rows(relation):
-        record = {name: _json_safe(value) for name, value in zip(names, row, strict=True)}
-        text = _escaped(json.dumps(record, ensure_ascii=False, default=str, allow_nan=False))
-        stream.write(("[\n" if count == 0 else ",\n") + text)
-        count += 1
-    stream.write("\n]\n" if count else "[]\n")
-    return count
-
-
-def _escaped(text: str) -> str:
-    """JSON text with characters that do not print as escapes, which mean the same."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
-
-
-def _write_csv(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
-    writer, count = csv.writer(stream, lineterminator="\n"), 0
-    writer.writerow(relation.columns)
-    for row in _rows(relation):
-        writer.writerow([_csv_value(value) for value in row])
-        count += 1
-    return count
-
-
 def _write_table(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
     rows = relation.fetchall()
     stream.write(_plain(table(list(relation.columns), rows)))
     return len(rows)
 
 
-_WRITERS = {"json": _write_json, "csv": _write_csv, "table": _write_table}
-
-
-def _distinct(columns: list[str]) -> list[str]:
-    """Column names with `_1`, `_2` behind those that come again: a JSON object holds a name once."""
-    names: list[str] = []
-    for column in columns:
-        name, number = column, 0
-        while name in names:
-            number += 1
-            name = f"{column}_{number}"
-        names.append(name)
-    return names
-
-
-def _json_safe(value: object) -> object:
-    """JSON has no NaN and no infinity; they become null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, list):
-        return [_json_safe(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _json_safe(item) for key, item in value.items()}
-    return value
-
-
-def _csv_value(value: object) -> object:
-    return json.dumps(_json_safe(value), ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
+_WRITERS: dict[str, Callable[[duckdb.DuckDBPyRelation, Stream], int]] = {
+    "json": write_json_rows,
+    "csv": write_csv,
+    "table": _write_table,
+}
 
 
 @contextlib.contextmanager

@@ -96,6 +96,10 @@ def write_error(target: Path, error: BaseException) -> OutputError:
         return OutputError(f"disk full while writing {target}; free some space or choose another -o, then run it again")
     if code in (errno.EACCES, errno.EPERM, errno.EROFS) or "Read-only file system" in text:
         return OutputError(f"{target} cannot be written ({os.strerror(code or errno.EROFS)}); choose another -o")
+    if code in (errno.ENOENT, errno.ENOTDIR):
+        return OutputError(
+            f"{target} cannot be written: there is no folder {target.parent}; make it, or choose another -o"
+        )
     return OutputError(f"{target} cannot be written: {' '.join(text.split())}")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from atlas.database import Parameter, Script
 from atlas.errors import UsageError
 from atlas.ids import NeuronId
+from atlas.query.connection import AtlasFile
 
 
 def read_options(query: Script, arguments: Sequence[str]) -> dict[str, Any]:
@@ -32,14 +33,23 @@ def read_options(query: Script, arguments: Sequence[str]) -> dict[str, Any]:
         option, separator, value = rest.pop(0).partition("=")
         key = option.removeprefix("--").replace("-", "_")
         if not option.startswith("--") or key not in known:
+            what = "option" if option.startswith("-") else "argument"
             there = " ".join(map(spelled, known.values())) or "none"
-            raise UsageError(f"query {query.name} has no option {option}; it has {there}")
+            raise UsageError(f"query {query.name} takes no {what} {option}; its options are {there}")
         if not separator:
             if not rest:
                 raise UsageError(f"option {option} needs a value ({known[key].type})")
             value = rest.pop(0)
         values[key] = _typed(value, known[key].type, option)
     return values
+
+
+def unknown_neurons(atlas: AtlasFile, values: Mapping[str, Any]) -> list[NeuronId]:
+    """Return the neurons among the parameters of a query that are in no graph of the atlas."""
+    ends = [(name, f"{name.removesuffix('layer')}neuron") for name in values if name.endswith("layer")]
+    neurons = [NeuronId(values[layer], values[neuron]) for layer, neuron in ends if neuron in values]
+    known = "SELECT 1 FROM neurons WHERE layer = $layer AND neuron = $neuron"
+    return [neuron for neuron in neurons if not atlas.sql(known, neuron._asdict()).fetchall()]
 
 
 def described(query: Script) -> str:

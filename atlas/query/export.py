@@ -1,0 +1,94 @@
+"""Writes the rows of a relation as Parquet, JSON or CSV, some thousands in memory at a time."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import duckdb
+
+
+class Stream(Protocol):
+    """Something that text is written to."""
+
+    def write(self, text: str, /) -> int:
+        """Write text; the number of characters."""
+
+
+def _rows(relation: duckdb.DuckDBPyRelation) -> Iterator[tuple[Any, ...]]:
+    """All rows, some thousands in memory at a time."""
+    for batch in relation.to_arrow_reader(10_000):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def write_parquet(relation: duckdb.DuckDBPyRelation, path: Path) -> int:
+    """Write the rows to a Parquet file; return their number."""
+    import pyarrow.parquet as pq
+
+    count = 0
+    reader = relation.to_arrow_reader(100_000)
+    with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
+        for batch in reader:
+            writer.write_batch(batch)
+            count += batch.num_rows
+    return count
+
+
+def write_json_rows(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
+    """Write the rows as a JSON array, an object per line; return their number. Not a number is null."""
+    names, count = _distinct(list(relation.columns)), 0
+    for row in _rows(relation):
+        record = {name: _json_safe(value) for name, value in zip(names, row, strict=True)}
+        text = _escaped(json.dumps(record, ensure_ascii=False, default=str, allow_nan=False))
+        stream.write(("[\n" if count == 0 else ",\n") + text)
+        count += 1
+    stream.write("\n]\n" if count else "[]\n")
+    return count
+
+
+def _escaped(text: str) -> str:
+    """JSON text with characters that do not print as escapes, which mean the same."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def write_csv(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
+    """Write a header and the rows as CSV, lists as JSON; return the number of rows."""
+    writer, count = csv.writer(stream, lineterminator="\n"), 0
+    writer.writerow(relation.columns)
+    for row in _rows(relation):
+        writer.writerow([_csv_value(value) for value in row])
+        count += 1
+    return count
+
+
+def _distinct(columns: list[str]) -> list[str]:
+    """Column names with `_1`, `_2` behind those that come again: a JSON object holds a name once."""
+    names: list[str] = []
+    for column in columns:
+        name, number = column, 0
+        while name in names:
+            number += 1
+            name = f"{column}_{number}"
+        names.append(name)
+    return names
+
+
+def _json_safe(value: object) -> object:
+    """JSON has no NaN and no infinity; they become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [_json_safe(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _json_safe(item) for key, item in value.items()}
+    return value
+
+
+def _csv_value(value: object) -> object:
+    return json.dumps(_json_safe(value), ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
