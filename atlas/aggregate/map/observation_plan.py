@@ -18,9 +18,9 @@ from atlas.aggregate.edge_sample import threshold
 from atlas.aggregate.inputs import Input, read_inputs
 from atlas.aggregate.map.observation_files import Group, cut, groups_of, is_in_order
 from atlas.aggregate.map.observation_tasks import (
+    GroupTask,
     ObservationFiles,
     ShuffledTask,
-    ShuffleTask,
     group_tasks,
     run_groups,
     run_shuffle,
@@ -99,7 +99,7 @@ class ObservedPlan:
     def _shuffle(self, run: Run, earlier: Sequence[Path]) -> int:
         """Sort all rows by graph, and run the tasks over ranges of graphs; how many there were."""
         shared, finished = (self.observed, self.context), run.store.names()
-        shuffles = [ShuffleTask(number, piece, *shared) for number, piece in enumerate(self.pieces)]
+        shuffles = [GroupTask(number, piece, *shared) for number, piece in enumerate(self.pieces)]
         missing = [task for task in shuffles if shuffle_name(task.number) not in finished]
         done, total = len(self.groups) - sum(len(task.groups) for task in missing), len(self.groups)
         run.progress("row groups sorted by graph", done, total)

@@ -43,8 +43,12 @@ class ObservationFiles:
 
 @dataclass(frozen=True)
 class GroupTask:
-    """Some row groups, cut between graphs: `tail` are later groups that hold the rest of the last graph, and rows of
-    the graph `not_mine` belong to the task before."""
+    """Some row groups.
+
+    Where graphs come one after the other, a task is cut between graphs: `tail` are later groups with the rest of the
+    last graph, and rows of the graph `not_mine` belong to the task before. Where graphs are mixed up, the rows are
+    first sorted by graph (`run_shuffle`).
+    """
 
     number: int
     groups: tuple[Group, ...]
@@ -52,16 +56,6 @@ class GroupTask:
     context: JobContext
     tail: tuple[Group, ...] = ()
     not_mine: int | None = None
-
-
-@dataclass(frozen=True)
-class ShuffleTask:
-    """Row groups to be sorted by graph, where the graphs of a dataset are mixed up."""
-
-    number: int
-    groups: tuple[Group, ...]
-    files: ObservationFiles
-    context: JobContext
 
 
 @dataclass(frozen=True)
@@ -99,7 +93,7 @@ def shuffle_name(number: int) -> str:
     return f"shuffle/{number:06d}.runs"
 
 
-def run_shuffle(task: ShuffleTask) -> int:
+def run_shuffle(task: GroupTask) -> int:
     """Sort the rows of some row groups by graph; the number of row groups."""
     runs = RunWriter()
     for number, table in enumerate(_tables(task)):
@@ -111,7 +105,7 @@ def run_shuffle(task: ShuffleTask) -> int:
     return len(task.groups)
 
 
-def _tables(task: GroupTask | ShuffleTask) -> Iterator[pa.Table]:
+def _tables(task: GroupTask) -> Iterator[pa.Table]:
     for group in task.groups:
         yield from read_group(task.files.sources[group.file].path, group, task.context.chunk_links)
 
