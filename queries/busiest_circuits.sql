@@ -1,4 +1,4 @@
--- Circuits of the primary clustering that hold neurons of the atlas, those of the given sizes first, busiest first.
+-- Circuits of the primary clustering that contain neurons of the atlas, preferred sizes first, then by flow.
 --
 -- $min_size INTEGER: prefer circuits of at least this many neurons
 -- $max_size INTEGER: prefer circuits of at most this many neurons

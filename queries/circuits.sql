@@ -1,4 +1,4 @@
--- Circuits of the primary clustering, largest first, with sample labels; by level, size and the circuit they are in.
+-- Circuits of the primary clustering with sample labels, largest first; filter by level, size or parent circuit.
 --
 -- $path VARCHAR: only this circuit, by its cluster_path
 -- $level INTEGER: only this level; 1 is the top

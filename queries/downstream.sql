@@ -2,7 +2,7 @@
 --
 -- $layer INTEGER required: layer of the neuron
 -- $neuron INTEGER required: index of the neuron
--- $min_graphs INTEGER: only edges seen in at least this many graphs (links, where graphs were not counted)
+-- $min_graphs INTEGER: only edges in at least this many graphs (or links, if graphs were not counted)
 -- $limit BIGINT: at most this many rows
 SELECT *
 FROM downstream($layer, $neuron)

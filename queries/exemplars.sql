@@ -1,4 +1,4 @@
--- Where in a corpus a neuron fires most: the token, and the words in front of it.
+-- Places in a corpus where a neuron fires most: the token, and the words before it.
 --
 -- $layer INTEGER required: layer of the neuron
 -- $neuron INTEGER required: index of the neuron

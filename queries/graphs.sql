@@ -1,4 +1,4 @@
--- The graphs of the atlas, with their prompts and what became of their links.
+-- Graphs of the atlas with their prompts and link counts.
 --
 -- $limit BIGINT: at most this many rows
 SELECT

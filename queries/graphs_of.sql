@@ -1,4 +1,4 @@
--- Graphs in which a neuron is a node, with the prompt and the token positions; strongest activation of either sign first.
+-- Graphs that contain a neuron, with the prompt and the token positions; largest absolute activation first.
 --
 -- $layer INTEGER required: layer of the neuron
 -- $neuron INTEGER required: index of the neuron

@@ -1,4 +1,4 @@
--- Every label of one neuron, the one shown first, uninformative ones last.
+-- All labels of one neuron, the label shown first, uninformative labels last.
 --
 -- $layer INTEGER required: layer of the neuron
 -- $neuron INTEGER required: index of the neuron

@@ -1,4 +1,4 @@
--- What became of every link in the graph files: kept in which table, or dropped for which reason.
+-- Number of links kept, by table, and dropped, by reason, over all graph files.
 SELECT
     kept,
     reason,

@@ -1,4 +1,4 @@
--- What made this atlas: tool, versions, parameters, seeds, counts and timings.
+-- Provenance of this atlas: tool, versions, parameters, seeds, counts and timings.
 SELECT
     key,
     value

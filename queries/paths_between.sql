@@ -1,5 +1,5 @@
--- How one neuron reaches another: the direct edge, and all paths over one neuron in between, strongest first.
--- `between` is another name of this query.
+-- Paths from one neuron to another: the direct edge, and all paths through one intermediate neuron, strongest first.
+-- `between` is another name for this query.
 --
 -- $from_layer INTEGER required: layer of the first neuron
 -- $from_neuron INTEGER required: index of the first neuron

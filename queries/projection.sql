@@ -1,4 +1,4 @@
--- Tokens that a neuron's weights promote, suppress or answer to, by kind and direction.
+-- Tokens that a neuron's weights promote, suppress or respond to, by kind and direction.
 --
 -- $layer INTEGER required: layer of the neuron
 -- $neuron INTEGER required: index of the neuron

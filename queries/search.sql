@@ -1,4 +1,4 @@
--- Neurons by label text, over every label of every kind; letter case and wildcards have no meaning. Best match first.
+-- Neurons by label text, over labels of all kinds, best match first. Ignores letter case; wildcards are plain text.
 --
 -- $words VARCHAR required: text to look for
 -- $limit BIGINT: at most this many rows

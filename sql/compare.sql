@@ -1,8 +1,8 @@
--- Two corpora side by side, per neuron and per edge. The catalogs `a` and `b` hold views
+-- Compare two corpora per neuron and per edge. The catalogs `a` and `b` contain the views
 -- neurons(layer, neuron, label, graph_count), edges(src_layer, ..., count, graph_count, mean_weight, std_weight) and
--- facts(graphs, is_whole): how many graphs there are (NULL where unknown), and whether an edge that is not there was not seen.
+-- facts(graphs, is_whole): number of graphs (NULL if unknown), and whether a missing edge means not observed.
 
--- Two-sided p of a standard normal deviate. erfc by Chebyshev, relative error below 1.2e-7 everywhere
+-- Two-sided p-value of a standard normal deviate. erfc is a Chebyshev fit with relative error below 1.2e-7 everywhere
 -- (Press et al., Numerical Recipes, section 6.2).
 CREATE MACRO erfc_at(x, t) AS
     t * exp(-x * x - 1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418 + t * (-0.18628806
@@ -15,18 +15,18 @@ CREATE MACRO wilson(k, n, side) AS
 
 CREATE MACRO compared(k_a, n_a, k_b, n_b) AS {
     'difference': k_a / n_a - k_b / n_b,
-    -- Of two proportions: Newcombe 1998, method 10.
+    -- Interval of the difference of two proportions: Newcombe 1998, method 10.
     'low': k_a / n_a - k_b / n_b - sqrt((k_a / n_a - wilson(k_a, n_a, -1)) ** 2 + (wilson(k_b, n_b, 1) - k_b / n_b) ** 2),
     'high': k_a / n_a - k_b / n_b + sqrt((wilson(k_a, n_a, 1) - k_a / n_a) ** 2 + (k_b / n_b - wilson(k_b, n_b, -1)) ** 2),
     'ratio': (k_a / n_a) / nullif(k_b / n_b, 0),
-    -- Of fewer than five expected graphs on a side the normal distribution says nothing (Cochran 1954).
+    -- The normal approximation needs at least five expected graphs on each side (Cochran 1954).
     'z': CASE
         WHEN least(n_a, n_b) * least((k_a + k_b) / (n_a + n_b), 1 - (k_a + k_b) / (n_a + n_b)) >= 5
             THEN (k_a / n_a - k_b / n_b) / sqrt((k_a + k_b) / (n_a + n_b) * (1 - (k_a + k_b) / (n_a + n_b)) * (1 / n_a + 1 / n_b))
     END
 };
 
--- Student's t with df degrees of freedom as the normal deviate of the same p, and the 97.5 % point of its distribution
+-- Normal deviate with the p-value of Student's t with df degrees of freedom, and the 97.5 % quantile of Student's t
 -- (Abramowitz and Stegun 26.7.8 and 26.7.5).
 CREATE MACRO deviate(t, df) AS t * (1 - 1 / (4 * df)) / sqrt(1 + t ** 2 / (2 * df));
 CREATE MACRO t_point(df) AS 1.959964 + 2.372271 / df + 2.822549 / df ** 2 + 2.555850 / df ** 3;
@@ -39,7 +39,7 @@ WITH paired AS (
         coalesce(x.label, y.label) AS label,
         coalesce(x.graph_count, CASE WHEN x.layer IS NULL THEN 0 END) AS graphs_a,
         coalesce(y.graph_count, CASE WHEN y.layer IS NULL THEN 0 END) AS graphs_b,
-        -- More appearances than graphs are no number of graphs.
+        -- A count above the number of graphs does not count graphs, so it gives no frequency.
         CASE WHEN graphs_a <= fa.graphs THEN fa.graphs::DOUBLE END AS n_a,
         CASE WHEN graphs_b <= fb.graphs THEN fb.graphs::DOUBLE END AS n_b
     FROM a.neurons AS x
@@ -81,7 +81,7 @@ WITH paired AS (
         y.mean_weight AS mean_b,
         x.std_weight AS std_a,
         y.std_weight AS std_b,
-        -- An edge that is in no list of a file of strongest partners may have been seen.
+        -- If a side lists only the strongest partners, an edge that is missing may still have been observed.
         coalesce(x.count, CASE WHEN x.src_layer IS NULL AND fa.is_whole THEN 0 END) AS links_a,
         coalesce(y.count, CASE WHEN y.src_layer IS NULL AND fb.is_whole THEN 0 END) AS links_b,
         coalesce(x.graph_count, CASE WHEN x.src_layer IS NULL AND fa.is_whole THEN 0 END) AS graphs_a,
@@ -97,7 +97,7 @@ measured AS (
     SELECT
         *,
         compared(graphs_a, n_a, graphs_b, n_b) AS c,
-        -- Welch: of links, as if they were drawn one by one; of fewer than ten on a side nothing is said.
+        -- Welch's test treats links as independent draws and needs at least ten links on each side.
         CASE WHEN least(links_a, links_b) >= 10 THEN std_a ** 2 / (links_a - 1) END AS variance_a,
         CASE WHEN least(links_a, links_b) >= 10 THEN std_b ** 2 / (links_b - 1) END AS variance_b,
         sqrt(variance_a + variance_b) AS mean_error,

@@ -1,4 +1,4 @@
--- Lists of strongest connections -> one row per pair, as `connections` and as `edges` of a stats folder.
+-- Convert lists of strongest connections to one row per pair, for `connections` and `edges` of a stats folder.
 -- A pair may be in the list of its source (downstream), of its target (upstream), or in both.
 CREATE OR REPLACE TABLE listed (
     direction VARCHAR NOT NULL,
@@ -32,7 +32,7 @@ FROM (
         src_neuron,
         tgt_layer,
         tgt_neuron,
-        -- Two lists state the same numbers, but for their rounding: those of the source come first.
+        -- Both lists state the same numbers up to rounding. The list of the source takes precedence.
         arg_min(
             {c_up: c_up, c_gate: c_gate, strength: strength, confidence: confidence},
             rank + CASE WHEN direction = 'downstream' THEN 0 ELSE 1_000_000 END

@@ -1,5 +1,5 @@
--- Lists of per-neuron profiles -> one row per pair. A pair stands in the list of its source and in that of its target;
--- lists that were cut off before they were merged count less in one of them, so the larger count is taken.
+-- Convert lists of per-neuron profiles to one row per pair. A pair can be in the list of its source and of its target.
+-- Lists that were truncated before a merge count fewer links, so the larger count is taken.
 CREATE OR REPLACE TABLE listed (
     src_layer INTEGER,
     src_neuron INTEGER,
@@ -60,7 +60,7 @@ FROM (
 WHERE token_id IS NOT NULL
 ORDER BY token_id;
 
--- Profiles come first; a neuron that is only in the lists of others was seen, how often is not known.
+-- Counts come from profiles. A neuron that is only in the lists of other neurons has an unknown count (NULL).
 CREATE OR REPLACE VIEW neurons AS
 SELECT layer, neuron, max(appearance_count) AS appearance_count
 FROM (
@@ -73,7 +73,7 @@ FROM (
 GROUP BY layer, neuron
 ORDER BY layer, neuron;
 
--- `graphs` is NULL where counts are not of graphs.
+-- `graphs` is NULL if the counts are not numbers of graphs.
 CREATE OR REPLACE MACRO cooccurrence(graphs) AS TABLE
 SELECT
     layer,

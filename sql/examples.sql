@@ -1,4 +1,4 @@
--- One row of names that exist in this atlas, so that the examples in `help` give a result here.
+-- One row of names that exist in this atlas. They fill in the examples of `help`, which then return rows.
 WITH hub AS (
     FROM neurons ORDER BY least(in_degree, out_degree) DESC, layer, neuron LIMIT 1
 ),

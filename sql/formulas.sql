@@ -1,4 +1,4 @@
--- The formulas of edge statistics, once. They are temporary macros: an atlas stores the values.
+-- Formulas of edge statistics. They are temporary macros, because an atlas stores the computed values.
 
 -- Standard deviation of `n` values with this sum and sum of squares; 0 for one value.
 CREATE OR REPLACE TEMP MACRO deviation_of(n, total, total_sq) AS
@@ -8,7 +8,7 @@ CREATE OR REPLACE TEMP MACRO deviation_of(n, total, total_sq) AS
         ELSE sqrt(greatest(total_sq / n - (total / n) ** 2, 0))
     END;
 
--- How often two neurons share a graph, over how often they would by chance.
+-- Number of graphs that two neurons share, divided by the number expected by chance.
 CREATE OR REPLACE TEMP MACRO lift_of(joint, graphs_a, graphs_b, graphs) AS joint * graphs / (graphs_a * graphs_b);
 
 -- Normalized pointwise mutual information (Bouma, 2009), from -1 to 1; NULL where the two are in every graph.

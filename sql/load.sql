@@ -1,4 +1,4 @@
--- Fills the tables from the Parquet datasets of the stages, which stand as views in the catalog `input`.
+-- Fill the tables from the Parquet datasets of the stages, which are views in the catalog `input`.
 -- Means and deviations are computed here, once, from the exact float64 sums of the stats.
 
 CREATE VIEW input.columns_of_atlas AS
@@ -18,14 +18,14 @@ SELECT
     deviation_of(count, weight_sum, weight_sq_sum) AS std_weight
 FROM query_table('input.' || dataset);
 
--- Sorting is what takes memory and time: edges are sorted in the narrow types of the table, and words become numbers for it.
+-- Sorting dominates memory and time. Edges are therefore sorted with narrow types, and texts as numbers.
 SET VARIABLE methods = (SELECT coalesce(list(DISTINCT method::VARCHAR ORDER BY method::VARCHAR), []) FROM input.edges);
 SET VARIABLE stat_quality = (SELECT stat_quality FROM input.parameters);
--- As variables: with joins instead, all edges are estimated to be a handful, and put into the hash table of a join.
+-- Use variables, not joins: with joins, DuckDB underestimates the edges and builds a hash table of all of them.
 SET VARIABLE min_count = (SELECT min_count FROM input.parameters);
 SET VARIABLE graphs = (SELECT count(*)::DOUBLE FROM input.graphs);
 
--- What edges take from their ends.
+-- Columns that edges take from their source and target neurons.
 CREATE TABLE input.ends AS
 SELECT
     layer,
@@ -245,8 +245,8 @@ ORDER BY string_split(cluster_path, '.')::INTEGER[];
 -- Names of one model or dictionary differ in case, punctuation and owner: google/gemma-2-2b is gemma-2-2b.
 CREATE MACRO input.plain_name(name) AS regexp_replace(lower(string_split(name, '/')[-1]), '[^a-z0-9]', '', 'g');
 
--- Labels with whether they are of the atlas's own units, ranked among those that are. A label that names a model or a
--- dictionary that the atlas does not name is of other units: the same layer and index mean another feature there.
+-- Mark the labels that describe units of this atlas, and rank only those. A label that names another model or
+-- dictionary describes other units: there, the same layer and index refer to a different feature.
 CREATE TABLE input.labels_here AS
 WITH space AS (
     SELECT

@@ -1,4 +1,4 @@
--- Clusters without the cluster one level up that their path promises.
+-- Clusters whose parent cluster, one level up in their path, is missing.
 SELECT
     c.cluster_path,
     c.level,

@@ -1,4 +1,4 @@
--- Connections that are there twice, that go down, or whose strength, polarity or confidence is not that of their products.
+-- Connections that are duplicated, do not go up a layer, or have the wrong strength, polarity or confidence.
 SELECT src_layer, src_neuron, tgt_layer, tgt_neuron, strength, polarity
 FROM connections
 WHERE

@@ -1,4 +1,4 @@
--- Edges in more graphs than their ends or their links allow, or with more positive links, or links in one half, than links.
+-- Edges in more graphs than their ends or links allow, or with more positive or first-half links than links.
 SELECT
     e.src_layer,
     e.src_neuron,

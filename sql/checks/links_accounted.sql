@@ -9,7 +9,7 @@ SELECT
     coalesce(sum(c.count) FILTER (NOT c.kept), 0) AS dropped_counted
 FROM graphs AS g
 LEFT JOIN link_counts AS c ON c.graph_id = g.graph_id AND c.subject = 'link'
--- Files of earlier tools name graphs without counting their links: NULL, and nothing to add up.
+-- Legacy files list graphs without link counts. The counts are NULL, so there is no sum to check.
 GROUP BY ALL
 HAVING g.link_count <> g.kept_count + g.dropped_count
     OR g.kept_count <> kept_counted

@@ -1,4 +1,4 @@
--- Link tables whose counts do not add up to the links that the graphs say went there.
+-- Link tables whose counts do not add up to the kept links in link_counts.
 WITH booked AS (
     SELECT reason AS table_name, sum(count) AS link_count
     FROM link_counts
@@ -20,7 +20,7 @@ SELECT
 FROM found
 LEFT JOIN booked USING (table_name)
 WHERE EXISTS (FROM link_counts)
-    -- With a threshold on edges, the rare ones are left out on purpose.
+    -- With a threshold on edges, rare edges are excluded on purpose.
     AND (table_name <> 'edges' OR (SELECT value FROM metadata WHERE key = 'min_edge_count') = '1')
     AND coalesce(booked.link_count, 0) <> found.link_count
 ORDER BY ALL;

@@ -1,5 +1,5 @@
--- Neurons whose cluster_path is not the one of the primary clustering.
--- An imported clustering may hold neurons that no graph does: metadata counts them.
+-- Neurons whose cluster_path differs from the one in the primary clustering.
+-- An imported clustering can contain neurons that are in no graph. The metadata counts them.
 SELECT
     layer,
     neuron,

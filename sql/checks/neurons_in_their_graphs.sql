@@ -1,4 +1,4 @@
--- Neurons whose appearance_count or node_count is not what neuron_graphs adds up to.
+-- Neurons whose appearance_count or node_count differs from the totals in neuron_graphs.
 SELECT
     layer,
     neuron,
@@ -12,10 +12,10 @@ FULL JOIN (
     FROM neuron_graphs
     GROUP BY ALL
 ) AS g USING (layer, neuron)
--- Files of earlier tools count graphs without naming them: then there is nothing to compare with.
+-- Legacy files count graphs without listing them. In this case there is nothing to compare.
 WHERE EXISTS (FROM neuron_graphs)
     AND (
-        -- A neuron of which nothing was counted is one that only edges name.
+        -- A neuron without counts appears only in edges.
         n.appearance_count <> coalesce(g.graph_count, 0)
         OR n.node_count IS DISTINCT FROM g.node_count
         OR (n.layer IS NULL OR n.appearance_count IS NULL AND g.graph_count IS NOT NULL)

@@ -1,4 +1,4 @@
--- Neurons whose label is not their label of rank 1, and ranked labels of neurons that say they are here but are not.
+-- Neurons whose label is not their label of rank 1, and labels of rank 1 marked in_atlas whose neuron is missing.
 SELECT
     layer,
     neuron,

@@ -1,5 +1,5 @@
--- Members of a cluster of the primary clustering, given by its cluster_path (12, 12.3, ...), by the weight of their edges inside it.
--- weight_inside adds up the mean absolute weights of the edges from and to other members.
+-- Members of a cluster of the primary clustering (cluster_path 12, 12.3, ...), by the weight of their edges inside it.
+-- weight_inside is the sum of the mean absolute weights of the edges from and to other members.
 -- Example: FROM circuit('{cluster_path}');
 CREATE MACRO circuit(path) AS TABLE
 WITH members AS MATERIALIZED (

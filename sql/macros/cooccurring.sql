@@ -1,4 +1,4 @@
--- Neurons that are in the same graphs as a neuron, highest NPMI first, with their labels; rank orders by the number of joint graphs instead.
+-- Neurons that share graphs with a neuron, highest NPMI first, with labels; rank is the order by joint graphs.
 -- Example: FROM cooccurring({layer}, {neuron}) LIMIT 10;
 CREATE MACRO cooccurring(of_layer, of_neuron) AS TABLE
 SELECT

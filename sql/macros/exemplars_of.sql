@@ -1,4 +1,4 @@
--- Where in a corpus a neuron fires most: the token, and the words in front of it.
+-- Places in a corpus where a neuron fires most: the token, and the words before it.
 -- Example: FROM exemplars_of({layer}, {neuron}) LIMIT 10;
 CREATE MACRO exemplars_of(of_layer, of_neuron) AS TABLE
 SELECT

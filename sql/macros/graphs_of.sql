@@ -1,4 +1,4 @@
--- Graphs in which a neuron is a node, with the prompt and the token positions; strongest activation of either sign first.
+-- Graphs that contain a neuron, with the prompt and the token positions; largest absolute activation first.
 -- Example: FROM graphs_of({layer}, {neuron}) LIMIT 10;
 CREATE MACRO graphs_of(of_layer, of_neuron) AS TABLE
 SELECT

@@ -1,5 +1,5 @@
--- How one neuron reaches another: the direct edge, and all paths over one neuron in between; strongest first.
--- A path is two edges of the atlas; graph_count and strength are those of the rarer and the weaker one, and no single graph need hold both.
+-- Paths from one neuron to another: the direct edge, and all paths through one intermediate neuron; strongest first.
+-- A path joins two edges, possibly of different graphs; graph_count and strength are the smaller values of the two.
 -- Example: FROM paths_between({layer}, {neuron}, {to_layer}, {to_neuron});
 CREATE MACRO paths_between(from_layer, from_neuron, to_layer, to_neuron) AS TABLE
 SELECT
@@ -27,7 +27,7 @@ FROM edges AS a
 JOIN edges_by_target AS b ON b.src_layer = a.tgt_layer AND b.src_neuron = a.tgt_neuron
 JOIN neurons AS n ON n.layer = a.tgt_layer AND n.neuron = a.tgt_neuron
 WHERE a.src_layer = from_layer AND a.src_neuron = from_neuron AND b.tgt_layer = to_layer AND b.tgt_neuron = to_neuron
-    -- A self-loop of either end is no neuron in between.
+    -- Exclude paths through a self-loop of either end.
     AND NOT (n.layer = from_layer AND n.neuron = from_neuron)
     AND NOT (n.layer = to_layer AND n.neuron = to_neuron)
 ORDER BY hop_count, strength DESC, via_layer, via_neuron;

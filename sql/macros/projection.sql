@@ -1,4 +1,4 @@
--- Tokens that a neuron's weights promote, suppress or answer to, by kind and direction.
+-- Tokens that a neuron's weights promote, suppress or respond to, by kind and direction.
 -- Example: FROM projection({layer}, {neuron}) WHERE projection_kind = 'output' LIMIT 10;
 CREATE MACRO projection(of_layer, of_neuron) AS TABLE
 SELECT

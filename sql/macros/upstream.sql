@@ -1,7 +1,7 @@
--- Neurons that drive a neuron (upstream of it), strongest first, with their labels; frequency is the share of the source's graphs.
+-- Neurons that drive a neuron (upstream), strongest first, with labels; frequency: share of the source's graphs.
 -- Example: FROM upstream({layer}, {neuron}) LIMIT 10;
 CREATE MACRO upstream(of_layer, of_neuron) AS TABLE
--- The partners are found by their numbers and their labels fetched by row: a join with all labels would unpack every one.
+-- Find the partners by id first, then fetch their labels by rowid. A direct join would decompress all labels.
 WITH found AS MATERIALIZED (
     SELECT e.*, n.rowid AS place
     FROM edges_by_target AS e

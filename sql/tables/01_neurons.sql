@@ -1,4 +1,4 @@
--- One row per neuron (or transcoder feature) that is a node of at least one graph, position-free; sorted by layer, neuron.
+-- One row per neuron (or transcoder feature) that is in at least one graph, at any position; sorted by layer, neuron.
 
 CREATE TABLE neurons (
     layer INTEGER NOT NULL,

@@ -1,4 +1,4 @@
--- Per neuron, the neurons that share most graphs with it, linked or not; sorted by neuron. Order by npmi to see what goes with this one rather than with every one.
+-- Neurons that share most graphs with each neuron, linked or not; sorted by neuron. npmi ranks specific ones first.
 
 CREATE TABLE cooccurrence (
     layer INTEGER NOT NULL,

@@ -1,4 +1,4 @@
--- A random sample of the edges (all, where there are few) in sixteen buckets of graphs by hash; behind the view reliability.
+-- Random sample of the edges (all, if few) in sixteen buckets of graphs by hash; source of the view reliability.
 
 CREATE TABLE edge_samples (
     src_layer INTEGER NOT NULL,

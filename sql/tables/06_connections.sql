@@ -1,4 +1,4 @@
--- Neuron -> neuron by the weights alone, the strongest of each neuron (what a pair could do where the target works in its usual regime); sorted by source, empty unless weights were wired.
+-- Strongest connections per neuron by weights alone, in the target's usual regime; sorted by source; empty unless wired.
 
 CREATE TABLE connections (
     src_layer INTEGER NOT NULL,

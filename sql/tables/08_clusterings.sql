@@ -1,4 +1,4 @@
--- One row per clustering: method, options, seed, and how good it is.
+-- One row per clustering: method, options, seed and quality.
 
 CREATE TABLE clusterings (
     clustering VARCHAR NOT NULL,

@@ -1,4 +1,4 @@
--- Every label of every neuron that any label file states, also of neurons that are in no graph.
+-- All labels from all label files, including labels of neurons that are in no graph.
 
 CREATE TABLE labels (
     layer INTEGER NOT NULL,

@@ -1,4 +1,4 @@
--- Which neuron is a node of which graph, and where; sorted by neuron.
+-- One row per neuron and graph that contains it, with the token positions; sorted by neuron.
 
 CREATE TABLE neuron_graphs (
     layer INTEGER NOT NULL,

@@ -1,4 +1,4 @@
--- What error nodes (the part of the model that transcoders do not explain) send into a neuron, over all error nodes and graphs.
+-- Links from error nodes (what transcoders do not explain) to each neuron, over all error nodes and graphs.
 
 CREATE TABLE error_mass (
     layer INTEGER NOT NULL,

@@ -1,4 +1,4 @@
--- What error nodes send into an output token, over all error nodes and graphs.
+-- Links from error nodes to each output token, over all error nodes and graphs.
 
 CREATE TABLE logit_error_mass (
     token_id BIGINT NOT NULL,

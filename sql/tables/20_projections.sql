@@ -1,4 +1,4 @@
--- Tokens that a neuron's weights promote, suppress or answer to; empty unless weights were read.
+-- Tokens that a neuron's weights promote, suppress or respond to; empty unless weights were read.
 
 CREATE TABLE projections (
     layer INTEGER NOT NULL,

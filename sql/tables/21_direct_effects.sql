@@ -1,4 +1,4 @@
--- Direct effect ratio of every neuron: |direct| / (|direct| + |indirect|) effect on the predicted token, over prompts; empty unless a model was read.
+-- Ratio |direct| / (|direct| + |indirect|) of effects on the predicted token, over prompts; empty unless a model was read.
 
 CREATE TABLE direct_effects (
     layer INTEGER NOT NULL,

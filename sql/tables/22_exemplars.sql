@@ -1,4 +1,4 @@
--- Where in a corpus a neuron fires most, for each sign of its activation; empty unless a model was run.
+-- Places in a corpus where a neuron fires most, for each sign of its activation; empty unless a model was run.
 
 CREATE TABLE exemplars (
     layer INTEGER NOT NULL,

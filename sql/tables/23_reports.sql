@@ -1,4 +1,4 @@
--- What investigations of single neurons found, one row per file; empty unless reports were imported.
+-- Findings of investigations of single neurons, one row per file; empty unless reports were imported.
 
 CREATE TABLE reports (
     layer INTEGER NOT NULL,

@@ -1,4 +1,4 @@
--- Per graph: how many links went to which table or were dropped for which reason, and oddities among its nodes.
+-- Per graph: number of links kept by table and dropped by reason, and counts of irregular nodes.
 
 CREATE TABLE link_counts (
     graph_id INTEGER NOT NULL,

@@ -1,4 +1,4 @@
--- Every input that is in this atlas.
+-- All inputs of this atlas.
 
 CREATE TABLE sources (
     path VARCHAR NOT NULL,

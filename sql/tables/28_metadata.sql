@@ -1,4 +1,4 @@
--- What made this file: tool, versions, parameters, seeds, counts and timings.
+-- Provenance of this file: tool, versions, parameters, seeds, counts and timings.
 
 CREATE TABLE metadata (
     key VARCHAR NOT NULL,

@@ -1,4 +1,4 @@
--- Every table, view and macro of this file with a sentence and an example to paste. Start here.
+-- All tables, views and macros of this file, each with a description and an example to paste. Start here.
 
 CREATE TABLE help (
     name VARCHAR NOT NULL,

@@ -1,4 +1,4 @@
--- How strongly each circuit (top cluster) drives each other circuit; the diagonal is inside.
+-- Edge weight from each circuit (top cluster) to each circuit; the diagonal is the weight inside a circuit.
 -- Example: FROM circuit_flow WHERE src_top_cluster <> tgt_top_cluster ORDER BY weight_abs_sum DESC LIMIT 10;
 CREATE VIEW circuit_flow AS
 SELECT

@@ -1,4 +1,4 @@
--- Circuits: clusters of the primary clustering at every level, largest first, with label coverage and three sample labels.
+-- Circuits: clusters of the primary clustering at every level, largest first, with label coverage and sample labels.
 -- Example: FROM circuits WHERE size BETWEEN 3 AND 60 LIMIT 10;
 CREATE VIEW circuits AS
 WITH members AS (

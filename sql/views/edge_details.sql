@@ -1,4 +1,4 @@
--- Edges with both labels, both clusters, and frequency: how often the edge is there when its source is.
+-- Edges with the labels and clusters of both ends, and frequency: the share of the source's graphs with the edge.
 -- Example: FROM edge_details WHERE src_layer = {layer} AND src_neuron = {neuron} ORDER BY mean_abs_weight DESC LIMIT 10;
 CREATE VIEW edge_details AS
 SELECT

@@ -1,4 +1,4 @@
--- What the graphs show beside what the weights allow: every observed edge and every connection, and whether both know it.
+-- All observed edges and all weight-based connections, with the evidence for each pair: graphs, weights or both.
 -- Example: FROM edge_evidence WHERE evidence = 'both' ORDER BY graph_count DESC LIMIT 10;
 CREATE VIEW edge_evidence AS
 SELECT
@@ -19,7 +19,7 @@ SELECT
     c.confidence,
     c.upstream_rank,
     c.downstream_rank,
-    -- A weight is activation x derivative: neurons of an MLP act with either sign, the weights speak of the derivative.
+    -- A link weight is activation x derivative. Activations have either sign; connections predict the derivative.
     (o.mean_weight * coalesce(sign(s.mean_activation), 1) > 0) = (c.strength > 0) AS same_sign
 FROM (FROM edges WHERE method <> 'weight_graph') AS o
 FULL JOIN connections AS c USING (src_layer, src_neuron, tgt_layer, tgt_neuron)

@@ -1,4 +1,4 @@
--- How well the mean weight of an edge repeats in the other half of the graphs, by the number of graphs the edge is in.
+-- Agreement of mean edge weights between the two hash-halves of the graphs, by the number of graphs of an edge.
 -- Example: FROM edge_reliability;
 CREATE VIEW edge_reliability AS
 WITH halves AS (

@@ -1,4 +1,4 @@
--- Per layer, how many neurons act straight on the logits, how many through later layers, and their mean ratio.
+-- Per layer: number of neurons that act directly on the logits or through later layers, and their mean ratio.
 -- Example: FROM effect_types;
 CREATE VIEW effect_types AS
 SELECT

@@ -1,8 +1,8 @@
--- Agreement of graphs and weights per pair of layers: how many pairs both know against chance, how often signs agree, and ranks.
+-- Agreement of graphs and weights per pair of layers: shared pairs against chance, sign agreement, rank correlation.
 -- Example: FROM evidence_by_layers ORDER BY lift DESC LIMIT 10;
 CREATE VIEW evidence_by_layers AS
 WITH known AS (
-    -- The graphs cannot show what no graph holds: only neurons of this atlas are counted.
+    -- Count only neurons of this atlas, because the graphs cannot show other neurons.
     SELECT
         e.*,
         rank() OVER (PARTITION BY src_layer, tgt_layer, evidence ORDER BY abs(mean_weight)) AS observed_rank,

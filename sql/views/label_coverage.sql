@@ -1,4 +1,4 @@
--- Per layer: neurons, how many have a label, and the share.
+-- Per layer: number of neurons, number of labelled neurons, and their share.
 -- Example: FROM label_coverage;
 CREATE VIEW label_coverage AS
 SELECT

@@ -1,4 +1,4 @@
--- Per source and kind of label: how interpretable its labels are, as the source itself says; uninformative ones count too.
+-- Number of labels per source, kind and stated interpretability; uninformative labels are included.
 -- Example: FROM label_interpretability;
 CREATE VIEW label_interpretability AS
 SELECT

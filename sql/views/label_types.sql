@@ -1,4 +1,4 @@
--- Per source and kind of label: which functions its labels are of (semantic, routing, ...), as the source itself says.
+-- Number of labels per source, kind and stated function type (semantic, routing, ...).
 -- Example: FROM label_types;
 CREATE VIEW label_types AS
 SELECT

@@ -1,4 +1,4 @@
--- Per source and kind of label: how many texts there are, and how many of them only one neuron has; uninformative ones are left out.
+-- Per source and kind of label: number of distinct texts, and of texts of one neuron only; without uninformative ones.
 -- Example: FROM label_uniqueness;
 CREATE VIEW label_uniqueness AS
 WITH texts AS (

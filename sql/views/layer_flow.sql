@@ -1,4 +1,4 @@
--- How strongly each layer drives each other layer, over all edges.
+-- Edge weight from each layer to each layer, over all edges.
 -- Example: FROM layer_flow ORDER BY weight_abs_sum DESC LIMIT 10;
 CREATE VIEW layer_flow AS
 SELECT

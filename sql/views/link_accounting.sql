@@ -1,4 +1,4 @@
--- What became of every link in the files: kept in which table, or dropped for which reason.
+-- Number of links kept, by table, and dropped, by reason, over all files.
 -- Example: FROM link_accounting;
 CREATE VIEW link_accounting AS
 SELECT

@@ -1,4 +1,4 @@
--- Neurons of which one source finds the input highly interpretable and the output hardly: what they answer to is clear, what for is not.
+-- Neurons with high input and low output interpretability by one source: the trigger is clear, the effect is not.
 -- Example: FROM low_output_high_input LIMIT 10;
 CREATE VIEW low_output_high_input AS
 SELECT

@@ -1,5 +1,5 @@
--- How well edge weights of one part of the graphs repeat in another, against the number of graphs: are there enough?
--- Two disjoint sets of a sixteenth to a half of the graphs each, by hash; edges from edge_samples.
+-- Agreement of edge weights between two sets of graphs, by number of graphs. Shows whether there are enough graphs.
+-- The sets are disjoint, with a sixteenth to a half of the graphs each, by hash. Edges come from edge_samples.
 -- Example: FROM reliability;
 CREATE VIEW reliability AS
 WITH RECURSIVE level AS (

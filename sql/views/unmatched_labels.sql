@@ -1,4 +1,4 @@
--- Labels of neurons that are a node of no graph: kept, but joined to nothing.
+-- Labels of neurons that are in no graph; they are kept, but match no row of neurons.
 -- Example: FROM unmatched_labels LIMIT 20;
 CREATE VIEW unmatched_labels AS
 SELECT
