@@ -1,4 +1,4 @@
-"""Circuit Atlas: many attribution graphs of a language model in, one DuckDB file out.
+"""Circuit Atlas: turn many attribution graphs of a language model into one DuckDB file.
 
 >>> import atlas
 >>> with atlas.open("out/gemma.duckdb") as model:      # doctest: +SKIP
@@ -24,7 +24,14 @@ __all__ = ["Atlas", "AtlasError", "NeuronId", "__version__", "open"]
 def open(path: str | PathLike[str]) -> Atlas:
     """Open an atlas file read-only, with DuckDB's external access disabled.
 
-    Raises `AtlasFileError` where the file is missing or is no atlas.
+    Args:
+        path: Atlas file.
+
+    Returns:
+        The open atlas.
+
+    Raises:
+        AtlasFileError: The file is missing or is not an atlas.
     """
     from atlas.query.client import Atlas
 
@@ -32,7 +39,7 @@ def open(path: str | PathLike[str]) -> Atlas:
 
 
 def __getattr__(name: str) -> Any:
-    # `Atlas` pulls in DuckDB, so it is imported when it is first asked for.
+    # `Atlas` pulls in DuckDB, so it is imported at first use.
     if name == "Atlas":
         from atlas.query.client import Atlas
 

@@ -1,20 +1,20 @@
-"""Every error this package raises on purpose.
+"""Errors that this package raises on purpose.
 
     AtlasError
-    ├── UsageError          a value or option that cannot be right
-    │   ├── IdError         text that spells no neuron
+    ├── UsageError          an invalid value or option
+    │   ├── IdError         text that is not a neuron id
     │   └── RecipeError     a wrong key or value in a recipe
     ├── InputError          a file that is missing, of another kind or damaged
-    │   ├── NothingFound    paths under which there is no file of the kind that is looked for
-    │   ├── NothingReadable files of which none is a readable graph
+    │   ├── NothingFound    paths without any file of the requested kind
+    │   ├── NothingReadable files without any readable graph
     │   ├── NothingToCluster  statistics without an edge that reaches the threshold
     │   ├── GraphError      one attribution graph that cannot be read (it goes to `rejects`)
     │   ├── SpaceMismatch   graphs of two feature spaces in one aggregation
-    │   ├── SourceChanged   a counted file that has changed or is gone, or other options than before
+    │   ├── SourceChanged   a counted file that has changed or is missing, or other options than before
     │   ├── LabelFileError  a label file with the wrong columns
     │   ├── StageError      a stats/, clusters/ or labels/ folder that is missing or damaged
     │   │   └── NewerVersion  one that a newer version of this package wrote
-    │   └── AtlasFileError  a DuckDB file that is no atlas
+    │   └── AtlasFileError  a DuckDB file that is missing or is not an atlas
     ├── OutputError         an output that cannot be written (read-only, disk full, in use)
     ├── CheckError          an atlas whose rows contradict each other
     ├── QueryError          SQL that DuckDB refuses; its text is kept
@@ -30,15 +30,15 @@ from collections.abc import Iterator
 
 
 class AtlasError(Exception):
-    """Base of all errors raised on purpose; the message is fit for a user."""
+    """Base class of all errors that this package raises on purpose. The message is written for users."""
 
 
 class UsageError(AtlasError, ValueError):
-    """A value or option that cannot be right."""
+    """An invalid value or option."""
 
 
 class IdError(UsageError):
-    """Text that spells no neuron."""
+    """Text that is not a neuron id."""
 
 
 class RecipeError(UsageError):
@@ -50,15 +50,15 @@ class InputError(AtlasError):
 
 
 class NothingFound(InputError):
-    """Paths under which there is no file of the kind that is looked for."""
+    """Paths without any file of the requested kind."""
 
 
 class NothingReadable(InputError):
-    """Files of which none is a readable graph."""
+    """Files without any readable graph."""
 
 
 class NothingToCluster(InputError):
-    """Statistics without an edge that reaches the threshold, or of which nothing flows."""
+    """Statistics without an edge that reaches the threshold, or without any flow."""
 
 
 class GraphError(InputError):
@@ -81,7 +81,7 @@ class SpaceMismatch(InputError):
 
 
 class SourceChanged(InputError):
-    """A counted file that has changed or is gone, or other options than before: only a fresh start is right."""
+    """A counted file that has changed or is missing, or other options than before; only a fresh start helps."""
 
 
 class LabelFileError(InputError):
@@ -97,7 +97,7 @@ class NewerVersion(StageError):
 
 
 class AtlasFileError(InputError):
-    """A DuckDB file that is missing or is no atlas.
+    """A DuckDB file that is missing or is not an atlas.
 
     `reason` is `missing`, `foreign`, `damaged` or `schema` (an atlas of another version of this tool).
     """
@@ -112,7 +112,7 @@ class OutputError(AtlasError):
 
 
 class CheckError(AtlasError):
-    """An atlas whose rows contradict each other."""
+    """An atlas with rows that contradict each other."""
 
 
 class QueryError(AtlasError):
@@ -133,7 +133,7 @@ class MissingExtra(AtlasError):
 
 @contextlib.contextmanager
 def needs_extra(extra: str) -> Iterator[None]:
-    """Turn the missing module of an import inside the block into a `MissingExtra` of `extra`."""
+    """Translate the missing module of an import inside the block into a `MissingExtra` of `extra`."""
     try:
         yield
     except ModuleNotFoundError as error:

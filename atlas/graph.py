@@ -1,6 +1,6 @@
-"""One attribution graph in memory: what every reader produces and the aggregation takes.
+"""One attribution graph in memory: the output of every reader and the input of the aggregation.
 
-Arrays, not objects: a link is three numbers, its ends are row numbers of the node arrays.
+Nodes and links are arrays, not objects: a link is three numbers, and its ends are row numbers of the node arrays.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from atlas.ids import INDEX_BITS, NEURON_BITS
 
-# Sums of squares of anything below stay finite, and FLOAT columns hold it.
+# Sums of squares of smaller weights stay finite, and FLOAT columns can hold them.
 MAX_WEIGHT = 1e30
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -36,16 +36,16 @@ class Reject(NamedTuple):
     reason: str
     message: str
     size_bytes: int | None = None
-    file: str | None = None  # the file behind it, where `path` names a member or line of one
+    file: str | None = None  # the file, if `path` names a member or line of it
 
 
 def member_of(path: str, file: str | None) -> str | None:
-    """Return what `path` names inside `file`: an archive's member, a line, a graph's id; None where it is the file."""
+    """Return the member of `file` that `path` names: an archive member, a line or a graph id; None for the file."""
     return path[len(file) + 1 :] or None if file is not None else None
 
 
 class NodeKind(IntEnum):
-    """Kind of a node, by the node table of its graph and never by the spelling of its id."""
+    """Kind of a node, from the node table of its graph and never from the form of its id."""
 
     NEURON = 0
     TOKEN = 1
@@ -74,7 +74,7 @@ class Space(NamedTuple):
     model: str | None
     transcoder_set: str | None
     unit_type: str
-    link_weight: str | None = None  # what a weight is, where the tracer said it: direct_effect, attribution_flow
+    link_weight: str | None = None  # direct_effect or attribution_flow, if the tracer stated it
 
     def __str__(self) -> str:
         said = f" / {self.link_weight}" if self.link_weight else ""
@@ -90,10 +90,10 @@ class Space(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GraphInfo:
-    """Origin of a graph: `path` is the name of its `file`, with the member or line behind it where it holds several.
+    """Origin of a graph: `path` is the name of its `file`, followed by the member or line if the file holds several.
 
-    `content_hash` identifies the graph: the hash of its bytes, or where the tracer made it that of prompt,
-    model and options, whether it came through a file or not; `file_hash` is then the hash of the bytes.
+    `content_hash` identifies the graph. It is the hash of the bytes. For a graph of this package's tracer, in memory or
+    from a file, it is the hash of prompt, model and options, and `file_hash` is the hash of the bytes.
     """
 
     path: str
@@ -107,15 +107,16 @@ class GraphInfo:
     corpus_source: str | None = None
     corpus_index: int | None = None
     nodes_exceeded: bool | None = None
-    original_token_count: int | None = None  # of a prompt of which only the beginning was traced
+    prompt_group: str | None = None  # stated; graphs of one group are one observation
+    original_token_count: int | None = None  # of a prompt, if only its beginning was traced
     file_hash: str | None = None
     set_names: frozenset[str] = frozenset()  # all names of the transcoder set
-    graph_hash: str | None = None  # of the graph whatever way it is written: what makes two files one graph
+    graph_hash: str | None = None  # of the content in any format; two files with one hash are one graph
     file: str | None = None
 
     @property
     def identity(self) -> str:
-        """The hash by which a graph is known: graphs of one identity count once."""
+        """Hash that identifies the graph. Graphs of one identity count once."""
         return self.graph_hash or self.content_hash
 
 
@@ -125,16 +126,16 @@ class Nodes:
 
     kind: NDArray[np.int8]
     key: Ints  # packed neuron, token id, the layer of an error node, or the number of another type
-    position: NDArray[np.int32]  # token position, -1 where the file says none
-    activation: Floats  # NaN where the file says none
-    influence: Floats  # NaN where the file says none
+    position: NDArray[np.int32]  # token position, -1 if the file states none
+    activation: Floats  # NaN if the file states none
+    influence: Floats  # NaN if the file states none
     probability: Floats  # of a logit, NaN elsewhere
     text: list[str | None]  # token text of tokens and logits, clerp of neurons
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Links whose two ends are known nodes. All arrays have shape (n_links,)."""
+    """Links between known nodes. All arrays have shape (n_links,)."""
 
     source: Ints  # row of Nodes
     target: Ints  # row of Nodes

@@ -1,4 +1,4 @@
-"""Neuron ids: every spelling that earlier tools wrote <-> (layer, neuron) <-> packed int64.
+"""Neuron ids: conversion between the spellings of earlier tools, (layer, neuron) and packed int64.
 
 A packed neuron is `layer << 24 | neuron`: 7 bits of layer, 24 bits of index. A pair of packed
 neurons is one non-negative int64 (62 bits), which is what the aggregation kernel sorts.
@@ -37,7 +37,7 @@ class NeuronId(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> NeuronId:
-        """Read any spelling of a neuron; raises `IdError` naming the text and what is expected."""
+        """Parse any spelling of a neuron; raises `IdError` with the text and the expected forms."""
         found = _NEURON.match(text)
         if found is None:
             hint = " (that is a token, not a neuron)" if _TOKEN.match(text) else ""
@@ -47,7 +47,7 @@ class NeuronId(NamedTuple):
 
     @classmethod
     def checked(cls, layer: int, neuron: int, given: object = None) -> NeuronId:
-        """The id, once both numbers fit the packed key; raises `IdError` otherwise."""
+        """Return the id if both numbers fit the packed key; raises `IdError` otherwise."""
         if not (0 <= layer <= MAX_LAYER and 0 <= neuron <= MAX_INDEX):
             shown = f"{given!r}: " if given is not None else ""
             raise IdError(
@@ -58,21 +58,21 @@ class NeuronId(NamedTuple):
 
     @classmethod
     def unpack(cls, packed: int) -> NeuronId:
-        """The inverse of `packed`."""
+        """Return the id of a packed neuron; raises `IdError` if the number is out of range."""
         if not 0 <= packed < 1 << NEURON_BITS:
             raise IdError(f"{packed} is no packed neuron; it has {NEURON_BITS} bits")
         return cls(packed >> INDEX_BITS, packed & MAX_INDEX)
 
     @classmethod
     def from_feature_id(cls, feature_id: int, neurons_per_layer: int) -> NeuronId:
-        """`feature_id = layer * neurons_per_layer + neuron`, as the Qwen label files count."""
+        """Return the id for `feature_id = layer * neurons_per_layer + neuron`, as in the Qwen label files."""
         if neurons_per_layer < 1:
             raise IdError(f"neurons_per_layer must be at least 1, not {neurons_per_layer}")
         return cls.checked(*divmod(feature_id, neurons_per_layer), given=feature_id)
 
     @property
     def packed(self) -> int:
-        """`layer << 24 | neuron`."""
+        """Packed neuron, `layer << 24 | neuron`."""
         return self.layer << INDEX_BITS | self.neuron
 
     def __str__(self) -> str:
@@ -87,10 +87,9 @@ class TokenId(NamedTuple):
 
 
 def parse_node(text: str) -> NeuronId | TokenId:
-    """Read an id that may name a token (`E_791_2`, `L_3681_4`, `EMB/791`, `LOGIT/3681`) or a neuron.
+    """Parse an id of a token (`E_791_2`, `L_3681_4`, `EMB/791`, `LOGIT/3681`) or of a neuron; raises `IdError`.
 
-    For ids whose kind is known from nowhere else; inside a graph the node table decides.
-    Raises `IdError`.
+    Use it only for ids without any other sign of their kind. Inside a graph, the node table decides.
     """
     found = _TOKEN.match(text)
     if found is None:
@@ -99,7 +98,7 @@ def parse_node(text: str) -> NeuronId | TokenId:
 
 
 def parse_pair(text: str) -> tuple[NeuronId, NeuronId]:
-    """Read an edge key of old checkpoints, `L24|5326|L25|99`; raises `IdError`."""
+    """Parse an edge key of old checkpoints, `L24|5326|L25|99`; raises `IdError`."""
     parts = text.split("|")
     if len(parts) != 4:
         raise IdError(f"{text!r} is no edge key; write it like L24|5326|L25|99")
@@ -107,7 +106,7 @@ def parse_pair(text: str) -> tuple[NeuronId, NeuronId]:
 
 
 def well_formed(text: str) -> str:
-    """The text with lone surrogates replaced: JSON, pickles and file names can spell them, UTF-8 cannot.
+    """Return text with lone surrogates replaced. JSON, pickles and file names can hold them, UTF-8 cannot.
 
     >>> well_formed("a\\ud800b")
     'a?b'

@@ -1,4 +1,4 @@
-"""The options of every stage, once: recipes, the command line and the library share names and defaults."""
+"""Options of every stage, with the names and defaults that recipes, the command line and the library share."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from atlas.errors import UsageError
 T = TypeVar("T")
 MEMORY = 2_000_000_000  # bytes that all processes of an aggregation may take together
 DIRECT, FLOW = "direct_effect", "attribution_flow"
+AUTO, NONE = "auto", "none"
+GROUP_LINKS = 100_000_000  # with more links, the dataset of edges by group would be as large as all links
 
 
 @dataclass(frozen=True)
 class TraceOptions:
-    """Options that decide a traced graph; the defaults are those of the published graphs.
+    """Options that decide a traced graph. The defaults are those of the published graphs.
 
     Attributes:
-        tau: Neurons are kept where |score| >= `tau` x |metric|.
-        top_logits: The metric is the sum of so many highest logits, or of a prompt's own targets.
-        max_nodes: Neurons of a graph at most; the strongest are kept.
+        tau: Neurons are kept if |score| >= `tau` x |metric|.
+        top_logits: The metric is the sum of this many highest logits, or of a prompt's own targets.
+        max_nodes: Maximum number of neurons in a graph; the strongest are kept.
         link_weight: `direct_effect` (source activation x derivative of the target) or `attribution_flow` (the
             same, times the target's score over its activation).
     """
@@ -38,16 +40,16 @@ class TraceOptions:
 
 @dataclass(frozen=True)
 class PromptOptions:
-    """Options that decide which prompts of a corpus are used, and how they become tokens.
+    """Options for selecting the prompts of a corpus, and for converting them to tokens.
 
     Attributes:
-        column: Name of the text in JSON lines and Parquet; prompt, text or content where None.
-        separator: What separates prompts in text files; line ends where None.
+        column: Name of the text column in JSON lines and Parquet; prompt, text or content if None.
+        separator: Separator of prompts in text files; line ends if None.
         chat: Wrap each prompt as a user's turn by the model's chat template.
-        limit: Number of prompts at most.
-        seed: Draw the `limit` prompts at random; the first ones where None.
-        min_tokens: Shorter prompts are rejected.
-        max_tokens: Longer prompts are rejected, unless `truncate`.
+        limit: Maximum number of prompts.
+        seed: Seed for drawing the `limit` prompts at random; the first prompts are used if None.
+        min_tokens: Minimum number of tokens; shorter prompts are rejected.
+        max_tokens: Maximum number of tokens; longer prompts are rejected, unless `truncate`.
         truncate: Keep the first `max_tokens` of longer prompts.
     """
 
@@ -71,19 +73,19 @@ class PromptOptions:
 
 @dataclass(frozen=True)
 class ShardedPromptOptions(PromptOptions):
-    """The prompts of one shard: of (i, n) the i-th of n parts; equal prompts are in one part."""
+    """Prompt options of one shard: (i, n) is the part i, from 0, of n parts. Equal prompts are in one part."""
 
     shard: tuple[int, int] = (0, 1)
 
 
 @dataclass(frozen=True)
 class ProjectOptions:
-    """Options that decide how much is read from a model's weights.
+    """Options for the numbers of projections, exemplars and direct effects.
 
     Attributes:
-        top_tokens: Tokens kept of each kind and direction of a neuron's projections.
-        exemplars: Places where a neuron fires most, of each sign.
-        effects: Prompts for direct effect ratios; 0 leaves them out.
+        top_tokens: Number of tokens to keep per kind and direction of a neuron's projections.
+        exemplars: Number of exemplars to keep per sign: the places where a neuron fires most.
+        effects: Number of prompts for direct effect ratios; 0 leaves them out.
     """
 
     top_tokens: int = 20
@@ -97,10 +99,10 @@ class ProjectOptions:
 
 @dataclass(frozen=True)
 class WireOptions:
-    """Options that decide the wiring by weights.
+    """Options of the wiring by weights.
 
     Attributes:
-        top_connections: Connections kept of each polarity and direction of a neuron.
+        top_connections: Number of connections to keep per polarity and direction of a neuron.
         fold_norms: Multiply the gains of the MLPs' norms into the weights.
     """
 
@@ -114,18 +116,21 @@ class WireOptions:
 
 @dataclass(frozen=True)
 class AggregateOptions:
-    """Options of an aggregation. Only `cooccurrence` decides the statistics; the others decide where and how fast it runs.
+    """Options of an aggregation. `cooccurrence` and `groups` decide the statistics, the others how it runs.
 
     Attributes:
-        cooccurrence: Co-occurring neurons to keep of each neuron; 0 leaves co-occurrence out.
+        cooccurrence: Number of co-occurring neurons to keep per neuron; 0 leaves co-occurrence out.
+        groups: `auto` groups graphs by their prompts, and counts edges by group up to `GROUP_LINKS` expected links;
+            `none` makes every graph a group of its own.
         device: `auto`, `cpu` or `cuda`.
         memory: Bytes that all processes may take together.
-        threads: Number of worker processes; one per core where None.
+        threads: Number of worker processes; one per core if None.
         scheduler: Dask scheduler that runs the tasks instead: `local` or an address.
-        work: Folder or URL that the workers of the scheduler share; beside the output where None.
+        work: Folder or URL that the workers of the scheduler share; beside the output if None.
     """
 
     cooccurrence: int = 20
+    groups: str = AUTO
     device: str = "auto"
     memory: int = MEMORY
     threads: int | None = None
@@ -135,9 +140,9 @@ class AggregateOptions:
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """[[cluster]]: one clustering; the first is the primary one unless [atlas] says otherwise.
+    """Options of one clustering, a `[[cluster]]` of a recipe. The first is primary unless `[atlas]` names another.
 
-    `seed` and `trials` make the result repeatable; more trials find better partitions.
+    `seed` and `trials` make the result repeatable. More trials find better partitions.
     """
 
     name: str | None = None
@@ -155,11 +160,11 @@ class ClusterOptions:
 
 
 def out_of_bounds(key: str, value: int) -> str | None:
-    """Return what is wrong with a count or seed, or None: every stage holds whole numbers from 1 to 2^31 - 1."""
+    """Return the error message for a count or seed that is not from 1 to 2^31 - 1, or None if it is valid."""
     return None if 1 <= value < 2**31 else f"{key} must be from 1 to {2**31 - 1}, not {value}"
 
 
 def part_of(section: Any, kind: type[T]) -> T:
-    """Return the options of one kind that a section with several holds, such as the `TraceOptions` of `[trace]`."""
+    """Return the options of one kind from a section with several kinds, such as the `TraceOptions` of `[trace]`."""
     names = [item.name for item in fields(kind)]  # type: ignore[arg-type]
     return kind(**{name: getattr(section, name) for name in names})

@@ -1,4 +1,4 @@
--- Neurons in the same graphs as a neuron, highest NPMI first.
+-- Neurons that share graphs with a neuron, highest NPMI first.
 --
 -- $layer INTEGER required: layer of the neuron
 -- $neuron INTEGER required: index of the neuron

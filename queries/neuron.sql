@@ -1,4 +1,4 @@
--- One neuron: its row of the neurons table.
+-- The row of one neuron in the table neurons.
 --
 -- $layer INTEGER required: layer of the neuron
 -- $neuron INTEGER required: index of the neuron

@@ -1,4 +1,4 @@
--- Neurons, optionally of one layer, one circuit or with a label, most frequent first.
+-- Neurons, most frequent first; filter by layer, circuit or label.
 --
 -- $layer INTEGER: only this layer
 -- $top_cluster INTEGER: only this circuit

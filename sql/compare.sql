@@ -1,6 +1,6 @@
 -- Compare two corpora per neuron and per edge. The catalogs `a` and `b` contain the views
 -- neurons(layer, neuron, label, graph_count), edges(src_layer, ..., count, graph_count, mean_weight, std_weight) and
--- facts(graphs, is_whole): number of graphs (NULL if unknown), and whether a missing edge means not observed.
+-- facts(graphs, is_whole): number of graphs (NULL if unknown), and whether a missing edge was not observed.
 
 -- Two-sided p-value of a standard normal deviate. erfc is a Chebyshev fit with relative error below 1.2e-7 everywhere
 -- (Press et al., Numerical Recipes, section 6.2).
@@ -39,7 +39,7 @@ WITH paired AS (
         coalesce(x.label, y.label) AS label,
         coalesce(x.graph_count, CASE WHEN x.layer IS NULL THEN 0 END) AS graphs_a,
         coalesce(y.graph_count, CASE WHEN y.layer IS NULL THEN 0 END) AS graphs_b,
-        -- A count above the number of graphs does not count graphs, so it gives no frequency.
+        -- A count that exceeds the number of graphs is not a number of graphs. The frequency is then NULL.
         CASE WHEN graphs_a <= fa.graphs THEN fa.graphs::DOUBLE END AS n_a,
         CASE WHEN graphs_b <= fb.graphs THEN fb.graphs::DOUBLE END AS n_b
     FROM a.neurons AS x
@@ -189,9 +189,9 @@ COMMENT ON COLUMN neurons.difference IS 'frequency_a - frequency_b.';
 COMMENT ON COLUMN neurons.difference_low IS 'Lower bound of its 95 % confidence interval (Newcombe 1998, method 10).';
 COMMENT ON COLUMN neurons.difference_high IS 'Upper bound.';
 COMMENT ON COLUMN neurons.ratio IS 'frequency_a / frequency_b; NULL where B does not have it.';
-COMMENT ON COLUMN neurons.p_value IS 'Of the difference by chance (two proportions, pooled); graphs are taken as independent. NULL where fewer than five graphs are expected on a side.';
+COMMENT ON COLUMN neurons.p_value IS 'p-value of the difference (two proportions, pooled), assuming independent graphs; NULL if fewer than five graphs are expected on a side.';
 COMMENT ON COLUMN neurons.q_value IS 'False discovery rate at which it differs (Benjamini and Hochberg 1995), over all neurons that have a p_value.';
-COMMENT ON COLUMN edges.links_a IS 'Links of A; NULL where A lists the strongest partners alone and not this one.';
+COMMENT ON COLUMN edges.links_a IS 'Number of links in A; NULL if A lists only the strongest partners and this edge is not among them.';
 COMMENT ON COLUMN edges.links_b IS 'The same of B.';
 COMMENT ON COLUMN edges.graphs_a IS 'Graphs of A in which the two are linked; NULL where A does not count them.';
 COMMENT ON COLUMN edges.graphs_b IS 'The same of B.';
@@ -202,6 +202,6 @@ COMMENT ON COLUMN edges.mean_difference IS 'mean_weight_a - mean_weight_b.';
 COMMENT ON COLUMN edges.mean_low IS 'Lower bound of its 95 % confidence interval (Welch); NULL for fewer than ten links on a side or where no deviation is known.';
 COMMENT ON COLUMN edges.mean_high IS 'Upper bound.';
 COMMENT ON COLUMN edges.mean_ratio IS 'mean_weight_a / mean_weight_b.';
-COMMENT ON COLUMN edges.mean_p_value IS 'Of the difference of means by chance (Welch); links are taken as independent, so it is too small where one graph has many. NULL for fewer than ten links on a side.';
+COMMENT ON COLUMN edges.mean_p_value IS 'p-value of the difference of means (Welch), assuming independent links, so it is too small if one graph has many links. NULL for fewer than ten links on a side.';
 COMMENT ON COLUMN edges.mean_q_value IS 'False discovery rate (Benjamini and Hochberg) over all edges with a mean_p_value.';
 COMMENT ON COLUMN edges.q_value IS 'False discovery rate at which the frequency differs, over all edges that have a p_value.';

@@ -18,7 +18,7 @@ SELECT
     deviation_of(count, weight_sum, weight_sq_sum) AS std_weight
 FROM query_table('input.' || dataset);
 
--- Sorting dominates memory and time. Edges are therefore sorted with narrow types, and texts as numbers.
+-- Sorting dominates memory and time. Edges are sorted with narrow types, and their texts are encoded as numbers.
 SET VARIABLE methods = (SELECT coalesce(list(DISTINCT method::VARCHAR ORDER BY method::VARCHAR), []) FROM input.edges);
 SET VARIABLE stat_quality = (SELECT stat_quality FROM input.parameters);
 -- Use variables, not joins: with joins, DuckDB underestimates the edges and builds a hash table of all of them.

@@ -208,7 +208,13 @@ def random_graph(seed: int, *, neurons: int = 12, links: int = 60) -> dict[str, 
         )
         for _ in range(links)
     ]
-    return ct_graph(nodes, made, slug=f"random-{seed}")
+    return ct_graph(nodes, made, slug=f"random-{seed}", prompt=" ".join(words_of(seed)))
+
+
+def words_of(seed: int, count: int = 6) -> list[str]:
+    """Made-up words; of two seeds none are the same."""
+    rng = random.Random(f"words of {seed}")
+    return ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=8)) for _ in range(count)]
 
 
 def zoo() -> dict[str, list[dict[str, Any]]]:

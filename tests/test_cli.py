@@ -139,7 +139,10 @@ ERRORS = [
     (("search", "ATLAS", " "), "say what to look for"),
     (("sql", "ATLAS", "SELECT 1; SELECT 2"), "one statement at a time"),
     (("sql", "ATLAS", "SELECT 1", "-o", "x.xyz"), "the ending names no form; use .csv"),
-    (("query", "ATLAS", "upstream", "--layr", "1"), "query upstream takes no option --layr; its options are --layer INTEGER"),
+    (
+        ("query", "ATLAS", "upstream", "--layr", "1"),
+        "query upstream takes no option --layr; its options are --layer INTEGER",
+    ),
     (("query", "ATLAS", "upstream", "--layer"), "option --layer needs a value"),
     (("query", "ATLAS", "upstream", "--layer", "x"), "option --layer: 'x' is no INTEGER"),
     (("query", "ATLAS", "upstream"), "query upstream needs layer, neuron"),

@@ -1,4 +1,4 @@
-"""Activations of neurons: projections, direct effects, exemplars."""
+"""Projections, direct effect ratios and exemplars of the neurons of a model."""
 
 from __future__ import annotations
 

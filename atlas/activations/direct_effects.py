@@ -1,10 +1,10 @@
-"""Direct effect ratio: how much of what a neuron does to the prediction goes straight to the logits.
+"""Direct effect ratio: the share of a neuron's effect on the prediction that goes directly to the logits.
 
-A vector V = down_proj[:, n] (activation fixed at 1) is added to what the layer puts out at the last token of a
-prompt. Its direct effect is what it does to the logits with every later layer frozen,
-logits(final_norm(h + V)) - logits; its total effect is that of a forward pass with V in place; the indirect
+The vector V = down_proj[:, n] (activation fixed at 1) is added to the output of the layer at the last token of a
+prompt. Its direct effect is the change of the logits with every later layer frozen,
+logits(final_norm(h + V)) - logits. Its total effect is the change in a forward pass with V added. The indirect
 effect is their difference. On the token that the model predicts, ratio = |direct| / (|direct| + |indirect|),
-and 0.5 where both are below 1e-8.
+or 0.5 where both are below 1e-8.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def direct_effect_ratios(
     memory: int = 1 << 28,
     progress: Callable[[int, int], None],
 ) -> np.ndarray:
-    """Ratios (prompts, layers, neurons), float64, over prompts of two tokens or more.
+    """Return the ratios (prompts, layers, neurons), float64, over prompts of two tokens or more.
 
-    Prompts on which the model computes NaN or infinity are left out. Only the last token is computed again, in
-    float32 at least, for as many neurons at once as `memory` (bytes) holds; earlier tokens do not see it.
+    Prompts on which the model computes NaN or infinity are left out. Only the last token is recomputed, since earlier
+    tokens do not attend to it: in float32 or float64, for as many neurons at once as fit into `memory` (bytes).
     """
     found = [np.empty((0, len(model.blocks), model.neurons))]
     with torch.no_grad():
@@ -49,7 +49,7 @@ def direct_effect_ratios(
 
 
 def effect_table(ratios: np.ndarray) -> pa.Table:
-    """Mean, population standard deviation, extrema and type of every neuron's ratios; no rows without prompts."""
+    """Return mean, population standard deviation, extrema and type of ratios by neuron; no rows without prompts."""
     prompts, layers, neurons = ratios.shape
     if not prompts:
         return DATASETS["projections.direct_effects"].empty()
@@ -70,11 +70,11 @@ def effect_table(ratios: np.ndarray) -> pa.Table:
 
 
 def _ratios(model: TracedModel, last: _LastToken, number: int, memory: int) -> Tensor:
-    """Ratios of the neurons of one layer, (m,)."""
+    """Return the ratios of the neurons of one layer, (m,)."""
     columns = model.blocks[number].mlp.module.down_proj.weight.T
     found = []
     for vectors in columns.split(max(1, memory // last.row_bytes)):
-        # The clean token goes along: what rounding makes of it is the same.
+        # The clean token is part of the batch, so it is rounded in the same way.
         start = last.outputs[number] + torch.cat([torch.zeros_like(vectors[:1]), vectors]).to(last.dtype)
         direct = last.predicted(last.outputs[-1] + start - last.outputs[number])
         total = last.predicted(last.above(number, start))
@@ -87,7 +87,7 @@ def _ratios(model: TracedModel, last: _LastToken, number: int, memory: int) -> T
 
 
 class _LastToken:
-    """The last token of a prompt, whose residual stream can be run through the upper layers again.
+    """Last token of a prompt, whose residual stream can be run through the upper layers again.
 
     Streams have shape (B, d); keys and values of earlier positions are computed once and shared by all.
     """
@@ -100,7 +100,7 @@ class _LastToken:
         self._rotary = _rotary_of(model, tokens[:, -1:], past)
         stream = wide(model.embedding[tokens[0, -1:]])
         self.dtype = stream.dtype
-        self.outputs: list[Tensor] = []  # (1, d) behind each layer
+        self.outputs: list[Tensor] = []  # (1, d) after each layer
         for number in range(len(model.blocks)):
             stream = self._layer(number, stream)
             self.outputs.append(stream)
@@ -110,19 +110,19 @@ class _LastToken:
 
     @property
     def row_bytes(self) -> int:
-        """Estimate the bytes of one row of a batch while it goes through a layer."""
+        """Estimated bytes of one row of a batch while a layer runs."""
         model = self._model
         scores = max(keys.shape[1] for keys, _ in self._past) * model.heads * 2
         return (4 * model.neurons + 10 * model.width + scores) * self.outputs[0].element_size()
 
     def above(self, number: int, stream: Tensor) -> Tensor:
-        """The streams in front of the last norm, from those behind layer `number`."""
+        """Return the streams before the last norm, from those after layer `number`."""
         for layer in range(number + 1, len(self.outputs)):
             stream = self._layer(layer, stream)
         return stream
 
     def predicted(self, stream: Tensor) -> Tensor:
-        """Logit of the token that the model predicts, (B,), from streams in front of the last norm."""
+        """Return the logit of the token that the model predicts, (B,), from streams before the last norm."""
         return self._normed(stream) @ self._row
 
     def _normed(self, stream: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ class _LastToken:
         return _linear(module.o_proj, mixed.reshape(rows, -1))
 
     def _placed(self, module: Any, name: str, given: Tensor) -> Tensor:
-        """Queries or keys by head (B, heads, head width), normed where the model does so, and rotated."""
+        """Return queries or keys by head (B, heads, head width), rotated, and normed where the model norms them."""
         found = _linear(getattr(module, f"{name}_proj"), given)
         norm = getattr(module, f"{name}_norm", None)
         if norm is not None and norm.weight.shape[0] == found.shape[1]:
@@ -177,7 +177,7 @@ def _norm(norm: Any, value: Tensor) -> Tensor:
 
 
 def _rotary_of(model: TracedModel, token: Tensor, past: Any) -> dict[int, tuple[Tensor, Tensor]]:
-    """Cosine and sine of the last position, by layer, as `transformers` computes them."""
+    """Return cosine and sine of the last position, by layer, as `transformers` computes them."""
     found: dict[int, tuple[Tensor, Tensor]] = {}
 
     def keep(module: Any, _: object, named: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Exemplars: the places of a corpus where a neuron fires most, by sign, with the words in front; and labels made from them."""
+"""Exemplars: the places of a corpus where a neuron fires most, by sign, with their context; and automatic labels."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from atlas.models.tokens import passage, shown
 from atlas.stages import DATASETS
 
 SIGNS = (1.0, -1.0)
-CONTEXT = 12  # tokens in front of an exemplar
+CONTEXT = 12  # tokens before an exemplar
 SOURCE = "automatic"
 _NAMED_TOKENS = 3
 PRUNED_TOKENS = 1 << 20
 
 
 class Exemplars:
-    """The `top` strongest activations of every neuron, positive and negative, over batches of prompts."""
+    """Collector of the `top` strongest activations of every neuron, positive and negative, over batches of prompts."""
 
     def __init__(self, model: TracedModel, *, top: int = 8) -> None:
         self._model = model
         self._top = top
         shape = (len(SIGNS), len(model.blocks), model.neurons, top)
         self._value = torch.zeros(shape)
-        self._place = torch.full(shape, -1, dtype=torch.long)  # number of the token in all prompts
-        # The prompts that exemplars stand in, and those since the last look at which these are.
+        self._place = torch.full(shape, -1, dtype=torch.long)  # row of the token in `_tokens`
+        # Prompts that hold an exemplar, and all prompts since the last `_prune`.
         self._tokens = np.zeros(0, np.int32)
         self._starts = np.zeros(0, np.int64)
         self._paths: list[str] = []
         self._most = PRUNED_TOKENS
 
     def add(self, prompts: list[Prompt]) -> None:
-        """Run the model on some prompts and keep what fires most; their first token is left out.
+        """Run the model on prompts and keep the strongest activations.
 
-        What a model does on its first token is the same in every prompt.
+        The first token of a prompt is left out, since the activations on it are the same in every prompt.
         """
         cache = self._model.forward([list(prompt.ids) for prompt in prompts])
         starts = len(self._tokens) + np.cumsum([0, *(len(prompt.ids) for prompt in prompts)])
@@ -52,7 +52,7 @@ class Exemplars:
             n = len(prompt.ids)
             places = torch.arange(first + 1, first + n)
             for layer, kept in enumerate(cache.layers):
-                # What is no number fires nowhere.
+                # NaN and infinity count as no activation.
                 if n == 1:
                     continue
                 active = activation(kept)[row, 1:n].T.float().cpu().nan_to_num(0.0, 0.0, 0.0)
@@ -63,16 +63,16 @@ class Exemplars:
 
     def _keep(self, side: int, layer: int, active: Tensor, places: Tensor) -> None:
         held, held_places = self._value[side, layer], self._place[side, layer]
-        # Most neurons have fired more before, and are left alone.
+        # Most neurons have stronger exemplars already and are skipped.
         rows = torch.nonzero(active.amax(1) > held[:, -1]).flatten()
         value = torch.cat([held[rows], active[rows].clamp_min(0)], 1)
         place = torch.cat([held_places[rows], places.expand(len(rows), -1)], 1)
-        # Stable: of equal activations the first in the corpus stays.
+        # Stable: of equal activations, the first in the corpus is kept.
         order = torch.argsort(value, dim=1, descending=True, stable=True)[:, : self._top]
         held[rows], held_places[rows] = value.gather(1, order), place.gather(1, order)
 
     def _prune(self) -> None:
-        """Forget the prompts in which nothing fires most: memory follows the neurons, not the corpus."""
+        """Drop the prompts without an exemplar, so that memory grows with the neurons and not with the corpus."""
         place = self._place.numpy()
         held = place >= 0
         prompt = np.searchsorted(self._starts, place[held], side="right") - 1
@@ -87,7 +87,7 @@ class Exemplars:
         self._most = max(PRUNED_TOKENS, 2 * len(self._tokens))
 
     def table(self) -> pa.Table:
-        """Rows of `exemplars`."""
+        """Return the rows of the dataset `exemplars`."""
         value, place = self._value.numpy(), self._place.numpy()
         side, layer, neuron, rank = np.nonzero(value > 0)
         at = place[side, layer, neuron, rank]
@@ -119,10 +119,10 @@ class Exemplars:
 def automatic_labels(
     model: TracedModel, exemplars: pa.Table, projections: Callable[[int], dict[tuple[int, str], list[int]]]
 ) -> pa.Table:
-    """Two labels per neuron that ever fires: on which tokens (input), and towards which tokens (output).
+    """Return two labels per neuron that fires: the tokens it fires on (input), and the tokens it promotes (output).
 
-    `projections` gives for a layer the tokens of (neuron, direction) of the output projection, strongest
-    first. A neuron whose strongest activation is negative pushes what its weights suppress.
+    `projections` returns the tokens of each (neuron, direction) of the output projection of a layer, strongest
+    first. A neuron whose strongest activation is negative promotes the tokens that its weights suppress.
     """
     dataset = DATASETS["projections.automatic_labels"]
     tables = [dataset.empty()]
@@ -164,6 +164,6 @@ def _by_neuron(exemplars: pa.Table) -> dict[int, list[dict[str, Any]]]:
 
 
 def _listed(model: TracedModel, tokens: Sequence[int]) -> str:
-    """The first distinct tokens, as people write them."""
+    """Return the first distinct tokens as readable text in quotes."""
     distinct = list(dict.fromkeys(shown(model, tokens)))[:_NAMED_TOKENS]
     return " ".join(f"‘{token}’" for token in distinct)

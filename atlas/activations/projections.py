@@ -4,8 +4,8 @@
     input_up     embedding . up_proj[n]                              activates, suppresses
     input_gated  silu(embedding . gate_proj[n]) (embedding . up_proj[n])   activates, suppresses
 
-The two definitions of an input projection were both published under one name; here each has its own. Norms
-are not folded in, as in the published tables.
+Both definitions of an input projection were published under one name; here each has its own name. Norms are
+not folded in, as in the published tables.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ KINDS = {
 def projections(
     model: TracedModel, *, top: int = 20, memory: int = 1 << 28
 ) -> Iterator[tuple[int, pa.Table, pa.Table]]:
-    """(layer, rows of `projections`, rows of `neuron_norms`) by layer and batch of neurons.
+    """Yield (layer, rows of `projections`, rows of `neuron_norms`) for each layer and batch of neurons.
 
-    `top` tokens of each kind and direction; `memory` (bytes) bounds the product (vocabulary, neurons) held at once.
+    `top` is the number of tokens of each kind and direction. `memory` (bytes) bounds the products (neurons, vocabulary)
+    held at once.
     """
     texts = np.array(model.token_texts(list(range(model.vocabulary))), dtype=object)
-    # The product, its gate, and what topk makes of it.
+    # The product, its gate, and the buffers of topk.
     step = max(1, memory // (model.vocabulary * 4 * 4))
     top = min(top, model.vocabulary)
     for layer, block in enumerate(model.blocks):
@@ -58,7 +59,7 @@ def _wide(weight: Tensor) -> Tensor:
 
 
 def _products(model: TracedModel, down: Tensor, up: Tensor, gate: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """The products (neurons, vocabulary) of some neurons, by kind."""
+    """Yield the kind and the product (neurons, vocabulary) of each projection of some neurons."""
     with torch.no_grad():
         yield "output", down @ _wide(model.unembedding).T
         embedding = _wide(model.embedding)

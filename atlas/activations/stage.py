@@ -1,4 +1,4 @@
-"""A model's projections, norms, direct effect ratios, exemplars and automatic labels -> the stage `projections`."""
+"""Stage `projections`: projections, norms, direct effect ratios, exemplars and automatic labels of a model."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from atlas.stages import DATASETS, Dataset
 from atlas.stages.manifest import replaced_folder, write_manifest
 
 Progress = Callable[[str, int, int], None]
-LOOKED_AT = 10  # promoted tokens, for those that are text
-SEED = 42  # of the prompts that ratios are measured on
+LOOKED_AT = 10  # promoted tokens from which the labels take those that are text
+SEED = 42  # of the sample of prompts for direct effect ratios
 
 
 @dataclass(frozen=True)
 class ProjectSummary:
-    """Counts of a run."""
+    """Counts of the stage `projections`."""
 
     neurons: int
     projections: int
     exemplars: int
     ratio_prompts: int
     effect_types: dict[str, int]
-    rejects: Counter[str]  # prompts that gave nothing, by reason
+    rejects: Counter[str]  # prompts that cannot be used, by reason
 
 
 def project(
@@ -57,11 +57,11 @@ def project(
     Args:
         model: Model with its tokenizer.
         out: Folder of the stage, which is replaced.
-        options: How many tokens and exemplars are kept; the defaults where None.
-        prompts: Corpus. Without it there are no direct effect ratios, exemplars and automatic labels.
-        corpus: Which prompts of the corpus are used; the defaults where None.
-        batch: Prompts that are run at once.
-        progress: Called with what is counted, how many are done and how many there are.
+        options: Numbers of tokens, exemplars and prompts for ratios; the defaults where None.
+        prompts: Corpus. Without it, direct effect ratios, exemplars and automatic labels are empty.
+        corpus: Options that select the prompts of the corpus; the defaults where None.
+        batch: Number of prompts per forward pass.
+        progress: Called with the name of the step, the number done and the total.
 
     Returns:
         Counts of neurons, prompts, exemplars and labels.
@@ -119,7 +119,7 @@ def _run_corpus(
     batch: int,
     progress: Progress,
 ) -> tuple[pa.Table, list[tuple[int, ...]], Counter[str]]:
-    """Exemplars over all prompts, the prompts drawn for the ratios, and why others were left out."""
+    """Return the exemplars over all prompts, the prompts drawn for the ratios, and the counts of rejects by reason."""
     rejects: Counter[str] = Counter()
     if prompts is None:
         return DATASETS["projections.exemplars"].empty(), [], rejects
@@ -135,7 +135,7 @@ def _run_corpus(
         else:
             waiting.append(item)
             usable += 1
-            # Reservoir sampling: every prompt is drawn with the same chance, whatever their number.
+            # Reservoir sampling: every prompt is drawn with the same probability.
             place = usable - 1 if usable <= options.effects else rng.randrange(usable)
             if len(item.ids) > 1 and place < options.effects:
                 sample[place : place + 1] = [item.ids]
@@ -149,9 +149,9 @@ def _run_corpus(
 
 
 def _promoted(folder: Path, model: TracedModel) -> Callable[[int], dict[tuple[int, str], list[int]]]:
-    """Per layer, the tokens of each (neuron, direction) of the output projection, as far as they are text.
+    """Return a function from a layer to the tokens of each (neuron, direction) of the output projection that are text.
 
-    A vocabulary of bytes holds parts of characters and control characters, which say nothing to a reader.
+    A byte-level vocabulary also holds parts of characters and control characters, which do not help a reader.
     """
     whole = [is_text(model.tokenizer.decode([token])) for token in range(model.vocabulary)]
     path = _path(folder, "projections")[1]

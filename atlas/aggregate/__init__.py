@@ -1,7 +1,10 @@
-"""Graphs to edge statistics in four phases: plan the tasks, map files to sorted runs, reduce ranges of keys, finalize.
+"""Aggregation of graphs to edge statistics, in four phases: plan, map, reduce, finalize.
 
-`api` calls the phases. Everything that is finished stands in a work folder under its final name, so that a run that
-was killed goes on with what is missing, and ends with the bytes of an undisturbed one.
+Plan divides the input files into tasks. Map converts the files of each task to sorted runs. Reduce merges the runs,
+one range of keys at a time. Finalize writes the stats folder.
+
+`api` calls the phases. Every finished file is kept in a work folder under its final name. A run that was killed
+continues with the missing files, and writes the same bytes as a run without interruption.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Statistics of graphs as they are made: the API of a tracer, or of anything else that has links in memory."""
+"""Aggregation of graphs in memory: the API for tracers and other programs that produce links."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from atlas.errors import InputError, UsageError
 from atlas.graph import MAX_WEIGHT, Graph, Ints, Reject, Space
 from atlas.io.files import only_writer
 from atlas.io.work_dir import open_store
-from atlas.options import MEMORY, AggregateOptions
+from atlas.options import MEMORY, NONE, AggregateOptions
 from atlas.runtime.devices import choose_device
 from atlas.runtime.executors import Executor, InlineExecutor
 from atlas.runtime.journal import Journal, claim
@@ -47,12 +47,15 @@ from atlas.stages.manifest import MANIFEST, refuse_foreign_folder, replaced_fold
 
 
 class Aggregator:
-    """Takes observations batch by batch, or graphs one by one, and writes their statistics to a stats folder.
+    """Aggregator of observations (batch by batch) or of graphs (one by one) into a stats folder.
 
-    Statistics that the folder holds are added to, unless `fresh`; then `made_with`, what decides the graphs, must
-    be what they were made with (`SourceChanged`). What was added and flushed survives the
-    process: an aggregator of the same folder knows by `hashes` which graphs it holds, and goes on. Use as a
-    context manager, or call `write` at the end.
+    Unless `fresh`, new graphs are added to the statistics that the folder already holds. The options in `made_with`,
+    which decide the graphs, must then equal those of the existing statistics; otherwise `SourceChanged` is raised.
+    With `groups="auto"`, graphs are grouped by their prompts, and edges are also counted by group. By default, each
+    graph is a group of its own.
+
+    Flushed graphs survive the process: a new aggregator of the same folder loads their hashes into `hashes` and
+    continues. Use it as a context manager, or call `write` at the end.
 
     >>> import pyarrow as pa, tempfile
     >>> links = {"graph_id": [0, 0, 1], "src_layer": [1, 1, 1], "src_neuron": [5, 5, 5],
@@ -73,6 +76,7 @@ class Aggregator:
         memory: int = MEMORY,
         threads: int | None = None,
         cooccurrence: int = AggregateOptions.cooccurrence,
+        groups: str = NONE,
         fresh: bool = False,
         inputs: Sequence[str] = ("added",),
         made_with: Mapping[str, Any] | None = None,
@@ -81,24 +85,27 @@ class Aggregator:
         self._out = out = Path(out)
         self._space = space
         self._inputs = list(inputs)
-        self._made_with = dict(made_with or {}) | {"cooccurrence": cooccurrence}
+        self._made_with = dict(made_with or {}) | {"cooccurrence": cooccurrence, "groups": groups}
         refuse_foreign_folder(out.resolve(), "stats")
         self._written = False
         # Two aggregators of one folder would overwrite each other's tasks.
         self._lock = ExitStack()
         self._lock.enter_context(only_writer(api.work_folder(out)))
-        self._options = AggregateOptions(cooccurrence, choose_device(device), memory, threads)
+        self._options = AggregateOptions(cooccurrence, groups, choose_device(device), memory, threads)
         self._progress = progress
         self._store = open_store(api.work_folder(out))
         self._earlier = [out] if not fresh and holds_stats(out) else []
         self._checkpoint = self._claimed(fresh)
         self._context = JobContext(
-            self._store.url, self._options.device, Budget.of(memory).links, sample_below=WHOLE, combine=True
+            self._store.url, self._options.device, Budget.of(memory).links, sample_below=WHOLE, combine=groups == NONE
         )
         self._begin()
 
     def _claimed(self, fresh: bool) -> Journal:
-        """The work folder, emptied unless it holds what an unfinished run of the same kind left."""
+        """Claim the work folder and return its journal.
+
+        The folder is emptied, unless it holds the files of an unfinished run with the same options.
+        """
         for folder in self._earlier:
             refuse_other_options(folder, self._made_with)
         if fresh:
@@ -107,20 +114,21 @@ class Aggregator:
         return Journal.opened(self._store)
 
     def _begin(self) -> None:
-        self._links = 0  # that came so far; the more, the smaller the share of edges that is sampled
+        self._links = 0  # links added so far; the more links, the smaller the sampled share of edges
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
         self._chunk = self._new_chunk()
         self._known: dict[int, str] = {}
         self._next = 0
         self._rejected: set[str] = set()
-        self._told: set[str] = set()  # paths of the rejects of earlier stats
-        self._paths: set[str] = set()  # of graphs that came; what was said against them earlier is forgotten
+        self._told: set[str] = set()  # paths of the rejects in earlier statistics
+        self._paths: set[str] = set()  # paths of added graphs; their earlier rejects are removed
         self.hashes: set[str] = set()
         self._recall()
 
     def _new_chunk(self) -> Chunk:
-        return Chunk(max_links=self._context.chunk_links, sample_below=threshold(self._links), combine=True)
+        context = self._now()
+        return Chunk(max_links=context.chunk_links, sample_below=context.sample_below, combine=context.combine)
 
     def _now(self) -> JobContext:
         return dataclasses.replace(self._context, sample_below=threshold(self._links))
@@ -148,20 +156,24 @@ class Aggregator:
     def add(
         self, batch: pa.Table | pa.RecordBatch | Mapping[str, Any], *, hashes: Mapping[int, str] | None = None
     ) -> None:
-        """Take observations of whole graphs. A graph that is held already, by hash, is passed over.
+        """Add the observations of whole graphs. A graph with a known hash is skipped.
 
         Args:
-            batch: Columns graph_id, src_layer, src_neuron, tgt_layer, tgt_neuron and weight, all of one length (n_links,): an
-                Arrow table or record batch, or a mapping of numpy arrays or torch tensors. Tensors on a CUDA device are
-                reduced there.
-            hashes: Content hashes (hexadecimal; of the prompt, say) by graph_id. The id stands for a graph without one.
+            batch: Columns graph_id, src_layer, src_neuron, tgt_layer, tgt_neuron and weight, each of shape (n_links,).
+                An Arrow table or record batch, or a mapping of numpy arrays or torch tensors. Tensors on a CUDA device
+                are reduced on that device.
+            hashes: Content hashes by graph_id, in hexadecimal, for example of the prompt. A graph without a hash is
+                identified by its graph_id.
 
         Raises:
-            UsageError: A graph_id came in an earlier batch, or a column is missing.
+            UsageError: A graph_id was in an earlier batch, a column is missing, the aggregator groups prompts, or the
+                statistics are already written.
             InputError: A graph_id is null or negative.
         """
         if self._written:
             raise UsageError("the statistics are written; make another Aggregator to add to them")
+        if self._options.groups != NONE:
+            raise UsageError("an aggregator that groups prompts takes graphs, not batches; make it with groups='none'")
         given = dict(hashes or {})
         missing = [] if isinstance(batch, pa.RecordBatch) else [name for name in COLUMNS if name not in _names(batch)]
         if missing:
@@ -169,7 +181,7 @@ class Aggregator:
         if isinstance(batch, Mapping) and hasattr(batch["weight"], "is_cuda"):
             self._add_tensors({name: batch[name].detach() for name in COLUMNS}, given)
             return
-        # Looked at before its graphs are noted: a batch that is refused can come again, corrected.
+        # Validate the batch before recording its graphs, so that a refused batch can be corrected and added again.
         columns = columns_of(batch if isinstance(batch, pa.Table | pa.RecordBatch) else _table(batch))
         observe({name: values[:0] if name != "graph_id" else values for name, values in columns.items()})
         table = pa.table(columns)
@@ -184,7 +196,7 @@ class Aggregator:
             self.flush()
 
     def _take(self, ids: Ints, hashes: Mapping[int, str]) -> Ints:
-        """The ids of a batch that are not held yet; notes their hashes."""
+        """Record the hashes of a batch, and return the ids of the graphs that are not held yet."""
         new = []
         for graph_id in ids.tolist():
             if graph_id in self._known:
@@ -216,18 +228,18 @@ class Aggregator:
         self._done()
 
     def _done(self) -> None:
-        """The task with the next number is written."""
+        """Record that the task with the next number is written."""
         self._checkpoint.note(runs_name(self._next), bookkeeping_name(self._next))
         self._next += 1
 
     def add_graph(self, graph: Graph) -> None:
-        """Take one graph with its nodes. One that is held already, by content hash, is passed over.
+        """Add one graph with its nodes. A graph with a known hash is skipped.
 
         Args:
             graph: Nodes (n_nodes,) and links (n_links,) of one prompt.
 
         Raises:
-            SpaceMismatch: It is of another feature space.
+            SpaceMismatch: The graph has another feature space.
         """
         refuse_other_space(self._space, str(self._out), graph.info.space, graph.info.path)
         if graph.info.identity not in self.hashes:
@@ -238,7 +250,7 @@ class Aggregator:
             self._chunk.add(graph)
 
     def reject(self, reject: Reject) -> None:
-        """Note a graph that could not be made. It takes the place of an earlier note of that path.
+        """Record a graph that could not be made. It replaces a reject of the same path in earlier statistics.
 
         Args:
             reject: Path, reason and message.
@@ -249,12 +261,12 @@ class Aggregator:
 
     @property
     def is_new(self) -> bool:
-        """True where there are graphs, or rejects beside earlier graphs, that the stats folder does not hold yet."""
+        """True if there are new graphs, or new rejects to add to earlier statistics."""
         rejects = self._earlier and self._rejected - self._told
         return bool(self._next or self._pending_rows or self._chunk.holds_graphs or rejects)
 
     def flush(self) -> None:
-        """Make sure that what was added survives this process."""
+        """Write all pending graphs to the work folder, so that they survive this process."""
         if self._pending_rows:
             seen = observe(columns_of(pa.concat_tables(self._pending, promote_options="permissive")))
             ids, graph = numbered(seen.graph)
@@ -277,7 +289,7 @@ class Aggregator:
         Raises:
             InputError: Nothing was added.
             OutputError: The folder cannot be written.
-            UsageError: It is written already.
+            UsageError: The statistics are already written.
         """
         if self._written:
             raise UsageError("the statistics are written; make another Aggregator to add to them")
@@ -296,13 +308,13 @@ class Aggregator:
         return summary
 
     def _workers(self) -> AbstractContextManager[Executor]:
-        """Worker processes where there are several tasks; a GPU, and few tasks, are used from here."""
+        """Return worker processes for two or more tasks on the CPU. Otherwise, this process does the work itself."""
         if self._options.device != "cpu" or self._next < 2:
             return nullcontext(InlineExecutor())
         return started_workers(self._next * FEW_TASKS, self._options)
 
     def close(self) -> None:
-        """Let go of the folder; what was flushed stays for another aggregator."""
+        """Release the lock of the folder. Flushed graphs stay there for another aggregator."""
         if not self._written and not self._next:
             self._store.remove()
         self._lock.close()

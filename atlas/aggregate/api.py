@@ -1,6 +1,6 @@
 """The four phases of an aggregation: plan, map, reduce, finalize; for graph files, for observations, and for merges.
 
-plan      files -> tasks                                which files are new, how they are cut
+plan      files -> tasks                                find the new files, divide them into tasks
 map       tasks -> sorted runs + bookkeeping            one spill file and one Parquet file per task
 reduce    runs, earlier statistics -> parts             one Parquet part per range of keys and dataset
 finalize  bookkeeping, parts -> the stats folder        small datasets, manifest, swap
@@ -30,6 +30,7 @@ from atlas.aggregate.plan import (
     Plan,
     SourceFile,
     bookkeeping_name,
+    expected_links,
     load_plan,
     make_plan,
     new_files,
@@ -38,11 +39,11 @@ from atlas.aggregate.plan import (
 )
 from atlas.aggregate.reduce.phase import reduce_inputs
 from atlas.aggregate.spill.previous_stats import holds_stats, refuse_other_options
-from atlas.errors import InputError, NothingReadable, SourceChanged, SpaceMismatch
+from atlas.errors import InputError, NothingReadable, SourceChanged, SpaceMismatch, UsageError
 from atlas.graph import Source, Space
 from atlas.io.files import write_parquet
 from atlas.io.work_dir import Store, open_store
-from atlas.options import AggregateOptions
+from atlas.options import AUTO, GROUP_LINKS, NONE, AggregateOptions
 from atlas.runtime.devices import choose_device
 from atlas.runtime.journal import KEPT, Journal, claim
 from atlas.runtime.progress import Progress, silent
@@ -51,7 +52,7 @@ from atlas.stages.manifest import MANIFEST, read_manifest, replaced_folder
 
 
 def work_folder(out: Path) -> Path:
-    """Return where an aggregation of the stats folder `out` keeps what it has done so far."""
+    """Return the work folder of an aggregation into the stats folder `out`, which holds its finished tasks."""
     out = out.resolve()
     return out.parent / f".{out.name}.work"
 
@@ -61,7 +62,7 @@ def _opened_store(out: Path, options: AggregateOptions) -> Store:
 
 
 def _with_device(options: AggregateOptions) -> AggregateOptions:
-    """The options with the device settled; on a cluster each worker settles it."""
+    """Return the options with a concrete device. On a cluster, each worker chooses its own device."""
     return options if options.scheduler else dataclasses.replace(options, device=choose_device(options.device))
 
 
@@ -75,28 +76,29 @@ def aggregate_files(
     fresh: bool = False,
     progress: Progress = silent,
 ) -> Summary:
-    """Aggregate graph files into the stats folder `out`; files that it holds already are not read again.
+    """Aggregate graph files into the stats folder `out`. Files that it already contains are not read again.
 
     Args:
-        sources: Files, in their order.
-        out: Stats folder; added to where it holds statistics.
-        reading: How files are read.
-        options: What is kept, and where it runs.
-        inputs: Paths that go into the manifest.
-        fresh: Start over.
-        progress: Called with what is counted, how many are done and how many there are.
+        sources: Graph files, in the order of aggregation.
+        out: Stats folder. New graphs are added to statistics that it already holds.
+        reading: Options for reading the files.
+        options: Statistics to keep, device, memory and workers.
+        inputs: Paths to record in the manifest.
+        fresh: Ignore existing statistics and start over.
+        progress: Called with the name of the counted items, the number done and the total.
 
     Returns:
         Counts of the stats folder.
 
     Raises:
-        InputError: A file that was counted has changed or is gone (unless `fresh`).
+        InputError: A file that was aggregated before has changed or is missing (unless `fresh`).
         NothingReadable: No file is a readable graph. All reasons are written to OUT.rejects.parquet.
-        SpaceMismatch: Files are of different feature spaces.
+        SpaceMismatch: The files have different feature spaces.
         OutputError: A folder cannot be written.
-        UsageError: There is no such device.
+        UsageError: The device does not exist.
     """
     files = stat_files(sources)
+    options = _with_groups(options, [out] if not fresh and holds_stats(out) else [], expected_links(files))
     made_with = _made_with(options, model=reading.model, transcoder_set=reading.transcoder_set)
     earlier, files, retried = _earlier(out, files, fresh, made_with)
     if earlier and not files:
@@ -118,7 +120,7 @@ def aggregate_files(
     except NothingReadable as error:
         told = out.resolve().with_name(f"{out.name}.rejects.parquet")
         write_parquet(read_rejects(store, mapped), told)
-        # Nothing that was read will serve another run.
+        # The work folder is of no use to another run.
         store.remove()
         raise NothingReadable(f"{error}; all of them are in {told.name} beside {out}") from error
     except SpaceMismatch:
@@ -151,7 +153,10 @@ def _as_it_is(folder: Path, why: str) -> Summary:
 def _earlier(
     out: Path, files: list[SourceFile], fresh: bool, options: dict[str, Any]
 ) -> tuple[list[Path], list[SourceFile], set[str]]:
-    """Finished stats in `out` to add to, the files that they lack, and those of their rejects that are tried again."""
+    """Return the existing statistics in `out`, the files to read, and the paths of rejected files to read again.
+
+    The list of existing statistics is empty with `fresh`, or if `out` holds none.
+    """
     if fresh or not holds_stats(out):
         return [], files, set()
     refuse_other_options(out, options)
@@ -160,8 +165,23 @@ def _earlier(
 
 
 def _made_with(options: AggregateOptions, **reading: Any) -> dict[str, Any]:
-    """Return the options that decide the statistics: they go into the manifest, and increments must agree."""
-    return reading | {"cooccurrence": options.cooccurrence}
+    """Return the options that decide the statistics. The manifest records them, and increments must use the same."""
+    groups = options.groups if options.groups in (AUTO, NONE) else "file"
+    return reading | {"cooccurrence": options.cooccurrence, "groups": groups}
+
+
+def _with_groups(options: AggregateOptions, earlier: Sequence[Path], expected: int) -> AggregateOptions:
+    """Return the options with a decision on `groups`: as in earlier statistics, else by the expected links."""
+    if options.groups != AUTO:
+        return options
+    held = {DATASETS["stats.edge_groups"].path(folder).exists() for folder in earlier}
+    if len(held) == 2:
+        raise InputError(
+            f"some of {', '.join(map(str, earlier))} count edges by group of prompts, and some do not; merge them with "
+            "--groups none, which takes every graph as a group of its own"
+        )
+    is_grouped = held == {True} if held else expected <= GROUP_LINKS
+    return dataclasses.replace(options, groups=AUTO if is_grouped else NONE)
 
 
 def _plan(
@@ -171,6 +191,7 @@ def _plan(
     finished = journal.trusted
     plan = None
     made_with = {name: getattr(reading, name) for name in ("model", "transcoder_set", "strict")}
+    made_with["grouped"] = options.groups != NONE
     try:
         read = functools.partial(_files_read, store, finished)
         plan = load_plan(store, files, read, **made_with)
@@ -204,23 +225,25 @@ def aggregate_observations(
     """Aggregate Parquet or Arrow files of observations of one feature space into the stats folder `out`.
 
     Args:
-        sources: Files, in their order.
-        out: Stats folder; added to where it holds statistics.
+        sources: Files of observations, in the order of aggregation.
+        out: Stats folder. New graphs are added to statistics that it already holds.
         space: Model, set of transcoders and type of unit.
-        options: What is kept, and where it runs.
-        inputs: Paths that go into the manifest.
-        fresh: Start over.
+        options: Statistics to keep, device, memory and workers.
+        inputs: Paths to record in the manifest.
+        fresh: Ignore existing statistics and start over.
         progress: As in `aggregate_files`.
 
     Returns:
         Counts of the stats folder.
 
     Raises:
-        InputError: A file lacks a column of observations, has changed or is gone, or repeats a graph_id.
+        InputError: A file lacks a column, is a copy of another, has changed or is missing, or repeats a graph_id.
         OutputError: A folder cannot be written.
-        UsageError: There is no such device.
+        UsageError: The device does not exist.
     """
-    files = stat_files(sources)
+    if options.groups not in (AUTO, NONE):
+        raise UsageError("groups are stated for graph files; observations have no prompts, so every graph is one group")
+    files, options = stat_files(sources), dataclasses.replace(options, groups=NONE)
     made_with = _made_with(options, **space._asdict())
     earlier, files, _ = _earlier(out, files, fresh, made_with)
     if earlier and not files:
@@ -248,24 +271,25 @@ def merge_stats(
     skip_duplicates: bool = False,
     progress: Progress = silent,
 ) -> Summary:
-    """Merge stats folders into one: the statistics of all their graphs aggregated together.
+    """Merge stats folders into one folder, with the statistics of all their graphs together.
 
     Args:
         folders: Stats folders.
         out: Stats folder to write.
-        options: What is kept, and where it runs.
-        skip_duplicates: Leave out a folder all of whose graphs are in earlier ones.
+        options: Statistics to keep, device, memory and workers.
+        skip_duplicates: Skip folders that only hold graphs of the other folders.
         progress: As in `aggregate_files`.
 
     Returns:
         Counts of the merged statistics.
 
     Raises:
-        SpaceMismatch: The folders are of different feature spaces.
-        InputError: A graph is in two of them.
+        SpaceMismatch: The folders have different feature spaces.
+        InputError: A graph is in two of the folders.
     """
     chosen = _distinct(folders, skip_duplicates)
     paths = [path for folder in chosen for path in read_manifest(folder, "stats")["inputs"]]
+    options = _with_groups(options, chosen, 0)
     store, options = _opened_store(out, options), _with_device(options)
     with replaced_folder(out, "stats") as folder:
         store.remove()
@@ -284,13 +308,16 @@ def merge_stats(
 
 
 def _common_options(folders: Sequence[Path]) -> dict[str, Any]:
-    """The options that all folders were made with alike."""
+    """Return the options that have the same value in all folders."""
     first, *others = (read_manifest(folder, "stats").get("options", {}) for folder in folders)
     return {key: value for key, value in first.items() if all(other.get(key, ...) == value for other in others)}
 
 
 def _distinct(folders: Sequence[Path], skip_duplicates: bool) -> list[Path]:
-    """The folders, once no graph of one stands in another."""
+    """Return the folders to merge; raise `InputError` if two of them share graphs.
+
+    With `skip_duplicates`, folders that only hold graphs of the other folders are left out.
+    """
     graphs: dict[Path, dict[str, str]] = {}
     for folder in folders:
         read_manifest(folder, "stats")
@@ -298,7 +325,7 @@ def _distinct(folders: Sequence[Path], skip_duplicates: bool) -> list[Path]:
         graphs[folder] = dict(zip(table["graph_hash"].to_pylist(), table["path"].to_pylist(), strict=True))
     seen: dict[str, str] = {}
     chosen = []
-    # The larger first: a folder that is part of another is the one to leave out.
+    # Visit larger folders first, so that a folder that is part of another is the one to be left out.
     for folder in sorted(graphs, key=lambda folder: -len(graphs[folder])) if skip_duplicates else folders:
         twice = [(path, seen[found]) for found, path in graphs[folder].items() if found in seen]
         if twice and not (skip_duplicates and len(twice) == len(graphs[folder])):

@@ -1,4 +1,4 @@
-"""Bookkeeping of graphs: one row per graph, what became of its links, its tokens, texts and files."""
+"""Bookkeeping of graphs: one row per graph, counts of kept and dropped links, tokens, texts and files."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ INFO_COLUMNS = (
     "prompt",
     "prompt_tokens",
     "corpus_source",
+    "prompt_group",
     "corpus_index",
     "nodes_exceeded",
     "original_token_count",
@@ -48,7 +49,7 @@ class _Token:
 
 @dataclass
 class Bookkeeping:
-    """Collects the bookkeeping of one task."""
+    """Collector of the bookkeeping of one task."""
 
     space: Space | None = None
     space_path: str = ""
@@ -61,7 +62,7 @@ class Bookkeeping:
     _labels: Counter[tuple[int, str]] = field(default_factory=Counter)
 
     def add(self, graphs: Sequence[Graph], counts: Sequence[GraphCounts], first: int) -> None:
-        """Take graphs numbered from `first`."""
+        """Add graphs, numbered from `first`."""
         rows = []
         for number, (graph, count) in enumerate(zip(graphs, counts, strict=True), first):
             rows.append(_graph_row(number, graph, count))
@@ -76,16 +77,16 @@ class Bookkeeping:
         self._graphs.append(pa.Table.from_pylist(rows, DATASETS["stats.graphs"].schema))
 
     def reject(self, reject: Reject) -> None:
-        """Note one file or member that does not count."""
+        """Record one rejected file or member."""
         self._reject_rows.append(reject)
 
     @property
     def rejects(self) -> int:
-        """Number of files that were noted."""
+        """Number of recorded rejects."""
         return len(self._reject_rows)
 
     def file(self, **columns: object) -> None:
-        """Note one input file."""
+        """Record one input file."""
         self._file_rows.append(columns)
 
     def _add_texts(self, graph: Graph) -> None:
@@ -98,7 +99,7 @@ class Bookkeeping:
             if kind in seen:
                 seen[kind].add(key)
                 token = self._tokens.setdefault(key, _Token())
-                # Prompts spell a token the same everywhere; where they do not, the order of files must not decide.
+                # A token normally has one text. Otherwise take the smallest, so that the order of files has no effect.
                 token.text = text if token.text is None or (text is not None and text < token.text) else token.text
                 if probability == probability and probability > (token.probability_max or -1.0):
                     token.probability_max = probability
@@ -111,7 +112,7 @@ class Bookkeeping:
             self._tokens[key].output_graph_count += 1
 
     def tables(self) -> dict[str, pa.Table]:
-        """The bookkeeping as tables of the declared schemas."""
+        """Return the bookkeeping as tables with the declared schemas."""
         counts = DATASETS["stats.link_counts"].schema
         columns = list(zip(*self._count_rows, strict=True)) or [()] * len(counts)
         files = DATASETS["stats.files"].schema
@@ -166,12 +167,12 @@ def _graph_row(number: int, graph: Graph, counts: GraphCounts) -> dict[str, Any]
 
 
 def reject_table(rejects: Iterable[Reject]) -> pa.Table:
-    """The rows of `rejects`, sorted."""
+    """Return rejects as a table, sorted by path and reason."""
     schema = DATASETS["stats.rejects"].schema
     rows = sorted(rejects, key=lambda row: (row.path, row.reason))
     return pa.Table.from_pylist([row._asdict() | _place(row) for row in rows], schema)
 
 
 def _place(found: GraphInfo | Reject) -> dict[str, str | None]:
-    """The file, and the member inside it: a path is never taken apart again, for a name may hold any character."""
+    """Return file and member as two columns. A path is never split later, because a name may hold any character."""
     return {"file": found.file or found.path, "member": member_of(found.path, found.file)}

@@ -1,4 +1,4 @@
-"""Settings that an aggregation hands from phase to phase: `Run` here, `JobContext` to the workers."""
+"""Settings that the phases of an aggregation share: `Run` in the coordinator, `JobContext` in the workers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class JobContext:
 
     Attributes:
         store: URL of the work folder.
-        device: `cpu`, `cuda`, or `auto` where each worker chooses.
+        device: `cpu`, `cuda`, or `auto` if each worker chooses.
         chunk_links: Number of links that are sorted at once.
-        sample_below: Edges whose 32-bit hash is below this are sampled.
+        sample_below: Edges with a 32-bit hash below this are sampled.
         combine: Write a frequent key as one row of statistics instead of one row per link.
     """
 
@@ -46,7 +46,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Run:
-    """One aggregation: its work folder, its workers, its options with the device settled, and its progress."""
+    """One aggregation: work folder, workers, options with a concrete device, and progress callback."""
 
     store: Store
     workers: Executor
@@ -55,13 +55,13 @@ class Run:
 
     @property
     def near_device(self) -> Executor:
-        """The workers; this process alone where it holds a GPU."""
+        """Executor of work on the device: the workers, or this process alone if it uses a GPU."""
         return self.workers if self.options.device in ("cpu", "auto") else InlineExecutor()
 
 
 @contextlib.contextmanager
 def started_workers(tasks: int, options: AggregateOptions) -> Iterator[Executor]:
-    """Start a Dask cluster or worker processes; yield this process where the work or the memory is small."""
+    """Start and yield a Dask cluster or worker processes; yield this process alone if work or memory is small."""
     memory, threads = options.memory, options.threads
     if options.scheduler is not None:
         from atlas.runtime.dask_executor import dask_executor
@@ -70,7 +70,7 @@ def started_workers(tasks: int, options: AggregateOptions) -> Iterator[Executor]
             yield workers
         return
     count = min(Budget.of(memory).workers(memory, threads or cpu_count()), tasks)
-    # One worker is worth its start where there is much to do: its allocator and numpy are tuned for large arrays.
+    # With many tasks, even one worker repays its start, because its allocator and numpy are tuned for large arrays.
     if count < 1 or (count == 1 and tasks < FEW_TASKS):
         yield InlineExecutor()
         return

@@ -1,8 +1,8 @@
-"""A sample of the edges by hash-sixteenth of the graphs: how many graphs are enough.
+"""Sample of the edges by hash-sixteenth of the graphs, to measure reliability against the number of graphs.
 
-An edge is in the sample by a hash of its key, so that every run, task and machine samples the same
-edges, and samples of two stats merge. Its observations are summed in sixteen buckets by a hash of the
-graph; two disjoint sets of 1, 2, 4 or 8 buckets are two corpora of a sixteenth to a half of the graphs.
+A hash of the key decides if an edge is in the sample. Every run, task and machine therefore samples the same edges,
+and the samples of two stats folders can be merged. The observations of an edge are summed in sixteen buckets, by a
+hash of the graph. Two disjoint sets of 1, 2, 4 or 8 buckets act as two corpora of a sixteenth to a half of the graphs.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from atlas.graph import Floats, Ints, pack_pairs
 from atlas.stages import DATASETS
 
 WHOLE = 1 << 32
-# Observations that a sample may hold, roughly; ranks of a hundred thousand edges are as good as of all.
+# Approximate number of observations in a sample. The ranks of a hundred thousand edges are as good as those of all.
 SAMPLE_LINKS = 500_000
 BUCKETS = 16
+EDGE = ("src_layer", "src_neuron", "tgt_layer", "tgt_neuron")
 
 
 def threshold(expected_links: int) -> int:
-    """The hash below which a key is sampled, of 2**32; all are where few links are expected."""
+    """Return the 32-bit hash below which a key is sampled. All keys are sampled if few links are expected."""
     return WHOLE if expected_links <= SAMPLE_LINKS else max(WHOLE * SAMPLE_LINKS // expected_links, 1)
 
 
@@ -44,10 +45,10 @@ def sampled(key: Ints, below: int) -> NDArray[np.bool_]:
 def sample_cells(
     key: Ints, starts: Ints, lengths: Ints, weight: Floats, bucket: Callable[[Ints], NDArray[Any]], below: int
 ) -> dict[str, NDArray[Any]]:
-    """The sampled edges of sorted observations, summed by bucket: key, bucket, count and weight_sum (n_cells,).
+    """Return the sampled edges of sorted observations, summed by bucket.
 
-    key (n_keys,) distinct with starts and lengths of their observations in weight (n,); `bucket` gives the
-    hash-sixteenth of rows.
+    key (n_keys,) holds the distinct keys; starts and lengths locate their observations in weight (n,). `bucket` returns
+    the hash-sixteenth of rows. The result has the columns key, bucket, count and weight_sum, each (n_cells,).
     """
     chosen = np.flatnonzero(sampled(key, below))
     rows = expand_slices(starts[chosen], lengths[chosen])
@@ -63,13 +64,16 @@ def sample_cells(
 
 
 def sample_rows(cells: dict[str, NDArray[Any]], below: int) -> dict[str, NDArray[Any]]:
-    """The cells whose edge has a hash below `below`, of all their columns (n_cells,)."""
+    """Return the cells of edges with a hash below `below`, with all columns (n_cells,)."""
     mine = sampled(cells["key"], below)
     return {name: values[mine] for name, values in cells.items()}
 
 
 def sample_table(parts: Sequence[dict[str, NDArray[Any]]], below: int) -> pa.Table:
-    """The dataset from cells: `key`, `bucket`, `count` and `weight_sum` (n,) each; only edges with a hash below `below`."""
+    """Return the dataset of cells with the columns `key`, `bucket`, `count` and `weight_sum`, each (n,).
+
+    Only edges with a hash below `below` are kept, and cells of the same edge and bucket are added up.
+    """
     key: Ints = np.concatenate([np.zeros(0, np.int64), *(part["key"] for part in parts)])
     bucket: Ints = np.concatenate([np.zeros(0, np.int64), *(part["bucket"] for part in parts)])
     count: Ints = np.concatenate([np.zeros(0, np.int64), *(part["count"] for part in parts)])
@@ -89,8 +93,7 @@ def sample_table(parts: Sequence[dict[str, NDArray[Any]]], below: int) -> pa.Tab
 
 
 def sample_columns(table: pa.Table) -> dict[str, NDArray[Any]]:
-    """The inverse of `sample_table`, for merging."""
-    names = ("src_layer", "src_neuron", "tgt_layer", "tgt_neuron")
-    key = pack_pairs(*(table[name].to_numpy() for name in names))
+    """Return the cells of a sample table, for merging. This is the inverse of `sample_table`."""
+    key = pack_pairs(*(table[name].to_numpy() for name in EDGE))
     found = {"key": key, "bucket": table["bucket"].to_numpy().astype(np.int64)}
     return found | {name: table[name].to_numpy() for name in ("count", "weight_sum")}

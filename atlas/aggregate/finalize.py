@@ -1,4 +1,4 @@
-"""The finalize phase: merges the bookkeeping of all inputs, moves the parts into the stats folder, writes the manifest."""
+"""Finalize phase: merges the bookkeeping of all inputs, moves the parts to the stats folder, writes the manifest."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from atlas.aggregate.context import Provenance, Run
-from atlas.aggregate.edge_sample import sample_columns, sample_rows, sample_table
+from atlas.aggregate.edge_sample import EDGE, sample_columns, sample_rows, sample_table
 from atlas.aggregate.inputs import Input, bookkeeping_tables, spill_files
 from atlas.aggregate.reduce.jobs import part_name
 from atlas.aggregate.reduce.phase import NODE_DATASET, ReducedParts
-from atlas.graph import LINK_TABLES, Ints
+from atlas.graph import LINK_TABLES, Ints, pack_pairs
 from atlas.io.files import parquet_writer, write_parquet
 from atlas.stages import DATASETS, Dataset
 from atlas.stages.manifest import write_manifest
 
-# How the rows of all inputs become the rows of the dataset.
+# SQL that merges the rows of all inputs to the rows of the dataset.
 _MERGES = {
     "graphs": "FROM rows ORDER BY graph_id",
     "link_counts": "FROM rows ORDER BY graph_id, subject, kept DESC, reason",
@@ -36,7 +36,7 @@ _MERGES = {
 }
 BOOKKEEPING = tuple(_MERGES)
 _INSERT_BYTES = 16_000_000
-_MOST_NAMES = 64  # names of a transcoder set in the manifest
+_MOST_NAMES = 64  # most names of a transcoder set in the manifest
 
 
 @dataclass
@@ -51,12 +51,12 @@ class Summary:
     rejects: Counter[str] = field(default_factory=Counter)
     neurons: int = 0
     edges: int = 0
-    new_graphs: int = 0  # of the graphs, those that this run read
-    work: str = ""  # what the run did, in words, where it was not simply all of it
+    new_graphs: int = 0  # graphs that this run has read
+    work: str = ""  # description of the work, if the run skipped some of it
 
 
 class BookkeepingMerger:
-    """Merges the bookkeeping of many origins with DuckDB, which spills what does not fit."""
+    """Merger of the bookkeeping of many inputs, in DuckDB, which spills to disk if memory is short."""
 
     def __init__(self, folder: Path, scratch: Path, memory_mb: int) -> None:
         self._folder = folder
@@ -71,14 +71,14 @@ class BookkeepingMerger:
         self._con.close()
 
     def write(self, name: str, tables: Iterable[pa.Table]) -> None:
-        """Write one dataset from the tables of all origins."""
+        """Write one dataset from the tables of all inputs."""
         dataset = DATASETS[f"stats.{name}"]
         self._con.register("incoming", dataset.empty())
         self._con.execute("CREATE OR REPLACE TABLE rows AS FROM incoming")
         waiting: list[pa.Table] = []
         for table in tables:
             waiting.append(table)
-            # Statement by statement, a thousand small tables would take longer than what is in them.
+            # Insert many small tables at once: one statement per table would take longer than the insertion of rows.
             if sum(part.nbytes for part in waiting) > _INSERT_BYTES:
                 self._insert(waiting)
         self._insert(waiting)
@@ -102,7 +102,7 @@ def write_batches(dataset: Dataset, folder: Path, batches: Iterable[pa.RecordBat
 
 
 def with_ids(table: pa.Table, ids: Ints) -> pa.Table:
-    """A table whose graph_id counted within its origin, with final ids."""
+    """Return a table with final graph ids instead of ids that are numbered within an input."""
     place = table.column_names.index("graph_id")
     final = pa.array(ids[table["graph_id"].to_numpy()].astype(np.int32))
     return table.set_column(place, table.schema.field(place), final)
@@ -123,12 +123,14 @@ def write_stats(
     Args:
         run: The aggregation.
         folder: Empty folder.
-        inputs: What was reduced.
-        parts: What it was reduced to. The parts leave the work folder last of all, so that a run that dies
-            before keeps them.
-        provenance: What the manifest says beside the counts.
-        forget: Per dataset, paths of earlier rows of `rejects` and `files` that were read anew.
+        inputs: Inputs of the reduce phase.
+        parts: Results of the reduce phase. The parts leave the work folder last, so that an interrupted run keeps them.
+        provenance: Entries of the manifest beside the counts.
+        forget: Paths to remove from earlier rows of `rejects` and `files`, because they were read again; by dataset.
         files: Rows of `files` that no task wrote.
+
+    Returns:
+        Counts of the stats folder.
     """
     below = min([provenance.sample_below, *(item.sample_below for item in inputs if item.folder)])
     scratch, memory_mb = folder / ".duckdb", max(run.options.memory // 4_000_000, 100)
@@ -137,7 +139,7 @@ def write_stats(
             more = [files] if files is not None and name == "files" else []
             tables = _final_tables(run, name, inputs, parts, (forget or {}).get(name, set()))
             merger.write(name, itertools.chain(tables, more))
-    _write_samples(run, folder, inputs, below)
+    _write_samples(run, folder, inputs, parts, below)
     _fetch(run, folder, parts)
     summary = summarise(folder)
     summary.new_graphs = sum(len(item.graphs) for item in inputs if item.folder is None)
@@ -158,34 +160,52 @@ def write_stats(
 def _final_tables(
     run: Run, name: str, inputs: Sequence[Input], parts: ReducedParts, forget: set[str]
 ) -> Iterator[pa.Table]:
-    """Yield one bookkeeping table of every input with final graph ids, without rows of files that were read anew."""
+    """Yield one bookkeeping table per input, with final graph ids and without rows of files that were read again."""
     tables = bookkeeping_tables(run.store, name, inputs)
     for (item, table), ids in zip(tables, parts.graph_ids, strict=True):
         if name in ("graphs", "link_counts"):
             table = with_ids(table, ids)
+        if name == "graphs":
+            table = parts.groups.filled(table, item.source.number)
         if item.folder is not None and forget:
             paths = table["file" if name == "rejects" else "path"].to_pylist()
             table = table.filter(pa.array([path not in forget for path in paths], pa.bool_()))
         yield table
 
 
-def _write_samples(run: Run, folder: Path, inputs: Sequence[Input], below: int) -> None:
-    """Write `edge_samples` from sampled cells and from earlier samples, of edges with a hash below `below`."""
+def _write_samples(run: Run, folder: Path, inputs: Sequence[Input], parts: ReducedParts, below: int) -> None:
+    """Write `edge_samples` of edges with a hash below `below`, from edges by group or from sampled cells."""
+    dataset = DATASETS["stats.edge_samples"]
+    if parts.groups.is_grouped:
+        write_parquet(sample_table(list(_group_cells(run, parts, below)), below), dataset.path(folder))
+        return
     cells = [
-        # Early runs may have sampled more than is kept now that all links are counted.
+        # Early runs may have sampled more edges than the threshold for all links keeps.
         sample_rows(file.columns(name, ["key", "bucket", "count", "weight_sum"]), below)
         for file in spill_files(run.store, inputs)
         for name in file.names("sample.")
     ]
-    dataset = DATASETS["stats.edge_samples"]
     previous = [pq.read_table(dataset.path(item.folder)) for item in inputs if item.folder]
     samples = sample_table([*cells, *(sample_columns(table) for table in previous)], below)
     write_parquet(samples, dataset.path(folder))
 
 
+def _group_cells(run: Run, parts: ReducedParts, below: int) -> Iterator[dict[str, Any]]:
+    """Yield the sampled edges of every part by sixteenth of the groups."""
+    for part in parts.ranges["edges"]:
+        with run.store.local(part_name("edge_groups", part.number)) as path:
+            table = pq.read_table(path)
+        key = pack_pairs(*(table[name].to_numpy() for name in EDGE))
+        cells = {"key": key, "bucket": parts.groups.buckets[table["group_id"].to_numpy()].astype(np.int64)}
+        cells |= {name: table[name].to_numpy() for name in ("count", "weight_sum")}
+        yield sample_rows(cells, below)
+
+
 def _fetch(run: Run, folder: Path, parts: ReducedParts) -> None:
-    """Move the parts to where they belong."""
+    """Move the parts from the work folder to the stats folder."""
     shared = {"neuron_graphs": NODE_DATASET, "cooccurrence": "edges"}
+    if parts.groups.is_grouped:
+        shared["edge_groups"] = "edges"
     for name in (*parts.ranges, *shared):
         target = DATASETS[f"stats.{name}"].path(folder)
         for part in parts.ranges[shared.get(name, name)]:
@@ -194,7 +214,7 @@ def _fetch(run: Run, folder: Path, parts: ReducedParts) -> None:
 
 
 def summarise(folder: Path) -> Summary:
-    """The summary of a stats folder, from its own datasets."""
+    """Return the summary of a stats folder, computed from its datasets."""
     summary = Summary()
     graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=["link_count"])
     summary.graphs, summary.links = len(graphs), int(np.sum(graphs["link_count"].to_numpy(), dtype=np.int64))
@@ -219,7 +239,7 @@ def _rows(path: Path) -> int:
 
 
 def counts_of(summary: Summary, tables: Sequence[str]) -> Mapping[str, Any]:
-    """The counts of the manifest."""
+    """Return the counts of the manifest."""
     return {
         "graphs": summary.graphs,
         "neurons": summary.neurons,

@@ -1,13 +1,15 @@
-"""Inputs of the reduce phase: earlier statistics first, then the finished tasks of this run, with their graphs."""
+"""Inputs of the reduce phase: earlier statistics, then the finished tasks of this run, with their graphs."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,24 +17,27 @@ import pyarrow.parquet as pq
 
 from atlas.aggregate.context import Provenance
 from atlas.aggregate.map.graph_tasks import read_bookkeeping, read_finished_task, refuse_other_space, runs_name
+from atlas.aggregate.prompt_groups import STATED, GraphGroups, assign_groups, read_group_file, single_groups
 from atlas.aggregate.spill.run_files import RunFile
 from atlas.aggregate.spill.sorted_sources import SortedSource
-from atlas.errors import NothingReadable
+from atlas.errors import InputError, NothingReadable, SourceChanged, StageError
 from atlas.graph import Ints, Space
 from atlas.io.work_dir import Store
+from atlas.options import AUTO, NONE
 from atlas.stages import DATASETS
 from atlas.stages.manifest import read_manifest
 
-_FIRST = 3  # rejects in a message
+_FIRST = 3  # number of rejects to name in a message
 IDENTITY = ["path", "content_hash"]
 _PLACE = ["file", "member", "graph_hash"]
+_GROUPING = ["slug", "prompt", "corpus_source", "prompt_group", "group_id", "group_rule"]
 
 
 @dataclass
 class Input:
     """A finished task of this run, or the folder of earlier statistics, with its graphs.
 
-    `graphs` has the columns path, content_hash, file, member and graph_hash.
+    `graphs` has the columns path, content_hash, file, member, graph_hash, and those that decide the groups of prompts.
     """
 
     source: SortedSource
@@ -50,13 +55,13 @@ def read_inputs(store: Store, tasks: int, previous: Sequence[Path]) -> list[Inpu
     first = 0
     for folder in previous:
         manifest = read_manifest(folder, "stats")
-        graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=IDENTITY + _PLACE)
+        graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=IDENTITY + _PLACE + _GROUPING)
         source = SortedSource(len(inputs), first, folder=str(folder.resolve()))
         below, names = int(manifest.get("sample_below", 0)), tuple(manifest.get("set_names", ()))
         inputs.append(Input(source, graphs, Space(**manifest["space"]), str(folder), folder, below, names))
         first += len(graphs)
     for number in range(tasks):
-        done, graphs = read_finished_task(store.url, number, IDENTITY + _PLACE)
+        done, graphs = read_finished_task(store.url, number, IDENTITY + _PLACE + _GROUPING)
         source = SortedSource(len(inputs), first, runs=runs_name(number))
         inputs.append(Input(source, graphs, done.space, done.space_path, set_names=done.set_names))
         first += len(graphs)
@@ -75,7 +80,7 @@ def read_rejects(store: Store, inputs: Sequence[Input]) -> pa.Table:
 
 
 def bookkeeping_tables(store: Store, name: str, inputs: Sequence[Input]) -> Iterator[tuple[Input, pa.Table]]:
-    """Yield one bookkeeping table of every input; graph_id counts within its input."""
+    """Yield one bookkeeping table per input. Its graph_id is numbered within the input."""
     for item in inputs:
         if item.folder is not None:
             yield item, pq.read_table(DATASETS[f"stats.{name}"].path(item.folder))
@@ -89,8 +94,8 @@ def common_space(store: Store, inputs: Sequence[Input], provenance: Provenance) 
     """Return the feature space of all inputs.
 
     Raises:
-        NothingReadable: There is no graph at all.
-        SpaceMismatch: Two inputs are of different feature spaces.
+        NothingReadable: No input holds a graph.
+        SpaceMismatch: Two inputs have different feature spaces.
     """
     space: Space | None = None
     path = ""
@@ -104,7 +109,7 @@ def common_space(store: Store, inputs: Sequence[Input], provenance: Provenance) 
 
 
 def _nothing_readable(rejects: pa.Table, paths: Sequence[str]) -> str:
-    """Why there is nothing to aggregate: the reasons with their counts, and the first files with what is wrong in them."""
+    """Return the message for inputs without graphs: counts of the reasons, and the first files with their errors."""
     rows = rejects.select(["path", "reason", "message"]).to_pylist()
     reasons = Counter(row["reason"] for row in rows)
     told = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items())) or "no files"
@@ -114,19 +119,19 @@ def _nothing_readable(rejects: pa.Table, paths: Sequence[str]) -> str:
 
 
 def identity_columns(inputs: Sequence[Input]) -> list[list[list[str]]]:
-    """Return path and content hash of the graphs of every input."""
+    """Return the paths and the content hashes of the graphs of every input."""
     return [[item.graphs[name].to_pylist() for item in inputs] for name in IDENTITY]
 
 
 def signature(inputs: Sequence[Input], provenance: Provenance) -> str:
-    """Return one hash of the graphs behind a run, and of what decides their statistics."""
+    """Return a hash of all graphs and of the options that decide their statistics."""
     options: Mapping[str, object] = dict(provenance.options)
     text = json.dumps([identity_columns(inputs), provenance.sample_below, options])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def final_ids(paths: Sequence[Sequence[str]], hashes: Sequence[Sequence[str | None]]) -> list[Ints]:
-    """Return, for the graphs of every input, their final graph_id: the rank of the path, lines of a file by number."""
+    """Return the final graph_id of the graphs of every input: the rank of the path, with lines sorted by number."""
     flat = [
         (*_natural(path), content_hash or "", origin, row)
         for origin, (names, found) in enumerate(zip(paths, hashes, strict=True))
@@ -142,3 +147,72 @@ def final_ids(paths: Sequence[Sequence[str]], hashes: Sequence[Sequence[str | No
 def _natural(path: str) -> tuple[str, int, str]:
     name, mark, line = path.rpartition("#")
     return (name, int(line), path) if mark and line.isascii() and line.isdigit() else (path, 0, path)
+
+
+def group_graphs(inputs: Sequence[Input], option: str) -> GraphGroups:
+    """Return the groups of prompts of all graphs.
+
+    Args:
+        inputs: Inputs of the reduce phase.
+        option: `auto`, `none`, or a file that states groups.
+
+    Raises:
+        InputError: A file of groups names none of the graphs.
+        SourceChanged: Graphs of one group of earlier statistics are in two groups now.
+        StageError: Earlier statistics do not hold edges by group.
+    """
+    columns = {name: [item.graphs[name].to_pylist() for item in inputs] for name in (*IDENTITY, "file", *_GROUPING)}
+    flat = {name: list(itertools.chain.from_iterable(values)) for name, values in columns.items()}
+    hashes = [found or path for found, path in zip(flat["content_hash"], flat["path"], strict=True)]
+    is_grouped = option != NONE
+    if is_grouped:
+        stated = [
+            name if rule in (None, STATED) else None
+            for name, rule in zip(flat["prompt_group"], flat["group_rule"], strict=True)
+        ]
+        if option != AUTO:
+            stated = _stated(Path(option), flat, stated)
+        found = assign_groups(stated, flat["corpus_source"], flat["prompt"], hashes)
+    else:
+        found = single_groups(hashes)
+    names = sorted(set(found.names))
+    number = {name: place for place, name in enumerate(names)}
+    sizes = np.cumsum([len(item.graphs) for item in inputs])[:-1]
+    numbers = np.split(np.array([number[name] for name in found.names], np.int64), sizes)
+    ends = [0, *sizes.tolist(), len(hashes)]
+    rules = [found.rules[first:last] for first, last in itertools.pairwise(ends)]
+    renumbered = [_renumbered(item, new) if is_grouped else None for item, new in zip(inputs, numbers, strict=True)]
+    return GraphGroups(names, numbers, rules, renumbered, is_grouped)
+
+
+def _stated(path: Path, flat: Mapping[str, Sequence[Any]], stated: Sequence[str | None]) -> list[str | None]:
+    """Return the groups that a file states by path, file name or slug of a graph, else those that graphs state."""
+    groups = read_group_file(path)
+    found = [
+        next((groups[name] for name in (full, Path(file or full).name, slug) if name in groups), own)
+        for full, file, slug, own in zip(flat["path"], flat["file"], flat["slug"], stated, strict=True)
+    ]
+    if found == list(stated):
+        raise InputError(
+            f"{path} names none of the graphs; its column graph has their paths, file names or slugs, such as {flat['path'][0]}"
+        )
+    return found
+
+
+def _renumbered(item: Input, numbers: Ints) -> Ints | None:
+    """Return the new number of each group of earlier statistics; None for a task."""
+    if item.folder is None:
+        return None
+    if not DATASETS["stats.edge_groups"].path(item.folder).exists():
+        raise StageError(
+            f"{item.folder} does not count edges by group of prompts; start over with --fresh, or take every graph as a "
+            "group of its own with --groups none"
+        )
+    old = item.graphs["group_id"].to_numpy()
+    found = np.zeros(int(old.max(initial=-1)) + 1, np.int64)
+    found[old] = numbers
+    if (found[old] != numbers).any():
+        raise SourceChanged(
+            f"graphs of one group of {item.folder} are in different groups now; start over with --fresh"
+        )
+    return found

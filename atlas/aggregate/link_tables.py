@@ -1,4 +1,4 @@
-"""The link tables that are aggregated: how a pair of nodes becomes a key, and a key becomes columns.
+"""Aggregated link tables: conversion of pairs of nodes to keys, and of keys to columns.
 
 A key is `left << 31 | right`. Packed neurons and token ids both fit 31 bits.
 """
@@ -29,15 +29,15 @@ class LinkTable:
 
     @property
     def keyed_by_target(self) -> bool:
-        """Error nodes are no units: their links are summed per target."""
+        """True for links from error nodes. These are not units, so their links are summed per target."""
         return self.source is NodeKind.ERROR
 
     def keys(self, source: Ints, target: Ints) -> Ints:
-        """Keys (n,) of links between units `source` (n,) and `target` (n,)."""
+        """Return the keys (n,) of links between units `source` (n,) and `target` (n,)."""
         return target if self.keyed_by_target else source << NEURON_BITS | target
 
     def key_columns(self, key: Ints) -> dict[str, Ints]:
-        """The columns of the dataset that a key stands for, in the dataset's order."""
+        """Return the columns of the dataset that keys encode, in the dataset's order."""
         parts: Iterable[tuple[NodeKind, Ints, str]]
         if self.keyed_by_target:
             parts = ((self.target, key, ""),)
@@ -55,7 +55,7 @@ class LinkTable:
         return columns
 
     def arrow(self, stats: KeyStats, **more: NDArray[Any] | str) -> pa.Table:
-        """The statistics as a table of the dataset's schema; `more` are columns, or one text for all rows."""
+        """Return the statistics as a table of the dataset. `more` adds columns, or one text for all rows."""
         dataset = DATASETS[f"stats.{self.name}"]
         columns: dict[str, Any] = {**self.key_columns(stats.key), **stats.columns(), **more}
         for name, value in more.items():

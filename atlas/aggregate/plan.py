@@ -1,4 +1,4 @@
-"""Plan of an aggregation: which files are new, changed or gone, and how the new ones are cut into tasks."""
+"""Plan of an aggregation: detection of new, changed and missing files, and division of the new ones into tasks."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ PLAN = "plan.parquet"
 
 
 def bookkeeping_name(number: int) -> str:
-    """The bookkeeping of a task; it is written last, so that it says that the task is done."""
+    """Return the name of a task's bookkeeping file. It is written last, so its presence marks the task as done."""
     return f"tasks/{number:06d}.parquet"
 
 
 FORMAT = 1  # of the work folder
-# Below this, summing early saves nothing, and without it sums are added strictly one link after the other.
+# With fewer links, early summing saves nothing. Without early summing, links are added strictly one by one.
 COMBINE_LINKS = 8_000_000
-_LINK_BYTES = 110  # of JSON, from 5,000 links in 580 KB
+_LINK_BYTES = 110  # bytes of JSON per link; 5,000 links take 580 KB
 _PACKED = (".gz", ".zip")
 _PACKED_FACTOR = 6
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Sizes of chunks and ranges. They follow from `--memory` alone, so that threads change no byte."""
+    """Sizes of chunks and key ranges. They depend on `--memory` alone, so the number of threads changes no byte."""
 
-    links: int  # of one chunk, and rows of one range
-    base: int = 220_000_000  # of a process that has done nothing yet but load what it needs
+    links: int  # links per chunk, and rows per key range
+    base: int = 220_000_000  # bytes of a process after its imports
     row: int = 300  # bytes per link while it is sorted, reduced and written
 
     @classmethod
     def of(cls, memory: int, device: str = "cpu") -> Budget:
-        """The budget for `memory` bytes in all processes together; a GPU is given as much at once as memory holds."""
+        """Return the budget for `memory` bytes in all processes together. A GPU gets as many rows as memory holds."""
         most, shares = (4_000_000, 8) if device == "cpu" else (250_000_000, 2)
         return cls(min(max((memory - cls.base) // (shares * cls.row), 50_000), most))
 
     def workers(self, memory: int, threads: int) -> int:
-        """Return the number of worker processes that fit beside the coordinator; 0 where only it does."""
+        """Return the number of worker processes that fit beside the coordinator, or 0 if none fits."""
         return max(min(threads, (memory - self.base) // (self.base + self.links * self.row)), 0)
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file as it is now."""
+    """An input file with its current size and modification time."""
 
     source: Source
     size: int
@@ -63,38 +63,47 @@ class SourceFile:
 
     @property
     def unpacked(self) -> int:
-        """Its size unpacked, roughly."""
+        """Estimated unpacked size in bytes."""
         return self.size * (_PACKED_FACTOR if self.source.name.lower().endswith(_PACKED) else 1)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Files cut into tasks, and what all tasks share."""
+    """Input files divided into tasks, and the settings that all tasks share."""
 
     tasks: tuple[tuple[SourceFile, ...], ...]
     model: str | None
     transcoder_set: str | None
     strict: bool
-    links: int  # of one chunk
+    grouped: bool
+    links: int  # links per chunk
     sample_below: int
     combine: bool
 
 
 def stat_files(sources: Sequence[Source]) -> list[SourceFile]:
-    """The sources with their size and time of change."""
+    """Return the sources with their size and modification time."""
     found = []
     for source in sources:
         try:
             stat = source.path.stat()
         except OSError:
-            found.append(SourceFile(source, 0, 0))  # gone since it was listed; reading it will say so
+            found.append(SourceFile(source, 0, 0))  # deleted since it was listed; reading it reports the error
         else:
             found.append(SourceFile(source, stat.st_size, stat.st_mtime_ns))
     return found
 
 
+def expected_links(files: Sequence[SourceFile]) -> int:
+    """Return the approximate number of links in files, by their sizes."""
+    return sum(known.unpacked for known in files) // _LINK_BYTES
+
+
 def make_plan(files: Sequence[SourceFile], budget: Budget, **options: Any) -> Plan:
-    """Cut files, in their order, into tasks of about one chunk each, and into many where there are few."""
+    """Divide files, in order, into tasks of about one chunk each.
+
+    Less data is divided into about 64 smaller tasks, each of at least 8 MB of unpacked text.
+    """
     total = sum(known.unpacked for known in files)
     size = min(max(total // 64, 8_000_000), budget.links * _LINK_BYTES)
     tasks: list[list[SourceFile]] = []
@@ -110,7 +119,7 @@ def make_plan(files: Sequence[SourceFile], budget: Budget, **options: Any) -> Pl
         tuple(map(tuple, tasks)),
         links=budget.links,
         sample_below=threshold(expected),
-        combine=expected >= COMBINE_LINKS,
+        combine=expected >= COMBINE_LINKS and not options["grouped"],
         **options,
     )
 
@@ -136,10 +145,11 @@ def load_plan(
     read: Callable[[int], dict[str, tuple[str | None, int]] | None],
     **options: Any,
 ) -> Plan | None:
-    """The plan of an unfinished run, where it is of these options; files that came since are added as tasks.
+    """Return the plan of an unfinished run with the same options, or None. New files are added as tasks.
 
-    `read` gives the files of a task that is done, with hash and number of graphs. Raises `SourceChanged` where
-    a file whose graphs were counted is gone or has changed; one that could not be read may.
+    `read` returns the files of a finished task, each with its content hash and number of graphs; None for another task.
+    Raises `SourceChanged` if a file with counted graphs has changed or is missing. Other files may change: their tasks
+    are then run again.
     """
     if PLAN not in store.names():
         return None
@@ -176,7 +186,7 @@ def load_plan(
 def refuse_changed(
     name: str, known: SourceFile | None, size: int, mtime_ns: int, content_hash: str | None, what: str
 ) -> None:
-    """Raise `SourceChanged` where a file is not as it was; the same bytes with another time are the same file."""
+    """Raise `SourceChanged` if a file is missing or its bytes have changed. Its modification time alone may change."""
     if known is None:
         raise SourceChanged(
             f"{name} was counted in {what} and is not among the files given now; "
@@ -190,9 +200,9 @@ def refuse_changed(
 
 
 def new_files(stats: Path, files: Sequence[SourceFile]) -> tuple[list[SourceFile], set[str]]:
-    """The files that finished stats do not hold yet, and the names of those that were rejected then and are tried again.
+    """Return the files that existing statistics lack, and the names of rejected files, which are read again.
 
-    Raises `SourceChanged` where a file that they hold is gone or has changed.
+    Raises `SourceChanged` if an aggregated file is missing or has changed.
     """
     table = pq.read_table(require(stats, DATASETS["stats.files"]))
     now: Mapping[str, SourceFile] = {known.source.name: known for known in files}

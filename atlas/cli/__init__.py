@@ -1,1 +1,1 @@
-"""The `atlas` command: parse, one library call, print."""
+"""The `atlas` command. Each command parses its options, makes one library call and prints the result."""

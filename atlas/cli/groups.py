@@ -1,4 +1,4 @@
-"""Command groups and commands whose help stands under headings, and the one place that turns errors into messages."""
+"""Command groups and commands with help under headings, and the one place that turns errors into messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from atlas.errors import AtlasError
 from atlas.io.text import visible
 
 _F = TypeVar("_F", bound=Callable[..., object])
-# Sections of `atlas --help`, in the order in which people meet them.
+# Sections of `atlas --help`, in order.
 SECTIONS = {
     "Make": ("aggregate", "merge", "trace", "wire", "project", "cluster", "import", "build"),
     "Ask": ("info", "neuron", "circuit", "search", "query", "sql", "schema", "check", "compare"),
@@ -23,7 +23,7 @@ _OTHER = "Options"
 
 
 class Option(click.Option):
-    """An option that stands under a heading of its command's help."""
+    """Option that is listed under a heading in the help of its command."""
 
     def __init__(self, names: Sequence[str], *, heading: str = _OTHER, **attributes: Any) -> None:
         super().__init__(names, **attributes)
@@ -36,7 +36,7 @@ def option(*names: str, heading: str = _OTHER, **attributes: Any) -> Callable[[_
 
 
 class Command(click.Command):
-    """A command whose options stand under headings."""
+    """Command whose help lists its options under headings."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, those without a heading last."""
@@ -53,7 +53,7 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """Commands under headings; errors become one line and an exit code, only a mistake of this package shows a traceback."""
+    """Group of commands under headings. Errors become one line and an exit code; only bugs show a traceback."""
 
     command_class = Command
 
@@ -69,14 +69,14 @@ class Group(click.Group):
                     formatter.write_dl(_short_helps(left[name] for name in names))
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
-        """Parse the options in front of the command."""
+        """Parse the options before the command."""
         try:
             return super().make_context(*arguments, **options)
         except click.UsageError as error:
             _end_with_one_line(error)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command."""
+        """Run a command, and turn an error into one line and an exit code."""
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
@@ -85,7 +85,7 @@ class Group(click.Group):
             click.echo("atlas: stopped; a command that writes goes on where it was when it is run again", err=True)
             ctx.exit(130)
         except BrokenPipeError:
-            # The reader of the pipe (head, less) has seen enough.
+            # The reader of the pipe (head, less) has closed it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
         except Exception as error:
@@ -97,7 +97,7 @@ class Group(click.Group):
 
 
 def _end_with_one_line(error: click.UsageError) -> NoReturn:
-    """Print a wrong command line as one line, where click prints four, and end with its exit code."""
+    """Print a usage error as one line, where click prints four, and exit with its code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError) or error.ctx is None:
         raise error
     click.echo(f"atlas: {visible(error.format_message())} (help: {error.ctx.command_path} --help)", err=True)
@@ -105,13 +105,13 @@ def _end_with_one_line(error: click.UsageError) -> NoReturn:
 
 
 def _short_helps(commands: Iterable[click.Command]) -> list[tuple[str, str]]:
-    """Names and first sentences, whole."""
+    """Return the name and the whole first paragraph of the help of each command."""
     return [
         (str(command.name), (command.help or "").split("\n\n")[0].replace("\n", " ").strip()) for command in commands
     ]
 
 
 def _database_errors() -> tuple[type[Exception], ...]:
-    """DuckDB's errors, where DuckDB was loaded: a file can turn out to be damaged at any row."""
+    """Return DuckDB's errors if DuckDB is loaded, since any row of a file may turn out to be damaged."""
     duckdb = sys.modules.get("duckdb")
     return (duckdb.Error,) if duckdb is not None else ()

@@ -1,4 +1,4 @@
-"""`atlas import KIND`: files of other tools as stage folders."""
+"""Commands `atlas import KIND`, which convert files of other tools to stage folders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MODEL = click.option("--model", help="What the statistics call the model, where
 
 
 def _run(kind: str, paths: Sequence[Path], output: Path, **options: Any) -> None:
-    """Run an importer and say what it read."""
+    """Run an importer and print its summary."""
     from atlas.cli.summaries import print_imported_summary
     from atlas.cli.terminal import progress, resource_usage, say
     from atlas.importers import IMPORTERS

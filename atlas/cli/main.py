@@ -1,4 +1,4 @@
-"""The `atlas` command: one command = parse, one library call, print."""
+"""Entry point of the `atlas` command."""
 
 from __future__ import annotations
 

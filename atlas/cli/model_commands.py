@@ -57,7 +57,7 @@ _model_options = several(
 
 
 def _taken(options: dict[str, Any], kind: type[T]) -> T:
-    """Take the options of one kind out of those of a command."""
+    """Remove the options of one kind from those of a command and return them."""
     names = [item.name for item in fields(kind)]  # type: ignore[arg-type]
     return kind(**{name: options.pop(name) for name in names})
 

@@ -16,10 +16,10 @@ from atlas.options import MEMORY, AggregateOptions
 
 
 class _File(click.Path):
-    """A path, with `~` expanded; an address or `-` is an error that says so."""
+    """Path with `~` expanded; an address or `-` is an error that says so."""
 
     def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Return the path."""
+        """Convert an argument to a local path."""
         return local_path(os.fsdecode(super().convert(value, param, ctx)))
 
 
@@ -28,7 +28,7 @@ FILE = _File(path_type=Path)
 
 
 def size(value: int) -> str:
-    """Return a default number of bytes as the command line spells it."""
+    """Return a number of bytes as the command line spells it, such as `2GB`."""
     return f"{value // 10**9}GB"
 
 
@@ -44,7 +44,7 @@ def several(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 device_option = option("--device", default="auto", show_default=True, heading="Resources", help="auto, cpu or cuda.")
-# Where and with how much an aggregation runs.
+# Options and resources of an aggregation.
 engine_options = several(
     option(
         "--cooccurrence",
@@ -53,6 +53,15 @@ engine_options = several(
         type=click.IntRange(0, 1023),
         heading="Statistics",
         help="Co-occurring neurons to keep of each neuron; 0 leaves co-occurrence out.",
+    ),
+    option(
+        "--groups",
+        default=AggregateOptions.groups,
+        show_default=True,
+        metavar="auto|none|FILE",
+        heading="Statistics",
+        help="Groups of prompts, the unit of replication: found by template and near-duplicates, none, or stated by a "
+        "FILE with the columns graph and prompt_group.",
     ),
     device_option,
     option(
@@ -73,7 +82,7 @@ engine_options = several(
 
 
 def atlas_options(function: Callable[..., None]) -> Callable[..., None]:
-    """The atlas file that is asked, and the bounds of its queries."""
+    """Add the argument of the atlas file and the limits of its queries to a command."""
 
     @functools.wraps(function)
     def command(*arguments: object, timeout: float | None, memory: str, **options: object) -> None:

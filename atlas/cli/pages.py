@@ -1,4 +1,4 @@
-"""The pages of one neuron (labels, cluster, neighbours, tokens, graphs) and of one circuit (members, wiring)."""
+"""Pages of a neuron (labels, cluster, neighbours, tokens, graphs), a circuit (members, wiring) and the reliability."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _rows(relation: duckdb.DuckDBPyRelation) -> list[_Row]:
 
 
 def neuron_page(atlas: Atlas, neuron: NeuronId, *, limit: int = 10, min_graphs: int = 1) -> Group:
-    """All that the atlas knows of a neuron; raises `InputError` where it is in no graph of the atlas."""
+    """Return the page of a neuron. Raises `InputError` where it is in no graph of the atlas."""
     found, labels = _rows(atlas.neuron(neuron)), _rows(atlas.labels(neuron))
     if not found:
         known = f"; it has {labels[0]['text']!r} as a label" if labels else ""
@@ -36,7 +36,7 @@ def neuron_page(atlas: Atlas, neuron: NeuronId, *, limit: int = 10, min_graphs: 
         ("Upstream (share: of the source's graphs)", atlas.upstream),
         ("Downstream (share: of its own graphs)", atlas.downstream),
     ):
-        # Edges by weights alone are in no graph.
+        # Weight-based edges are in no graph.
         least = min_graphs if min_graphs > 1 else None
         total = _count(ask(neuron, min_graphs=least))
         parts.append(_neighbours(_titled(title, total, limit), _rows(ask(neuron, min_graphs=least, limit=limit))))
@@ -86,9 +86,9 @@ def _head(neuron: _Row, labels: Sequence[_Row]) -> Group:
 
 
 def _bars(rows: Sequence[_Row], strength: str = "mean_abs_weight") -> tuple[str, list[str]]:
-    """Header and cells of a column of signed bars, one per row.
+    """Return the header and the cells of a column of signed bars, one per row.
 
-    A bar is as long as the mean absolute weight, by which rows are sorted, on the side of the sign of the mean;
+    The length of a bar is the mean absolute weight, by which rows are sorted; its side is the sign of the mean.
     ± marks an edge of both signs, whose mean weight is smaller.
     """
     width = 10 if terminal_width() >= 100 else 4
@@ -106,13 +106,13 @@ def _bars(rows: Sequence[_Row], strength: str = "mean_abs_weight") -> tuple[str,
 
 
 def _is_mixed(row: _Row, strength: str) -> bool:
-    """Return True where an edge has links of both signs that matter: its mean is a tenth smaller than its strength."""
+    """Return True where links of both signs matter: |mean weight| is below 0.9 of the strength."""
     mean, strong = row["mean_weight"], row[strength]
     return mean is not None and strong is not None and abs(mean) < 0.9 * strong
 
 
 def _count(relation: duckdb.DuckDBPyRelation) -> int:
-    """Number of rows, without fetching them: a hub has very many neighbours."""
+    """Count rows without fetching them, since a hub has very many neighbours."""
     return int(relation.aggregate("count(*)").fetchall()[0][0])
 
 
@@ -168,7 +168,7 @@ def _graphs(title: str, rows: list[_Row]) -> Any:
 
 
 def circuit_page(atlas: Atlas, cluster_path: str, *, limit: int = 15) -> Group:
-    """Members, wiring and circuits inside of one circuit; raises `InputError` where there is none of that path."""
+    """Return the page of a circuit: members, wiring and inner circuits. Raises `InputError` for an unknown path."""
     found = _rows(atlas.circuits(path=cluster_path))
     if not found:
         raise InputError(
@@ -189,15 +189,15 @@ def circuit_page(atlas: Atlas, cluster_path: str, *, limit: int = 15) -> Group:
     return Group(*parts)
 
 
-# Rank correlations of the weights of edges for which the number of graphs is foretold.
+# Rank correlations of edge weights for which the number of graphs is forecast.
 TARGETS = (0.7, 0.8, 0.9, 0.95)
 
 
 def reliability_page(atlas: Atlas) -> Group:
-    """Show the reliability of edge weights against the number of graphs, and how many graphs would be enough.
+    """Return the page of the reliability of edge weights by number of graphs, with a forecast of the graphs needed.
 
-    The forecast is the Spearman-Brown formula (Spearman 1910, Brown 1910): of a correlation r between two
-    sets of n graphs, sets of k * n graphs have k * r / (1 + (k - 1) * r).
+    The forecast is the Spearman-Brown formula (Spearman 1910, Brown 1910): if two sets of n graphs have the
+    correlation r, two sets of k * n graphs have k * r / (1 + (k - 1) * r).
     """
     levels = _rows(atlas.sql("FROM reliability"))
     columns = ("graph_count", "edge_count", "both_count", "rank_correlation", "top_count", "top_overlap")
@@ -214,7 +214,7 @@ def reliability_page(atlas: Atlas) -> Group:
         ]
         for row in edges
     ]
-    title = "\nThe two split_half of all graphs, by the number of graphs that an edge is in"
+    title = "\nThe two halves of all graphs, by the number of graphs that an edge is in"
     parts.append(table(("graphs of the edge", "edges", "rank correlation", "same sign"), cells, title=title))
     parts.append(Text(_forecast(levels)))
     return Group(*parts)

@@ -1,4 +1,4 @@
-"""Commands that ask an atlas: `search`, `query`, `sql`, `schema`, `check`, `compare`."""
+"""Commands that query an atlas: `search`, `query`, `sql`, `schema`, `check`, `compare`."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def search(file: Path, limits: Limits, text: str, fmt: str | None, limit: int | 
 
 
 class _QueryCommand(Command):
-    """Takes options that the query's file declares, and shows the help of one query."""
+    """Command that takes the options that the file of a query declares, and shows the help of one query."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line; `FILE NAME --help` prints the parameters of the query NAME."""

@@ -1,4 +1,4 @@
-"""Prints the summary of a finished stage to stderr."""
+"""Summaries of finished stages, printed to stderr."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def print_aggregate_summary(summary: Summary) -> None:
 
 
 def print_stage_summary(stage: StageRun) -> None:
-    """Print the summary of a stage of a build, where there is one."""
+    """Print the summary of a stage of a build, if it has one."""
     if hasattr(stage.result, "lines"):
         print_imported_summary(stage.result)
     elif stage.name == "stats":
@@ -86,7 +86,7 @@ def print_wiring_summary(summary: WireSummary) -> None:
 
 
 def print_imported_summary(summary: ImportSummary) -> None:
-    """Print what an importer read and left out."""
+    """Print the summary of an import."""
     for line in summary.lines():
         say(f"  {line}")
 
@@ -100,12 +100,12 @@ def print_projections_summary(summary: ProjectSummary) -> None:
         say(f"  prompts not used: {counted(summary.rejects)}")
 
 
-# Graphs below which no difference of frequencies can pass a test.
+# With fewer graphs, no difference of frequencies can be significant.
 _FEW_GRAPHS = 5
 
 
 def _tell_particular(found: Comparison, limit: int, side: str) -> None:
-    """Print the neurons of a side of too few graphs, those that are rarest on the other side first."""
+    """Print the neurons of a side with too few graphs, rarest on the other side first."""
     import duckdb
 
     from atlas.cli.terminal import show, table
@@ -123,7 +123,7 @@ def _tell_particular(found: Comparison, limit: int, side: str) -> None:
 
 
 def print_comparison_summary(found: Comparison, limit: int) -> None:
-    """Print how much differs between two corpora, and the neurons that differ most."""
+    """Print the numbers of differences between two corpora, and the neurons that differ most."""
     import duckdb
 
     from atlas.cli.terminal import show, table
@@ -162,7 +162,7 @@ def print_labels_summary(results: Sequence[LabelFileResult]) -> None:
 
 
 def print_atlas_summary(counts: dict[str, int]) -> None:
-    """Print how labels and clusters fit the graphs, with a hint where they hardly do."""
+    """Print how many labels and clusters match neurons of the graphs, with a hint where few do."""
     labels, here = counts["total_labels"], counts["labels_in_atlas"]
     if labels:
         say(f"  {here:,} of {labels:,} labels belong to a neuron of the graphs; the others are kept in `labels`")

@@ -1,4 +1,4 @@
-"""Terminal output: tables, signed bars, progress. Results go to stdout, words and progress to stderr."""
+"""Terminal output: tables, signed bars, progress. Results go to stdout, messages and progress to stderr."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from atlas.query.export import Stream, write_csv, write_json_rows, write_parquet
 from atlas.runtime.interrupts import interruptible
 from atlas.runtime.memory import parse_bytes
 
-# A table is for reading; beyond this many rows a file is the better place.
+# Rows of a table on the terminal by default; more rows are better read from a file.
 SHOWN_ROWS = 40
 # Text up to this length is never wrapped.
 SHORT = 12
-# Lines in a pipe or a file are as long as they are.
+# Lines in a pipe or a file are not wrapped.
 PIPE_WIDTH = 100_000
 
 
@@ -50,9 +50,9 @@ class Limits:
 
 @contextlib.contextmanager
 def opened(file: Path, limits: Limits) -> Iterator[Atlas]:
-    """Open an atlas for one command: queries end at Ctrl-C or at the time limit, and stay within the memory.
+    """Open an atlas for one command. Queries stop at Ctrl-C or at the time limit, and stay within the memory limit.
 
-    Raises `QueryError` where the time was up, `UsageError` where the memory is no size, `AtlasFileError`.
+    Raises `QueryError` at the time limit, `UsageError` where the memory is not a size, and `AtlasFileError`.
     """
     memory = f"{max(parse_bytes(limits.memory) // 10**6, 1)}MB"
     with Atlas(file, memory=memory) as atlas, interruptible(atlas.interrupt, limits.timeout):
@@ -60,7 +60,7 @@ def opened(file: Path, limits: Limits) -> Iterator[Atlas]:
 
 
 def show(*items: RenderableType) -> None:
-    """Print results on stdout; in a pipe in full width, without colours or trailing blanks."""
+    """Print results on stdout; in a pipe at full width, without colours or trailing spaces."""
     if sys.stdout.isatty():
         _SafeConsole(highlight=False).print(*items, sep="\n")
         return
@@ -68,10 +68,10 @@ def show(*items: RenderableType) -> None:
 
 
 class _SafeConsole(Console):
-    """A console that prints no control character of other people's text, wherever it stands in what is printed."""
+    """Console that makes control characters in any printed text visible."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """Yield the segments of a renderable with their text made visible."""
+        """Yield the segments of a renderable, with control characters made visible."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=visible_lines(segment.text))
 
@@ -83,12 +83,12 @@ def _plain(*items: RenderableType) -> str:
 
 
 def say(text: str) -> None:
-    """A word to the user, on stderr."""
+    """Print a message on stderr."""
     click.echo(visible_lines(text), err=True)
 
 
 def shown(value: object) -> str:
-    """A value as a table shows it."""
+    """Return a value as the text of a table cell."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -101,10 +101,10 @@ def shown(value: object) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None) -> Table | Text:
-    """A plain table: numbers to the right, text to the left, nothing interpreted as markup.
+    """Return a plain table: numbers right-aligned, text left-aligned, nothing interpreted as markup.
 
-    Where the terminal is too narrow for all columns, one line per value instead: no column ever vanishes.
-    Without rows a titled table is its title.
+    Where the terminal is too narrow for all columns, return one line per value instead, so that no column is lost.
+    A titled table without rows is its title alone.
     """
     if title and not rows:
         return Text(title, style="bold")
@@ -124,12 +124,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str |
 
 
 def grouped(value: str) -> str:
-    """A whole number with its thousands marked; other text as it is, for metadata are other people's text."""
+    """Return a whole number with thousands separators, and any other text of the metadata unchanged."""
     return f"{int(value):,}" if value.isascii() and value.isdigit() and len(value) < 40 else value
 
 
 def command_name() -> str:
-    """Return the command as it is typed here: `atlas`, or its path where the shell would not find it."""
+    """Return the command to type: `atlas`, or its path where the shell would not find it."""
     given = Path(sys.argv[0])
     if given.name != "atlas" or shutil.which("atlas"):
         return "atlas"
@@ -141,7 +141,7 @@ def _is_number(value: object) -> bool:
 
 
 def _least_width(column: str, values: Sequence[Any]) -> int:
-    """Numbers, ids and other short words are never cut; longer text may wrap."""
+    """Return the minimum width of a column: numbers, ids and short words are never cut, longer text may wrap."""
     widest = max((len(shown(value)) for value in values), default=0)
     return max(len(column), widest if any(map(_is_number, values)) else min(widest, SHORT))
 
@@ -156,12 +156,12 @@ def _vertical(columns: Sequence[str], cells: list[list[str]], title: str | None)
 
 
 def terminal_width() -> int:
-    """Columns of the terminal; as good as unlimited in a pipe."""
+    """Return the width of the terminal in characters; practically unlimited in a pipe."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
 
 
 def bar(value: float | None, largest: float, width: int = 10) -> str:
-    """A signed bar around a middle line: negative to the left, positive to the right.
+    """Return a signed bar around a middle line: negative to the left, positive to the right.
 
     >>> bar(0.5, 1.0, 4)
     '    │██  '
@@ -183,12 +183,12 @@ def print_relation(
     *,
     empty: str = "no rows",
 ) -> None:
-    """Print a relation, or write it to a file, piece by piece; say `empty` where it has no rows.
+    """Print a relation, or write it to a file, batch by batch; print the message `empty` where it has no rows.
 
-    Of a table on the terminal 40 rows are shown, of everything else all; `limit` says how many else, 0 all.
+    A table on the terminal shows 40 rows, any other output all. `limit` sets another number; 0 means all.
 
-    The form is what was `given`, or follows from the ending of `path`. Raises `QueryError` where
-    DuckDB fails while running it, `UsageError` for an ending that names no form.
+    The format is `given`, or follows from the suffix of `path`. Raises `QueryError` where DuckDB fails while running
+    the query, `UsageError` for an unknown suffix.
     """
     chosen = relation.limit(limit) if limit else relation
     if not _print(chosen, given or _form_of(path), path, SHOWN_ROWS if limit is None else None):
@@ -205,7 +205,7 @@ def _form_of(path: Path | None) -> str:
 
 
 def _print(relation: duckdb.DuckDBPyRelation, fmt: str, path: Path | None, rows: int | None) -> int:
-    """The number of rows printed or written."""
+    """Print or write a relation; return the number of rows."""
     if path is not None and is_duckdb_file(path):
         raise UsageError(f"-o {path} is a DuckDB database; a result never overwrites one, choose another -o")
     try:
@@ -229,10 +229,10 @@ def _write(relation: duckdb.DuckDBPyRelation, fmt: str, path: Path) -> int:
 
 
 class _Screen:
-    """Standard output as a terminal, which takes no control characters from a result."""
+    """Standard output on a terminal, without the control characters of a result."""
 
     def write(self, text: str) -> int:
-        """Print text with its line breaks kept and everything else made visible."""
+        """Print text, with line breaks kept and other control characters made visible."""
         return sys.stdout.write(visible_lines(text))
 
 
@@ -259,7 +259,7 @@ _WRITERS: dict[str, Callable[[duckdb.DuckDBPyRelation, Stream], int]] = {
 
 @contextlib.contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar on stderr with rate and time left, only on a terminal."""
+    """Yield the update function of a progress bar on stderr, with rate and remaining time, on a terminal only."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda *_: None
@@ -287,7 +287,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def resource_usage(started: float) -> str:
-    """Seconds since `started` and peak memory, in words."""
+    """Return the seconds since `started` and the peak memory as text."""
     from atlas.runtime.memory import peak_memory_mb, peak_worker_mb
 
     workers = f" and {peak_worker_mb():,.0f} MB in a worker" if peak_worker_mb() else ""

@@ -1,4 +1,4 @@
-"""The first look at an atlas: a summary, one circuit, one neuron of it, and what to try next."""
+"""First look at an atlas: a summary, one circuit, one of its neurons, and commands to try next."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from atlas.io.text import visible
 from atlas.query.client import Atlas
 
 _LIMIT = 6
-# A circuit that fits on a page: the busiest of these sizes, the busiest of any size where there is none.
+# Sizes of a circuit that fits on a page. Without such a circuit, the busiest of any size is shown.
 _FITTING = (4, 16)
 
 
 def tour(atlas: Atlas) -> Group:
-    """Show an atlas at a glance; raises `InputError` where it holds no neuron."""
+    """Return an overview of an atlas. Raises `InputError` where it holds no neuron."""
     facts = dict(atlas.metadata().fetchall())
     circuits = atlas.busiest_circuits(min_size=_FITTING[0], max_size=_FITTING[1], limit=1).fetchall()
     path = circuits[0][0] if circuits else None
@@ -49,7 +49,7 @@ def _summary(facts: dict[str, str]) -> Text:
     def number(key: str) -> str:
         return grouped(facts.get(key, "0"))
 
-    # Files of earlier tools may count graphs without naming them, and count no links.
+    # Imported files may state the number of graphs without naming them, and state no links.
     graphs = number("graphs_stated" if number("total_graphs") == "0" else "total_graphs")
     seen = f"{graphs} graphs, " if graphs != "0" else ""
     links = (
@@ -64,7 +64,7 @@ def _summary(facts: dict[str, str]) -> Text:
 
 
 def _next(atlas: Atlas, path: str | None, neuron: NeuronId) -> Text:
-    """Commands to try; only those that print rows of this atlas."""
+    """Return commands to try next, only those that print rows of this atlas."""
     file = shlex.quote(str(atlas.path))
     labels = [text for (text,) in atlas.labels(neuron).project("text").limit(1).fetchall()]
     commands: list[tuple[str, str, Any]] = [

@@ -1,4 +1,4 @@
-"""Edges -> clusters: one module per method. The only place that imports the GPL libraries."""
+"""Clustering of edges, one module per method. No other package imports the GPL libraries."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def cluster(given: Path, out: Path, options: ClusterOptions | None = None) -> Cl
         InputError: No edge reaches the threshold.
         MissingExtra: The library of the method is not installed.
         OutputError: `out` cannot be written.
-        UsageError: An option has no such value.
+        UsageError: An option has an invalid value.
     """
     chosen = _checked(options or ClusterOptions())
     network = load_network(given, weight=chosen.weight, min_count=chosen.min_count)
@@ -74,7 +74,7 @@ def cluster(given: Path, out: Path, options: ClusterOptions | None = None) -> Cl
 
 
 def _checked(options: ClusterOptions) -> ClusterOptions:
-    """The options; raises `UsageError` naming the wrong one."""
+    """Return the options; raise `UsageError` that names an invalid one."""
     if options.method not in METHODS:
         raise UsageError(f"unknown clustering method {options.method!r}; there is {', '.join(METHODS)}")
     for key in ("min_count", "trials", "seed"):

@@ -1,4 +1,4 @@
-"""Edges of a stats folder or an atlas -> the weighted network that is clustered."""
+"""Weighted network to cluster, from the edges of a stats folder or an atlas."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from atlas.errors import AtlasFileError, InputError, NothingToCluster, UsageErro
 from atlas.ids import INDEX_BITS
 from atlas.stages import DATASETS, require
 
-# How an edge's statistics become the weight of a link (never negative: flow has no sign).
+# Names of the formulas from the statistics of an edge to its weight (never negative: flow has no sign).
 WEIGHTS = ("mean_abs_weight_sq", "mean_abs_weight", "abs_weight_sum", "abs_mean_weight_sq")
 _COLUMNS = ["src_layer", "src_neuron", "tgt_layer", "tgt_neuron", "count", "weight_sum", "weight_abs_sum"]
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A directed weighted network over `neurons`; links are rows of that array."""
+    """Directed weighted network over `neurons`; `source` and `target` are rows of that array."""
 
     neurons: NDArray[np.int64]  # (n_neurons,) packed, ascending
     source: NDArray[np.int64]  # (n_links,)
@@ -32,7 +32,7 @@ class Network:
 
 
 def load_network(given: Path, *, weight: str, min_count: int) -> Network:
-    """The network of all edges with at least `min_count` links.
+    """Return the network of all edges with at least `min_count` links.
 
     Raises `UsageError` for an unknown weight and `InputError` where no edge is left.
     """
@@ -56,7 +56,7 @@ def load_network(given: Path, *, weight: str, min_count: int) -> Network:
         raise NothingToCluster(
             f"all {edge_count} edges of {given} with at least {min_count} links have {weight} 0; nothing flows"
         )
-    # Of each end apart: twice the edges at once would be the largest thing in memory.
+    # Unique neurons of each end first: the ends of all edges in one array would be the largest array in memory.
     neurons = np.union1d(np.unique(source), np.unique(target))
     rows = np.searchsorted(neurons, source), np.searchsorted(neurons, target)
     return Network(neurons, *rows, np.concatenate(weights))

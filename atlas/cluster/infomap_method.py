@@ -1,7 +1,7 @@
-"""Infomap: the partition that describes a random walk on the circuit in the fewest bits.
+"""Infomap: the partition that describes a random walk on the network in the fewest bits.
 
-The map equation, Rosvall & Bergstrom 2008 (two levels) and 2011 (many levels). Directed flow with
-recorded teleportation, as Infomap's defaults are.
+The map equation is that of Rosvall & Bergstrom 2008 (two levels) and 2011 (many levels). Flow is directed, with
+recorded teleportation, as in Infomap's defaults.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Partition(NamedTuple):
 
 
 def partition(network: Network, *, seed: int, trials: int, two_level: bool = False) -> Partition:
-    """Module paths (1-based, siblings ordered by flow) of every neuron; the same for the same seed.
+    """Return the module path (1-based, siblings ordered by flow) and flow of every neuron; a seed repeats the result.
 
     Raises `MissingExtra` where infomap is not installed.
     """
@@ -42,7 +42,7 @@ def partition(network: Network, *, seed: int, trials: int, two_level: bool = Fal
     paths: list[tuple[int, ...]] = [()] * len(network.neurons)
     flows = [0.0] * len(network.neurons)
     for node in result.nodes():
-        # A leaf's path ends in its rank inside its module; that last number is no module.
+        # The path of a leaf ends in its rank inside its module; that last number is not a module.
         paths[node.node_id] = tuple(int(part) for part in node.path[:-1])
         flows[node.node_id] = float(node.flow)
     return Partition(paths, flows, float(result.codelength), float(result.one_level_codelength))

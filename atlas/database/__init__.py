@@ -1,4 +1,4 @@
-"""Parquet -> DuckDB file; checks."""
+"""The atlas file: built from Parquet datasets, checked, and opened read-only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parquet datasets of the stages -> one DuckDB file, built beside the target, checked, then renamed."""
+"""Build of one DuckDB file from the Parquet datasets of the stages, beside the target, checked, then renamed."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ from atlas.stages.manifest import read_manifest
 
 # DuckDB 1.2 and later open the file.
 STORAGE_VERSION = "v1.2.0"
-# Rows: so many that what is left of a column's last block is little (tests/bench/RESULTS.md), 9 % of a large file.
+# Rows. This number leaves little of a column's last block unused, which saves 9 % of a large file
+# (tests/bench/RESULTS.md).
 ROW_GROUP_SIZE = 147_456
-# What most people ask for; the shell shows the first rows of a long result, and the last.
+# The entries that most users need. The shell only shows the first and the last rows of a long result.
 _FIRST_HELP = [
     "help",
     "neurons",
@@ -56,7 +57,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class BuildResult:
-    """The atlas that was built."""
+    """Result of a build: path, counts, build time and file size of the atlas."""
 
     path: Path
     counts: dict[str, int]
@@ -69,11 +70,11 @@ def build_database(out: Path, inputs: Inputs, *, report: Report | None = None) -
 
     Args:
         out: Atlas file, which is replaced.
-        inputs: Folders of the stages, and what the atlas is called.
+        inputs: Folders of the stages, and metadata of the atlas.
         report: Called with the name of each step.
 
     Returns:
-        Counts of the atlas, and the results of its checks.
+        Path, counts, build time and file size of the atlas.
 
     Raises:
         CheckError: The rows contradict each other. No file is written.
@@ -101,13 +102,13 @@ def build_database(out: Path, inputs: Inputs, *, report: Report | None = None) -
 
 
 def refuse_foreign(out: Path) -> None:
-    """Refuse to replace a file that is no atlas, so that a mistyped -o never removes somebody's work.
+    """Refuse to replace a file that is not an atlas, so that a mistyped -o never removes other work.
 
     Args:
         out: File to be written.
 
     Raises:
-        OutputError: It exists and is no atlas.
+        OutputError: The file exists and is not an atlas.
     """
     if not out.exists():
         return
@@ -117,7 +118,7 @@ def refuse_foreign(out: Path) -> None:
         try:
             open_atlas(out).close()
         except AtlasFileError as error:
-            # A damaged atlas, or one of another version of this tool, may be rebuilt; anybody else's database may not.
+            # A damaged atlas, or one of another version of this tool, may be replaced; any other database may not.
             if error.reason in ("damaged", "schema"):
                 return
         else:
@@ -133,14 +134,14 @@ def _translated(out: Path, error: duckdb.Error) -> AtlasError:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file that was being built, with what DuckDB puts beside it, also after a kill."""
+    """Remove an unfinished file and the files that DuckDB writes beside it, also after a kill."""
     for rest in (path, path.with_name(path.name + ".wal")):
         rest.unlink(missing_ok=True)
     shutil.rmtree(_spill(path), ignore_errors=True)
 
 
 def _spill(path: Path) -> Path:
-    # Beside the target: that is where the disk space is known to be wanted.
+    # Spill beside the target, on the disk that the user has chosen for the atlas.
     return path.with_name(path.name + ".tmp")
 
 
@@ -155,7 +156,7 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
             f"ATTACH {quoted(str(fresh))} AS atlas (STORAGE_VERSION '{STORAGE_VERSION}', ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
         )
         con.execute("USE atlas")
-        # One commit for all definitions: each by itself would wait for the disk, some seven hundred times.
+        # One commit for all definitions: separate commits would wait for the disk about seven hundred times.
         con.execute("BEGIN")
         for item in scripts("tables"):
             con.execute(item.sql)
@@ -188,7 +189,7 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
 
 
 def _facts(inputs: Inputs) -> dict[str, str]:
-    """Metadata that is known before the tables are."""
+    """Return the metadata that are known before the tables are loaded."""
     manifest = read_manifest(inputs.stats, "stats")
     space = manifest["space"]
     facts = {
@@ -215,11 +216,11 @@ def _facts(inputs: Inputs) -> dict[str, str]:
 
 
 def tied_to(sql: str, identity: str) -> str:
-    """Return the SQL of a table macro that fails where its tables resolve to those of another atlas.
+    """Return the SQL of a table macro that fails if its tables resolve to those of another atlas.
 
-    DuckDB looks the tables of a macro up in the current catalog, not in the macro's own: with two atlases
-    attached, `gemma.circuit('1')` would answer with the circuit of whatever atlas is in use. The body must end in
-    an ORDER BY over its own columns, so that LIMIT behind the macro still meets the sort.
+    DuckDB looks up the tables of a macro in the current catalog, not in the macro's own. With two atlases attached,
+    `gemma.circuit('1')` would return a circuit of the atlas in use. The body must end in an ORDER BY over its own
+    columns, so that a LIMIT after the macro still applies to sorted rows.
     """
     head, _, body = sql.partition(" AS TABLE\n")
     rows, _, order = body.rstrip().rstrip(";").rpartition("\nORDER BY ")
@@ -229,9 +230,9 @@ def tied_to(sql: str, identity: str) -> str:
 
 
 def _comment(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list[Script]) -> None:
-    """Comment views and macros from their headers, and every column that its own file leaves bare.
+    """Add the comments of views and macros from their headers, and comments of columns that have none.
 
-    Such a column means what the first column of that name in `sql/tables` means: one word has one meaning.
+    Such a column gets the comment of the first column of that name in `sql/tables`: one word has one meaning.
     """
     for item in views:
         con.execute(f"COMMENT ON VIEW {item.name} IS {quoted(item.doc)}")
@@ -248,7 +249,7 @@ def _comment(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list[S
 
 
 def _fill_help(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list[Script]) -> None:
-    """List every table, view and macro, with examples that name things of this atlas."""
+    """Fill the table `help` with every table, view and macro, and with examples that use names of this atlas."""
     names = con.execute(script("examples"))
     columns = [column[0] for column in names.description or ()]
     found = {column: str(value).replace("'", "''") for column, value in zip(columns, names.fetchall()[0], strict=True)}

@@ -26,7 +26,7 @@ class CheckResult:
 
     @property
     def passed(self) -> bool:
-        """True where there is no such row and the check could be run."""
+        """True if the check could run and found no such row."""
         return self.row_count == 0 and self.problem is None
 
     def describe(self) -> str:

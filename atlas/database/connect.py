@@ -1,9 +1,9 @@
-"""Opens an atlas file read-only, with every other file out of reach.
+"""Read-only connections to an atlas file, which cannot reach any other file.
 
-The file is attached to a private in-memory database, not opened as a database of its own: DuckDB keeps one
-instance per path in a process, which would hand out the old atlas after the file was replaced, and would refuse a
-second connection with other settings. `enable_external_access = false` alone still lets SQL write the
-database's own path, its `.wal` and its `.tmp`, so the local file system is switched off as well.
+The file is attached to a private in-memory database, and not opened as a database of its own. DuckDB keeps one
+instance per path in a process. Such an instance would return the old atlas after the file was replaced, and would
+refuse a second connection with other settings. `enable_external_access = false` alone still lets SQL write the
+database's own path, its `.wal` and its `.tmp`, so the local file system is disabled as well.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import duckdb
 from atlas.database.scripts import identifier, quoted
 from atlas.errors import AtlasFileError
 
-# Raised when a table or column changes its meaning; readers of this version know it.
+# Increased when a table or column changes its meaning. This version reads no other schema.
 SCHEMA_VERSION = 5
 TABLES = ("neurons", "edges", "clusters", "metadata")
 DEFAULT_MEMORY = "4GB"
-# In force before other people's SQL runs. Nothing is spilled: an atlas may lie in a folder that cannot be written.
+# Applied before user SQL runs. Nothing is spilled to disk, because the folder of an atlas may be read-only.
 _SAFETY = (
     "SET temp_directory = ''",
     "SET enable_external_access = false",
@@ -41,10 +41,10 @@ def open_atlas(path: str | PathLike[str], *, memory: str = DEFAULT_MEMORY) -> du
         memory: DuckDB's memory limit, such as `4GB`.
 
     Returns:
-        A connection whose current catalog is the atlas, under the name that `catalog_name` gives.
+        A connection with the atlas as its current catalog, under the name that `catalog_name` returns.
 
     Raises:
-        AtlasFileError: `path` is missing, is no DuckDB file, is no atlas, is damaged or of a newer schema.
+        AtlasFileError: `path` is missing, is not a DuckDB file, is not an atlas, is damaged or has another schema.
     """
     file = Path(path)
     _require_database(file)
@@ -104,7 +104,7 @@ def _require_database(file: Path) -> None:
 
 
 def is_duckdb_file(file: Path) -> bool:
-    """Return True where a file starts like a DuckDB database.
+    """Return True if a file starts like a DuckDB database.
 
     Args:
         file: Path; only regular files are opened.

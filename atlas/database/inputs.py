@@ -1,4 +1,4 @@
-"""The catalog `input`: the Parquet datasets of the stages as views, under the names that load.sql reads."""
+"""Catalog `input`: views of the Parquet datasets of the stages, under the names that load.sql reads."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from atlas.stages.manifest import read_manifest
 
 @dataclass(frozen=True)
 class Inputs:
-    """Inputs of an atlas: one stats folder, any number of clusterings, labels and projections or none.
+    """Inputs of an atlas: one stats folder, any number of clusterings, and optional folders of other stages.
 
-    `wiring` is a stats folder of weight wiring whose connections stand beside the edges of `stats`.
+    `wiring` is a stats folder of weight wiring. Its connections are added beside the edges of `stats`.
     """
 
     stats: Path
@@ -30,9 +30,9 @@ class Inputs:
     projections: Path | None = None
     wiring: Path | None = None
     reports: Path | None = None
-    primary: str | None = None  # name of the clustering that `neurons` shows; the first where None
+    primary: str | None = None  # name of the clustering that `neurons` shows; the first one if None
     min_count: int = 1
-    memory: int = 4_000_000_000  # DuckDB's bound while building; beyond it, it spills beside the target
+    memory: int = 4_000_000_000  # DuckDB's limit while building; above it, DuckDB spills beside the target
     metadata: Mapping[str, str] = field(default_factory=dict)
     other_sources: Sequence[tuple[str, str, int | None, str | None]] = ()  # path, role, size, hash
 
@@ -40,8 +40,8 @@ class Inputs:
 def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapping[str, str]) -> None:
     """Attach the catalog `input` and fill it.
 
-    Raises `StageError` for a folder that is missing or damaged, `UsageError` for a clustering name
-    that there is not or is there twice.
+    Raises `StageError` for a folder that is missing or damaged, `UsageError` for a clustering name that is unknown or
+    occurs twice.
     """
     con.execute("ATTACH ':memory:' AS input")
     manifest = read_manifest(inputs.stats, "stats")
@@ -108,7 +108,7 @@ def _named(dataset: Dataset) -> pa.Schema:
 
 
 def _view(con: duckdb.DuckDBPyConnection, dataset: Dataset, path: Path) -> None:
-    """The declared columns of a dataset; a user's own script may have written more."""
+    """Create a view of the declared columns of a dataset. A user's own script may have written more columns."""
     pattern = str(path / "*.parquet") if path.is_dir() else str(path)
     # A view cannot have parameters, so the path is quoted here.
     source = f"read_parquet({quoted(pattern)})"

@@ -1,4 +1,4 @@
-"""Decides by DuckDB's own parser whether SQL only reads."""
+"""Check that SQL only reads, with DuckDB's own parser."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import duckdb
 
 from atlas.errors import QueryError
 
-# Everything in front of the statement that EXPLAIN explains; comments are white space to DuckDB.
+# Everything before the statement that EXPLAIN explains. DuckDB treats comments as white space.
 _SPACE = r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)"
 _EXPLAIN = re.compile(
     rf"{_SPACE}*EXPLAIN\b(?:{_SPACE}*\((?:ANALYZE|FORMAT|,|\w|\s)*\)(?={_SPACE}*\w))?(?:{_SPACE}+ANALYZE\b)?",
@@ -23,13 +23,15 @@ _HINTS = {
 
 
 def require_reading(text: str) -> None:
-    """Refuse what does more than read. DESCRIBE, SUMMARIZE, SHOW, FROM and VALUES are SELECT statements to DuckDB.
+    """Raise an error for SQL that does more than read.
+
+    DuckDB treats DESCRIBE, SUMMARIZE, SHOW, FROM and VALUES as SELECT statements.
 
     Args:
-        text: SQL.
+        text: SQL to check.
 
     Raises:
-        QueryError: It is not one SELECT statement, or EXPLAIN of one.
+        QueryError: `text` is not one SELECT statement, or EXPLAIN of one.
     """
     kind = statement_type(text)
     explained = _EXPLAIN.match(text) if kind == "EXPLAIN" else None
@@ -60,7 +62,7 @@ def one_line(error: duckdb.Error) -> str:
     """Return the message of a DuckDB error on one line.
 
     Args:
-        error: What DuckDB raised.
+        error: Error that DuckDB raised.
 
     Returns:
         The first paragraph, without line breaks.

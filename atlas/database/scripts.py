@@ -1,6 +1,6 @@
-"""SQL files and what their header comments say: description, example, parameters.
+"""Reader of SQL files and their header comments: description, example, parameters.
 
-A header is the block of `--` lines on top. Its sentences are the documentation of the view, macro,
+A header is the block of `--` lines at the top. Its sentences are the documentation of the view, macro,
 check or query; `-- Example: ...` is SQL to paste; `-- $name TYPE [required]: ...` declares a parameter.
 """
 
@@ -69,15 +69,15 @@ def scripts(kind: str) -> list[Script]:
 
 
 def quoted(text: str) -> str:
-    """An SQL text literal, for the few statements that take no parameters."""
+    """Return text as an SQL literal, for the few statements that take no parameters."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def identifier(name: str) -> str:
-    """A quoted SQL name."""
+    """Return a name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def script(name: str) -> str:
-    """The text of `sql/NAME.sql`."""
+    """Return the text of `sql/NAME.sql`."""
     return (resources.folder("sql") / f"{name}.sql").read_text(encoding="utf-8")

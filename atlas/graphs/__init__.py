@@ -1,4 +1,4 @@
-"""Attribution graph files -> `Graph`: one module per dialect, detection in `dialects`."""
+"""Readers of attribution graph files: one module per dialect, detection in `dialects`."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = ["Blob", "Graph", "ReadLimits", "Reject", "Source", "find_sources", "p
 
 
 def read_graphs(source: Source, limits: ReadLimits = ReadLimits()) -> Iterator[Graph | Reject]:  # noqa: B008 (a constant)
-    """Read the graphs of one file. A bad file never raises.
+    """Read the graphs of one file. A malformed file never raises an error.
 
     Args:
-        source: File, or one of several in an archive or in lines.
-        limits: How large a graph may be.
+        source: File of one graph, of one graph per line, or an archive.
+        limits: Limits on the size of a graph.
 
     Yields:
         A graph, or a `Reject` for each that cannot be read.
@@ -52,14 +52,14 @@ def parse_graph(blob: Blob, limits: ReadLimits = ReadLimits()) -> Graph:  # noqa
     """Read one whole graph.
 
     Args:
-        blob: Bytes of the graph, and what they are called.
-        limits: How large it may be.
+        blob: Bytes of the graph, and their path.
+        limits: Limits on the size of the graph.
 
     Returns:
         The graph: nodes (n_nodes,) and links (n_links,).
 
     Raises:
-        GraphError: It is no graph; the error has the reason.
+        GraphError: The bytes are not a readable graph; the error has the reason.
     """
     content_hash = hashlib.sha256(blob.data).hexdigest()
     if blob.path.lower().endswith(".pt"):
@@ -81,19 +81,21 @@ def parse_graph(blob: Blob, limits: ReadLimits = ReadLimits()) -> Graph:  # noqa
         prompt=metadata.prompt,
         prompt_tokens=metadata.prompt_tokens,
         corpus_source=metadata.source,
+        prompt_group=metadata.prompt_group or None,
         corpus_index=metadata.corpus_index if metadata.corpus_index is not None else metadata.sample_index,
         nodes_exceeded=_nodes_exceeded(raw, metadata),
     )
     graph = assemble(raw, malformed, dialect, info)
     if info.content_hash != content_hash:
-        return graph  # the tracer's own hash knows the graph in every form
+        return graph  # the tracer's own hash identifies the graph in every format
     return dataclasses.replace(graph, info=dataclasses.replace(info, graph_hash=hash_of(graph)))
 
 
 def hash_of(graph: Graph) -> str:
-    """Return a hash of what a graph says: indentation, pinned nodes and file names leave it the same.
+    """Return a hash of the content of a graph. Indentation, pinned nodes and file names do not change it.
 
-    SHA-256 over the feature space, slug and prompt, the nodes in their order (kind, unit, position, activation) and the links.
+    The hash is SHA-256 over the feature space, slug and prompt, the nodes in their order (kind, unit, position,
+    activation) and the links.
     """
     info, nodes, links = graph.info, graph.nodes, graph.links
     # Texts of tokens and targets are part of the graph; those of features are labels, which people edit.

@@ -1,4 +1,4 @@
-"""Raw nodes and links -> the arrays of a `Graph`; every node and link is kept or counted."""
+"""Conversion of raw nodes and links to the arrays of a `Graph`. Every node and link is kept or counted."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from atlas.graphs.vocabularies import vocabulary_of
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER
 from atlas.io.text import visible
 
-# What surely fits: two digits of layer, seven of index.
+# Ids that always fit: two digits of layer, seven digits of index.
 _SMALL_NEURON_ID = re.compile(r"(\d{1,2})_(\d{1,7})(?:_\d{1,12})?\Z", re.ASCII)
 _TOKEN_ID = re.compile(r"E_(\d{1,12})(?:_|\Z)", re.ASCII)
 _LOGIT_ID = re.compile(r"(?:L|\d{1,9})_(\d{1,12})(?:_|\Z)", re.ASCII)
 MAX_TOKEN = 2**31 - 1
 MAX_POSITION = 2**31 - 1
 _MISSING, _AMBIGUOUS = -1, -2
-_MOST_TYPES, _MOST_TYPE = 16, 40  # names of other types per graph, and their length
+_MOST_TYPES, _MOST_TYPE = 16, 40  # most names of other types per graph, and their maximum length
 _FINE = np.zeros((len(NodeKind), len(NodeKind)), dtype=bool)
 for _pair in LINK_TABLES:
     _FINE[_pair] = True
 
 
 def assemble(raw: RawGraph, malformed: Counter[str], dialect: Dialect, info: GraphInfo) -> Graph:
-    """The arrays of one graph; `malformed` is what `decode` counted.
+    """Return the arrays of one graph; `malformed` holds the counts of `decode`.
 
-    Raises `GraphError` where the file has nodes but not one neuron or feature that can be told apart.
+    Raises `GraphError` if no neuron or feature can be used, but nodes have unknown types or unreadable ids.
     """
     oddities: Counter[str] = +Counter({"malformed": malformed["nodes"], "odd_key": malformed["odd_key"]})
     types = OtherTypes()
@@ -52,7 +52,7 @@ _Row = tuple[RawNode, NodeKind, int]
 
 
 def _require_units(kind: NDArray[np.int8], types: OtherTypes, oddities: Counter[str]) -> None:
-    """Raise `GraphError` where a graph names units, and none of them can be used: losing everything is no success."""
+    """Raise `GraphError` if a graph names units but none can be used: an empty result would hide the failure."""
     lost = {NodeKind.OTHER: "unknown_types", NodeKind.BAD_ID: "unknown_ids"}
     counts = np.bincount(kind, minlength=len(NodeKind))
     if counts[NodeKind.NEURON] or not any(counts[which] for which in lost):
@@ -67,7 +67,7 @@ def _require_units(kind: NDArray[np.int8], types: OtherTypes, oddities: Counter[
 
 
 class OtherTypes:
-    """The node types of a graph that are not aggregated, each under a short name."""
+    """Node types of a graph that are not aggregated, each with a short name."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -84,21 +84,21 @@ class OtherTypes:
         return self.names.index(name)
 
     def reason(self, number: int) -> str:
-        """Return why links of a type are dropped."""
+        """Return the reason for dropping the links of a type."""
         return f"other_unit_type: {self.names[number]}"
 
 
 def _index_nodes(
     raw: Sequence[RawNode], dialect: Dialect, vocabulary: int | None, types: OtherTypes, oddities: Counter[str]
 ) -> tuple[list[_Row], dict[str, int]]:
-    """Distinct nodes, and the row that each id names; one id for two different nodes names neither."""
+    """Return the distinct nodes, and the row of each id. An id of two different nodes refers to neither."""
     rows: list[_Row] = []
     index: dict[str, int] = {}
     twice: dict[str, list[tuple[NodeKind, int]]] = {}
     kind_of, match = dialect.kinds.get, _SMALL_NEURON_ID.match
     for node in raw:
         node_id = node.node_id
-        # Nearly every node is a plain neuron; the others take the careful way.
+        # Nearly every node is a plain neuron; the others take the slow path.
         plain = not node.isLogit and kind_of(node.feature_type or "") is NodeKind.NEURON
         found = match(node_id) if plain else None
         layer = int(found[1]) if found is not None else 0
@@ -147,7 +147,7 @@ def _kind_and_key(
 
 
 def _unit(node: RawNode, oddities: Counter[str]) -> tuple[NodeKind, int]:
-    """Kind and key of a neuron or feature."""
+    """Return kind and key of a neuron or feature."""
     unit = feature_unit(node)
     if unit is None:
         oddities["contradictory_id" if _SMALL_NEURON_ID.match(node.node_id) else "bad_id"] += 1
@@ -161,7 +161,7 @@ def _unit(node: RawNode, oddities: Counter[str]) -> tuple[NodeKind, int]:
 
 
 def _reads_otherwise(node_id: str, unit: tuple[int, int]) -> bool:
-    """Return True where an id of the usual form means another unit than it would by itself."""
+    """Return True if an id of the usual form is read as another unit than the one that it spells."""
     found = _SMALL_NEURON_ID.match(node_id)
     return found is not None and (int(found[1]), int(found[2])) != unit
 
@@ -171,7 +171,7 @@ def _kind(node: RawNode, dialect: Dialect) -> NodeKind:
         return NodeKind.LOGIT
     if node.feature_type:
         return dialect.kinds.get(node.feature_type, NodeKind.OTHER)
-    # No type at all, as in old fixtures: the layer, then the id's prefix.
+    # Without a type, as in old fixtures, the layer decides, then the prefix of the id.
     if node.layer in ("E", "embedding") or node.node_id.startswith("E_"):
         return NodeKind.TOKEN
     if node.layer == "logit" or node.node_id.startswith("L_"):
@@ -225,7 +225,7 @@ def _position(node: RawNode) -> int:
 
 
 def _finite(values: Sequence[float | None], oddities: Counter[str], reason: str) -> Floats:
-    """Floats with NaN for unknown; a value that is not finite (or huge) is unknown, and counted."""
+    """Return floats, with NaN for unknown values. Huge values and values that are not finite are counted as unknown."""
     # numpy reads None as NaN.
     array = np.array(values, dtype=np.float64)
     usable = np.abs(array) <= MAX_WEIGHT
@@ -237,7 +237,7 @@ def _finite(values: Sequence[float | None], oddities: Counter[str], reason: str)
 
 
 def _text(node: RawNode, kind: NodeKind, prompt_tokens: list[str] | None) -> tuple[str | None, float | None]:
-    """Text of a token or logit, and the probability of a logit."""
+    """Return the text of a token or logit, and the probability of a logit."""
     if kind is NodeKind.TOKEN:
         position = _position(node)
         if prompt_tokens and 0 <= position < len(prompt_tokens):
@@ -253,7 +253,7 @@ def _text(node: RawNode, kind: NodeKind, prompt_tokens: list[str] | None) -> tup
 def link_arrays(
     raw: Sequence[RawLink] | LinkColumns, index: dict[str, int], nodes: Nodes, types: OtherTypes
 ) -> tuple[Links, Counter[str]]:
-    """Links between known nodes, and the others by reason; the first reason that applies counts."""
+    """Return the links between known nodes, and the number of dropped links by the first reason that applies."""
     find, count = index.get, len(raw)
     if isinstance(raw, LinkColumns):
         rows = np.array([find(name, _MISSING) for name in raw.ids], np.int64)
@@ -267,12 +267,15 @@ def link_arrays(
 def keep_links(
     source: Ints, target: Ints, weight: Floats, nodes: Nodes, types: OtherTypes
 ) -> tuple[Links, Counter[str]]:
-    """The links that belong to a table; `source` and `target` are rows of `nodes`, or -1 missing, -2 ambiguous."""
+    """Return the links that belong to a table, and the number of dropped links by reason.
+
+    `source` and `target` are rows of `nodes`, -1 for a missing node, or -2 for an ambiguous id.
+    """
     kind = nodes.kind
-    weight = weight + 0.0  # a zero has one sign, whatever way it was read
+    weight = weight + 0.0  # turns -0.0 into 0.0
     dropped: Counter[str] = Counter()
     if len(source) and min(source.min(), target.min()) >= 0 and _FINE[kind[source], kind[target]].all():
-        # The usual graph: every link joins two known nodes of kinds that have a table.
+        # In most graphs, every link joins two known nodes, of kinds with a table.
         with np.errstate(invalid="ignore"):
             if (np.abs(weight) <= MAX_WEIGHT).all():
                 return Links(source, target, weight), dropped
@@ -288,7 +291,7 @@ def keep_links(
     drop("ambiguous_id", (source == _AMBIGUOUS) | (target == _AMBIGUOUS))
     drop("non_finite_weight", ~np.isfinite(weight))
     drop("huge_weight", np.abs(weight) > MAX_WEIGHT)
-    # Rows -1 and -2 are dropped by now; the padding only keeps their look-up inside the array.
+    # Rows -1 and -2 are already dropped; the padding only keeps their lookup inside the array.
     padded = np.append(kind, [NodeKind.OTHER, NodeKind.OTHER])
     source_kind, target_kind = padded[source], padded[target]
     for bad in (NodeKind.OUT_OF_RANGE, NodeKind.BAD_ID):

@@ -28,9 +28,9 @@ _BARE_NEURON = re.compile(r"L\d+/N\d+\Z")
 
 
 def space(metadata: RawMetadata) -> Space:
-    """Model and transcoder set; `scan` alone is the same for cross-layer and per-layer transcoders."""
+    """Return the feature space, with the transcoder set: `scan` is the same for cross-layer and per-layer ones."""
     scan = "+".join(metadata.scan) if isinstance(metadata.scan, list) else metadata.scan
-    # The tracer of this package writes neurons in this form, too, and says so.
+    # The tracer of this package also writes neurons in this format, and states their unit type.
     unit_type = "neuron" if metadata.unit_type == "neuron" else "feature"
     return Space(scan, _transcoder_set(metadata), unit_type, metadata.link_weight)
 
@@ -50,7 +50,7 @@ def _transcoder_set(metadata: RawMetadata) -> str | None:
 
 
 def set_names(metadata: RawMetadata) -> frozenset[str]:
-    """Return every name that the metadata give the transcoder set: labels of the same set may use any of them."""
+    """Return all names of the transcoder set in the metadata, because labels of the set may use any of them."""
     info, details = metadata.info, metadata.feature_details
     found: list[str | None] = [_transcoder_set(metadata), *(metadata.transcoder_list or ())]
     if details is not None:
@@ -63,5 +63,5 @@ def set_names(metadata: RawMetadata) -> frozenset[str]:
 
 
 def neuron_text(clerp: str) -> str | None:
-    """The label of a feature: the whole clerp, or None where it is blank or the bare id of a neuron."""
+    """Return the label of a feature: the whole clerp, or None if it is blank or only the id of a neuron."""
     return clerp if clerp.strip() and not _BARE_NEURON.match(clerp) else None

@@ -13,7 +13,7 @@ from atlas.graphs.raw import RawGraph, RawMetadata
 
 
 class Dialect(NamedTuple):
-    """One way of writing graphs."""
+    """A format of graph files."""
 
     name: str
     kinds: Mapping[str, NodeKind]
@@ -32,10 +32,10 @@ _PREFIX = re.compile(r"(?:Logit|Answer|Token|Output|output|Emb):? ?")
 
 
 def detect(raw: RawGraph) -> Dialect:
-    """The dialect of a graph, from its node types first and its ids last.
+    """Return the dialect of a graph, by its node types first and its ids last.
 
-    Raises `GraphError` where neurons and transcoder features stand in one graph, or where nothing says
-    that it is a graph at all.
+    Raises `GraphError` if a graph mixes neurons and transcoder features, or if nothing marks it as an attribution
+    graph.
     """
     types = {node.feature_type for node in raw.nodes if node.feature_type}
     has_neurons, has_features = bool(types & _NEURON_TYPES), bool(types & _FEATURE_TYPES)
@@ -43,7 +43,7 @@ def detect(raw: RawGraph) -> Dialect:
         raise GraphError("mixed_units", "neurons and transcoder features in one graph")
     slug = (raw.metadata.slug if raw.metadata else None) or ""
     if not (has_neurons or has_features) and not _says_so(raw):
-        # {"nodes": [], "links": []} of any other program: it must not stand for a feature space of its own.
+        # Any program may write {"nodes": [], "links": []}; it must not become a feature space of its own.
         raise GraphError("not_a_graph", "neither metadata nor any node says that this is an attribution graph")
     if has_neurons or (not has_features and (slug.startswith("relp-") or _relp_ids(raw))):
         return RELP_VIEWER if any(node.isLogit is not None for node in raw.nodes) else RELP_RAW
@@ -51,7 +51,7 @@ def detect(raw: RawGraph) -> Dialect:
 
 
 def _says_so(raw: RawGraph) -> bool:
-    """Return True where the metadata name a graph, or a node is a token, logit or error of any dialect."""
+    """Return True if the metadata name a graph, or a node has a type or an id of any dialect."""
     if raw.metadata is not None and (raw.metadata.scan or raw.metadata.slug):
         return True
     known = {*relp.KINDS, *circuit_tracer.KINDS}
@@ -59,12 +59,12 @@ def _says_so(raw: RawGraph) -> bool:
 
 
 def _relp_ids(raw: RawGraph) -> bool:
-    """RelP writes logits as `L_token_position`; circuit-tracer never does."""
+    """Return True for ids of RelP, which writes logits as `L_token_position`; circuit-tracer never does."""
     return any(node.node_id.startswith("L_") or node.isLogit is not None for node in raw.nodes)
 
 
 def token_text(clerp: str | None) -> tuple[str | None, float | None]:
-    """Token text and probability from a display label; there is no numeric field in RelP files.
+    """Return token text and probability from a display label, because RelP files have no numeric field.
 
     >>> token_text('Output " rain" (p=0.281)')
     (' rain', 0.281)
@@ -75,7 +75,7 @@ def token_text(clerp: str | None) -> tuple[str | None, float | None]:
     """
     if not clerp:
         return None, None
-    # Only the end is searched: a label of a million blanks must not take a million steps for each.
+    # Search only the end, so that a label of a million blanks does not take quadratic time.
     found = _PROBABILITY.search(clerp, max(0, len(clerp) - 40))
     text, number = (clerp[: found.start()], found[1]) if found else (clerp, None)
     text = text[prefix.end() :] if (prefix := _PREFIX.match(text)) and prefix.end() < len(text) else text

@@ -1,4 +1,4 @@
-"""Files, folders, globs and archives -> the bytes of one graph at a time, within bounds."""
+"""Search of graph files in folders, globs and archives, and bounded reading of the bytes of one graph at a time."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from atlas.io.paths import local_path, matching
 
 _PLAIN = (".json", ".json.gz", ".jsonl", ".jsonl.gz", ".pt")
 SUFFIXES = (*_PLAIN, ".zip")
-# Written beside the graphs by corpus generation; they are no graphs and can be very large.
+# Written beside the graphs by corpus generation. They are not graphs, and can be very large.
 COMPANIONS = ("metadata.json", "neuron_index.json", "graph-metadata.json")
-# Results of single-prompt analysis: companions where they turn out to hold no graph.
+# Results of single-prompt analysis, which count as companions if they hold no graph.
 COMPANION_SUFFIXES = ("-clusters.json", "-analysis.json")
 _NOT_HAD = (
     OSError,
@@ -50,17 +50,17 @@ class Blob(NamedTuple):
 
 
 def find_sources(paths: Sequence[Path | str], suffixes: Sequence[str] = SUFFIXES) -> list[Source]:
-    """Find all graph files under paths. Folders that this package wrote and hidden folders are passed over.
+    """Find all graph files under paths. Hidden folders, and folders that this package wrote, are skipped.
 
     Args:
         paths: Files, folders and globs.
-        suffixes: Endings of the names that are taken.
+        suffixes: Suffixes of the names of graph files.
 
     Returns:
         The files, sorted by name.
 
     Raises:
-        InputError: A path names nothing, or a folder cannot be listed.
+        InputError: A path does not exist, or a folder cannot be listed.
     """
     found = sorted(
         (well_formed(name), path) for given in paths for name, path in _expand(local_path(given), tuple(suffixes))
@@ -71,7 +71,7 @@ def find_sources(paths: Sequence[Path | str], suffixes: Sequence[str] = SUFFIXES
     if not sources:
         raise NothingFound(f"no graph files under {', '.join(map(str, paths))}; looked for *{', *'.join(suffixes)}")
     counts = Counter(sources.values())
-    # Two folders of the same name: only then is the full path needed to tell their files apart.
+    # The full path is needed only if two folders of the same name hold files of the same name.
     named = [(name if counts[name] == 1 else well_formed(path.as_posix()), path) for path, name in sources.items()]
     return sorted(Source(name, path) for name, path in named)
 
@@ -110,7 +110,7 @@ def _is_named(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
 
 
 def _is_stage(folder: Path) -> bool:
-    """Return True where this package wrote the folder: its outputs may be among the graphs."""
+    """Return True if this package wrote the folder, because its outputs may be among the graphs."""
     manifest = folder / "manifest.json"
     try:
         if manifest.stat().st_size > 2**20:
@@ -122,18 +122,18 @@ def _is_stage(folder: Path) -> bool:
 
 
 def is_companion(name: str, *, holds_no_graph: bool = False) -> bool:
-    """Return True for files that are known to accompany graphs without being one."""
+    """Return True for files that accompany graphs but are not graphs."""
     last = name.rsplit("/", 1)[-1].removesuffix(".gz")
     return last in COMPANIONS or (holds_no_graph and last.endswith(COMPANION_SUFFIXES))
 
 
 def companion(name: str, size: int | None) -> Reject:
-    """The note of a file that lies beside graphs."""
+    """Return the reject of a file that accompanies graphs."""
     return Reject(name, "companion_file", "written beside graphs, holds none", size)
 
 
 def read_blobs(source: Source, limits: ReadLimits) -> Iterator[Blob | Reject]:
-    """The graphs of one file, or one reject for each that cannot be had; never raises for a bad file."""
+    """Yield the graphs of one file, or a reject for each that cannot be read. A bad file never raises an error."""
     if is_companion(source.name):
         yield companion(source.name, _size(source.path))
         return
@@ -150,7 +150,7 @@ def read_blobs(source: Source, limits: ReadLimits) -> Iterator[Blob | Reject]:
 
 
 def _plain(name: str, raw: BinaryIO, limits: ReadLimits) -> Iterator[Blob]:
-    """The graphs of one .json, .jsonl or .pt stream; gzip is known by its first bytes, not by the name."""
+    """Yield the graphs of one .json, .jsonl or .pt stream. Gzip is detected by its first bytes, not by the name."""
     packed = cast(io.BufferedReader, raw).peek(2)[:2] == b"\x1f\x8b"
     stream = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw
     if ".jsonl" in name.lower()[-9:]:
@@ -162,7 +162,7 @@ def _plain(name: str, raw: BinaryIO, limits: ReadLimits) -> Iterator[Blob]:
 
 
 def _stated_size(raw: BinaryIO) -> int:
-    """The size of the unpacked text as the last four bytes of a gzip file state it; 0 where it cannot be looked up."""
+    """Return the unpacked size that the last four bytes of a gzip file state, or 0 if the stream cannot seek."""
     if not raw.seekable():
         return 0
     place = raw.tell()
@@ -173,18 +173,18 @@ def _stated_size(raw: BinaryIO) -> int:
 
 
 def _whole(raw: BinaryIO, limits: ReadLimits) -> bytes:
-    """An unpacked file, read at its size, so that no buffer of the largest size is made for it."""
+    """Read a file that is not packed, by its size, so that it needs no buffer of the largest size."""
     try:
         size = os.fstat(raw.fileno()).st_size
     except (AttributeError, OSError):
         size = 0  # a member of an archive
-    # One byte more than it has; a file that grows meanwhile is read on.
+    # Read one byte more than the size, to detect a file that grows meanwhile, which is then read to its end.
     data = raw.read(min(size, limits.file_bytes) + 1) if size else b""
     return data if size and len(data) <= size else data + _bounded(raw, limits, len(data))
 
 
 def _bounded(stream: BinaryIO, limits: ReadLimits, read: int = 0) -> bytes:
-    """The rest of a stream of which `read` bytes are read already."""
+    """Read the rest of a stream after its first `read` bytes; raises `GraphError` if the stream is too large."""
     data = stream.read(max(limits.file_bytes - read, 0) + 1)
     limits.require(read + len(data))
     return data

@@ -1,4 +1,4 @@
-"""Limits of the size of a graph, by the memory that there is."""
+"""Limits on the size of a graph, which depend on the available memory."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _MIB = 2**20
 
 
 class ReadLimits(NamedTuple):
-    """Bounds on what one graph may make us allocate, in bytes of its unpacked text.
+    """Bounds on the memory for one graph, in bytes of its unpacked text.
 
-    The largest real graphs have a few MB; a file beyond the bounds is a mistake or an attack.
+    The largest real graphs have a few MB. A file above the bounds is a mistake or an attack.
     """
 
     file_bytes: int = 512 * _MIB
-    # A file that is not clean is read piece by piece, in some thirty times its size of memory.
+    # A file that is not clean is read piece by piece, which takes about thirty times its size in memory.
     tolerant_bytes: int = 128 * _MIB
 
     @classmethod
@@ -25,23 +25,23 @@ class ReadLimits(NamedTuple):
         return cls(min(cls().file_bytes, memory // 8), min(cls().tolerant_bytes, memory // 64))
 
     def require(self, size: int, what: str = "the file") -> None:
-        """Refuse what is larger than a graph may be.
+        """Raise an error if a size is above the limit.
 
         Args:
-            size: Bytes.
-            what: What has that size, for the message.
+            size: Size in bytes.
+            what: Item of that size, for the message.
 
         Raises:
-            GraphError: It is larger than `file_bytes`.
+            GraphError: The size is above `file_bytes`.
         """
         if size > self.file_bytes:
             raise GraphError("too_large", self.told(what))
 
     def told(self, what: str) -> str:
-        """Return the message about something that is too large.
+        """Return the error message for an item that is too large.
 
         Args:
-            what: What is too large.
+            what: Item that is too large.
 
         Returns:
             One sentence that names the limit and how to raise it.

@@ -1,8 +1,8 @@
-"""JSON text -> typed raw nodes and links: only the keys that are needed, fast where the file is clean.
+"""Decoder of JSON text to typed raw nodes and links. It reads only the required keys, and is fast for clean files.
 
-Clean files are decoded in one pass by msgspec. A file that this refuses is read again by the
-standard library, which accepts what Python's own `json.dump` writes (NaN, Infinity), and node by
-node and link by link, so that one bad link is one counted link and not a lost graph.
+msgspec decodes a clean file in one pass. If msgspec refuses a file, the standard library reads it again and accepts
+the NaN and Infinity of Python's own `json.dump`. Nodes and links are then converted one by one, so that a malformed
+link is counted and does not lose the graph.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from atlas.ids import well_formed
 
 MAX_TEXT = 2**20
 MAX_ID = 256
-_MOST_DIGITS = 300  # float() of fewer is finite
+_MOST_DIGITS = 300  # a number of at most this many digits is finite as a float
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 Id = Annotated[str, msgspec.Meta(max_length=MAX_ID)]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]  # msgspec bounds stop short of the full range
@@ -29,7 +29,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class RawNode(msgspec.Struct, gc=False):
-    """A node as written; unknown keys are passed over."""
+    """A node as written in the file; unknown keys are ignored."""
 
     node_id: Id
     layer: int | Text | None = None
@@ -46,7 +46,7 @@ class RawNode(msgspec.Struct, gc=False):
 
 
 class RawLink(msgspec.Struct, gc=False):
-    """A link as written."""
+    """A link as written in the file."""
 
     source: Id
     target: Id
@@ -54,7 +54,7 @@ class RawLink(msgspec.Struct, gc=False):
 
 
 class RawInfo(msgspec.Struct):
-    """`metadata.info`, where the feature space is named."""
+    """Value of `metadata.info`, which names the feature space."""
 
     transcoder_set: Text | None = None
     neuronpedia_source_set: Text | None = None
@@ -62,13 +62,13 @@ class RawInfo(msgspec.Struct):
 
 
 class RawFeatureDetails(msgspec.Struct):
-    """`metadata.feature_details`, where Neuronpedia names the feature space."""
+    """Value of `metadata.feature_details`, in which Neuronpedia names the feature space."""
 
     neuronpedia_source_set: Text | None = None
 
 
 class RawMetadata(msgspec.Struct):
-    """`metadata`; every key may be absent."""
+    """Value of `metadata`; every key may be absent."""
 
     slug: Text | None = None
     scan: Text | list[Text] | None = None
@@ -78,6 +78,7 @@ class RawMetadata(msgspec.Struct):
     info: RawInfo | None = None
     feature_details: RawFeatureDetails | None = None
     source: Text | None = None
+    prompt_group: Text | None = None
     corpus_index: Int64 | None = None
     sample_index: Int64 | None = None
     trace_hash: Text | None = None
@@ -87,7 +88,7 @@ class RawMetadata(msgspec.Struct):
 
 
 class RawGraph(msgspec.Struct):
-    """One graph file; `links` are objects or, read by `scan`, columns."""
+    """Content of one graph file; `links` are objects, or columns if `scan` has read them."""
 
     nodes: list[RawNode]
     links: Any
@@ -108,9 +109,9 @@ _text_decoder = msgspec.json.Decoder(_WithText)
 
 
 def decode(data: bytes, limits: ReadLimits) -> tuple[RawGraph, Counter[str]]:
-    """Read one JSON graph, and count the `nodes` and `links` that are none, and nodes with an `odd_key`.
+    """Decode one JSON graph, and count malformed `nodes` and `links`, and nodes with an `odd_key`.
 
-    Raises `GraphError` with its reason where there is no graph.
+    Raises `GraphError` with its reason if the text holds no graph.
     """
     data = data.removeprefix(b"\xef\xbb\xbf")
     if not data.strip():
@@ -122,8 +123,8 @@ def decode(data: bytes, limits: ReadLimits) -> tuple[RawGraph, Counter[str]]:
 
 
 def _scan(data: bytes) -> RawGraph | None:
-    """The graph with links as columns, where the compiled scan is worth loading and knows their form."""
-    # With many graphs the kernels of the aggregation have loaded numba by now; a few are read without it.
+    """Return the graph with links as columns, or None if numba is not loaded or the links have another form."""
+    # With many graphs, the kernels of the aggregation have already loaded numba. Few graphs are read without it.
     if "numba" not in sys.modules:
         return None
     from atlas.graphs.scan import scan_links
@@ -162,12 +163,15 @@ def _decode_tolerantly(data: bytes, limits: ReadLimits) -> tuple[RawGraph, Count
 
 
 def _integer(text: str) -> int | float:
-    """A whole number; one beyond every float is infinite, as 1e400 is."""
+    """Return a whole number as an integer, or as infinity if it is too large for a float, like 1e400."""
     return int(text) if len(text) <= _MOST_DIGITS else float(text)
 
 
 def _node(item: object, counts: Counter[str]) -> RawNode | None:
-    """A node; where only an optional key is odd, the node without that key, and `odd_key` counted."""
+    """Convert a node, or count it in `nodes` and return None.
+
+    Optional keys with invalid values are left out, and the node is counted in `odd_key`.
+    """
     try:
         return msgspec.convert(_clean(item), RawNode)
     except msgspec.ValidationError as error:
@@ -187,7 +191,10 @@ def _link(item: object, counts: Counter[str]) -> RawLink | None:
 
 
 def _each_key(value: object, kind: type[T]) -> T | None:
-    """A structure key by key: one key of an unexpected type does not cost the others; None where a required one fails."""
+    """Convert a structure key by key, leaving out keys of an unexpected type.
+
+    Returns None if a required key is missing or invalid.
+    """
     if not isinstance(value, dict):
         return None
     kept = {}
@@ -213,7 +220,7 @@ def _refuse_long_text(error: msgspec.ValidationError) -> None:
 
 
 def _clean(item: object) -> object:
-    """Well-formed texts in a value and in the containers it holds directly."""
+    """Return a value with well-formed texts, also in the items of a dictionary or list, but not in nested ones."""
     if isinstance(item, str):
         return well_formed(item)
     if isinstance(item, dict):

@@ -1,4 +1,4 @@
-"""Links as columns: each distinct id once, and the numbers of the ids at both ends."""
+"""Links as columns: the distinct ids, and the indices of the ids at both ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from atlas.graph import Floats
 
 @dataclass(frozen=True, slots=True)
 class LinkColumns:
-    """n links; `source` and `target` index `ids`."""
+    """Columns of n links; `source` and `target` are indices into `ids`."""
 
     ids: list[str]
     source: NDArray[np.int32]  # shape (n,)

@@ -15,24 +15,24 @@ KINDS = {
     "error": NodeKind.ERROR,
 }
 
-# The raw and the viewer form of one graph name one model in two ways.
+# The raw and the viewer form of a graph use two names for one model.
 _SAME_MODEL = {"llama-3.1-8b": "llama-3.1-8b-instruct"}
 _NEURON_LABEL = re.compile(r"L\d+/N\d+(?:: (.*))?\Z", re.DOTALL)
 
 
 def space(metadata: RawMetadata) -> Space:
-    """The model that `scan` names; RelP graphs have no transcoders."""
+    """Return the feature space, with the model that `scan` names. RelP graphs have no transcoders."""
     scan = metadata.scan if isinstance(metadata.scan, str) else None
     return Space(_SAME_MODEL.get(scan, scan) if scan else None, None, "neuron", metadata.link_weight)
 
 
 def neuron_text(clerp: str) -> str | None:
-    """The label behind `L10/N2427: `, or None where the clerp is the bare id.
+    """Return the label after `L10/N2427: `, or None if the clerp is only the id.
 
     >>> neuron_text("L10/N2427: plural nouns")
     'plural nouns'
     """
-    # The same bare ids come in graph after graph; long texts of hostile files must not be kept.
+    # Cache short texts, because the same ids occur in many graphs. Long texts of hostile files must not be kept.
     return _short_text(clerp) if len(clerp) <= 32 else _text(clerp)
 
 

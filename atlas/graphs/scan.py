@@ -1,11 +1,11 @@
-"""The links of a graph file, from JSON text to arrays in one compiled pass without an object per link.
+"""Scanner of the links of a graph file, from JSON text to arrays in one compiled pass without an object per link.
 
-Four fifths of a graph file are links, `{"source": "4_17_3", "target": "9_2_5", "weight": 0.25}`. Read as
-objects they cost a structure, two texts and two look-ups each; here every distinct id becomes one text.
-What is not exactly of this form (an escape in an id, another key, a number that is no JSON) is left to
-the caller, who reads it as objects. Numbers are rounded as Python's `float` rounds them: by the two short
-ways that are provably exact (Clinger, "How to read floating point numbers accurately", 1990; Lemire,
-"Number parsing at a gigabyte per second", 2021), and by `float` itself where neither decides.
+Four fifths of a graph file are links, `{"source": "4_17_3", "target": "9_2_5", "weight": 0.25}`. Read as objects, they
+cost a structure, two texts and two lookups each. Here, every distinct id becomes one text. Links of any other form (an
+escape in an id, another key, a number that is not JSON) are left to the caller, which reads them as objects. Numbers
+are rounded like Python's `float`: by two fast methods that are provably exact (Clinger, "How to read floating point
+numbers accurately", 1990; Lemire, "Number parsing at a gigabyte per second", 2021), or by `float` itself if neither
+method decides.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from atlas.runtime.jit import (
     out_2d,
 )
 
-MAX_PROBES = 512  # colliding ids are an attack; objects have Python's own hashes
+MAX_PROBES = 512  # more collisions are an attack; objects use Python's own hashes
 MAX_ID = 256  # as `raw.MAX_ID`
 _LEAST_LINK = 36  # bytes: {"source":"","target":"","weight":0}
-_MOST_TEXT = 2**31 - 1  # bytes; places are kept in 32 bits
+_MOST_TEXT = 2**31 - 1  # bytes; positions are stored in 32 bits
 _SMALLEST, _LARGEST = -348, 347  # powers of ten of the table
 _EXACT_TENS = np.array([10.0**i for i in range(23)])
-# Unsigned, as all places and letters are here: with a signed number numba would compute in floats.
+# Unsigned, like all positions and characters here: mixed with a signed number, numba would compute in floats.
 _OPEN, _CLOSE, _START, _END, _COMMA, _QUOTE, _ESCAPE = (np.uint64(ord(sign)) for sign in '[]{},"\\')
 _MINUS, _PLUS, _POINT, _E, _ZERO, _BLANK = (np.uint64(ord(sign)) for sign in "-+.e0 ")
-_SMALL = np.uint64(32)  # the bit of small letters
+_SMALL = np.uint64(32)  # the bit of lower-case letters
 _PRINTABLE = np.uint64(ord("~") - ord(" "))
 _NO, _ONE, _TEN = np.uint64(0), np.uint64(1), np.uint64(10)
 _EXACT = np.uint64(1 << 53)
@@ -51,7 +51,7 @@ _SOURCE, _TARGET, _WEIGHT = (np.uint64(int.from_bytes(key, "big")) for key in (b
 
 
 def _powers_of_ten() -> NDArray[np.uint64]:
-    """The first 128 bits of 10^e, cut off, as (high, low) by e - _SMALLEST."""
+    """Return the first 128 bits of each 10^e, truncated, as (high, low) in row e - _SMALLEST."""
     table = np.empty((_LARGEST - _SMALLEST + 1, 2), np.uint64)
     for exponent in range(_SMALLEST, _LARGEST + 1):
         power = 10**exponent if exponent >= 0 else (1 << 1400) // 10**-exponent
@@ -66,7 +66,7 @@ _TENS = _powers_of_ten()
 
 @njit(nogil=True, cache=True)
 def _product(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
-    """The 128 bits of a product of 64-bit words, as (high, low)."""
+    """Return the 128 bits of a product of 64-bit words, as (high, low)."""
     mask, half = uint64(0xFFFFFFFF), uint64(32)
     a0, a1, b0, b1 = a & mask, a >> half, b & mask, b >> half
     middle = a1 * b0 + (a0 * b0 >> half)
@@ -76,7 +76,7 @@ def _product(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
 
 @njit(nogil=True, cache=True)
 def _nearest(digits: np.uint64, exponent: Int) -> np.uint64:
-    """The bits of the double nearest to digits * 10^exponent, or 0 where 128 bits do not decide (Lemire, section 5)."""
+    """Return the bits of the double nearest to digits * 10^exponent, 0 if 128 bits cannot tell (Lemire, section 5)."""
     nothing, one, tail = uint64(0), uint64(1), uint64(0x1FF)
     if digits == nothing or exponent < _SMALLEST or exponent > _LARGEST:
         return nothing
@@ -107,7 +107,7 @@ def _nearest(digits: np.uint64, exponent: Int) -> np.uint64:
 
 @njit(nogil=True, cache=True)
 def _blank(text: ByteArray, at: np.uint64) -> np.uint64:
-    # In valid JSON nothing else below the blank stands between values.
+    # In valid JSON, only white space is at or below the space character between values.
     while text[at] <= _BLANK:
         at += _ONE
     return at
@@ -115,7 +115,7 @@ def _blank(text: ByteArray, at: np.uint64) -> np.uint64:
 
 @njit(nogil=True, cache=True)
 def _digits(text: ByteArray, at: np.uint64, digits: np.uint64) -> tuple[np.uint64, np.uint64]:
-    """Take the digits from `at` on: (end, their value behind `digits`)."""
+    """Read the digits from `at` on, appended to the value `digits`; return (end, value)."""
     digit = uint64(text[at]) - _ZERO
     while digit < _TEN:
         digits = digits * _TEN + digit
@@ -126,7 +126,7 @@ def _digits(text: ByteArray, at: np.uint64, digits: np.uint64) -> tuple[np.uint6
 
 @njit(nogil=True, cache=True)
 def _number(text: ByteArray, start: np.uint64) -> tuple[np.uint64, np.uint64, np.int64, bool | np.bool]:
-    """(end, digits, exponent, whether the digits fit into a word) of the number without sign at `start`."""
+    """Read the number without sign at `start`; return (end, digits, exponent, True if the digits fit into a word)."""
     at, digits = _digits(text, start, uint64(0))
     length, exponent = at - start, np.int64(0)
     if text[at] == _POINT:
@@ -154,7 +154,7 @@ def _number(text: ByteArray, start: np.uint64) -> tuple[np.uint64, np.uint64, np
 def _weigh(
     text: ByteArray, start: np.uint64, values: FloatArray, bits: NDArray[np.uint64], row: np.uint64
 ) -> tuple[np.uint64, bool]:
-    """Store the number at `start`: (end, whether it is decided); end `start` where there is none."""
+    """Store the number at `start`; return (end, True if its value is decided). The end is `start` without a number."""
     sign = uint64(text[start] == _MINUS)
     first = start + sign
     at, digits, exponent, fits = _number(text, first)
@@ -176,7 +176,7 @@ def _weigh(
 def _number_of(
     text: ByteArray, start: np.uint64, slots: Int32Array, ids: Int32Array, known: np.uint64
 ) -> tuple[np.uint64, np.uint64]:
-    """(end, number) of the id that starts at `start`, number `known` where it is new; end 0 for another form."""
+    """Return (end, number) of the id at `start`. A new id gets the number `known`. The end is 0 for another form."""
     word, at = uint64(14695981039346656037), start
     last = min(uint64(len(text)), start + _MOST_ID)
     letter = uint64(text[at])
@@ -208,7 +208,7 @@ def _number_of(
 
 @njit(nogil=True, cache=True)
 def _key(text: ByteArray, at: np.uint64) -> tuple[np.uint64, np.uint64]:
-    """(place of the value, which key) of `"source":`, `"target":` or `"weight":` at `at`; key 3 where it is none."""
+    """Return (start of the value, key) for `"source":` (0), `"target":` (1), `"weight":` (2) or another (3) at `at`."""
     word = _NO
     if at + uint64(9) < uint64(len(text)):
         for i in range(uint64(8)):
@@ -234,7 +234,7 @@ def _link(
     columns: tuple[Int32Array, FloatArray, NDArray[np.uint64]],
     counts: IntArray,
 ) -> np.uint64:
-    """Read the object that opens at `at` as link `row`; the place behind it, or 0 for another form."""
+    """Read the object at `at` as link `row`; return the position after it, or 0 for another form."""
     slots, ids, hard = table
     ends, values, bits = columns
     seen, sign = _NO, _START
@@ -280,13 +280,14 @@ def _scan(
     bits: NDArray[np.uint64],
     counts: IntArray,
 ) -> int:
-    """Fill `ends` (2, n) and `values` (n,), whose memory is also `bits`; the number of links, or -1 for another form.
+    """Fill `ends` (2, n) and `values` (n,); return the number of links, or -1 for another form.
 
-    `ids` (m, 2) takes where each distinct id stands, `hard` (k, 3) link, start and end of weights that are
-    left to Python, `counts` m and k. Places are unsigned, or numba would check each for counting from the end.
+    `bits` shares the memory of `values`. `ids` (m, 2) receives start and end of each distinct id, `hard` (k, 3)
+    receives link, start and end of each weight that is left to Python, and `counts` receives m and k. Positions are
+    unsigned, because numba checks if signed indices count from the end.
     """
     n = uint64(len(text))
-    # Of valid JSON: the closing bracket ends every loop below.
+    # The text is valid JSON, so the closing bracket ends every loop below.
     if n < uint64(2) or text[0] != _OPEN or text[n - _ONE] != _CLOSE:
         return -1
     at, row = _blank(text, _ONE), _NO
@@ -307,7 +308,7 @@ def _scan(
 
 
 def scan_links(text: memoryview) -> LinkColumns | None:
-    """The links of a JSON array that is known to be valid; None where it is not exactly an array of plain links."""
+    """Return the links of a JSON array that is known to be valid, or None if it is not an array of plain links."""
     room = len(text) // _LEAST_LINK + 1
     if len(text) > _MOST_TEXT:
         return None
@@ -320,7 +321,7 @@ def scan_links(text: memoryview) -> LinkColumns | None:
     for row, start, end in hard[: counts[1]].tolist():
         values[row] = float(text[start:end].tobytes())
         if not np.isfinite(values[row]):
-            return None  # 1e400: no number for msgspec, a counted drop for the tolerant reader
+            return None  # 1e400: msgspec refuses it, and the tolerant reader counts it as dropped
     whole = bytes(text)
     texts = [whole[start:end].decode("ascii") for start, end in ids[: counts[0]].tolist()]
     return LinkColumns(texts, ends[0, :found], ends[1, :found], values[:found])

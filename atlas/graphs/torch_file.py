@@ -1,8 +1,8 @@
-"""circuit-tracer `.pt` files, loaded without running anything that the file brings.
+"""Reader of circuit-tracer `.pt` files, which runs no code from the file.
 
-circuit-tracer's own loader unpickles freely. Here `torch.load(weights_only=True)` reads tensors and
-plain containers; the few classes that such files are known to hold (a model configuration, logit
-targets) become inert records, and any other class is an error that names it.
+circuit-tracer's own loader unpickles any class. Here, `torch.load(weights_only=True)` reads tensors and plain
+containers. The few classes that such files are known to hold (a model configuration, logit targets) become inert
+records. Any other class is an error that names the class.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from atlas.graphs.vocabularies import vocabulary_of
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER, well_formed
 
 DIALECT = "circuit-tracer-pt"
-# Modules whose classes stand in such files; their instances are read as plain records.
+# Modules with classes in such files. Instances of these classes are read as plain records.
 _INERT_MODULES = ("circuit_tracer.", "transformer_lens.", "transformers.", "nnsight.")
 _KEYS = (
     "input_tokens",
@@ -37,7 +37,7 @@ _KEYS = (
 
 
 class _Record:
-    """Stands in for a class of another package: keeps what the file says, does nothing."""
+    """Inert replacement for a class of another package, which only keeps the values in the file."""
 
     def __new__(cls, *args: object, **_: object) -> _Record:
         record = super().__new__(cls)
@@ -53,9 +53,9 @@ class _Record:
 
 
 def read(data: bytes, path: str, content_hash: str, limits: ReadLimits) -> Graph:
-    """One `.pt` graph; raises `GraphError` where it is none, `MissingExtra` without torch."""
+    """Read one `.pt` graph; raises `GraphError` if it is not a graph, `MissingExtra` without torch."""
     with needs_extra("aggregate"):
-        import torch  # noqa: F401 (asked for here, so that its absence is no fault of the file)
+        import torch  # noqa: F401 (imported here, so that a missing torch is not reported as a fault of the file)
     reason = "unreadable"
     try:
         content = _load(data, limits)
@@ -67,7 +67,7 @@ def read(data: bytes, path: str, content_hash: str, limits: ReadLimits) -> Graph
     except GraphError:
         raise
     except Exception as error:
-        # Somebody else's pickle and somebody else's shapes: whatever goes wrong in them is this file's fault.
+        # Pickle and shapes come from another tool, so any error in them is reported as a fault of this file.
         kind, text = type(error).__name__, " ".join(str(error).split())[:200]
         raise GraphError(reason, f"no circuit-tracer .pt file ({kind}: {text})") from error
 
@@ -95,12 +95,12 @@ def _refuse_bomb(data: bytes, limits: ReadLimits) -> None:
 
 
 def _numbers(content: dict[str, Any], key: str) -> Floats:
-    """A tensor of real numbers as float64."""
+    """Return a tensor of real numbers as float64."""
     return _tensor(content[key], key, real=True).astype(np.float64)
 
 
 def _integers(content: dict[str, Any], key: str) -> Ints:
-    """A tensor of whole numbers as int64; floats and booleans are refused, they would be cut or read as indices."""
+    """Return a tensor of integers as int64. Floats and booleans are refused: they would be cut or read as indices."""
     return _tensor(content[key], key, real=False).astype(np.int64)
 
 
@@ -138,7 +138,7 @@ def _graph(content: dict[str, Any], path: str, size: int, content_hash: str) -> 
 
 
 def _links_of(value: object) -> tuple[int, Ints, Ints, Floats]:
-    """Number of nodes, and target, source and weight of every entry of an adjacency matrix that is not zero.
+    """Return the number of nodes, and target, source and weight of the nonzero entries of an adjacency matrix.
 
     The matrix (n_nodes, n_nodes), dense or sparse, has targets as rows.
     """
@@ -160,7 +160,7 @@ def _links_of(value: object) -> tuple[int, Ints, Ints, Floats]:
 
 
 def _activations(content: dict[str, Any], selected: Ints) -> Floats:
-    """One activation per selected feature; files store them for all active features, some for the selected."""
+    """Return one activation per selected feature. Most files store all active features, some only the selected ones."""
     values = _numbers(content, "activation_values").reshape(-1)
     return values if len(values) == len(selected) != len(content["active_features"]) else values[selected]
 
@@ -174,7 +174,7 @@ def _nodes(
     counts: tuple[int, int, int, int],
     oddities: Counter[str],
 ) -> Nodes:
-    """Nodes in the file's order: features, errors layer-major by position, tokens, logits."""
+    """Return the nodes in the file's order: features, errors (by layer, then position), tokens, logits."""
     n_features, n_errors, n_tokens, n_logits = counts
     kinds = (NodeKind.NEURON, NodeKind.ERROR, NodeKind.TOKEN, NodeKind.LOGIT)
     kind = np.repeat(np.array(kinds, dtype=np.int8), counts)
@@ -210,7 +210,7 @@ def _nodes(
 
 
 def _vocabulary(content: dict[str, Any]) -> int | None:
-    """The size of the vocabulary: as the file states it, or that of the model by name."""
+    """Return the vocabulary size that the file states, or else that of the model by its name."""
     stated = content.get("vocab_size")
     if isinstance(stated, int) and not isinstance(stated, bool) and stated > 0:
         return stated
@@ -223,7 +223,7 @@ def _scan_name(content: dict[str, Any]) -> str | None:
 
 
 def _logit_targets(value: object) -> list[tuple[int, str | None]]:
-    """Token id and text of every logit: a tensor of ids in older files, records in newer ones."""
+    """Return token id and text of every logit. Older files hold a tensor of ids, newer files hold records."""
     if isinstance(value, list | tuple):
         return [_logit_target(item) for item in value]
     return [(int(token), None) for token in _integers({"logit_targets": value}, "logit_targets").reshape(-1)]
@@ -239,7 +239,7 @@ def _logit_target(item: object) -> tuple[int, str | None]:
 
 
 def _token_id(value: Any) -> int:
-    """A whole number; one that no vocabulary holds becomes -1, which is out of range."""
+    """Return a token id as an integer. An id outside of any vocabulary becomes -1, which is out of range."""
     number = operator.index(value)
     return number if 0 <= number <= MAX_TOKEN else -1
 

@@ -1,7 +1,7 @@
-"""Vocabulary sizes of models: a token number beyond them was made up by a tool for one graph.
+"""Vocabulary sizes of models. A larger token number was made up by a tool for one graph.
 
-circuit-tracer numbers targets that are no token ("cats minus dogs") from the size of the vocabulary on. The same
-number means another target in the next graph, so statistics over graphs must not add them up.
+circuit-tracer numbers targets that are not tokens ("cats minus dogs") from the vocabulary size upwards. The same
+number means another target in the next graph, so statistics over graphs must not combine them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PATTERNS = tuple((re.compile(pattern, re.IGNORECASE), size) for pattern, size i
 
 
 def vocabulary_of(model: str | None) -> int | None:
-    """Return the vocabulary size of a model by its name (`google/gemma-2-2b`, `gemma-2-2b`); None where it is unknown."""
+    """Return the vocabulary size of a model by its name (`google/gemma-2-2b`, `gemma-2-2b`), or None if unknown."""
     if not model:
         return None
     name = model[:200].rsplit("/", 1)[-1]

@@ -1,7 +1,7 @@
-"""Files of other tools to stage folders, each read as a stream. `IMPORTERS` lists every kind, once.
+"""Importers: read files of other tools as streams and write stage folders. `IMPORTERS` lists every kind once.
 
-A new kind is a module with a function `(given, out, *, progress, ...) -> ImportSummary`, and one row here: recipes, the
-stages of a build and `atlas import` follow.
+A new kind needs a module with a function `(given, out, *, progress, ...) -> ImportSummary` and one row here, which
+recipes and the stages of a build use, and a command in `atlas.cli.import_commands`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ __all__ = ["IMPORTERS", "Importer"]
 
 @dataclass(frozen=True)
 class Importer:
-    """One kind of files.
+    """Importer of one kind of files.
 
     Attributes:
         kind: Name in `atlas import KIND` and in `[[imports]]`.
         stage: Stage whose datasets it writes.
-        function: Module in this package and function, as `module.function`. It is loaded when it is first used.
-        takes_many: It reads several paths; otherwise one.
-        options: Keys of `[[imports]]` that it takes, and `memory`.
+        function: Module in this package and function, as `module.function`. It is loaded at first use.
+        takes_many: True where it reads several paths, False where it reads one.
+        options: Keys of `[[imports]]` that it takes, and `memory` where it takes that.
     """
 
     kind: str
@@ -47,10 +47,10 @@ class Importer:
             **options: Options of the kind, and `progress`.
 
         Returns:
-            Counts of what was read and left out.
+            Counts of rows that were read and left out.
 
         Raises:
-            InputError: A file is none of this kind, cut off or damaged; nothing is written then.
+            InputError: A file is of another kind, cut off or damaged. Nothing is written then.
             MissingExtra: A library is not installed.
             OutputError: `out` cannot be written.
         """

@@ -1,8 +1,8 @@
-"""Checkpoints of the earlier aggregator -> a stats folder, exactly and as a stream.
+"""Import of checkpoints of the legacy aggregator to a stats folder, exact and as a stream.
 
-Version 2 is five pickles in one file: a header, edges, neurons, processed files, the graphs of each neuron. Versions 0 and 1
-are one pickled dictionary with these as members, version 1 with texts as keys. Versions 0 and 2 spell layers as numbers
-or as texts ("L24").
+Version 2 is five pickles in one file: a header, edges, neurons, processed files, the graphs of each neuron. Versions 0
+and 1 are one pickled dictionary with these as members; version 1 has texts as keys. Versions 0 and 2 spell layers as
+numbers or as texts ("L24").
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def import_checkpoint(
 ) -> CheckpointSummary:
     """Write the statistics of a checkpoint, or of the newest in a folder, to the stats folder `out`.
 
-    Counts, sums, minima and maxima are those of the file to the bit; distinct graphs per edge are not in it and null.
-    `min_count` leaves out edges of fewer links. Raises `InputError` (no checkpoint, a pickle that needs more than plain
-    containers, cut off), `UsageError`, `OutputError`; nothing is written then.
+    Counts, sums, minima and maxima equal those of the file to the bit. The number of graphs of an edge is NULL, since a
+    checkpoint does not hold it. `min_count` leaves out edges of fewer links. Raises `InputError` (not a checkpoint,
+    a pickle that needs more than plain containers, cut off), `UsageError`, `OutputError`; then nothing is written.
     """
     if min_count < 1:
         raise UsageError(f"--min-count must be 1 or more, not {min_count}")
@@ -48,7 +48,7 @@ def import_checkpoint(
 
 
 def find_checkpoint(given: Path) -> Path:
-    """A file, or of a folder `latest.dat` or else the newest checkpoint_*.dat; raises `InputError`."""
+    """Return a file, or `latest.dat` or else the newest checkpoint_*.dat of a folder. Raises `InputError`."""
     if given.is_file():
         return given
     found = sorted(given.glob("checkpoint_*.dat"), key=lambda path: path.stat().st_mtime) if given.is_dir() else []

@@ -1,4 +1,4 @@
-"""The sections of a checkpoint -> the datasets of a stats folder."""
+"""Conversion of the sections of a checkpoint to the datasets of a stats folder."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from atlas.stages.stats_writer import StatsWriter
 
 SECTIONS = ("header", "edges", "neurons", "processed_files", "neuron_graphs")
 _BATCH = 1 << 18  # rows of a table at a time
-_MOST_ITEMS = 1 << 16  # entries of one batch; pickles hand out a thousand
+_MOST_ITEMS = 1 << 16  # entries of one batch; Python pickles dictionaries in batches of a thousand
 _SUMS = ("weight_sum", "weight_abs_sum", "weight_sq_sum", "weight_min", "weight_max")
-# Kernels take the rows of a batch one by one, which a type checker cannot count.
+# Kernels take the fields of a batch as single arguments, which a type checker cannot count.
 _edges: Any = entries.edges
 _neurons: Any = entries.neurons
 _appearances: Any = entries.appearances
 _ENDS = ("src_layer", "src_neuron", "tgt_layer", "tgt_neuron")
-_UNSEEN = -2  # index in the corpus; -1 is a graph without one
+_UNSEEN = -2  # corpus index of a graph that is not read yet; -1 is a graph without one
 
 
 @dataclass
@@ -43,9 +43,9 @@ class CheckpointSummary(ImportSummary):
     graphs: int = 0
     neurons: int = 0
     edges: int = 0
-    rare: int = 0  # edges of fewer links than asked for
+    rare: int = 0  # edges of fewer links than `min_count`
     links: int = 0  # of all edges, rare ones included
-    only_in_edges: int = 0  # neurons that no number of graphs is known of
+    only_in_edges: int = 0  # neurons without a known number of graphs
     appearances: int = 0  # of neurons in graphs
     left_out: Counter[str] = field(default_factory=Counter)
     header: dict[str, Any] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class CheckpointSummary(ImportSummary):
     seconds: float = 0.0
 
     def lines(self) -> list[str]:
-        """Return what to print of a checkpoint."""
+        """Return the lines to print."""
         size, speed = self.size_bytes / 1e6, self.size_bytes / 1e6 / max(self.seconds, 1e-9)
         lines = [
             f"checkpoint version {self.version}, {size:,.1f} MB at {speed:,.0f} MB/s",
@@ -72,7 +72,7 @@ class CheckpointSummary(ImportSummary):
 
 
 class CheckpointTables:
-    """Takes the items of a checkpoint's pickles (`containers.Sink`)."""
+    """Receiver of the items of a checkpoint's pickles (a `stream.Sink`)."""
 
     def __init__(self, path: Path, writer: StatsWriter, min_count: int) -> None:
         self._path, self._writer, self._min_count = path, writer, min_count
@@ -84,16 +84,16 @@ class CheckpointTables:
         }
         self._summary = CheckpointSummary()
         self._nested = False
-        self._found = np.empty(4, np.int64)  # the numbers of one key, for kernels that make no arrays
+        self._found = np.empty(4, np.int64)  # numbers of one key; kernels do not allocate arrays
         self._tally = {name: np.zeros(3, np.int64) for name in SECTIONS}
         self._waiting: dict[str, list[tuple[Any, ...]]] = {}
         self._rows_waiting: dict[str, int] = {}
         self.begin(0)
 
     def begin(self, part: int) -> None:
-        """Forget what was taken of a pickle; of the first one all sections, it may hold them."""
+        """Discard the items of a pickle; for the first pickle those of all sections, since it may hold them all."""
         if part and self._nested:
-            return  # the first one held everything
+            return  # the first pickle holds everything
         for name in SECTIONS if part == 0 else SECTIONS[part : part + 1]:
             self._tally[name][:] = 0
             self._waiting[name] = []
@@ -104,7 +104,7 @@ class CheckpointTables:
                 self._ids = np.empty((4, _BATCH + _MOST_ITEMS), np.int32)
                 self._counts = np.empty(_BATCH + _MOST_ITEMS, np.int64)
                 self._sums = np.empty((5, _BATCH + _MOST_ITEMS))
-                # One bit per packed neuron; the system gives pages of it once they are written to.
+                # One bit per packed neuron; the system allocates a page when it is first written.
                 self._ends = np.zeros(1 << (NEURON_BITS - 3), np.uint8)
                 self._rows, self._summary.links = 0, 0
             elif name == "neurons":
@@ -119,10 +119,10 @@ class CheckpointTables:
                 self._summary.appearances = 0
 
     def take(self, part: int, items: PickleBatch) -> None:
-        """PickleBatch of one of the sections; what is of none is not looked at."""
+        """Read a batch of items of one section; items outside the sections are ignored."""
         if items.rows > 2 * _MOST_ITEMS:
             raise InputError(f"{self._path} is no checkpoint: one batch holds {items.rows:,} items")
-        # A list is known by its own key: what stands below that may be the dictionary around it or the value before it.
+        # The key of a list identifies it; the row below may be the dictionary around it or the value before it.
         if part == 0 and items.is_list and items.owner and items.value(items.owner - 1) == "processed_files":
             self._nested = True
             self._files(items)
@@ -135,7 +135,7 @@ class CheckpointTables:
             self._takers[SECTIONS[part]](items)
 
     def taken(self) -> str:
-        """Count what was whole so far."""
+        """Describe the complete items so far, for an error message."""
         edges, neurons = (int(self._tally[name].sum()) for name in ("edges", "neurons"))
         names = len(self._names)
         return f"{edges:,} edges, {neurons:,} neurons and {names:,} names of graphs were whole; nothing was written"
@@ -144,7 +144,7 @@ class CheckpointTables:
         for row in range(items.first, items.first + items.rows - 1, 2):
             key, value = items.value(row), items.value(row + 1)
             if key == "processed_files" and value is ...:
-                # What is left of a list, or all of a short one; long ones came before.
+                # The rest of a long list, whose chunks came before, or a whole short list.
                 for name in items.listed(row + 1):
                     if name is not None:
                         self._graph_id(name)
@@ -159,7 +159,7 @@ class CheckpointTables:
     def _edges(self, items: PickleBatch) -> None:
         given = self._dictionary(items, "edges")
         if items.is_list:
-            return  # too long for an edge; what is left of it is malformed
+            return  # too long for an edge; the rest of it counts as malformed
         if self._nested:
             self._summary.version = int(items.stack[items.first, 0] in (TEXT, KEPT))
         tally = self._tally["edges"]
@@ -187,7 +187,7 @@ class CheckpointTables:
         self._rows = 0
 
     def _wait(self, name: str, columns: tuple[str, ...], *arrays: NDArray[Any]) -> None:
-        """Add rows to a dataset a quarter of a million at a time; without arrays, what waits."""
+        """Buffer rows of a dataset and write them `_BATCH` at a time; without arrays, write the buffered rows."""
         waiting = self._waiting[name]
         if arrays:
             waiting.append(arrays)
@@ -235,7 +235,7 @@ class CheckpointTables:
         self._summary.appearances += rows
 
     def _graphs_of(self, items: PickleBatch, rows: Ints) -> NDArray[np.int32]:
-        """The number of each row's graph; a name that no processed file has gets the next one."""
+        """Return the graph number of each row; a name that is not among the processed files gets the next number."""
         kept = rows[:, 0] == KEPT
         text = np.where(kept, rows[:, 1], 0)
         self._of_text = _longer(self._of_text, text, -1)
@@ -255,7 +255,7 @@ class CheckpointTables:
         return self._names.setdefault(well_formed(name), len(self._names))
 
     def finish(self, parts: int) -> CheckpointSummary:
-        """Write what waits, once every pickle was read."""
+        """Write the buffered rows after the last pickle, and return the summary."""
         if not self._nested and parts != len(SECTIONS):
             raise InputError(f"{self._path} ends after pickle {parts} of {len(SECTIONS)}: {self.taken()}")
         if not self._tally["edges"].sum() and not self._tally["neurons"].sum():
@@ -275,7 +275,7 @@ class CheckpointTables:
         return summary
 
     def _add_neurons_of_edges(self) -> None:
-        """Neurons that edges name and nothing counts; more is not known of them."""
+        """Write the neurons that only edges name, without counts."""
         step = 1 << 16
         for start in range(0, len(self._ends), step):
             missing = self._ends[start : start + step] & ~self._known[start : start + step]
@@ -290,7 +290,7 @@ class CheckpointTables:
         self._summary.graphs = len(names)
         if not names:
             return
-        places = np.array([self._names[name] for name in names])  # what each was called while reading
+        places = np.array([self._names[name] for name in names])  # the number of each name while reading
         has_graphs = bool(self._summary.appearances)
         if has_graphs and not np.array_equal(places, np.arange(len(names))):
             rank = np.argsort(places).astype(np.int32)
@@ -303,7 +303,7 @@ class CheckpointTables:
 
 
 def _longer(array: NDArray[Any], places: NDArray[np.integer], fill: int) -> NDArray[Any]:
-    """The array, long enough for all places."""
+    """Return the array, extended with `fill` so that it has all places."""
     needed = int(places.max(initial=-1)) + 1
     if needed <= len(array):
         return array

@@ -1,8 +1,9 @@
-"""Cluster assignments of the earlier tool -> a clusters folder.
+"""Import of cluster assignments to a clusters folder.
 
-`{"assignments": {"L24/N5326": {"path": "1.5.3", "flow": ...}}}` or bare, `{"neuron_assignments": {"L0/N0": 7}}`, keys with or
-without the N; the supernodes of a graph file (`qParams.supernodes`); or the clusters of an earlier atlas. Infomap's own paths end in the rank of the leaf inside its module:
-where that number was kept, it is no cluster and is taken off.
+Inputs are `{"assignments": {"L24/N5326": {"path": "1.5.3", "flow": ...}}}`, its inner object alone,
+`{"neuron_assignments": {"L0/N0": 7}}`, with keys with or without the N; the supernodes of a graph file
+(`qParams.supernodes`); or the clusters of a legacy atlas. Paths of Infomap end in the rank of the leaf inside its
+module. Where that number was kept, it is removed, since it is not a cluster.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ class AssignmentsSummary(ImportSummary):
     clusters: int = 0
     top_clusters: int = 0
     levels: int = 0
-    stripped: bool = False  # whether paths ended in the rank of the leaf
+    stripped: bool = False  # True where paths ended in the rank of the leaf
     unassigned: int = 0
 
     def notes(self) -> list[str]:
-        """Return what was decided about the file."""
+        """Return a note where the rank of the leaf was removed."""
         note = "no two neurons share a path, so paths end in the rank of a leaf: that number was taken off"
         return [note] if self.stripped else []
 
@@ -56,7 +57,7 @@ def import_assignments(
     leaf_ranks: str = "auto",
     progress: Progress = lambda *_: None,
 ) -> AssignmentsSummary:
-    """Write the clusters folder of an assignments file or an earlier atlas (.duckdb).
+    """Write the clusters folder of an assignments file or a legacy atlas (.duckdb).
 
     `leaf_ranks`: strip the last number of every path, keep it, or (auto) strip it where no two neurons share a path.
     Raises `InputError`, `UsageError`, `OutputError`.
@@ -106,7 +107,7 @@ def import_assignments(
 
 
 def _entries(given: Path, facts: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
-    """Key and value of every neuron; what the file says about itself goes to `facts`."""
+    """Yield key and value of every neuron; facts about the file go to `facts`."""
     if given.suffix == ".duckdb":
         yield from _legacy_entries(given)
         return
@@ -123,7 +124,10 @@ def _entries(given: Path, facts: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def _supernodes(value: object, facts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The nodes of the groups that somebody made of a graph: `[["name", "15_4494_4", ...], ...]`; a feature counts once."""
+    """Yield node and group number of the supernodes of a graph, `[["name", "15_4494_4", ...], ...]`.
+
+    A feature counts once; the names of the groups go to `facts`.
+    """
     seen: set[str] = set()
     for place, group in enumerate(value if isinstance(value, list) else (), 1):
         if not isinstance(group, list) or not group:
@@ -137,7 +141,7 @@ def _supernodes(value: object, facts: dict[str, Any]) -> Iterator[tuple[str, Any
 
 
 def has_clusters(given: Path) -> bool:
-    """Return True where there is anything to import: a legacy atlas may hold no clusters, an assignments file always does."""
+    """Return True where there are clusters to import; a legacy atlas may hold none, an assignments file holds some."""
     if given.suffix != ".duckdb" or not given.is_file():
         return not given.is_dir()
     with open_legacy(given) as legacy:
@@ -167,7 +171,7 @@ def _legacy_entries(given: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _place(value: object) -> tuple[ClusterPath | None, float | None]:
-    """Path and flow; an empty path where the neuron is in no cluster, None where it cannot be read."""
+    """Return path and flow. The path is empty where the neuron is in no cluster, None where it cannot be read."""
     if not isinstance(value, dict):
         single = small(value)
         return (None if single is None else (single,) if single >= 0 else ()), None
@@ -190,7 +194,7 @@ def _place(value: object) -> tuple[ClusterPath | None, float | None]:
 
 
 def _are_leaf_ranks(paths: list[ClusterPath]) -> bool:
-    """Return True where the last number of every path is the rank of a leaf: then no two neurons share a path."""
+    """Return True where no two neurons share a path, so that the last number of every path is the rank of a leaf."""
     return len(paths) > 1 and min(map(len, paths)) > 1 and len(set(paths)) == len(paths)
 
 

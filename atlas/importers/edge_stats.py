@@ -1,7 +1,7 @@
-"""Edge statistics of the earlier tool (per-neuron profiles, raw or enriched) -> a stats folder.
+"""Import of edge statistics (per-neuron profiles, raw or enriched) to a stats folder.
 
-The profiles state the number of links and their mean for the strongest partners of each neuron, and nothing else: sums of
-absolute or squared weights, minima and maxima are null, and the quality is `mean_only`.
+Profiles state only the number of links and their mean weight, for the strongest partners of each neuron. Sums of
+absolute or squared weights, minima and maxima are NULL, and the quality is `mean_only`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _TOTALS = (("total_graphs",), ("processed",), ("total_prompts",), ("num_domain_p
 
 @dataclass
 class EdgeStatsSummary(ImportSummary):
-    """Counts of items; every item of a list is in a table or malformed."""
+    """Counts of items; every item in a list is in a table or malformed."""
 
     profiles: int = 0
     neurons: int = 0
@@ -49,10 +49,10 @@ class EdgeStatsSummary(ImportSummary):
     cooccurrence: int = 0
     total_graphs: int | None = None
     quality: str = MEAN_ONLY
-    counts_graphs: bool = True  # False where appearances can only be nodes: more of them than graphs
+    counts_graphs: bool = True  # False where a neuron has more appearances than there are graphs: they are nodes
 
     def notes(self) -> list[str]:
-        """Return what was decided about the file."""
+        """Return notes about the quality of the file."""
         return quality_note(self.quality) + appearance_note(self.counts_graphs)
 
 
@@ -64,9 +64,9 @@ def import_edge_stats(
     memory: int = MEMORY,
     progress: Progress = lambda *_: None,
 ) -> EdgeStatsSummary:
-    """Write the statistics of profiles, and of co-occurrence files beside them, to the stats folder `out`.
+    """Write the statistics of profiles, and of their co-occurrence files, to the stats folder `out`.
 
-    Raises `InputError` where a file holds neither, is cut off or damaged; `OutputError`.
+    Raises `InputError` where a file holds neither, is cut off or damaged, and `OutputError`.
     """
     summary = EdgeStatsSummary()
     about: dict[str, Any] = {}
@@ -127,7 +127,7 @@ def _read(con: duckdb.DuckDBPyConnection, path: Path, summary: EdgeStatsSummary,
 def _rows(
     container: str | None, key: str | None, value: object, summary: EdgeStatsSummary
 ) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """The rows of one member: of a profile, or of a neuron's list in a co-occurrence file."""
+    """Yield table and row for each item of a member: a profile, or a neuron's list in a co-occurrence file."""
     if container == "profiles":
         if not isinstance(value, dict):
             summary.malformed["no_profile"] += 1
@@ -163,7 +163,7 @@ def _edges(mine: NeuronId, profile: dict[str, Any], summary: EdgeStatsSummary) -
 
 
 def _edge(mine: NeuronId, item: object, end: str) -> tuple[Any, ...] | str:
-    """One row of `listed`, or why it is none."""
+    """Return one row of `listed`, or the reason why it is malformed."""
     if not isinstance(item, dict) or not isinstance(item.get(end), str):
         return "no_partner"
     try:
@@ -212,12 +212,12 @@ def _flush(con: duckdb.DuckDBPyConnection, table: str, waiting: dict[str, list[t
 def _write(
     con: duckdb.DuckDBPyConnection, writer: StatsWriter, summary: EdgeStatsSummary, about: dict[str, Any]
 ) -> None:
-    """Write what is in the tables."""
+    """Write the datasets from the tables."""
     totals = (sum(max(whole(about.get(name)) or 0, 0) for name in names) for names in _TOTALS)
     stated = next((total for total in totals if total), None)
     most = con.execute("SELECT max(appearance_count) FROM profiles").fetchall()[0][0]
     summary.total_graphs = stated
-    # Some writers counted a neuron once per token position: that shows where it was seen more often than there are graphs.
+    # Some writers counted a neuron once per token position. Then it appears more often than there are graphs.
     summary.counts_graphs = stated is None or most is None or most <= stated
     column = "graph_count" if summary.counts_graphs else "node_count"
     for name in ("edges", "token_edges", "logit_edges"):

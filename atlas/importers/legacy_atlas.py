@@ -1,4 +1,4 @@
-"""An atlas of the earlier schema, or an export of the earlier aggregator -> a stats folder."""
+"""Import of a legacy atlas, or of an export of the legacy aggregator, to a stats folder."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _MEANS = ("mean_weight", "mean_abs_weight")
 
 @dataclass
 class LegacyAtlasSummary(ImportSummary):
-    """Counts of what was read."""
+    """Counts of the import of a legacy atlas."""
 
     neurons: int = 0
     edges: int = 0
     graphs: int = 0
     quality: str = EXACT
     method: str = "relp"
-    only_in_edges: int = 0  # neurons that have no row of their own
-    counts_graphs: bool = True  # False where appearances can only be nodes: more of them than graphs
+    only_in_edges: int = 0  # neurons of edges that have no row of their own
+    counts_graphs: bool = True  # False where a neuron has more appearances than there are graphs: they are nodes
     metadata: dict[str, str] = field(default_factory=dict)
 
     def notes(self) -> list[str]:
-        """Return what was decided about the file."""
+        """Return notes about the quality of the file."""
         return quality_note(self.quality) + appearance_note(self.counts_graphs)
 
 
@@ -51,9 +51,10 @@ def import_legacy_atlas(
 ) -> LegacyAtlasSummary:
     """Write neurons, edges and graphs of an atlas of the legacy pipeline to the stats folder `out`.
 
-    Sums that were kept as 32-bit numbers are `rounded`; where minimum, maximum and mean of repeated links are all the same
-    number, they were made up of the mean: they are null and the quality is `mean_only`. Labels and clusters are read
-    from the same file by `atlas import labels` and `assignments`. Raises `InputError`, `AtlasFileError`, `OutputError`.
+    Sums stored as 32-bit numbers have the quality `rounded`. Where minimum and maximum are equal on all edges with
+    several links, they were filled in from the mean: they become NULL, and the quality is `mean_only`.
+    `atlas import labels` and `atlas import assignments` read labels and clusters from the same file. Raises
+    `InputError`, `AtlasFileError`, `OutputError`.
     """
     with replaced_folder(out, "stats") as folder, open_legacy(given) as legacy:
         if not {"layer", "neuron"} <= set(legacy.columns.get("neurons", ())) or not set(_PAIR) <= set(
@@ -121,19 +122,19 @@ def _quality(legacy: LegacyDatabase) -> str:
 
 
 def _add_neurons(legacy: LegacyDatabase, writer: StatsWriter, summary: LegacyAtlasSummary) -> set[int]:
-    """Write the neurons; packed numbers of those that are whole."""
+    """Write the neurons; return the packed ids of the valid ones."""
     known: set[int] = set()
     stated = _stated_graphs(summary)
     column = next((name for name in ("graph_count", "appearance_count") if name in legacy.columns["neurons"]), None)
     most = legacy.answer(f"SELECT max({column}) FROM neurons") if column else None
-    # One of the earlier writers counted token positions: that shows where a neuron is in more graphs than there are.
+    # One legacy writer counted token positions, which shows where a neuron is in more graphs than there are.
     summary.counts_graphs = not stated or most is None or most <= stated
     for batch in legacy.batches("neurons", ("layer", "neuron", "appearance_count", "graph_count")):
         packed, keep = _packed(batch, ("layer", "neuron"))
         summary.malformed["bad_neuron"] += int((~keep).sum())
         rows = pa.table(batch).filter(pa.array(keep))
         counts = next((rows[name] for name in ("graph_count", "appearance_count") if name in rows.column_names), None)
-        # The earlier tool wrote 0 where it did not know.
+        # The legacy pipeline wrote 0 for an unknown count.
         counts = None if counts is None else pc.if_else(pc.greater(counts, 0), counts.cast(pa.int64()), None)
         known |= set(packed[keep].tolist())
         columns = {name: rows[name].cast(pa.int32()) for name in ("layer", "neuron")}
@@ -144,7 +145,7 @@ def _add_neurons(legacy: LegacyDatabase, writer: StatsWriter, summary: LegacyAtl
 def _add_edges(
     legacy: LegacyDatabase, writer: StatsWriter, summary: LegacyAtlasSummary, progress: Progress
 ) -> set[int]:
-    """Write the edges; packed numbers of their ends."""
+    """Write the edges; return the packed ids of their ends."""
     seen: set[int] = set()
     total, done = legacy.answer("SELECT count(*) FROM edges"), 0
     for batch in legacy.batches("edges", (*_PAIR, "count", *_SUMS, *_MEANS)):
@@ -168,12 +169,12 @@ def _add_edges(
 
 
 def _statistics(rows: pa.Table, quality: str) -> dict[str, Any]:
-    """The statistics that the rows state: sums where there are any, else from the means."""
+    """Return the statistics of the rows: the stated sums, or sums computed from the means."""
     count = rows["count"].cast(pa.int64()) if "count" in rows.column_names else pa.array(np.ones(len(rows), np.int64))
     doubles = {name: rows[name].cast(pa.float64()) for name in (*_SUMS, *_MEANS) if name in rows.column_names}
     total = doubles.get("weight_sum")
     if "mean_weight" in doubles:
-        # Edges by weights had a weight alone: their sums were left at 0.
+        # Weight-based edges state a mean alone; their sums were left at 0.
         from_mean = pc.multiply(doubles["mean_weight"], count.cast(pa.float64()))
         stated = pa.nulls(len(rows), pa.float64()) if total is None else total
         is_left = pc.and_kleene(pc.equal(stated.fill_null(0), 0), pc.not_equal(from_mean.fill_null(0), 0))
@@ -188,7 +189,7 @@ def _statistics(rows: pa.Table, quality: str) -> dict[str, Any]:
 
 
 def _packed(batch: pa.RecordBatch, names: tuple[str, ...]) -> tuple[Any, Any]:
-    """Packed neurons, and which of them are in range."""
+    """Return packed neurons, and a mask of those that are in range."""
     layer, index = (batch[name].cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False) for name in names)
     keep = (layer >= 0) & (layer <= MAX_LAYER) & (index >= 0) & (index <= MAX_INDEX)
     return layer << INDEX_BITS | index, keep
@@ -202,7 +203,7 @@ def _add_missing(writer: StatsWriter, missing: set[int], summary: LegacyAtlasSum
 
 
 def _add_graphs(legacy: LegacyDatabase, writer: StatsWriter, summary: LegacyAtlasSummary) -> None:
-    """Add the neurons of each graph, as exports of the aggregator state them; graphs are numbered by their names."""
+    """Add the graphs, numbered in order of their names, and their neurons, which exports of the aggregator state."""
     wanted = ("layer", "neuron", "graph_file", "corpus_index")
     if not set(wanted[:3]) <= set(legacy.columns.get("neuron_graphs", ())):
         return

@@ -1,4 +1,4 @@
-"""DuckDB files and Parquet folders of the earlier tool, opened with nothing else in reach."""
+"""Legacy databases: DuckDB files and folders of Parquet files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TABLES = ("edges", "neurons", "neuron_graphs", "metadata")
 
 
 class LegacyDatabase:
-    """Tables of an earlier atlas (18 or 13 columns of neurons) or of an export of the earlier aggregator."""
+    """Tables of a legacy atlas (18 or 13 columns of neurons) or of an export of the legacy aggregator."""
 
     def __init__(self, path: Path, con: duckdb.DuckDBPyConnection) -> None:
         self.path, self._con = path, con
@@ -28,7 +28,7 @@ class LegacyDatabase:
             self.columns.setdefault(table, []).append(column)
 
     def batches(self, table: str, wanted: tuple[str, ...]) -> Iterator[Any]:
-        """Record batches of the columns that there are."""
+        """Yield record batches with those of the wanted columns that the table has."""
         found = [name for name in wanted if name in self.columns.get(table, ())]
         if found:
             names = ", ".join(f'"{name}"' for name in found)
@@ -41,13 +41,13 @@ class LegacyDatabase:
                 ) from error
 
     def metadata(self) -> dict[str, str]:
-        """Keys and values of the table `metadata`."""
+        """Return the keys and values of the table `metadata`."""
         if not {"key", "value"} <= set(self.columns.get("metadata", ())):
             return {}
         return {str(key): str(value) for key, value in self._con.execute("SELECT key, value FROM metadata").fetchall()}
 
     def answer(self, sql: str) -> Any:
-        """The one value that `sql` asks for."""
+        """Return the single value that `sql` selects."""
         return self._con.execute(sql).fetchall()[0][0]
 
 

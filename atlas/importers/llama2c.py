@@ -1,10 +1,10 @@
-"""Models of llama2.c (version 0 of its file format) as folders that `transformers` loads.
+"""Conversion of llama2.c models (version 0 of the file format) to folders that `transformers` loads.
 
-The weights file: seven int32 (width, MLP width, layers, heads, key-value heads, vocabulary, positions; the
-vocabulary negative where the unembedding is its own), then float32 arrays: token embedding, then for all
-layers attention norm, wq, wk, wv, wo, MLP norm, w1 (gate), w2 (down), w3 (up), then the last norm, two
-tables of rotary angles, and the unembedding unless it is the embedding. The tokenizer file: the length of
-the longest token, then score, length and bytes of each.
+The weights file holds seven int32 (width, MLP width, layers, heads, key-value heads, vocabulary, positions), then
+float32 arrays: the token embedding; for all layers the attention norm, wq, wk, wv, wo, MLP norm, w1 (gate),
+w2 (down), w3 (up); the last norm; two tables of rotary angles; and the unembedding, if it is not the embedding. In that
+case the vocabulary is negative. The tokenizer file holds the length of the longest token, then score, length and
+bytes of each token.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _BOS, _EOS = 1, 2
 
 
 def convert(weights: Path, tokenizer: Path, out: Path) -> str:
-    """Write the model's folder, and say its shape in words.
+    """Write the model folder and return a description of the model's shape.
 
-    Raises `InputError` where a file is no such file, `OutputError` where the folder cannot be written.
+    Raises `InputError` where a file is of another format, `OutputError` where the folder cannot be written.
     """
     from safetensors.numpy import save_file
 
@@ -129,7 +129,7 @@ def _named(found: dict[str, np.ndarray], layers: int, heads: int, kv_heads: int)
 
 
 def _halves(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of a rotary projection: llama2.c turns neighbours (0, 1), transformers rows of two split_half (0, h/2)."""
+    """Reorder the rows of a rotary projection: llama2.c rotates neighbours (0, 1), transformers the halves (0, h/2)."""
     rows, width = weight.shape
     return weight.reshape(heads, rows // heads // 2, 2, width).swapaxes(1, 2).reshape(rows, width)
 
@@ -154,7 +154,7 @@ def _read_tokens(path: Path, count: int) -> list[tuple[str, float]]:
 
 
 def _write_tokenizer(vocabulary: list[tuple[str, float]], out: Path) -> None:
-    """A BPE with the merges that the scores order, a blank in front of every text, bytes for what is left."""
+    """Write a BPE tokenizer with merges ordered by score, a space before every text, and a fallback to bytes."""
     from tokenizers import Tokenizer, decoders, models, normalizers, processors
     from transformers import PreTrainedTokenizerFast
 

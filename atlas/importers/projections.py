@@ -1,8 +1,9 @@
-"""Projections, norms and direct effect ratios of other tools -> a projections folder.
+"""Import of projections, norms and direct effect ratios of other tools to a projections folder.
 
-Read are enriched profiles, projection files by task, wiring caches, function databases, files of direct effect ratios,
-features of SAEDashboard, and the norms in an earlier atlas. The earlier tool called two different products `input_projection`: embed . up_proj, and
-SiLU(embed . gate) * (embed . up), which has a norm or a `suppresses` list beside it; they are told apart by that.
+Inputs are enriched profiles, projection files by task, wiring caches, function databases, files of direct effect
+ratios, SAEDashboard features, and the norms in a legacy atlas. The legacy pipeline gave the name `input_projection`
+to two products: embed . up_proj, and SiLU(embed . gate) * (embed . up). Only the second comes with a norm or a
+`suppresses` list, which tells them apart.
 """
 
 from __future__ import annotations
@@ -40,20 +41,20 @@ Row = dict[str, Any]
 
 @dataclass
 class ProjectionsSummary(ImportSummary):
-    """Counts of what was read; of a neuron that several files describe the first one counts, kind by kind."""
+    """Counts of the import; where several files describe a neuron, the first file counts, kind by kind."""
 
     neurons: int = 0
     projections: int = 0
     norms: int = 0
     direct_effects: int = 0
-    errors: int = 0  # neurons that the earlier tool failed on
+    errors: int = 0  # neurons that the legacy pipeline failed on
     repeated: int = 0
 
 
 def import_projections(given: Sequence[Path], out: Path, *, progress: Progress = lambda *_: None) -> ProjectionsSummary:
     """Write projections, norms and direct effect ratios to the projections folder `out`.
 
-    Raises `InputError` where a file holds none, is cut off or damaged; `OutputError`.
+    Raises `InputError` where a file holds none of these, is cut off or damaged, and `OutputError`.
     """
     summary = ProjectionsSummary()
     with replaced_folder(out, "projections") as folder, contextlib.ExitStack() as stack:
@@ -96,7 +97,7 @@ def import_projections(given: Sequence[Path], out: Path, *, progress: Progress =
 
 
 def _facts(path: Path, summary: ProjectionsSummary) -> Iterator[tuple[NeuronId, str, str, list[Row]]]:
-    """Neuron, kind of fact, dataset and rows of every fact in a file."""
+    """Yield neuron, kind of fact, dataset and rows of every fact in a file."""
     if path.suffix == ".duckdb":
         yield from _legacy_norms(path)
         return
@@ -130,7 +131,7 @@ def _legacy_norms(path: Path) -> Iterator[tuple[NeuronId, str, str, list[Row]]]:
 
 
 def _neuron(member: Member, layer: int | None) -> NeuronId:
-    """The neuron that a member is about; `layer` is what the file says of all of them."""
+    """Return the neuron of a member; `layer` is the layer that the file states for all members."""
     index = member.key if member.key is not None and member.key.isdigit() else member.value.get("feature_index")
     place = whole(index)
     if layer is not None and place is not None:
@@ -143,7 +144,7 @@ def _neuron(member: Member, layer: int | None) -> NeuronId:
 def _of_neuron(
     neuron: NeuronId, value: Mapping[str, Any], summary: ProjectionsSummary, *, is_ratio: bool
 ) -> Iterator[tuple[NeuronId, str, str, list[Row]]]:
-    """All that is said of one neuron."""
+    """Yield all facts about one neuron."""
     ratio = value if is_ratio else value.get("direct_effect_ratio")
     if ratio is not None:
         effect = _direct_effect(ratio)
@@ -181,7 +182,7 @@ def _of_neuron(
 
 
 def _paired(feature: Mapping[str, Any], side: str) -> list[Row]:
-    """Tokens and weights that SAEDashboard keeps in two lists."""
+    """Return tokens with their weights, which SAEDashboard keeps in two lists."""
     tokens, weights = feature.get(f"{side}_str"), feature.get(f"{side}_values")
     if not isinstance(tokens, list) or not isinstance(weights, list):
         return []
@@ -189,7 +190,7 @@ def _paired(feature: Mapping[str, Any], side: str) -> list[Row]:
 
 
 def _input_kind(lists: object) -> str:
-    """Return which of the two products an input projection is."""
+    """Return the kind of an input projection, `input_gated` or `input_up`."""
     gated = isinstance(lists, dict) and ("input_norm" in lists or "suppresses" in lists)
     return "input_gated" if gated else "input_up"
 
@@ -202,7 +203,7 @@ def _projections(lists: Mapping[str, Any], kind: str, summary: ProjectionsSummar
 
 
 def _ranked(items: object, kind: str, direction: str, sign: int, summary: ProjectionsSummary) -> Iterator[Row]:
-    """The tokens of a list, strongest first; a suppressed token has a negative weight, whichever sign its file gives it."""
+    """Yield the tokens of a list, strongest first; suppressed tokens get a negative weight, whatever the file says."""
     found = []
     for item in items if isinstance(items, list) else ():
         weight = next((number(item[key]) for key in _WEIGHTS if key in item), None) if isinstance(item, dict) else None
@@ -218,7 +219,7 @@ def _ranked(items: object, kind: str, direction: str, sign: int, summary: Projec
 
 
 def _direct_effect(ratio: object) -> Row | None:
-    """The row of a ratio: an object with its statistics, or the mean alone."""
+    """Return the row of a ratio, given as an object of statistics or as the mean alone; None where it is invalid."""
     given = ratio if isinstance(ratio, dict) else {"mean": ratio}
     mean = number(given.get("mean"))
     if mean is None or not -1e-6 <= mean <= 1 + 1e-6:

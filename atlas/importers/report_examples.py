@@ -1,4 +1,4 @@
-"""The evidence in a neuron report: one row per prompt, token, connection, hypothesis, test and review."""
+"""Evidence in a neuron report: one row per prompt, token, connection, hypothesis, test and review."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _ENDS = {
 }
 
 
-# Lists that become rows; everything else stays in the details of the report.
+# Lists that become rows; all other keys stay in the details of the report.
 READ = {*_PROMPTS, "ablation_effects", "ablation", "steering_results", "steering", "relp_results", "connectivity"}
 
 
 def examples(kind: str, content: Mapping[str, Any]) -> Iterator[Row]:
-    """The evidence of a report of one kind; ranks count from 1 within each kind of evidence."""
+    """Yield the evidence of a report of one kind; ranks count from 1 within each kind of evidence."""
     read = _of_review if kind == "review" else _of_investigation
     ranks: dict[str, int] = {}
     for row in read(content):
@@ -41,7 +41,7 @@ def examples(kind: str, content: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _of_investigation(content: Mapping[str, Any]) -> Iterator[Row]:
-    """Lists stand in `evidence`, in the parts of a dashboard, or at the top."""
+    """Yield the evidence of lists in `evidence`, in the parts of a dashboard, or at the top level."""
     parts = [content.get(name) for name in ("evidence", "activation_patterns", "detailed_experiments", "relp_analysis")]
     places = [part for part in parts if isinstance(part, dict)] + [content]
     for name, kind in _PROMPTS.items():
@@ -64,7 +64,7 @@ def _of_investigation(content: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _ablations(content: Mapping[str, Any], places: list[Any]) -> Iterator[Row]:
-    """Tokens that an ablation promotes or suppresses: by prompt, or in a dashboard all together."""
+    """Yield the tokens that an ablation promotes or suppresses: by prompt, or in one list of a dashboard."""
     for item in _items(places, "ablation_effects", "ablation"):
         yield from _shifts(item)
     effects = content.get("ablation_effects")
@@ -85,7 +85,7 @@ def _of_review(content: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _items(places: list[Any], *names: str) -> Iterator[Any]:
-    """The items of lists of these names, each list once."""
+    """Yield the items of the lists of these names, each list once."""
     seen: list[Any] = []
     for place in places:
         for name in names:
@@ -96,7 +96,7 @@ def _items(places: list[Any], *names: str) -> Iterator[Any]:
 
 
 def _row(kind: str, item: object, *, prompt: str = "", token: str = "", value: str = "", text_: str = "") -> Row:
-    """A row from the keys of an item that the columns are named after; all other keys are in `details`."""
+    """Return a row of an item; each column is read from the given key, and all other keys go to `details`."""
     if not isinstance(item, dict):
         return {"kind": kind, "text": text(item)}
     used = {prompt, token, value, text_, "position"}
@@ -119,7 +119,7 @@ def _prompt(item: object, kind: str) -> Row:
 
 
 def _shifts(item: object) -> Iterator[Row]:
-    """The tokens that an ablation promotes and suppresses: pairs of token and shift."""
+    """Yield the tokens that an ablation promotes and suppresses, from pairs of token and shift."""
     if not isinstance(item, dict):
         return
     for name in ("promotes", "suppresses"):
@@ -135,7 +135,7 @@ def _shifts(item: object) -> Iterator[Row]:
 
 
 def _connection(item: object, kind: str) -> Row:
-    """A connection to a neuron, or to a token that is named `LOGIT(tok)`."""
+    """Return the row of a connection to a neuron, or to a token with a name such as `LOGIT(tok)`."""
     row = _row(kind, item, value="weight", text_="label")
     if isinstance(item, dict):
         named = next(

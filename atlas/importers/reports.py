@@ -1,7 +1,7 @@
-"""Neuron reports of the earlier tool -> a reports folder: findings and evidence as rows.
+"""Import of neuron reports to a reports folder, with findings and evidence as rows.
 
-Files are `L15_N7890_investigation.json`, `..._dashboard.json` and `..._pi_result.json`; items stand in `evidence` or at the
-top, prompts may be bare texts, connections of older files are called `neuron`.
+Files are `L15_N7890_investigation.json`, `..._dashboard.json` and `..._pi_result.json`. Items are in `evidence` or at
+the top level, prompts may be plain texts, and older files name the neuron of a connection `neuron`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 @dataclass
 class ReportsSummary(ImportSummary):
-    """Counts of what was read."""
+    """Counts of the import of reports."""
 
     files: int = 0
     neurons: int = 0
@@ -46,7 +46,7 @@ class ReportsSummary(ImportSummary):
 def import_reports(given: Sequence[Path], out: Path, *, progress: Progress = lambda *_: None) -> ReportsSummary:
     """Write the reports of files, or of the folders that hold them, to the reports folder `out`.
 
-    A file that cannot be read is counted and no reason to stop. Raises `InputError` where there is none that can.
+    A file that cannot be read is counted and skipped. Raises `InputError` where no file can be read.
     """
     paths = [file for path in given for file in (sorted(path.rglob("*.json")) if path.is_dir() else [path])]
     paths = [path for path in paths if path.name != "index.json"]
@@ -80,7 +80,7 @@ def import_reports(given: Sequence[Path], out: Path, *, progress: Progress = lam
 
 
 def _content(path: Path) -> tuple[Mapping[str, Any] | None, str]:
-    """The object in a file, or why there is none."""
+    """Return the object in a file, or None and the reason why there is none."""
     try:
         if path.stat().st_size > MAX_BYTES:
             return None, "too_large"
@@ -122,7 +122,7 @@ def _first(*values: object) -> str | None:
 
 
 def _rest(value: dict[str, Any]) -> dict[str, Any]:
-    """Return what no column and no row of evidence takes, without empty values."""
+    """Return the values that are in no column and no row of evidence, without empty ones."""
     within = {
         key: _rest({name: found for name, found in item.items() if name not in READ}) if key in _HOLDERS else item
         for key, item in value.items()
@@ -132,7 +132,7 @@ def _rest(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _report(kind: str, content: Mapping[str, Any]) -> Row:
-    """The row of a file; what has no column of its own is in `details`."""
+    """Return the row of a file; values without a column of their own are in `details`."""
     about, summary_card = _part(content, "characterization"), _part(content, "summary_card")
     skeptic, said = _part(content, "skeptic_report"), _part(content, "findings")
     timeline = _part(content, "hypothesis_timeline")

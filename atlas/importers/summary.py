@@ -1,4 +1,4 @@
-"""Summaries of imports: the counts of one run, and the lines that the command prints of them."""
+"""Summaries of imports: the counts of one run, and the lines that the command prints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ImportSummary:
     malformed: Counter[str] = field(default_factory=Counter, kw_only=True)
 
     def lines(self) -> list[str]:
-        """Return what to print: the counts, what was left out, and what was decided about the file."""
+        """Return the lines to print: counts, malformed items and rejects by reason, and notes."""
         counts = [
             f"{value:,} {name.replace('_', ' ')}" for name, value in vars(self).items() if type(value) is int and value
         ]
@@ -31,7 +31,7 @@ class ImportSummary:
         return lines + self.notes()
 
     def notes(self) -> list[str]:
-        """Return what was decided about the file."""
+        """Return notes about the file."""
         return []
 
 
@@ -41,7 +41,7 @@ def quality_note(quality: str) -> list[str]:
 
 
 def appearance_note(counts_graphs: bool) -> list[str]:
-    """Return a note where neurons appear in more graphs than there are."""
+    """Return a note where a neuron has more appearances than there are graphs."""
     if counts_graphs:
         return []
     return ["some neurons appear more often than there are graphs: appearances are taken for nodes, not graphs"]

@@ -1,4 +1,4 @@
-"""Wiring caches of the earlier tool (layer_N.json) -> a stats folder of weight-based edges."""
+"""Import of wiring caches (layer_N.json) to a stats folder of weight-based edges."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from atlas.stages.stats_writer import StatsWriter
 
 LAYER_FILE = re.compile(r"layer_?(\d+)\.json(?:\.gz)?\Z")
 _BATCH = 1 << 18  # rows
-_LEAST = 1e-37  # what is smaller is no 32-bit number
+_LEAST = 1e-37  # smaller strengths do not fit a 32-bit number
 _COLUMNS = (
     ("src_layer", pa.int32()), ("src_neuron", pa.int32()), ("tgt_layer", pa.int32()), ("tgt_neuron", pa.int32()),
     ("c_up", pa.float32()), ("c_gate", pa.float32()), ("strength", pa.float32()), ("confidence", pa.float32()),
@@ -34,14 +34,14 @@ _COLUMNS = (
 
 @dataclass
 class WiringCacheSummary(ImportSummary):
-    """Counts of connections; every connection of a list is in a pair or malformed."""
+    """Counts of connections; every connection in a list is part of a pair or malformed."""
 
     files: int = 0
     neurons: int = 0
     listed: int = 0  # connections in all lists
     connections: int = 0  # distinct pairs
-    downstream: int = 0  # of them in the list of their source
-    upstream: int = 0  # of them in the list of their target
+    downstream: int = 0  # pairs in the list of their source
+    upstream: int = 0  # pairs in the list of their target
 
 
 def import_wiring_cache(
@@ -54,8 +54,8 @@ def import_wiring_cache(
 ) -> WiringCacheSummary:
     """Write the connections of cache files, or of the folders that hold them, to the stats folder `out`.
 
-    Lists of sources and of targets are both kept: a pair is one row with its rank in either. Raises `InputError` where
-    there is no layer_N.json or one is damaged, `OutputError`.
+    Lists of sources and of targets are both kept: a pair is one row with its rank in each list. Raises `InputError`
+    where there is no layer_N.json or one is damaged, and `OutputError`.
     """
     paths = wiring_caches(given)
     summary = WiringCacheSummary(files=len(paths))
@@ -91,7 +91,7 @@ def import_wiring_cache(
 
 
 def wiring_caches(given: Sequence[Path]) -> list[Path]:
-    """Files layer_N.json by layer; raises `InputError` where there are none, or two of one layer."""
+    """Return the files layer_N.json by layer. Raises `InputError` where there are none, or two of one layer."""
     found: dict[int, Path] = {}
     for path in given:
         inside = (file for file in sorted(path.glob("layer*")) if LAYER_FILE.search(file.name)) if path.is_dir() else ()
@@ -111,13 +111,13 @@ def wiring_caches(given: Sequence[Path]) -> list[Path]:
 
 
 def _read(paths: Sequence[Path], lists: Connections, summary: WiringCacheSummary, progress: Progress) -> set[Where]:
-    """Fill the lists; the neurons that have an entry of their own."""
+    """Fill the lists; return the neurons that have an entry of their own."""
     neurons: set[Where] = set()
     waiting: dict[str, list[tuple[Any, ...]]] = {"upstream": [], "downstream": []}
     for done, path in enumerate(paths):
         progress("reading the wiring cache", done, len(paths))
         named = LAYER_FILE.search(path.name)
-        assert named is not None  # wiring_caches says so
+        assert named is not None  # wiring_caches returns matches only
         for member in members(path):
             try:
                 mine = NeuronId.checked(int(named[1]), int(member.key or ""))
@@ -135,7 +135,7 @@ def _read(paths: Sequence[Path], lists: Connections, summary: WiringCacheSummary
 
 
 def _rows(mine: NeuronId, entry: object, summary: WiringCacheSummary) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """The rows of one neuron's lists."""
+    """Yield the direction and row of each connection in one neuron's lists."""
     for direction in ("upstream", "downstream"):
         lists = entry.get(direction) if isinstance(entry, dict) else None
         for polarity, sign in (("excitatory", 1), ("inhibitory", -1)):
@@ -150,7 +150,7 @@ def _rows(mine: NeuronId, entry: object, summary: WiringCacheSummary) -> Iterato
 
 
 def _row(mine: NeuronId, item: object, direction: str, sign: int, rank: int) -> tuple[Any, ...] | str:
-    """One connection, or why it is none."""
+    """Return the row of one connection, or the reason why it is malformed."""
     if not isinstance(item, dict):
         return "no_connection"
     layer, index = whole(item.get("layer")), whole(item.get("neuron"))
@@ -171,7 +171,7 @@ def _row(mine: NeuronId, item: object, direction: str, sign: int, rank: int) -> 
             return "mixed_signs"
         strength, confidence = c_up + c_gate, min(abs(c_up), abs(c_gate)) / max(abs(c_up), abs(c_gate))
     else:
-        # What the file says; older readers wrote inhibitory strengths with either sign.
+        # The strength that the file states; older writers gave inhibitory strengths either sign.
         c_up = c_gate = None
         said = number(item.get("effective_strength"))
         if not said:

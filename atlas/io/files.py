@@ -1,4 +1,4 @@
-"""Files written whole or not at all: locks, atomic replacement, hashes, Parquet and JSON."""
+"""Atomic writing of files: locks, replacement, hashes, Parquet and JSON."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ import pyarrow.parquet as pq
 
 from atlas.errors import OutputError
 
-ROW_GROUP = 1 << 18  # rows; what a reader of one part of a dataset has to decode at once
+ROW_GROUP = 1 << 18  # rows that a reader of a part of a dataset must decode at once
 
 
 def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def opened(path: Path) -> BinaryIO:
-    """A file to read, unpacked where its name ends in .gz."""
+    """Open a file for reading, unpacked if its name ends in .gz."""
     return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
@@ -41,7 +41,7 @@ def write_parquet(table: pa.Table, path: Path) -> None:
 
 @contextlib.contextmanager
 def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """A writer of one Parquet file, for tables that come piece by piece."""
+    """Yield a writer of one Parquet file, for tables that arrive in pieces."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with pq.ParquetWriter(path, schema, write_page_index=True, **_encodings(schema)) as writer:
         yield writer
@@ -50,8 +50,8 @@ def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
 def _encodings(schema: pa.Schema) -> dict[str, Any]:
     """Choose the encoding of each kind of column, by measurement (tests/bench/RESULTS.md).
 
-    Whole numbers are sorted or small: as packed differences they are a tenth of their size, in half the
-    time that zstd takes for it. Weights do not compress. Text repeats.
+    Integers are sorted or small: packed differences reduce them to a tenth of their size, in half the time of zstd.
+    Weights do not compress. Text repeats.
     """
     kinds = {_leaf(field): _value_type(field.type) for field in schema}
     text = [name for name, kind in kinds.items() if not pa.types.is_primitive(kind)]
@@ -60,7 +60,7 @@ def _encodings(schema: pa.Schema) -> dict[str, Any]:
         "compression": {name: "zstd" if name in text else "none" for name in kinds},
         "use_dictionary": text,
         "column_encoding": dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
-        # Bounds of weights skip no rows of any reader, and take as long as writing them.
+        # Bounds of weights help no reader to skip rows, and take as long as writing the weights.
         "write_statistics": [name for name, kind in kinds.items() if not pa.types.is_floating(kind)],
     }
 
@@ -74,14 +74,14 @@ def _value_type(kind: pa.DataType) -> pa.DataType:
 
 
 def write_json(value: object, path: Path) -> None:
-    """Write one JSON file with sorted keys, so that equal values are equal bytes."""
+    """Write one JSON file with sorted keys, so that equal values give equal bytes."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     path.write_text(text, encoding="utf-8", errors="replace")
 
 
 @contextlib.contextmanager
 def translated_os_errors(target: Path) -> Iterator[None]:
-    """Turn an operating system's refusal to write into one line that says what to do."""
+    """Translate an operating system's refusal to write into an `OutputError` of one line that says what to do."""
     try:
         yield
     except OSError as error:
@@ -89,7 +89,7 @@ def translated_os_errors(target: Path) -> Iterator[None]:
 
 
 def write_error(target: Path, error: BaseException) -> OutputError:
-    """The `OutputError` for a failed write of `target`."""
+    """Return the `OutputError` for a failed write of `target`."""
     text = str(error)
     code = getattr(error, "errno", None)
     if code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text or "disk full" in text.lower():
@@ -105,7 +105,7 @@ def write_error(target: Path, error: BaseException) -> OutputError:
 
 @contextlib.contextmanager
 def only_writer(target: Path) -> Iterator[None]:
-    """Hold the lock beside `target`; raises `OutputError` where another process holds it."""
+    """Hold the lock beside `target`; raises `OutputError` if another process holds it."""
     with translated_os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = (target.parent / f".{target.name}.lock").open("w")
@@ -121,15 +121,15 @@ def only_writer(target: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replaced_file(target: Path) -> Iterator[Path]:
-    """A new file that takes the place of `target` when the block ends well, and vanishes when it does not.
+    """Yield a new file that replaces `target` if the block succeeds, and is removed if it fails.
 
-    A pipe or device is written directly. Raises `OutputError` where the disk is full or cannot be written.
+    A pipe or device is written directly. Raises `OutputError` if the disk is full or cannot be written.
     """
     if target.exists() and not target.is_file():
         with translated_os_errors(target):
             yield target
         return
-    target = target.resolve()  # a link stays a link
+    target = target.resolve()  # keep a symbolic link, and replace its target
     fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
         with translated_os_errors(target):
@@ -141,7 +141,7 @@ def replaced_file(target: Path) -> Iterator[Path]:
 
 
 def recover_folder(target: Path) -> None:
-    """Remove what a killed run left; where it died between the two renames, the old folder comes back."""
+    """Remove the files of a killed run. If it died between the two renames, restore the old folder."""
     old = target.parent / f".{target.name}.old"
     if old.is_dir() and not target.exists():
         old.rename(target)
@@ -153,7 +153,7 @@ def recover_folder(target: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file is on the disk, so that a rename never shows an empty one after a power cut."""
+    """Wait until a file is on disk, so that a rename never leaves an empty file after a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -162,18 +162,18 @@ def sync(path: Path) -> None:
 
 
 def rename(source: Path, target: Path) -> None:
-    """Rename a file or folder over `target`, and wait until the directory entry is on the disk.
+    """Rename a file or folder over `target`, and wait until the directory entry is on disk.
 
-    Without the second step the old name may come back after a power cut.
+    Without the second step, the old name may come back after a power failure.
     """
     source.replace(target)
     sync(target.parent)
 
 
 def swap_folder(fresh: Path, target: Path) -> None:
-    """Put a finished folder in the place of another, on the disk before its name."""
+    """Replace a folder by a finished one, after all its files are on disk."""
     for path in [*fresh.rglob("*"), fresh]:
-        # Of a folder it is the names inside that reach the disk.
+        # Syncing a folder writes the names in it to disk.
         if path.is_file() or path.is_dir():
             sync(path)
     old = target.parent / f".{target.name}.old"

@@ -1,4 +1,4 @@
-"""The members of one huge JSON object or array, one at a time: a gigabyte in one object never lies in memory."""
+"""Streaming reader of one huge JSON object or array. It holds one member at a time in memory, not the whole file."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from atlas.errors import InputError
 from atlas.io.files import opened
 
 CHUNK = 1 << 20  # bytes read at once
-MAX_MEMBER = 1 << 26  # letters; a member is held whole
+MAX_MEMBER = 1 << 26  # characters; a member is held whole
 _BLANK = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
-# What may be cut off at the end of what was read: a literal such as -Infinity, an escape such as \ud83d\ude00.
+# Longest token that the end of a block may cut: a literal such as -Infinity, an escape such as \ud83d\ude00.
 _LONGEST_SIGN = 12
 _FOREIGN_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CLOSING = {"{": "}", "[": "]"}
 
 
 class Member(NamedTuple):
-    """One member; `container` is the key of the object or array that it stands in, None at the top."""
+    """One member; `container` is the key of the object or array that holds it, None at the top level."""
 
     container: str | None
     key: str | None  # None in an array
@@ -32,10 +32,11 @@ class Member(NamedTuple):
 
 
 def members(path: Path, into: Collection[str] = ()) -> Iterator[Member]:
-    """The members of the object or array in a .json or .json.gz file; those of the members named in `into` one by one.
+    """Yield the members of the object or array in a .json or .json.gz file.
 
-    Python's own NaN and Infinity are taken. Raises `InputError` where the file is no JSON of that form, is cut
-    off (after the members before the cut), or holds a member of more than 64 million letters.
+    Instead of the members named in `into`, their own members are yielded one by one. Python's own NaN and Infinity are
+    accepted. Raises `InputError` if the file is not JSON of that form, is cut off (after the members before the cut),
+    or holds a member of more than 64 million characters.
     """
     try:
         with opened(path) as stream:
@@ -55,7 +56,7 @@ class _Reader:
         self._given = 0
 
     def members(self, into: Collection[str]) -> Iterator[Member]:
-        """All of the top, and of what is named."""
+        """Yield the members of the top level, and of the named members."""
         head = self._stream.read(2)
         if head in _FOREIGN_MARKS:
             raise InputError(f"{self._path} is UTF-16; write it as UTF-8")
@@ -67,7 +68,7 @@ class _Reader:
             raise InputError(f"{self._path} goes on behind its end, after {self._given:,} members")
 
     def _inside(self, container: str | None, into: Collection[str]) -> Iterator[Member]:
-        """The members of what opens here."""
+        """Yield the members of the object or array at the current position."""
         opening = self._sign()
         self._at += 1
         while self._sign() != _CLOSING[opening]:
@@ -100,10 +101,10 @@ class _Reader:
         return key
 
     def _sign(self) -> str:
-        """The next letter that is no blank; empty at the end of the file."""
+        """Skip blanks, and return the next character, or an empty text at the end of the file."""
         while True:
             found = _BLANK.match(self._text, self._at)
-            assert found is not None  # it matches nothing, too
+            assert found is not None  # the pattern also matches an empty text
             self._at = found.end()
             if self._at < len(self._text):
                 return self._text[self._at]
@@ -111,7 +112,7 @@ class _Reader:
                 return ""
 
     def _value(self) -> Any:
-        """The value that stands here, read on until it is whole."""
+        """Return the value at the current position, reading more of the file until the value is complete."""
         self._sign()
         while True:
             try:
@@ -126,9 +127,9 @@ class _Reader:
                     raise self._cut() from error
                 continue
             except ValueError as error:
-                # Python reads no number of more than 4,300 digits.
+                # Python refuses a number of more than 4,300 digits.
                 raise self._no_json(str(error).split(";")[0]) from error
-            # A number may go on in what was not read yet, as 1.5e+3 behind 1; and a bracket must come.
+            # A number may continue in the unread text, such as 1.5e+3 after 1, and a closing bracket must follow.
             margin = 3 if isinstance(value, int | float) else 1
             if end + margin <= len(self._text):
                 self._at = end
@@ -141,13 +142,13 @@ class _Reader:
                 return value
 
     def _more(self) -> bool:
-        """Read on, and forget what is done; False at the end of the file."""
+        """Read another block, and discard processed text; return False at the end of the file."""
         if self._ended:
             return False
         held = len(self._text) - self._at
         if held > MAX_MEMBER:
             raise InputError(f"{self._path} has a member of more than {MAX_MEMBER // 2**20} Mi characters")
-        # Twice as much each time, so that a long member is not parsed again for every block.
+        # Double the block each time, so that a long member is not parsed again for every block.
         block = self._stream.read(max(CHUNK, held))
         self._ended = not block
         self._text = self._text[self._at :] + self._decoded(block)

@@ -1,4 +1,4 @@
-"""Finds the shipped sql/, queries/ and build/ folders, in a wheel or in a checkout."""
+"""Location of the shipped folders sql/, queries/ and build/, in a wheel or in a checkout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FOLDERS = ("sql", "queries", "build")
 
 
 def folder(name: str) -> Path:
-    """The folder `sql`, `queries` or `build` that ships with this package."""
+    """Return the folder `sql`, `queries` or `build` that ships with this package."""
     if name not in FOLDERS:
         raise ValueError(f"no shipped folder {name!r}; there are {', '.join(FOLDERS)}")
     shipped = _PACKAGE / "_shipped" / name
@@ -17,5 +17,5 @@ def folder(name: str) -> Path:
 
 
 def names(name: str, suffix: str) -> list[str]:
-    """Sorted stems of the files with `suffix` in a shipped folder."""
+    """Return the sorted stems of the files with `suffix` in a shipped folder."""
     return sorted(path.stem for path in folder(name).glob(f"*{suffix}"))

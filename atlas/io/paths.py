@@ -1,4 +1,4 @@
-"""Paths as people type them, and paths as they are recorded."""
+"""Conversion of paths: from the form that users type, and to the form that files record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def local_path(given: str | os.PathLike[str]) -> Path:
 
 
 def matching(pattern: str) -> list[Path]:
-    """Return what a pattern matches, sorted; the part of it that exists as it stands is taken literally."""
+    """Return the sorted paths that match a pattern. The leading part that exists is taken literally."""
     parts = Path(pattern).parts
     literal = Path()
     for place, part in enumerate(parts):
@@ -40,13 +40,13 @@ def matching(pattern: str) -> list[Path]:
 
 
 def recorded(path: str | os.PathLike[str], base: Path | None = None) -> str:
-    """Return a path as files that are handed around hold it: relative to `base`, or its last part alone.
+    """Return a path in the form for files that are shared: relative to `base`, or only its last part.
 
-    An absolute path would tell the names of home folders and users.
+    An absolute path would reveal the names of home folders and users.
 
     Args:
-        path: The path as it was given.
-        base: The folder that it is relative to; the working folder where None.
+        path: Path as the user typed it.
+        base: Folder that the result is relative to; the working folder if None.
     """
     given = Path(path)
     if not given.is_absolute():
@@ -58,5 +58,5 @@ def recorded(path: str | os.PathLike[str], base: Path | None = None) -> str:
 
 
 def shell_quoted(path: str | os.PathLike[str]) -> str:
-    """Return a path as it is pasted into a shell."""
+    """Return a path quoted for a shell."""
     return shlex.quote(os.fspath(path))

@@ -1,4 +1,4 @@
-"""Text of other people's files, made safe to print."""
+"""Conversion of untrusted text to text that is safe to print."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def visible(text: str) -> str:
     """Return the text with every character that does not print replaced: `⏎`, `⇥`, or `�` for the others.
 
     Control characters (C0 and C1), bidirectional controls, zero-width characters, line separators and lone surrogates
-    could move the cursor, hide or reorder what stands beside them, or break the encoding.
+    could move the cursor, hide or reorder the text beside them, or break the encoding.
 
     >>> visible("a\\x1b[2J\\nb\\u202ec")
     'a�[2J⏎b�c'

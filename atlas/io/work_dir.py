@@ -1,7 +1,7 @@
-"""The work folder of an aggregation: a local folder, or any fsspec URL that all workers can reach.
+"""Work folder of an aggregation: a local folder, or any fsspec URL that all workers can reach.
 
-A file appears whole or not at all, so that its presence says that its work is done. Two workers may
-write the same file (one of them was believed dead): both write the same bytes.
+Files are written atomically, so that the presence of a file marks its work as done. Two workers may write the same
+file, if one of them was believed dead; both write the same bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Buffer = Any  # bytes, memoryview or a contiguous array
 
 
 def open_store(url: str | Path) -> LocalStore | RemoteStore:
-    """The store at a folder or URL; raises `MissingExtra` for a URL without fsspec."""
+    """Return the store at a folder or URL; raises `MissingExtra` for a URL without fsspec."""
     text = str(url)
     if "://" in text:
         return RemoteStore(text)
@@ -36,7 +36,7 @@ class LocalStore:
         self.url = str(folder)
 
     def put(self, name: str, buffers: Iterable[Buffer], *, lasting: bool = True) -> None:
-        """Write one file; with `lasting` it is on the disk before its name appears."""
+        """Write one file; with `lasting`, its bytes are on disk before its name appears."""
 
         def write(path: Path) -> None:
             with path.open("wb", buffering=0) as stream:
@@ -50,7 +50,7 @@ class LocalStore:
         self.put_with(name, write, lasting=lasting)
 
     def put_with(self, name: str, write: Callable[[Path], None], *, lasting: bool = False) -> None:
-        """Let `write` make a file under another name, then give it this one; with `lasting` the name is on the disk."""
+        """Let `write` make a file under another name, then rename it; with `lasting`, the new name is on disk."""
         target = self.folder / name
         fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         with translated_os_errors(target):
@@ -66,7 +66,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def reader(self, name: str) -> Iterator[Callable[[int, memoryview], None]]:
-        """A function that fills a buffer from an offset of the file."""
+        """Yield a function that fills a buffer from an offset of the file."""
         descriptor = os.open(self.folder / name, os.O_RDONLY)
 
         def read(offset: int, view: memoryview) -> None:
@@ -82,15 +82,15 @@ class LocalStore:
             os.close(descriptor)
 
     def size(self, name: str) -> int:
-        """Bytes of a file."""
+        """Return the size of a file in bytes."""
         return (self.folder / name).stat().st_size
 
     def local(self, name: str) -> contextlib.AbstractContextManager[Path]:
-        """The file as a local path, while the block runs."""
+        """Return a context manager with the local path of the file."""
         return contextlib.nullcontext(self.folder / name)
 
     def names(self) -> set[str]:
-        """All finished files."""
+        """Return the names of all finished files."""
         found = (path for path in self.folder.rglob("*") if path.is_file())
         return {path.relative_to(self.folder).as_posix() for path in found if not path.name.startswith(".")}
 
@@ -103,7 +103,7 @@ class LocalStore:
             shutil.copyfile(self.folder / name, target)
 
     def sync(self, name: str) -> None:
-        """Wait until a file and its name are on the disk."""
+        """Wait until a file and its name are on disk."""
         with contextlib.suppress(FileNotFoundError):
             sync(self.folder / name)
             sync((self.folder / name).parent)
@@ -118,7 +118,7 @@ class LocalStore:
 
 
 class RemoteStore:
-    """Files below an fsspec URL, such as s3://bucket/folder; a file there appears when it is closed."""
+    """Files below an fsspec URL, such as s3://bucket/folder. A file appears when it is closed."""
 
     def __init__(self, url: str) -> None:
         with needs_extra("distributed"):
@@ -151,7 +151,7 @@ class RemoteStore:
 
     @contextlib.contextmanager
     def reader(self, name: str) -> Iterator[Callable[[int, memoryview], None]]:
-        """A function that fills a buffer from an offset of the file."""
+        """Yield a function that fills a buffer from an offset of the file."""
 
         def read(offset: int, view: memoryview) -> None:
             if len(view):
@@ -160,12 +160,12 @@ class RemoteStore:
         yield read
 
     def size(self, name: str) -> int:
-        """Bytes of a file."""
+        """Return the size of a file in bytes."""
         return int(self._files.size(self._path(name)))
 
     @contextlib.contextmanager
     def local(self, name: str) -> Iterator[Path]:
-        """A local copy of the file, while the block runs."""
+        """Yield the path of a local copy of the file, which is removed after the block."""
         import tempfile
 
         with tempfile.TemporaryDirectory() as folder:
@@ -174,7 +174,7 @@ class RemoteStore:
             yield path
 
     def names(self) -> set[str]:
-        """All finished files."""
+        """Return the names of all finished files."""
         self._files.invalidate_cache()
         if not self._files.exists(self._root):
             return set()
@@ -188,7 +188,7 @@ class RemoteStore:
         self._files.get_file(self._path(name), str(target))
 
     def sync(self, name: str) -> None:
-        """Nothing: what is closed is kept."""
+        """Do nothing, because closed files are kept."""
 
     def delete(self, name: str) -> None:
         """Remove one file."""

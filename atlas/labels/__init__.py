@@ -1,4 +1,4 @@
-"""Label files -> labels: every label of every neuron, ranked by a stated precedence."""
+"""Labels of neurons: import of label files, ranked by a stated precedence."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Rows of the label files of other tools -> rows of one label each; what is a plain row stays as it is.
+"""Dialects of label files: rows of other tools become rows of one label each; plain rows stay as they are.
 
-Told apart by their keys (lower case): the neuron function database of two labelling passes, the batch labeler,
-OLMo's enriched labels, Qwen's feature labels, profiles with NeuronDB (Transluce) labels, NeuronDB's table,
+The keys of a row (lower case) tell its dialect: the neuron function database of two labelling passes, the batch
+labeler, OLMo's enriched labels, Qwen's feature labels, profiles with NeuronDB (Transluce) labels, NeuronDB's table,
 explanations exported by Neuronpedia or scored by an evaluation, and SAEDashboard's features.
 """
 
@@ -24,12 +24,12 @@ _WHERE = (
     "neuron_id",
     "id",
 )
-# What holds rows in a .json file of one object; all other members of such a file are about the file.
+# Members that hold the rows of a .json file of one object; all its other members are facts about the file.
 CONTAINERS = ("neurons", "profiles", "labels", "explanations", "features", "results")
 
 
 def expand(row: Row) -> Iterator[Row]:
-    """The labels of a row, each as a row of its own; a row that no tool's keys mark is given as it is."""
+    """Yield the labels of a row, each as a row of its own; a row of no known dialect is yielded unchanged."""
     for marks, read in _DIALECTS:
         if marks(row):
             yield from read(row)
@@ -42,13 +42,13 @@ def _where(row: Row) -> Row:
 
 
 def _said(row: Row, label: str, **columns: str) -> Iterator[Row]:
-    """One label of a row, with `columns` taken from the keys they name; none where its text is missing."""
+    """Yield one label of a row, with `columns` taken from the keys they name; nothing where its text is missing."""
     if row.get(label) is not None:
         yield {name: row.get(key) for name, key in columns.items()} | {"label": row[label]}
 
 
 def _passes(row: Row) -> Iterator[Row]:
-    """The function database and the batch labeler: an output and an input label, each with its own facts."""
+    """Yield an output and an input label of the function database or the batch labeler, each with its own facts."""
     first = "function" if "function_label" in row else "output"
     names = {"function": ("interpretability", "confidence"), "output": ("output_interpretability", "confidence")}
     readable, sure = names[first]
@@ -63,7 +63,7 @@ def _passes(row: Row) -> Iterator[Row]:
 
 
 def _olmo(row: Row) -> Iterator[Row]:
-    """OLMo's enriched labels; the short label is the one to show, the confidence of an output its own."""
+    """Yield OLMo's enriched labels, the short label first; output and input labels have their own confidence."""
     facts = {"type": "type", "interpretability": "interpretability", "confidence": "confidence"}
     texts = dict.fromkeys(str(row[key]) for key in ("short_label", "label") if row.get(key))
     for text in texts:
@@ -80,7 +80,7 @@ def _olmo(row: Row) -> Iterator[Row]:
 
 
 def _neurondb(row: Row) -> Iterator[Row]:
-    """NeuronDB's labels in profiles: what activates a neuron, and what suppresses it."""
+    """Yield NeuronDB's labels in profiles: of positive and of negative activations of a neuron."""
     for key, kind in (
         ("transluce_label_positive", "activation+"),
         ("transluce_label_negative", "activation-"),
@@ -93,7 +93,7 @@ def _neurondb(row: Row) -> Iterator[Row]:
 
 
 def _qwen(row: Row) -> Iterator[Row]:
-    """Features with their labels in a list; the parsed answer describes the label."""
+    """Yield the labels of a feature from its list; the parsed answer holds the description of a label."""
     about = row["feature_metadata"]
     where = {key: about.get(key) for key in ("layer", "neuron", "num_exemplars", "max_activation")}
     for item in row["labels"] or [{}]:
@@ -103,7 +103,7 @@ def _qwen(row: Row) -> Iterator[Row]:
 
 
 def _neuronpedia(row: Row) -> Iterator[Row]:
-    """An exported explanation: the layer stands in front of the name of its dictionary, `6-res-jb`."""
+    """Yield an exported explanation; `layer` holds the layer and the name of the dictionary, as in `6-res-jb`."""
     yield {
         "layer": str(row.get("layer")),
         "neuron": row["index"],
@@ -116,12 +116,12 @@ def _neuronpedia(row: Row) -> Iterator[Row]:
 
 
 def _table(row: Row) -> Iterator[Row]:
-    """NeuronDB's table: what describes a neuron is its label; rows come best first."""
+    """Yield the label of a row of NeuronDB's table, which is its description; rows come best first."""
     yield _where(row) | {"label": row["description"], "kind": "activation+", "source": NEURONDB}
 
 
 def _dashboard(row: Row) -> Iterator[Row]:
-    """A feature of SAEDashboard: it has no label, but the tokens that its output promotes say what it does."""
+    """Yield a label of a SAEDashboard feature, which has none of its own: the first tokens that it promotes."""
     tokens = row["pos_str"] if isinstance(row["pos_str"], list) else []
     words = " ".join(f"‘{token}’" for token in tokens[:3] if isinstance(token, str))
     about = {"kind": "output", "source": "saedashboard", "type": "tokens", "confidence": "low"}
@@ -129,7 +129,7 @@ def _dashboard(row: Row) -> Iterator[Row]:
 
 
 def _evaluated(row: Row) -> Iterator[Row]:
-    """An explanation that an evaluation of a dictionary wrote and scored."""
+    """Yield an explanation that an evaluation of a dictionary wrote and scored."""
     where = _where(row)
     if "latent" in row:
         where["index"] = row["latent"]
@@ -138,7 +138,7 @@ def _evaluated(row: Row) -> Iterator[Row]:
 
 
 def _described(row: Row) -> Iterator[Row]:
-    """Descriptions of the nodes of one graph: the id of a node names its feature, `0_8131_1`."""
+    """Yield the description of a node of one graph; the id of the node names its feature, as in `0_8131_1`."""
     yield _where(row) | {"label": row["generated_description"], "source": row.get("source") or "node descriptions"}
 
 

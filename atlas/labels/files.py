@@ -1,4 +1,4 @@
-"""Label files (JSONL, CSV, TSV, Parquet) and the labels inside stats -> rows as plain dictionaries."""
+"""Readers of label files (JSONL, JSON, CSV, TSV, Parquet) and of labels in stats folders; rows are dictionaries."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ COLUMNS = frozenset(
 NEEDED = "layer and neuron (or feature, index) or neuron_id, and label (or text)"
 _KINDS = ".jsonl, .json, .csv, .tsv (each also .gz), .parquet, a stats folder, a folder of explanations, or an earlier atlas (.duckdb)"
 _LAYER_OF_FILE = re.compile(r"layer[s_.-]*(\d+)", re.IGNORECASE)
-# csv refuses longer fields by itself; JSON lines are held to the same bound.
+# Longer JSON lines and explanations are refused; the csv module has its own limit.
 _MAX_LINE = 2**24
 _HEAD = 1 << 16  # bytes that hold the first line
 _DELIMITERS = (",", "\t", ";", "|")
 _EXPLANATION = re.compile(r"(?:layers?|blocks|h)[._](\d+).*?_?(?:latent|feature)s?[_.]?(\d+)\.txt\Z", re.IGNORECASE)
-# What a file may say once for all of its rows.
+# Facts that a file may state once for all of its rows.
 _ABOUT = ("layer", "model_id", "sae_set", "model")
 _OLDER_COLUMNS = ("layer", "neuron", "label", "description", "num_exemplars", "max_activation")
 _NEURON_KEY = re.compile(r"L?\d+[/_]N?\d+")
 
 
 def read_rows(path: Path) -> Iterator[Row | None]:
-    """Every row of a label file with lower-case keys; None for a row that is no row.
+    """Yield every row of a label file with lower-case keys; None for a malformed row.
 
     Raises `LabelFileError` where the file is of another kind or cannot be read.
     """
@@ -87,7 +87,10 @@ def _jsonl_rows(path: Path) -> Iterator[Row | None]:
 
 
 def _json_rows(path: Path) -> Iterator[Row | None]:
-    """One object or array of rows, by neuron or in a list, however large; or texts by number, with the layer in the name."""
+    """Yield the rows of a JSON file, read as a stream.
+
+    Rows are in a list or by neuron. Texts by number need the layer in the file name.
+    """
     named = _LAYER_OF_FILE.search(path.name)
     about: Row = {"layer": named[1]} if named else {}
     count, seen = 0, set[str]()
@@ -115,7 +118,7 @@ def _json_rows(path: Path) -> Iterator[Row | None]:
 
 
 def _member_rows(member: Member, about: Row) -> Iterator[Row | None]:
-    """The row of a member; facts about the file, which stand beside rows, give none. `about` says what rows need not."""
+    """Yield the row of a member; a fact about the file gives none. `about` completes rows that do not state a fact."""
     key, value, layer = member.key, member.value, about.get("layer")
     if isinstance(value, dict):
         row = {str(name).lower(): item for name, item in value.items()}
@@ -140,14 +143,14 @@ def _json_row(line: bytes) -> Row | None:
 
 
 def _csv_rows(path: Path) -> Iterator[Row | None]:
-    # In a TSV a quote is a character; in a CSV one that is never closed must not swallow the rows behind it.
+    # In a TSV a quote is a plain character. In a CSV an unclosed quote must not swallow the rows after it.
     encoding, delimiter = _form_of(path)
     is_tsv = path.name.removesuffix(".gz").endswith(".tsv")
     form: dict[str, Any] = {"quoting": csv.QUOTE_NONE} if is_tsv else {"strict": True}
     with opened(path) as raw, io.TextIOWrapper(raw, encoding=encoding, newline="") as stream:
         try:
             for row in csv.DictReader(stream, delimiter=delimiter, **form):
-                # Too few or too many fields: the columns of this row are not to be trusted.
+                # Too few or too many fields: the columns of this row cannot be trusted.
                 if None in row or None in row.values():
                     yield None
                 else:
@@ -157,7 +160,7 @@ def _csv_rows(path: Path) -> Iterator[Row | None]:
 
 
 def _form_of(path: Path) -> tuple[str, str]:
-    """Encoding (by its mark) and delimiter (the one that gives the most known columns) of a table of text."""
+    """Return the encoding (by the byte order mark) and the delimiter (with the most known columns) of a text table."""
     with opened(path) as raw:
         head = raw.read(_HEAD)
     encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
@@ -180,7 +183,7 @@ def _parquet_rows(path: Path) -> Iterator[Row | None]:
 
 
 def _legacy_rows(path: Path) -> Iterator[Row | None]:
-    """The labels of an atlas of the earlier tool: the one that is shown, and those of input and output."""
+    """Yield the labels of a legacy atlas: the label that is shown, and the input and output labels."""
     try:
         with duckdb.connect(str(path), read_only=True, config={"enable_external_access": False}) as con:
             columns = [name for name, *_ in con.execute("DESCRIBE neurons").fetchall()]
@@ -205,20 +208,20 @@ def _legacy_labels(row: Row) -> Iterator[Row]:
 
 
 def explanation_files(folder: Path) -> list[Path]:
-    """The files of a folder that delphi's explainer wrote: one per latent, `layers.4.mlp_latent12.txt`."""
+    """Return the files of delphi's explainer in a folder, one per latent, such as `layers.4.mlp_latent12.txt`."""
     return [path for path in sorted(folder.glob("*.txt")) if _EXPLANATION.search(path.name)]
 
 
 def is_explanations(folder: Path) -> bool:
-    """Return True where a folder holds explanations one by one, and not statistics."""
+    """Return True where a folder holds explanation files and is not a stats folder."""
     return not (folder / MANIFEST).is_file() and bool(explanation_files(folder))
 
 
 def _delphi_rows(folder: Path) -> Iterator[Row | None]:
-    """One explanation per file: a JSON text, or the text as it is."""
+    """Yield one explanation per file: a JSON string or plain text."""
     for path in explanation_files(folder):
         named = _EXPLANATION.search(path.name)
-        assert named is not None  # explanation_files says so
+        assert named is not None  # explanation_files returns matches only
         if path.stat().st_size > _MAX_LINE:
             yield None
             continue
@@ -237,7 +240,7 @@ def _delphi_rows(folder: Path) -> Iterator[Row | None]:
 
 
 def _stats_rows(folder: Path) -> Iterator[Row | None]:
-    """The texts that graph files carry (clerp); the relabel tool wrote output and input label into one."""
+    """Yield the texts of graph files (clerp); the relabel tool joins output and input label in one text."""
     if not (folder / MANIFEST).is_file():
         raise LabelFileError(f"{folder} is no stats folder; give {_KINDS}")
     path = require(folder, DATASETS["stats.graph_labels"])

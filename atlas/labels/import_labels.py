@@ -1,4 +1,4 @@
-"""Label files -> labels: every label of every neuron, ranked by a stated precedence."""
+"""Import of label files: every label of every neuron, ranked by a stated precedence."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ _BATCH = 1 << 15  # labels
 
 @dataclass(frozen=True)
 class LabelFile:
-    """One file of labels and what to assume where its rows do not say."""
+    """Label file, with defaults for its rows."""
 
     path: Path
     source: str | None = None
     kind: str | None = None
     model: str | None = None
-    same_units: bool = False  # of the atlas's own units, whatever model and dictionary the rows name
+    same_units: bool = False  # the labels are of the units of the atlas, whatever model and dictionary the rows name
 
 
 @dataclass
 class LabelFileResult:
-    """Counts of the rows of one label file; kept = labels with a rank, all others are counted."""
+    """Counts of the rows of one label file; kept labels have a rank."""
 
     path: str
     from_graphs: bool = False
@@ -62,9 +62,9 @@ def import_labels(files: Sequence[LabelFile], out: Path, precedence: Precedence 
     """Read label files and write a labels folder.
 
     Args:
-        files: Label files, and what their rows do not say.
+        files: Label files, with defaults for their rows.
         out: Labels folder, which is replaced.
-        precedence: Which label of a neuron is shown; the default order where None.
+        precedence: Order that decides which label of a neuron is shown; the default order where None.
 
     Returns:
         One result per file: rows, labels kept, and rows left out with reasons.
@@ -72,7 +72,7 @@ def import_labels(files: Sequence[LabelFile], out: Path, precedence: Precedence 
     Raises:
         LabelFileError: A file is of another kind or has the wrong columns.
         OutputError: `out` cannot be written.
-        UsageError: A kind is none of the known ones.
+        UsageError: A kind is unknown.
     """
     order = (precedence or Precedence()).checked()
     schema = DATASETS["labels.labels"]
@@ -90,7 +90,7 @@ def import_labels(files: Sequence[LabelFile], out: Path, precedence: Precedence 
 
 
 class _Labels:
-    """Labels as Arrow columns: as Python objects, a million of them would take gigabytes."""
+    """Collector of labels in Arrow columns; as Python objects, a million labels would take gigabytes."""
 
     def __init__(self) -> None:
         self._schema = DATASETS["labels.labels"]
@@ -98,7 +98,7 @@ class _Labels:
         self._tables = [self._schema.empty()]
 
     def add(self, label: dict[str, Any]) -> None:
-        """One label, by column."""
+        """Add one label, by column."""
         for name, values in self._waiting.items():
             values.append(label[name])
         if len(self._waiting["layer"]) >= _BATCH:
@@ -106,7 +106,7 @@ class _Labels:
             self._waiting = {name: [] for name in self._waiting}
 
     def table(self) -> pa.Table:
-        """All labels in the order of import."""
+        """Return all labels in the order of import."""
         return pa.concat_tables([*self._tables, self._schema.table(self._waiting)])
 
 
@@ -137,7 +137,7 @@ def _read_file(file: LabelFile, labels: _Labels, order: Precedence) -> LabelFile
 
 
 def _label(row: Row | None, file: LabelFile) -> tuple[dict[str, Any] | None, str]:
-    """The label that a row spells, or None and the reason why it spells none."""
+    """Return the label of a row, or None and the reason why there is none."""
     if row is None:
         return None, "bad_row"
     if not any(key in row for key in LABEL_COLUMNS):
@@ -204,7 +204,7 @@ def content(path: Path) -> list[Path]:
 
 
 def _hash_of(paths: Sequence[Path]) -> str:
-    """SHA-256 of one file, or of the hashes of several in the order of their names."""
+    """Return the SHA-256 of one file, or of the hashes of several files in order."""
     hashes = [sha256_of(path) for path in paths]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 

@@ -1,7 +1,7 @@
-"""Precedence of labels, which decides the one that is shown: the only place that orders labels.
+"""Precedence of labels: the order that decides which label of a neuron is shown. No other module orders labels.
 
-Order of comparison: source (as listed by the recipe, the others after them in order of import),
-kind, confidence, score (higher first), order of import. Scores of two sources are never compared.
+Labels are compared by source (as listed in the recipe, other sources after them in order of import), kind,
+confidence, score (higher first) and order of import. Scores of two sources are never compared.
 An uninformative label is kept and never ranked.
 """
 
@@ -17,7 +17,7 @@ import polars as pl
 from atlas.errors import UsageError
 
 KINDS = ("output", "input", "activation+", "activation-")
-# Texts that earlier labelers wrote where they had nothing to say, and how programs spell nothing.
+# Texts of labelers that found no label, and spellings of a missing value.
 UNINFORMATIVE = (
     "",
     "uninterpretable",
@@ -58,7 +58,7 @@ class Precedence:
             The precedence itself.
 
         Raises:
-            UsageError: A kind is none of the known ones.
+            UsageError: A kind is unknown.
         """
         wrong = [kind for kind in self.kinds if kind not in KINDS]
         if wrong:
@@ -66,13 +66,13 @@ class Precedence:
         return self
 
     def is_uninformative(self, text: str | None) -> bool:
-        """Return True where a text says nothing.
+        """Return True where a text is uninformative.
 
         Args:
             text: Text of a label, or None.
 
         Returns:
-            True for a word of the list, the bare number of a feature, and the error of a tool.
+            True for None, a word of the list, the bare number of a feature, and the error of a tool.
         """
         if text is None or text.strip().casefold() in self._words:
             return True
@@ -84,9 +84,9 @@ class Precedence:
 
 
 def ranked(labels: pl.DataFrame, precedence: Precedence) -> pl.DataFrame:
-    """The labels sorted by neuron and rank; rank 1 is the one to show, uninformative ones come last without a rank.
+    """Return the labels sorted by neuron and rank. Rank 1 is shown; uninformative labels come last, without a rank.
 
-    `labels` has the columns of the labels dataset in order of import.
+    `labels` has the columns of the labels dataset, and rows in order of import.
     """
     kinds = {kind: 2 * place for place, kind in enumerate(precedence.kinds)}
     imported = labels["source"].unique(maintain_order=True).to_list()
@@ -111,7 +111,7 @@ def ranked(labels: pl.DataFrame, precedence: Precedence) -> pl.DataFrame:
 
 
 def _stated_once(labels: pl.DataFrame) -> pl.DataFrame:
-    """The labels, each statement once: where several sources say the same of a neuron, the first row keeps all of them.
+    """Return the labels without repeated statements; the first row of a statement lists all its sources.
 
     Rows are the same statement where text, kind and unit agree and their descriptions do not differ.
     """

@@ -1,4 +1,4 @@
-"""Reads which unit of which dictionary a label row is about: layer, index, model and dictionary."""
+"""Unit that a label row describes: layer, index, model and dictionary."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Unit(NamedTuple):
 
 
 def unit_of(row: Mapping[str, Any]) -> Unit | None:
-    """Return the unit that a row names; None where it names none. Raises `IdError` for one that there cannot be."""
+    """Return the unit that a row names, or None where it names none. Raises `IdError` for an impossible unit."""
     layer, index = row.get("layer"), next((row[key] for key in INDEX_COLUMNS if row.get(key) is not None), None)
     dictionary = text_of(row.get("dictionary"))
     if layer is not None and index is not None:
@@ -41,7 +41,7 @@ def unit_of(row: Mapping[str, Any]) -> Unit | None:
 
 
 def _layer_of(value: object) -> tuple[int | None, str | None]:
-    """The number of a layer, and the dictionary that stands behind it."""
+    """Return the number of a layer, and the dictionary that follows it, if any."""
     if not isinstance(value, str):
         return whole(value), None
     text = value.strip()
@@ -53,7 +53,7 @@ def _layer_of(value: object) -> tuple[int | None, str | None]:
 
 
 def whole(value: Any) -> int:
-    """Return a whole number, also of 3.0 or "3"; raises `ValueError` for anything else, also for true and "1_0"."""
+    """Return a whole number, also from 3.0 or "3". Raises `ValueError` for anything else, including true and "1_0"."""
     if isinstance(value, str):
         text = value.strip()
         if text.isascii() and text.isdigit():
@@ -67,7 +67,7 @@ def whole(value: Any) -> int:
 
 
 def text_of(value: object) -> str | None:
-    """Return the text of a scalar; NaN (how data frames spell nothing), bytes and containers are no text."""
+    """Return the text of a scalar, or None for NaN (a missing value of data frames), bytes, containers and blanks."""
     if value is None or isinstance(value, dict | list | bytes) or value != value:
         return None
     return well_formed(str(value)).strip() or None

@@ -1,10 +1,10 @@
-"""A causal language model: its weights, its tokens, the prompts that it runs on."""
+"""Causal language models: weights, tokens and prompts."""
 
 from __future__ import annotations
 
 import os
 
-# Threads of torch spin while they wait. Where they share a core with others that made tracing ten times slower.
+# Threads of PyTorch spin while they wait. On shared cores this made tracing ten times slower.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from atlas.models.load import enough_memory, gpu_of, load_model

@@ -1,4 +1,4 @@
-"""The model architectures whose mathematics is built in: one list for tracing, projecting and wiring."""
+"""Supported model architectures: one list for tracing, projections and wiring."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from atlas.errors import InputError
 # Gated MLP with SiLU, RMSNorm with a plain gain, rotary positions, grouped-query attention.
 FAMILY = ("llama", "mistral", "qwen2", "qwen3", "olmo2", "olmo3")
 _ACTIVATIONS = ("silu", "swish")
-# Architectures name their activation under either key.
+# The key of the activation depends on the architecture.
 _ACTIVATION_KEYS = ("hidden_act", "hidden_activation")
 
 
 def require_supported(config: Mapping[str, Any], what: str) -> None:
-    """Raise `InputError` unless a model's configuration is of a supported architecture with the activation SiLU.
+    """Raise `InputError` unless a configuration is of a supported architecture with SiLU activation.
 
     Args:
-        config: The content of `config.json`, of the text part where the model also sees pictures.
-        what: How to call the model in the message.
+        config: Content of `config.json`; of a multimodal model, its text part.
+        what: Name of the model in the error message.
     """
     kind = config.get("model_type")
     if kind not in FAMILY:

@@ -1,4 +1,4 @@
-"""Models and tokenizers from a local folder or a hub name, by `transformers`."""
+"""Loading of models and tokenizers from a local folder or the model hub, with `transformers`."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from atlas.models.architectures import require_supported
 from atlas.models.model import DTYPES, TracedModel
 from atlas.runtime.devices import choose_device
 
-# Files of which a tokenizer has one at least.
+# A tokenizer has at least one of these files.
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
 
 @contextlib.contextmanager
 def enough_memory() -> Iterator[None]:
-    """Turn running out of GPU memory inside the block into an error with advice.
+    """Translate an out-of-memory error of the GPU inside the block into an `AtlasError` with advice.
 
     Yields:
         Nothing.
 
     Raises:
-        AtlasError: The memory of the GPU is too small.
+        AtlasError: The GPU runs out of memory.
     """
     try:
         yield
@@ -40,7 +40,7 @@ def enough_memory() -> Iterator[None]:
 
 
 def gpu_of(part: int, device: str) -> str:
-    """Choose the GPU for a part of the work: in turn, where there are several. dask-cuda shows each worker its own.
+    """Choose the GPU for a part of the work, round-robin over the GPUs; dask-cuda shows each worker its own GPU.
 
     Args:
         part: Number of the part, from 0.
@@ -59,17 +59,17 @@ def load_model(
 
     Args:
         model: Folder that `transformers` loads, or name on the model hub.
-        name: What graphs call the model; the last part of a folder, or the whole name of a hub model, where None.
+        name: Name of the model in graphs; where None, the name of the folder or the full hub name.
         device: `auto`, `cpu`, `cuda` or one GPU such as `cuda:1`.
-        dtype: Type of the weights; float32 on a CPU and that of the files on a GPU where None.
+        dtype: Type of the weights; where None, float32 on a CPU and the type of the files on a GPU.
 
     Returns:
         The model, ready to trace.
 
     Raises:
-        InputError: There is no such model, or it is of another family.
+        InputError: The model does not exist, cannot be loaded, or is of an unsupported architecture.
         MissingExtra: transformers is not installed.
-        UsageError: There is no such device or dtype.
+        UsageError: The device or dtype does not exist.
     """
     with needs_extra("trace"):
         import transformers
@@ -79,7 +79,7 @@ def load_model(
     where = choose_device(device)
     _quiet(transformers)
     given = str(model)
-    local = os.path.isdir(given)  # noqa: PTH112 (hub names are no paths)
+    local = os.path.isdir(given)  # noqa: PTH112 (hub names are not paths)
     if not local and given.startswith((".", "/", "~")):
         raise InputError(f"{given} is not a folder; give the folder of a model, or its name on the hub")
     try:
@@ -112,7 +112,7 @@ def load_model(
 
 
 def _refuse_missing(model: str, facts: dict[str, Any]) -> None:
-    """Weights that the files lack would be random numbers."""
+    """Raise `InputError` where the files lack weights, which `transformers` fills with random numbers."""
     lacking = sorted(str(name) for kind in ("missing_keys", "mismatched_keys") for name in facts.get(kind) or ())
     if lacking:
         raise InputError(
@@ -121,7 +121,7 @@ def _refuse_missing(model: str, facts: dict[str, Any]) -> None:
 
 
 def _quiet(transformers: Any) -> None:
-    """No bars and no advice of the library: what matters is said by the caller."""
+    """Turn off progress bars and log messages of `transformers`; the caller reports errors."""
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
-"""A causal language model of the Llama family, with what a forward pass leaves behind for the linearised model.
+"""Causal language model of the Llama family, with the values of a forward pass that the linearised model needs.
 
-The forward pass is that of `transformers`, so every activation is the real model's; hooks keep what the
-linear algebra of `linear` needs: attention patterns, inverse root mean squares, gates and ups.
+`transformers` runs the forward pass, so activations are those of the real model. Hooks record the values that
+`atlas.trace.linearized` needs: attention patterns, inverse root mean squares, gates and ups.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True)
 class Sublayer:
-    """Attention or MLP of a block, with the gain of the norm in front of it or behind it (OLMo 2 and 3)."""
+    """Attention or MLP of a block, with the norm before it or after it (OLMo 2 and 3)."""
 
     module: Any
     norm_before: Any | None
@@ -32,13 +32,13 @@ class Sublayer:
 
     @property
     def norm(self) -> Any:
-        """The one that there is."""
+        """Norm of the sublayer, before or after it."""
         return self.norm_before or self.norm_after
 
 
 @dataclass(frozen=True)
 class Block:
-    """One decoder layer."""
+    """Decoder layer: attention and MLP."""
 
     attention: Sublayer
     mlp: Sublayer
@@ -53,10 +53,10 @@ class LayerCache:
     mlp_scale: Tensor  # (B, n, 1) the same at the norm of the MLP
     gate: Tensor  # (B, n, m) before SiLU
     up: Tensor  # (B, n, m)
-    mlp_out: Tensor  # (B, n, d) what the MLP adds to the residual stream
+    mlp_out: Tensor  # (B, n, d) contribution of the MLP to the residual stream
 
     def of(self, prompt: int, length: int) -> LayerCache:
-        """The cache of one prompt without padding; still with a batch of one."""
+        """Return the cache of one prompt without padding, as a batch of one."""
         return LayerCache(
             self.attention[prompt : prompt + 1, :, :length, :length],
             *(
@@ -72,13 +72,13 @@ class Cache:
 
     embedding: Tensor  # (B, n, d)
     layers: list[LayerCache]
-    final: Tensor  # (B, n, d) residual stream in front of the last norm
+    final: Tensor  # (B, n, d) residual stream before the last norm
     final_scale: Tensor  # (B, n, 1)
     logits: Tensor  # (B, vocabulary) at the last token of each prompt
     lengths: tuple[int, ...]
 
     def of(self, prompt: int) -> Cache:
-        """The cache of one prompt without padding; still with a batch of one."""
+        """Return the cache of one prompt without padding, as a batch of one."""
         length, one = self.lengths[prompt], slice(prompt, prompt + 1)
         return Cache(
             self.embedding[one, :length],
@@ -91,7 +91,7 @@ class Cache:
 
 
 class TracedModel:
-    """A model of `transformers` with its tokenizer; `name` is what graphs and statistics call it."""
+    """Model of `transformers` with its tokenizer; `name` is its name in graphs and statistics."""
 
     def __init__(self, model: Any, tokenizer: Any, name: str) -> None:
         config = model.config
@@ -119,7 +119,10 @@ class TracedModel:
 
     @property
     def usual_batch(self) -> int:
-        """Prompts to run at once: a batch gains nothing on a CPU, and changes last bits with what is beside a prompt."""
+        """Default number of prompts per batch: 1 on a CPU, 8 on a GPU.
+
+        On a CPU, a larger batch is not faster, and the last bits of a result depend on the other prompts in the batch.
+        """
         return 1 if self.device.type == "cpu" else 8
 
     @property
@@ -130,13 +133,13 @@ class TracedModel:
 
     @property
     def unembedding(self) -> Tensor:
-        """Rows that read the logits (vocabulary, d)."""
+        """Unembedding matrix (vocabulary, d)."""
         weight: Tensor = self.model.get_output_embeddings().weight
         return weight
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the shape and of a sample of every weight: graphs of another model are other graphs."""
+        """Hash of the name, shape, type and a sample of every weight; it tells graphs of different models apart."""
         digest = hashlib.sha256()
         for key, value in sorted(self.model.state_dict().items()):
             sample = value.flatten()[:: max(1, value.numel() // 64)].double().cpu().numpy()
@@ -144,7 +147,7 @@ class TracedModel:
         return digest.hexdigest()
 
     def token_texts(self, ids: list[int]) -> list[str]:
-        """Spell tokens as the vocabulary does.
+        """Return tokens as the vocabulary spells them.
 
         Args:
             ids: Token ids (n_tokens,).
@@ -156,7 +159,9 @@ class TracedModel:
         return texts
 
     def forward(self, prompts: list[list[int]]) -> Cache:
-        """Run the model on token ids. Causality keeps the padding on the right from what is before it.
+        """Run the model on token ids.
+
+        Prompts are padded on the right. Attention is causal, so padding does not change the values of a prompt.
 
         Args:
             prompts: Token ids per prompt, of any lengths.
@@ -175,7 +180,7 @@ class TracedModel:
 
     @contextmanager
     def _kept(self, seen: dict[tuple[int, str], Tensor]) -> Iterator[None]:
-        """Keep what `_cache` needs, by layer and name, while the model runs."""
+        """Record the values that `_cache` needs, by layer and name, while the model runs."""
         hooks = []
 
         def keep(module: Any, layer: int, name: str, *, result: bool) -> None:
@@ -227,17 +232,17 @@ class TracedModel:
 
 
 def wide(value: Tensor) -> Tensor:
-    """In float32 at least: sums over thousands of products need it."""
+    """Return a tensor in float32, or float64 if it is float64: sums over thousands of products need it."""
     return value if value.dtype == torch.float64 else value.float()
 
 
 def inverse_rms(value: Tensor, norm: Any) -> Tensor:
-    """1 / sqrt(mean of squares + epsilon) over the last axis, which is kept."""
+    """Return 1 / sqrt(mean of squares + epsilon) over the last axis, which is kept."""
     return torch.rsqrt(wide(value).square().mean(-1, keepdim=True) + norm.variance_epsilon)
 
 
 def _block(module: Any) -> Block:
-    # Llama, Mistral and Qwen normalise what a sublayer reads, OLMo 2 and 3 what it writes.
+    # Llama, Mistral and Qwen normalise the input of a sublayer, OLMo 2 and 3 its output.
     before = hasattr(module, "input_layernorm")
     attention = (module.input_layernorm, None) if before else (None, module.post_attention_layernorm)
     mlp = (module.post_attention_layernorm, None) if before else (None, module.post_feedforward_layernorm)
@@ -245,7 +250,7 @@ def _block(module: Any) -> Block:
 
 
 def weight_of(linear: torch.nn.Linear, like: Tensor) -> Tensor:
-    """A weight in the precision that gradients have."""
+    """Return the weight of a linear layer in the type of `like`."""
     weight: Tensor = linear.weight
     return weight.to(like.dtype)
 

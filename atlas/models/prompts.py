@@ -1,4 +1,4 @@
-"""Prompts from files: JSON lines, text cut by a separator, Parquet; one at a time, whatever the file's size."""
+"""Prompts from JSON lines, text or Parquet files, read one at a time."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from atlas.options import PromptOptions, ShardedPromptOptions
 _TEXT_KEYS = ("prompt", "text", "content")
 _MESSAGES = "messages"
 _TARGETS, _CONTRASTS, _SOURCE = ("target", "targets"), ("contrast", "contrasts"), "source"
+_GROUPS = ("prompt_group", "group")
 _BESIDE = (*_TARGETS, *_CONTRASTS, _SOURCE)
 SUFFIXES = (".jsonl", ".txt", ".parquet")
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt as token ids; `targets` and `contrasts` are the tokens traced instead of the top logits."""
+    """Prompt as token ids; `targets` and `contrasts` are the tokens traced instead of the top logits."""
 
     path: str
     text: str
@@ -35,31 +36,33 @@ class Prompt:
     targets: tuple[int, ...] = ()
     contrasts: tuple[int, ...] = ()
     source: str | None = None
+    group: str | None = None
     index: int | None = None
-    original_token_count: int | None = None  # of the whole text, where `text` is only its beginning
+    original_token_count: int | None = None  # of the whole text, where `text` is truncated
 
 
 @dataclass(frozen=True)
 class Row:
-    """One prompt as it stands in its file."""
+    """Prompt as its file holds it."""
 
     index: int
     value: object  # text, or the object of a JSON line
 
 
 def read_prompts(path: Path, model: TracedModel, options: PromptOptions) -> Iterator[Prompt | Reject]:
-    """Read the prompts of a file as tokens.
+    """Read the prompts of a file and tokenize them.
 
     Args:
         path: .jsonl, .txt or .parquet.
         model: Model with the tokenizer.
-        options: Which prompts are used, and how they become tokens.
+        options: Options that select the prompts and decide how they become tokens.
 
     Yields:
-        A prompt, or a reject for each that cannot be traced.
+        A prompt, or a reject for each prompt that cannot be traced.
 
     Raises:
-        InputError: The file is missing, of another kind or without any prompt.
+        InputError: The file is missing, of another kind or damaged.
+        UsageError: `chat` is set, and the model has no chat template.
     """
     if options.chat:
         _require_template(model)
@@ -70,7 +73,7 @@ def read_prompts(path: Path, model: TracedModel, options: PromptOptions) -> Iter
 
 
 def count_prompts(path: Path, options: PromptOptions) -> int:
-    """Count the prompts that `read_prompts` gives, over all shards."""
+    """Count the prompts of a file that `options` select, over all shards; raises `InputError` where there are none."""
     most = None if options.seed is not None else options.limit
     total = sum(1 for _ in itertools.islice(_rows(path, options), most))
     if not total:
@@ -79,7 +82,7 @@ def count_prompts(path: Path, options: PromptOptions) -> int:
 
 
 def _is_mine(found: Prompt | Reject, row: Row, options: PromptOptions) -> bool:
-    """Return True where a prompt belongs to this shard: by its tokens, so that equal prompts meet in one."""
+    """Return True where a prompt belongs to this shard. Its tokens decide, so equal prompts are in one shard."""
     shard, of = options.shard if isinstance(options, ShardedPromptOptions) else (0, 1)
     if of == 1:
         return True
@@ -90,7 +93,7 @@ def _is_mine(found: Prompt | Reject, row: Row, options: PromptOptions) -> bool:
 
 
 def chosen_rows(path: Path, options: PromptOptions) -> Iterator[Row]:
-    """The rows that are traced, by all shards together."""
+    """Yield the selected rows of a file, over all shards."""
     if options.limit is None or options.seed is None:
         yield from itertools.islice(_rows(path, options), options.limit)
         return
@@ -167,7 +170,7 @@ def _prompt(path: Path, row: Row, model: TracedModel, options: PromptOptions) ->
     whole_count = None
     if options.truncate and len(ids) > most:
         whole_count, ids = len(ids), ids[:most]
-        # The text that is traced, not the one that was given.
+        # The text of the tokens that are traced.
         text = well_formed(model.tokenizer.decode(ids, skip_special_tokens=not options.chat))
     if len(ids) < options.min_tokens:
         return Reject(name, "too_short", f"{len(ids)} tokens; at least {options.min_tokens} are asked for")
@@ -175,9 +178,13 @@ def _prompt(path: Path, row: Row, model: TracedModel, options: PromptOptions) ->
         return Reject(name, "too_long", f"{len(ids)} tokens; at most {most} are traced (--max-tokens, --truncate)")
     if max(ids) >= model.vocabulary:
         return Reject(name, "bad_token", f"token {max(ids)} of the tokenizer is none of the model's {model.vocabulary}")
-    source = value.get(_SOURCE)
-    given = well_formed(source) if isinstance(source, str) else None
-    return Prompt(name, text, tuple(ids), tuple(targets), tuple(contrasts), given, row.index, whole_count)
+    source, group = (_text(value, keys) for keys in ((_SOURCE,), _GROUPS))
+    return Prompt(name, text, tuple(ids), tuple(targets), tuple(contrasts), source, group, row.index, whole_count)
+
+
+def _text(value: dict[str, Any], keys: Sequence[str]) -> str | None:
+    """Return the first nonempty text under some keys, or None."""
+    return next((well_formed(value[key]) for key in keys if isinstance(value.get(key), str) and value[key]), None)
 
 
 class _Unusable(Exception):
@@ -187,7 +194,7 @@ class _Unusable(Exception):
 
 
 def _encode(value: dict[str, Any], model: TracedModel, options: PromptOptions) -> tuple[str, list[int]]:
-    """The text of a row as the model sees it, and its tokens."""
+    """Return the text of a row as the model sees it, and its token ids."""
     keys = [options.column] if options.column else _TEXT_KEYS
     text = next((value[key] for key in keys if isinstance(value.get(key), str)), None)
     messages = value.get(options.column or _MESSAGES)
@@ -213,14 +220,14 @@ def _chat(messages: list[Any], model: TracedModel) -> tuple[str, list[int]]:
         raise _Unusable("no_template", f"messages need a chat template, and {model.name} has none")
     try:
         text = model.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    except Exception as error:  # templates are programs of the model's authors: they raise what they like
+    except Exception as error:  # templates are code of the model's authors and may raise anything
         raise _Unusable("bad_chat", f"the chat template refuses it: {' '.join(str(error).split())[:150]}") from error
     text = well_formed(text)
     return text, list(model.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def _targets(value: dict[str, Any], keys: Sequence[str], model: TracedModel) -> list[int]:
-    """The tokens named under any of the keys, each once."""
+    """Return the token ids of the targets under any of the keys, each once."""
     named: list[Any] = []
     for key in keys:
         found = value.get(key)
@@ -229,7 +236,7 @@ def _targets(value: dict[str, Any], keys: Sequence[str], model: TracedModel) -> 
 
 
 def _target(model: TracedModel, token: object) -> int:
-    """A target as a token id, or as a text that is one token."""
+    """Return the token id of a target, which is given as an id or as the text of one token."""
     if isinstance(token, int) and not isinstance(token, bool):
         if not 0 <= token < model.vocabulary:
             raise _Unusable("bad_target", f"there is no token {token}")
@@ -241,7 +248,7 @@ def _target(model: TracedModel, token: object) -> int:
         raise _Unusable("bad_target", "the target is no text (half of a surrogate pair)")
     ids = list(model.tokenizer(text, add_special_tokens=False)["input_ids"])
     if len(ids) != 1 and text.startswith(" "):
-        # Tokenizers of the sentencepiece kind put the blank in front themselves.
+        # Sentencepiece tokenizers add the leading space themselves.
         shorter = list(model.tokenizer(text[1:], add_special_tokens=False)["input_ids"])
         if len(shorter) == 1 and shown(model, shorter) == [text]:
             ids = shorter

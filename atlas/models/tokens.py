@@ -1,4 +1,4 @@
-"""Tokens as people write them: what vocabularies spell in letters of their own, as text again."""
+"""Readable text of tokens, without the byte-level and sentencepiece spellings of vocabularies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BREAKS = (("\n", "\\n"), ("\t", "\\t"), ("\r", "\\r"))
 
 
 def readable(token: str) -> str:
-    """A token with the byte-level and sentencepiece spellings of blanks undone.
+    """Return a token with the byte-level and sentencepiece spellings of whitespace replaced.
 
     >>> readable("Ġself"), readable("ĊĠĠ")
     (' self', '\\\\n  ')
@@ -22,7 +22,7 @@ def readable(token: str) -> str:
 
 
 def is_text(token: str) -> bool:
-    r"""Return True where a decoded token is text: no part of a character, no control character.
+    r"""Return True where a decoded token is text, not a part of a character or a control character.
 
     >>> is_text(" self"), is_text("\n  "), is_text("\x10"), is_text("\ufffd"), is_text("")
     (True, True, False, False, False)
@@ -31,17 +31,17 @@ def is_text(token: str) -> bool:
 
 
 def shown(model: TracedModel, ids: Sequence[int]) -> list[str]:
-    """Tokens as text; parts of characters, which are none, as the vocabulary spells them."""
+    """Return tokens as text; a token with a part of a character is spelled as in the vocabulary."""
     found = []
     for token, spelled in zip(ids, model.token_texts(list(ids)), strict=True):
-        # Decoding a single token of sentencepiece loses the blank in front of it.
+        # Decoding a single sentencepiece token loses its leading space.
         text = REPLACEMENT if spelled.startswith(("▁", " ")) else model.tokenizer.decode([token])
         found.append(readable(spelled) if REPLACEMENT in text else _one_line(text))
     return found
 
 
 def passage(model: TracedModel, ids: Sequence[int]) -> str:
-    """Tokens that follow each other as one line of text."""
+    """Return consecutive tokens as one line of text."""
     return _one_line(model.tokenizer.decode(list(ids))) if ids else ""
 
 

@@ -1,4 +1,4 @@
-"""The work of the package as library calls: statistics, traces, and whole recipes."""
+"""Library calls behind the commands: statistics, traces and whole recipes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Graph files, observations and other statistics -> a stats folder."""
+"""Library calls that write a stats folder from graph files, observations or other stats folders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from atlas.errors import InputError, NothingFound, needs_extra
 from atlas.io.paths import local_path, recorded
-from atlas.options import MEMORY, AggregateOptions
+from atlas.options import AUTO, MEMORY, AggregateOptions
 from atlas.runtime.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def find_inputs(paths: Sequence[str | Path]) -> tuple[list[Source], bool]:
-    """Find the files under paths, and say what they are. A folder with graph files is a folder of graphs.
+    """Find the files under paths, and their kind. A folder that holds graph files is a folder of graphs.
 
     Args:
         paths: Files, folders and globs.
@@ -27,7 +27,7 @@ def find_inputs(paths: Sequence[str | Path]) -> tuple[list[Source], bool]:
         The files, and True where they hold observations (Parquet, Arrow) instead of graphs.
 
     Raises:
-        InputError: There is nothing, or both kinds are named.
+        InputError: No file is found, or the paths name both kinds.
     """
     with needs_extra("aggregate"):
         from atlas.aggregate import SUFFIXES, is_observations
@@ -60,29 +60,32 @@ def aggregate_graphs(
     unit_type: str = "neuron",
     strict: bool = False,
     cooccurrence: int = AggregateOptions.cooccurrence,
+    groups: str = AUTO,
     scheduler: str | None = None,
     work: str | None = None,
     progress: Progress = silent,
 ) -> Summary:
     """Aggregate graph files, or observations in Parquet or Arrow, into statistics.
 
-    Files that `out` holds already are not read again. A run that was stopped continues where it was.
+    Files that `out` holds already are not read again. A stopped run resumes where it was.
 
     Args:
         paths: Files, folders and globs.
-        out: Stats folder; added to where it holds statistics.
+        out: Stats folder; new files are added to the statistics that it holds.
         device: `auto`, `cpu` or `cuda`.
         memory: Bytes that all processes may take together.
         threads: Number of worker processes; one per core where None.
-        fresh: Start over.
-        model: Name of the model; replaces what the files say, since RelP files may name the wrong one.
-        transcoder_set: Set of transcoders, where the files say none.
-        unit_type: `neuron` or `feature`: what observations are of.
-        strict: Refuse a file that is no readable graph, instead of counting it.
+        fresh: Discard earlier results and start over.
+        model: Name of the model; it overrides the files, since RelP files may name the wrong one.
+        transcoder_set: Transcoder set, where the files name none.
+        unit_type: Type of the units of observations, `neuron` or `feature`.
+        strict: Raise an error for a file that is not a readable graph, instead of counting it.
         cooccurrence: Co-occurring neurons to keep of each neuron; 0 leaves co-occurrence out.
+        groups: `auto` groups graphs by their prompts and counts edges by group, `none` takes every graph as a group of its
+            own; or a file that states groups.
         scheduler: Dask scheduler that runs the tasks: `local` or an address.
         work: Folder or URL that the workers of the scheduler share.
-        progress: Called with what is counted, how many are done and how many there are.
+        progress: Called with the name of the step, the number done and the total.
 
     Returns:
         Counts of graphs, links kept and dropped, neurons, edges and rejects. Device, memory, threads and scheduler change
@@ -93,7 +96,7 @@ def aggregate_graphs(
         MissingExtra: A library is not installed.
         OutputError: A folder cannot be written.
         SpaceMismatch: Graphs are of different feature spaces.
-        UsageError: An option has no such value.
+        UsageError: An option has an invalid value.
     """
     with needs_extra("aggregate"):
         from atlas.aggregate import GraphReading, aggregate_files, aggregate_observations
@@ -101,7 +104,7 @@ def aggregate_graphs(
         from atlas.graphs import ReadLimits, read_graphs
 
     found, observed = find_inputs(paths)
-    options = AggregateOptions(cooccurrence, device, memory, threads, scheduler, work)
+    options = AggregateOptions(cooccurrence, groups, device, memory, threads, scheduler, work)
     shared: dict[str, Any] = {"inputs": [recorded(path) for path in paths], "fresh": fresh, "progress": progress}
     if observed:
         return aggregate_observations(found, out, Space(model, transcoder_set, unit_type), options, **shared)
@@ -118,10 +121,11 @@ def merge_stats(
     memory: int = MEMORY,
     threads: int | None = None,
     cooccurrence: int = AggregateOptions.cooccurrence,
+    groups: str = AUTO,
     skip_duplicates: bool = False,
     progress: Progress = silent,
 ) -> Summary:
-    """Merge stats folders: the same statistics as aggregating all their graphs together; sums agree to 1e-12.
+    """Merge stats folders. The statistics equal an aggregation of all their graphs; sums agree to 1e-12.
 
     Args:
         folders: Stats folders.
@@ -130,8 +134,10 @@ def merge_stats(
         memory: Bytes that all processes may take together.
         threads: Number of worker processes; one per core where None.
         cooccurrence: Co-occurring neurons to keep of each neuron; 0 leaves co-occurrence out.
+        groups: `auto` groups graphs by their prompts and counts edges by group, `none` takes every graph as a group of its
+            own; or a file that states groups.
         skip_duplicates: Leave out a folder all of whose graphs are in the others.
-        progress: Called with what is counted, how many are done and how many there are.
+        progress: Called with the name of the step, the number done and the total.
 
     Returns:
         Counts of the merged statistics.
@@ -143,5 +149,5 @@ def merge_stats(
     with needs_extra("aggregate"):
         from atlas.aggregate import merge_stats as run
 
-    options = AggregateOptions(cooccurrence, device, memory, threads)
+    options = AggregateOptions(cooccurrence, groups, device, memory, threads)
     return run(folders, out, options, progress=progress, skip_duplicates=skip_duplicates)

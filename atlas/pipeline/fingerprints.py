@@ -1,4 +1,4 @@
-"""Fingerprints of the last run of each stage, so that only what is out of date runs again."""
+"""Fingerprints of the last run of each stage, so that only stages that are out of date run again."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Fingerprints:
         return {}
 
     def content_hash(self, path: Path, *, missing_ok: bool = False) -> str:
-        """SHA-256 of a file; read again only where size or time of change differ.
+        """Return the SHA-256 of a file, which is read again only where its size or modification time changed.
 
-        Raises `InputError` where it cannot be read; with `missing_ok` that is a hash of its own.
+        Raises `InputError` where it cannot be read; with `missing_ok`, returns `unreadable` instead.
         """
         try:
             stat = path.stat()
-            # A hash: the folder may be handed around, and paths tell names of users.
+            # The key is a hash: the folder may be shared, and paths hold names of users.
             key = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()
             known = self._hashes.get(key)
             if not isinstance(known, list) or len(known) != 3 or known[:2] != [stat.st_size, stat.st_mtime_ns]:
@@ -53,7 +53,7 @@ class Fingerprints:
     def fingerprint(
         self, stage: str, parameters: Any, inputs: Sequence[tuple[str, Path]], *, missing_ok: bool = False
     ) -> str:
-        """One hash over all that the result of a stage depends on."""
+        """Return one hash of everything that the result of a stage depends on."""
         facts = {
             "stage": stage,
             "tool": __version__,
@@ -64,15 +64,15 @@ class Fingerprints:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def last(self, stage: str) -> dict[str, Any]:
-        """Return what is known of the last run of a stage."""
+        """Return the fingerprint and the seconds of the last run of a stage; empty where they are unknown."""
         return self._read(self._folder / f"{stage}.json")
 
     def forget(self, stage: str) -> None:
-        """Take back what is known of a stage: it is about to be changed, and may be killed on the way."""
+        """Delete the fingerprint of a stage before it runs, since the run may be killed."""
         (self._folder / f"{stage}.json").unlink(missing_ok=True)
 
     def save(self, stage: str, fingerprint: str, seconds: float) -> None:
-        """Note a finished run."""
+        """Save the fingerprint and the seconds of a run."""
         self._folder.mkdir(parents=True, exist_ok=True)
         write_json({"fingerprint": fingerprint, "seconds": seconds}, self._folder / f"{stage}.json")
         write_json(self._hashes, self._hashes_path)

@@ -1,4 +1,4 @@
-"""The stages of a recipe that come from files of earlier tools; and whether every file of a recipe is there."""
+"""Import stages of a recipe, and the check that every file of a recipe exists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from atlas.runtime.progress import Progress
 
 
 def _given(section: ImportSection) -> list[Path]:
-    """The paths of a section, globs resolved."""
+    """Return the paths of a section, with globs resolved."""
     found = [match for path in section.paths for match in matches(path)]
     if not IMPORTERS[section.kind].takes_many and len(found) != 1:
         raise RecipeError(f"imports of kind {section.kind} take one path, not {len(found)}: {', '.join(section.paths)}")
@@ -22,7 +22,7 @@ def _given(section: ImportSection) -> list[Path]:
 
 
 def imported_files(section: ImportSection) -> list[Path]:
-    """Every file that an import reads: those of a folder are all in it."""
+    """Return every file that an import reads; for a folder, all files in it."""
     if section.kind == "checkpoint":
         with needs_extra("aggregate"):
             from atlas.importers.checkpoint import find_checkpoint
@@ -35,7 +35,7 @@ def imported_files(section: ImportSection) -> list[Path]:
 
 
 def is_empty(section: ImportSection) -> bool:
-    """Return True where a legacy atlas has nothing of this kind: then its recipe continues without."""
+    """Return True where a legacy atlas holds no clusters to import; its recipe then continues without them."""
     with needs_extra("aggregate"):
         from atlas.importers.cluster_assignments import has_clusters
     return section.kind == "assignments" and not has_clusters(_given(section)[0])
@@ -49,7 +49,7 @@ def run_import(section: ImportSection, folder: Path, memory: int, progress: Prog
 
 
 def require_inputs(recipe: Recipe) -> None:
-    """Raise `InputError` that lists every file of a recipe that is not there, with its role and what is known of it."""
+    """Raise `InputError` that lists every missing file of a recipe, with its role and description."""
     wanted: list[tuple[str, str, str | None]] = []
     if recipe.graphs:
         wanted += [(path, "graphs", recipe.graphs.description) for path in recipe.graphs.paths]
@@ -75,7 +75,7 @@ def require_inputs(recipe: Recipe) -> None:
 
 
 def matches(path: str) -> list[Path]:
-    """A path, or what a pattern matches."""
+    """Return a path, or the paths that a pattern matches."""
     given = local_path(path)
     if given.exists() or not glob.has_magic(str(given)):
         return [given]

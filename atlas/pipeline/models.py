@@ -1,4 +1,4 @@
-"""Loading a model, unless it is one already."""
+"""Loading of a model that is given by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def load(model: str | TracedModel, *, name: str | None, device: str, dtype: str | None) -> TracedModel:
-    """The model; raises as `atlas.trace.load_model` does."""
+    """Return the model, loaded if `model` is a folder or name. Raises as `atlas.models.load_model` does."""
     with needs_extra("trace"):
         from atlas.models import load_model
     return load_model(model, name=name, device=device, dtype=dtype) if isinstance(model, str) else model

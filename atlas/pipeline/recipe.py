@@ -1,4 +1,4 @@
-"""Recipes: TOML -> a frozen `Recipe`, every wrong key named with the keys there are."""
+"""Recipes: TOML files, read into a frozen `Recipe`. An error names the wrong key and the known ones."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 @dataclass(frozen=True)
 class GraphsSection:
-    """[graphs]: which graph files, and what to take their feature space for."""
+    """[graphs]: graph files, and the feature space to assign to them."""
 
     paths: tuple[str, ...]
     model: str | None = None
@@ -54,7 +54,7 @@ class GraphsSection:
 
 @dataclass(frozen=True)
 class ImportSection:
-    """[[imports]]: files of an earlier tool, as `atlas import KIND` reads them; `description` says what they are."""
+    """[[imports]]: files of other tools, as `atlas import KIND` reads them, with a `description`."""
 
     kind: str
     paths: tuple[str, ...]
@@ -83,14 +83,14 @@ class TraceSection(TraceOptions, PromptOptions):
 
 @dataclass(frozen=True)
 class ProjectSection(ProjectOptions):
-    """[project]: what is read from the weights of the traced model; `labels` makes labels of it."""
+    """[project]: projections of the traced model; `labels` adds its automatic labels to the atlas."""
 
     labels: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class WireSection(WireOptions):
-    """[wire]: connections by a model's weights, beside the edges of graphs or instead of them."""
+    """[wire]: connections by a model's weights, in addition to the edges of graphs or instead of them."""
 
     model: str
     name: str | None = None
@@ -98,9 +98,10 @@ class WireSection(WireOptions):
 
 @dataclass(frozen=True)
 class AggregateSection:
-    """[aggregate]: where the kernel runs, and with how much."""
+    """[aggregate]: options and resources of the aggregation."""
 
     cooccurrence: int = AggregateOptions.cooccurrence
+    groups: str = AggregateOptions.groups
     device: str = AggregateOptions.device
     memory: str = f"{MEMORY // 10**9}GB"
     threads: int = 0
@@ -108,7 +109,7 @@ class AggregateSection:
 
 @dataclass(frozen=True)
 class LabelFileSection:
-    """[[labels.files]]: one label file and what its rows do not say."""
+    """[[labels.files]]: one label file, with defaults for its rows."""
 
     path: str
     source: str | None = None
@@ -120,7 +121,7 @@ class LabelFileSection:
 
 @dataclass(frozen=True)
 class LabelsSection:
-    """[labels]: label files, and which label of a neuron is shown."""
+    """[labels]: label files, and the precedence that decides which label of a neuron is shown."""
 
     files: tuple[LabelFileSection, ...] = ()
     from_graphs: bool = True
@@ -131,7 +132,7 @@ class LabelsSection:
 
 @dataclass(frozen=True)
 class AtlasSection:
-    """[atlas]: what goes into the file."""
+    """[atlas]: options of the atlas file."""
 
     min_count: int = 1
     primary: str | None = None
@@ -140,7 +141,7 @@ class AtlasSection:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One atlas: its inputs and every parameter of every stage."""
+    """Recipe of one atlas: its inputs and the parameters of every stage."""
 
     name: str
     graphs: GraphsSection | None = None
@@ -157,17 +158,17 @@ class Recipe:
 
     @property
     def output_path(self) -> Path:
-        """The atlas file: `output`, or out/NAME.duckdb."""
+        """Path of the atlas file: `output`, or out/NAME.duckdb."""
         return Path(self.output or f"out/{self.name}.duckdb")
 
     @property
     def work_path(self) -> Path:
-        """The folder of the stages: `work`, or the atlas file's path with `.stages`."""
+        """Folder of the stages: `work`, or the path of the atlas file with the suffix `.stages`."""
         return Path(self.work) if self.work else self.output_path.with_suffix(".stages")
 
 
 def find_recipe(given: str) -> Path:
-    """A recipe by path, or by the name of one that ships with this package; raises `RecipeError`."""
+    """Return the path of a recipe, given by path or by the name of a shipped recipe. Raises `RecipeError`."""
     path = Path(given)
     if os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises for a name that is too long)
         return path
@@ -186,17 +187,17 @@ def load_recipe(
     *,
     output: Path | None = None,
 ) -> Recipe:
-    """Read a recipe, with `key=value` settings over it and `${NAME}` replaced from the environment.
+    """Read a recipe, apply `key=value` settings, and replace `${NAME}` from the environment.
 
     `output` replaces the recipe's key of that name.
 
-    Raises `RecipeError` naming the wrong key or value and what is possible.
+    Raises `RecipeError` that names the wrong key or value and the possible ones.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"recipe {path} cannot be read: {error}") from error
-    except (ValueError, RecursionError) as error:  # tomllib lets int() refuse a number of thousands of digits
+    except (ValueError, RecursionError) as error:  # int() refuses a number of thousands of digits
         raise RecipeError(f"recipe {path} is no valid TOML: {error}") from error
     for setting in settings:
         _apply(table, setting)
@@ -226,7 +227,7 @@ def load_recipe(
 
 
 def _check_sources(recipe: Recipe, where: str) -> None:
-    """One source of statistics, and at most one of everything else that there is one of."""
+    """Check the imports, and that there is one source of statistics, of wiring, or of each."""
     kinds = [item.kind for item in recipe.imports]
     for kind in kinds:
         if kind not in IMPORTERS:
@@ -252,7 +253,7 @@ def _check_sources(recipe: Recipe, where: str) -> None:
 
 
 def _check_numbers(recipe: Recipe, where: str) -> None:
-    """Sizes, and whole numbers within what every stage can hold."""
+    """Check memory sizes, and that whole numbers are within the range of every stage."""
     for key, size in (("atlas.memory", recipe.atlas.memory), ("aggregate.memory", recipe.aggregate.memory)):
         try:
             parse_bytes(size)
@@ -270,7 +271,7 @@ def _check_numbers(recipe: Recipe, where: str) -> None:
 
 
 def _apply(table: dict[str, Any], setting: str) -> None:
-    """Set one `dotted.key=value`; on a list of tables it sets the key in each of them."""
+    """Set one `dotted.key=value`; in a list of tables, set the key in each of them."""
     key, separator, text = setting.partition("=")
     if not separator or not key.strip():
         raise RecipeError(f"--set {setting}: write it as key=value, such as cluster.min_count=3")
@@ -309,11 +310,11 @@ def _with_variables(value: Any, environment: Mapping[str, str], where: str) -> A
         return environment[found[1]]
 
     text = _VARIABLE.sub(replaced, value)
-    return os.path.expanduser(text) if text.startswith("~/") else text  # noqa: PTH111 (a pattern is no path)
+    return os.path.expanduser(text) if text.startswith("~/") else text  # noqa: PTH111 (a pattern is not a path)
 
 
 def _recipe(table: dict[str, Any], where: str) -> Recipe:
-    """The table as a `Recipe`: msgspec checks types, required keys and the options' own rules."""
+    """Convert the table to a `Recipe`; msgspec checks types, required keys and the rules of the options."""
     whole = _whole(Recipe, table, "", where)
     try:
         return msgspec.convert(whole, Recipe)
@@ -333,7 +334,7 @@ def _recipe(table: dict[str, Any], where: str) -> Recipe:
 
 
 def _whole(hint: Any, value: Any, key: str, where: str) -> Any:
-    """A value with its abbreviations written out; a key that the recipe does not know is an error."""
+    """Return a value with its abbreviations expanded. Raises `RecipeError` for an unknown key."""
     if isinstance(hint, types.UnionType):
         hint = next(option for option in typing.get_args(hint) if option is not types.NoneType)
     if typing.get_origin(hint) is tuple:

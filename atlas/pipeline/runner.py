@@ -1,4 +1,4 @@
-"""Runs a recipe: each stage that is out of date, in order, and nothing else."""
+"""Runner of recipes: runs the stages that are out of date, in order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from atlas.stages import DATASETS, is_whole
 
 @dataclass(frozen=True)
 class StageRun:
-    """One stage of a build: whether it ran, and how long its last run took."""
+    """Stage of a build: `ran` is False where it was up to date; `seconds` is the duration of its last run."""
 
     name: str
     ran: bool
@@ -39,12 +39,12 @@ class StageRun:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Why a stage was left out."""
+    """Reason why a stage was skipped."""
 
     reason: str
 
     def lines(self) -> list[str]:
-        """Return what to print."""
+        """Return the lines to print."""
         return [self.reason]
 
 
@@ -61,17 +61,17 @@ def run_recipe(recipe: Recipe, *, recipe_path: Path | None = None, progress: Pro
     """Run the stages of a recipe that are out of date, and build its atlas.
 
     Args:
-        recipe: What to build.
-        recipe_path: Its file; errors and the atlas name it.
-        progress: Called with what is counted, how many are done and how many there are.
+        recipe: Recipe to run.
+        recipe_path: File of the recipe; errors and the atlas name it.
+        progress: Called with the name of the step, the number done and the total.
 
     Returns:
         The atlas file, and which stages ran.
 
     Raises:
-        AtlasError: A stage failed. Finished stages stay, so that the same call continues there.
+        AtlasError: A stage failed. Finished stages are kept, so the same call continues after them.
     """
-    # Before hours of work, not after them.
+    # Fail before hours of work, not after them.
     refuse_foreign(recipe.output_path)
     require_inputs(recipe)
     with only_writer(recipe.work_path):
@@ -82,7 +82,7 @@ def run_recipe(recipe: Recipe, *, recipe_path: Path | None = None, progress: Pro
 
 @dataclass(frozen=True)
 class _Stages:
-    """The folders that an atlas is built from."""
+    """Folders that an atlas is built from."""
 
     stats: Path
     clusters: list[Path]
@@ -144,7 +144,7 @@ class _Run:
     def _traced_stats(self, traced: TracedStages) -> Path:
         folder = self.work / "stats"
         fingerprint = self.fingerprints.fingerprint("stats", traced.trace_parameters(), traced.inputs())
-        # A run that was killed goes on; what another model, option or list of prompts left is no part of this atlas.
+        # A killed run resumes. Work of another model, other options or other prompts does not belong to this atlas.
         begun = self.fingerprints.last("stats-begun").get("fingerprint") == fingerprint
 
         def run() -> Any:
@@ -166,15 +166,16 @@ class _Run:
         assert section is not None  # a recipe without [graphs] has [trace]
         folder = self.work / "stats"
         sources, _ = find_inputs(section.paths)
-        # Device, memory and threads change no count and no byte that matters; a GPU appearing reruns nothing.
+        # Device, memory and threads do not change the statistics, so a new GPU reruns nothing.
         parameters: dict[str, Any] = {
             "model": section.model,
             "transcoder_set": section.transcoder_set,
             "unit_type": section.unit_type,
             "strict": section.strict,
             "cooccurrence": how.cooccurrence,
+            "groups": how.groups,
         }
-        # A graph that cannot be read is a reject of the stage, and no reason to stop before it.
+        # An unreadable graph is a reject of the stage; it must not stop the build before that.
         fingerprint = self.fingerprints.fingerprint("stats", parameters, sources, missing_ok=True)
 
         def run(*, fresh: bool = False) -> object:
@@ -193,7 +194,7 @@ class _Run:
             try:
                 return run()
             except SourceChanged:
-                # The recipe says what the atlas is made of; nobody is asked whether that may change.
+                # The recipe decides the inputs of the atlas, so changed files need no confirmation.
                 return run(fresh=True)
 
         self._stage("stats", fingerprint, is_whole(folder, "stats"), run_anyhow)
@@ -220,7 +221,7 @@ class _Run:
         return folder
 
     def _import(self, section: ImportSection, name: str) -> Path:
-        """A stage from files of an earlier tool."""
+        """Run the stage of an import and return its folder."""
         folder = self.work / name
         paths = imported_files(section)
         fingerprint = self.fingerprints.fingerprint(
@@ -232,7 +233,7 @@ class _Run:
         return folder
 
     def _clusters(self, stats: Path, index: int) -> Path | None:
-        """The clusters folder; None where no edge reaches the threshold, as in a first try with a few graphs."""
+        """Run a clustering and return its folder, or None where no edge reaches the threshold, as with few graphs."""
         with needs_extra("cluster"):
             from atlas.cluster import cluster
 
@@ -270,7 +271,7 @@ class _Run:
             files.append(LabelFile(path))
             inputs.append(("automatic_labels", path))
         if section.from_graphs:
-            # After the files: a label file that somebody chose comes before what the graphs happen to carry.
+            # After the files: chosen label files take precedence over the labels in graphs.
             files.append(LabelFile(stats))
             inputs.append(("graph_labels", stats / "graph_labels.parquet"))
         if not files:
@@ -287,7 +288,7 @@ class _Run:
 
     def _atlas(self, stages: _Stages, traced: TracedStages | None) -> BuildResult | None:
         recipe, out = self.recipe, self.recipe.output_path
-        # The SQL is part of the result: a changed view makes a new file.
+        # The SQL is part of the atlas, so a changed view rebuilds the file.
         inputs = _files(stages.stats, "stats") + _files(resources.folder("sql"), "sql")
         others = (stages.labels, stages.projections, stages.wiring, stages.reports)
         for folder in [*stages.clusters, *(folder for folder in others if folder)]:
@@ -333,7 +334,7 @@ _PATH_KEYS = {"paths", "path", "model", "prompts", "output", "work"}
 
 
 def _recorded(value: object, base: Path | None, key: str = "") -> object:
-    """A recipe with its paths as `recorded` gives them."""
+    """Return a recipe with its absolute paths as `recorded` gives them."""
     if isinstance(value, dict):
         return {name: _recorded(item, base, name) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -341,13 +342,13 @@ def _recorded(value: object, base: Path | None, key: str = "") -> object:
     return recorded(value, base) if isinstance(value, str) and key in _PATH_KEYS and os.path.isabs(value) else value  # noqa: PTH117
 
 
-# Where and with how much the work is done: none of it changes a row, so changing it rebuilds nothing.
+# Resources of the work. They change no row, so changing them rebuilds nothing.
 _RESOURCES = {"aggregate": ("device", "memory", "threads"), "atlas": ("memory",), "trace": ("batch",)}
 _PLACES = ("output", "work")
 
 
 def _deciding(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of a recipe that decide what an atlas holds."""
+    """Return the parameters of a recipe that decide the content of an atlas."""
     chosen = {key: value for key, value in recipe.items() if key not in _PLACES}
     for section, names in _RESOURCES.items():
         if isinstance(chosen.get(section), dict):
@@ -364,5 +365,5 @@ def _is_atlas(path: Path) -> bool:
 
 
 def _files(folder: Path, name: str) -> list[tuple[str, Path]]:
-    """Every file of a stage's folder, so that a stage replaced by a user's own script is noticed."""
+    """Return every file of a stage's folder, so that a stage replaced by a user's script is noticed."""
     return [(f"{name}/{path.relative_to(folder)}", path) for path in sorted(folder.rglob("*")) if path.is_file()]

@@ -1,4 +1,4 @@
-"""Prompts shared out over the workers of a Dask cluster: one process per GPU, partial statistics, one merge."""
+"""Distributed tracing on a Dask cluster: one process per GPU traces a shard, and the statistics are merged."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shard:
-    """One part of the prompts, traced by one worker into a stats folder of its own."""
+    """Shard of the prompts, traced by one worker into its own stats folder."""
 
     number: int
     of: int
     model: str
     prompts: Path
-    out: Path  # the stats that all parts go into
+    out: Path  # stats folder that all shards are merged into
     options: TraceOptions | None
     corpus: PromptOptions
     name: str | None
@@ -42,16 +42,17 @@ class Shard:
     dtype: str | None
     batch: int | None
     cooccurrence: int
+    groups: str
     memory: int
 
     @property
     def folder(self) -> Path:
-        """Folder of the part's statistics; it is on a path that all workers share."""
+        """Stats folder of the shard, on a path that all workers share."""
         return shards_folder(self.out) / f"{self.number:04d}-of-{self.of:04d}"
 
 
 def shards_folder(out: Path) -> Path:
-    """Return the folder of the parts of a trace until they are merged."""
+    """Return the folder of the shards of a trace until they are merged."""
     folder = work_folder(out)
     return folder.with_name(folder.name.removesuffix(".work") + ".shards")
 
@@ -67,15 +68,15 @@ def trace_on_cluster(
     fresh: bool,
     progress: Progress,
 ) -> tuple[TraceSummary, Summary | None]:
-    """Trace the parts on the cluster, then merge them, and what `out` holds already unless `fresh`.
+    """Trace the shards on the cluster, then merge them, with the statistics in `out` unless `fresh`.
 
-    A part that is whole is not traced again by the same command; one whose worker was lost goes on
-    elsewhere with what it had flushed.
+    The same command does not trace a finished shard again. A shard whose worker was lost resumes on another worker
+    from its last flush.
     """
     total = TraceSummary()
     if fresh:
         shutil.rmtree(shards_folder(out), ignore_errors=True)
-    # No limit by Dask: what a model takes comes on top of `memory`.
+    # No memory limit by Dask: a model needs memory in addition to `memory`.
     with dask_executor(scheduler, threads, None) as workers:
         count = shards or max(1, workers.count)
         earlier = [out] if not fresh and is_whole(out, "stats") else []
@@ -99,6 +100,7 @@ def trace_on_cluster(
             memory=memory,
             threads=threads,
             cooccurrence=shared.cooccurrence,
+            groups=shared.groups,
             progress=progress,
         )
     shutil.rmtree(shards_folder(out), ignore_errors=True)
@@ -113,7 +115,7 @@ def _add(total: TraceSummary, part: TraceSummary) -> None:
 
 
 def trace_shard(task: tuple[Shard, bool]) -> TraceSummary:
-    """Trace one part on this worker; prompts that the target holds already are passed over."""
+    """Trace one shard on this worker; prompts that the target holds already are skipped."""
     shard, has_earlier = task
     loaded = load(shard.model, name=shard.name, device=gpu_of(shard.number, shard.device), dtype=shard.dtype)
     tracer = Tracer(loaded, shard.options)
@@ -128,6 +130,7 @@ def trace_shard(task: tuple[Shard, bool]) -> TraceSummary:
         memory=shard.memory,
         threads=1,
         cooccurrence=0,
+        groups=shard.groups,
     )
     held = _held(shard.out) if has_earlier else set()
     sink.hashes |= held

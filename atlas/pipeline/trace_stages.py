@@ -1,4 +1,4 @@
-"""The stages of a recipe that start from a model: tracing, and reading its weights."""
+"""Stages of a recipe that start from a model: `[trace]` and `[project]`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from atlas.runtime.progress import Progress
 if TYPE_CHECKING:
     from atlas.models import TracedModel
 
-# What changes no graph: how many prompts run at once.
+# Keys that change no graph: the number of prompts per forward pass.
 _NO_MATTER = ("batch",)
-# What `transformers` reads of a model's folder: weights, configuration, tokenizer, chat template.
+# Files that `transformers` reads in a model folder: weights, configuration, tokenizer, chat template.
 _MODEL_FILES = (".safetensors", ".bin", ".json", ".model", ".txt", ".jinja")
 
 
 class TracedStages:
-    """Runs `[trace]` and `[project]`; the model is loaded once, and only where a stage runs."""
+    """Stages `[trace]` and `[project]` of a recipe; the model is loaded once, and only if a stage runs."""
 
     def __init__(self, section: TraceSection, recipe: Recipe, progress: Progress) -> None:
         self._section = section
@@ -38,21 +38,21 @@ class TracedStages:
         return load(section.model, name=section.name, device=self._recipe.aggregate.device, dtype=section.dtype)
 
     def inputs(self) -> list[tuple[str, Path]]:
-        """The files that both stages depend on; a model on the hub is known by its name alone."""
+        """Return the files that both stages depend on; a model on the hub is identified by its name alone."""
         section, model = self._section, Path(self._section.model)
         files = sorted(path for path in model.iterdir() if path.suffix in _MODEL_FILES) if model.is_dir() else []
         return [("prompts", Path(section.prompts)), *((f"model/{path.name}", path) for path in files)]
 
     def trace_parameters(self) -> dict[str, Any]:
-        """Return the parameters that decide the statistics, files apart."""
-        return self._described() | {"cooccurrence": self._recipe.aggregate.cooccurrence}
+        """Return the parameters that decide the statistics, except files."""
+        return self._described() | {name: getattr(self._recipe.aggregate, name) for name in ("cooccurrence", "groups")}
 
     def project_parameters(self) -> dict[str, Any]:
-        """Return the parameters that decide the projections, files apart."""
+        """Return the parameters that decide the projections, except files."""
         return self._described() | asdict(self._recipe.project)
 
     def _described(self) -> dict[str, Any]:
-        # The folder of the model may stand elsewhere on another machine; its files are inputs.
+        # The path of the model folder may differ on another machine; its files are inputs.
         given = asdict(self._section) | {"prompts": None}
         if Path(self._section.model).is_dir():
             given["model"] = Path(self._section.model).name
@@ -71,6 +71,7 @@ class TracedStages:
             memory=parse_bytes(how.memory),
             threads=how.threads or None,
             cooccurrence=how.cooccurrence,
+            groups=how.groups,
             fresh=fresh,
             progress=self._progress,
         )

@@ -1,4 +1,4 @@
-"""A model and prompts -> a stats folder or graph files; a model -> its projections."""
+"""Library calls that run a model: tracing of prompts, and projections."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atlas.errors import UsageError, needs_extra
-from atlas.options import MEMORY, AggregateOptions
+from atlas.options import AUTO, MEMORY, AggregateOptions
 from atlas.pipeline.models import load
 from atlas.runtime.progress import Progress, silent
 
@@ -34,43 +34,46 @@ def trace_prompts(
     memory: int = MEMORY,
     threads: int | None = None,
     cooccurrence: int = AggregateOptions.cooccurrence,
+    groups: str = AUTO,
     fresh: bool = False,
     scheduler: str | None = None,
     shards: int | None = None,
     progress: Progress = silent,
 ) -> tuple[TraceSummary, Summary | None]:
-    """Trace prompts to statistics, or to graph files. What an earlier run traced is not traced again.
+    """Trace prompts to statistics, or to graph files. Prompts that an earlier run traced are skipped.
 
     Args:
         model: Folder, name on the model hub, or loaded model.
         prompts: .jsonl, .txt or .parquet.
         out: Stats folder, or folder of graph files.
         form: `stats`, or a format of graph files: `relp`, `viewer` or `neuronpedia`.
-        options: What decides a graph; the defaults where None.
-        corpus: Which prompts of the file are used; the defaults where None.
-        name: What the model is called.
+        options: Options that decide a graph; the defaults where None.
+        corpus: Options that select the prompts of the file; the defaults where None.
+        name: Name of the model in graphs and statistics.
         device: `auto`, `cpu`, `cuda` or one GPU.
         dtype: Type of the weights, as for `load_model`.
-        batch: Prompts that are run at once; 1 on a CPU, where that repeats to the bit, and 8 on a GPU where None.
+        batch: Number of prompts per forward pass. Where None, 1 on a CPU, which repeats to the bit, and 8 on a GPU.
         save_graphs: Number of graphs of the run to keep as files in `out` + `.graphs`.
         memory: Bytes that all processes of the aggregation may take together.
         threads: Number of worker processes of the aggregation.
         cooccurrence: Co-occurring neurons to keep of each neuron; 0 leaves co-occurrence out.
-        fresh: Start over.
-        scheduler: Dask scheduler: `local` or an address. The prompts are traced in shards, each on a GPU of its own where
+        groups: `auto` groups graphs by their prompts and counts edges by group, `none` takes every graph as a group of its
+            own; or a file that states groups.
+        fresh: Discard earlier results and start over.
+        scheduler: Dask scheduler: `local` or an address. The prompts are traced in shards, each on its own GPU where
             there are several, and the shards are merged.
         shards: Number of shards; one per worker where None.
-        progress: Called with what is counted, how many are done and how many there are.
+        progress: Called with the name of the step, the number done and the total.
 
     Returns:
-        Counts of the traces; and of the statistics, None where graph files were written.
+        Counts of the traces, and of the statistics, or None where no statistics were written.
 
     Raises:
         InputError: The model or the prompts cannot be read.
         MissingExtra: A library is not installed.
         OutputError: A folder cannot be written.
         SpaceMismatch: `out` holds graphs of another model or link weight.
-        UsageError: An option has no such value.
+        UsageError: An option has an invalid value.
     """
     with needs_extra("trace"):
         from atlas.options import PromptOptions
@@ -86,9 +89,8 @@ def trace_prompts(
     if scheduler is not None:
         if form != "stats" or save_graphs or not isinstance(model, str):
             raise UsageError("--scheduler traces to statistics alone, and loads the model by its name on every worker")
-        shared = Shard(
-            0, 1, model, prompts.resolve(), out, options, corpus, name, device, dtype, batch, cooccurrence, memory
-        )
+        kept = (cooccurrence, groups, memory)
+        shared = Shard(0, 1, model, prompts.resolve(), out, options, corpus, name, device, dtype, batch, *kept)
         return trace_on_cluster(shared, out, scheduler, shards, memory, threads, fresh=fresh, progress=progress)
     loaded = load(model, name=name, device=device, dtype=dtype)
     batch = batch or loaded.usual_batch
@@ -97,7 +99,13 @@ def trace_prompts(
         return trace_to_files(
             tracer, prompts, corpus, out, form=form, batch=batch, fresh=fresh, progress=progress
         ), None
-    settings: dict[str, Any] = {"memory": memory, "threads": threads, "cooccurrence": cooccurrence, "fresh": fresh}
+    settings: dict[str, Any] = {
+        "memory": memory,
+        "threads": threads,
+        "cooccurrence": cooccurrence,
+        "groups": groups,
+        "fresh": fresh,
+    }
     return _into_stats(tracer, prompts, corpus, out, batch, save_graphs, progress, settings)
 
 
@@ -151,13 +159,13 @@ def project_model(
         model: Folder, name on the model hub, or loaded model.
         out: Folder of the stage, which is replaced.
         prompts: Corpus: .jsonl, .txt or .parquet.
-        options: How many tokens and exemplars are kept; the defaults where None.
-        corpus: Which prompts of the corpus are used; the defaults where None.
-        name: What the model is called.
+        options: Numbers of tokens, exemplars and prompts for ratios; the defaults where None.
+        corpus: Options that select the prompts of the corpus; the defaults where None.
+        name: Name of the model.
         device: `auto`, `cpu`, `cuda` or one GPU.
         dtype: Type of the weights, as for `load_model`.
-        batch: Prompts that are run at once; 1 on a CPU and 8 on a GPU where None.
-        progress: Called with what is counted, how many are done and how many there are.
+        batch: Number of prompts per forward pass; where None, 1 on a CPU and 8 on a GPU.
+        progress: Called with the name of the step, the number done and the total.
 
     Returns:
         Counts of neurons, prompts, exemplars and labels.
@@ -166,7 +174,7 @@ def project_model(
         InputError: The model or the prompts cannot be read.
         MissingExtra: transformers is not installed.
         OutputError: The folder cannot be written.
-        UsageError: An option has no such value.
+        UsageError: An option has an invalid value.
     """
     with needs_extra("trace"):
         from atlas.activations import project

@@ -1,4 +1,4 @@
-"""Questions to an atlas: the Python client, its queries, comparisons of two atlases."""
+"""Queries of an atlas: the Python client, the catalogue of queries, comparisons of two atlases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queries of an atlas by name, and how neurons and circuits are named in them."""
+"""Queries of an atlas by name, and parsers of the neurons and circuits in their arguments."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from atlas.ids import NeuronId
 
 Neuron = NeuronId | str | tuple[int, int]
 
-# Names that are SQL keywords, which the macro behind the query cannot have.
+# Names that are SQL keywords, which the macro of a query cannot have.
 _ALIASES = {"between": "paths_between"}
 
 
 @cache
 def catalogue() -> Mapping[str, Script]:
-    """All queries by name: text, description, parameters."""
+    """Return all queries by name, each with its SQL, description and parameters."""
     return {script.name: script for script in scripts("queries")}
 
 
@@ -32,7 +32,7 @@ def find_query(name: str) -> Script:
         The script.
 
     Raises:
-        UsageError: There is no such query; the message lists all.
+        UsageError: The query does not exist. The message suggests a similar name, or lists all.
     """
     key = name.replace("-", "_")
     found = catalogue().get(_ALIASES.get(key, key))
@@ -53,13 +53,13 @@ def as_neuron(given: Neuron) -> NeuronId:
         Layer and neuron.
 
     Raises:
-        IdError: It names no neuron.
+        IdError: `given` is not a valid neuron.
     """
     return NeuronId.parse(given) if isinstance(given, str) else NeuronId.checked(*given)
 
 
 def as_cluster_path(given: str | int) -> str:
-    """Return a cluster path as text; raises `TypeError` for a float: 2.10 and 2.1 are one number and two circuits."""
+    """Return a cluster path as text. Raises `TypeError` for a float: 2.10 and 2.1 are one number but two circuits."""
     if isinstance(given, bool) or not isinstance(given, str | int):
         raise TypeError(f"a cluster path is text, such as '12' or '2.10', not the {type(given).__name__} {given!r}")
     return str(given)

@@ -1,4 +1,4 @@
-"""Asks an atlas: one typed method per file of queries/, each returning a DuckDB relation."""
+"""Python client of an atlas: one typed method per file of queries/, each returning a DuckDB relation."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from atlas.query.connection import AtlasFile
 
 
 class Atlas(AtlasFile):
-    """An atlas file, opened read-only with external access disabled.
+    """Atlas file, opened read-only with external access disabled.
 
-    Every method returns a `duckdb.DuckDBPyRelation`: `.pl()`, `.arrow()`, `.df()`, `.fetchall()`, or
-    further SQL on it. Rows come in a stated order; a `limit` of None means all rows. Methods may be
-    called from several threads: each call runs on a cursor of its own.
+    Every method returns a `duckdb.DuckDBPyRelation`. Read it with `.pl()`, `.arrow()`, `.df()` or `.fetchall()`, or
+    run further SQL on it. Rows come in a stated order; a `limit` of None means all rows. Methods may be called from
+    several threads: each call runs on its own cursor.
     """
 
     def neurons(
@@ -41,7 +41,7 @@ class Atlas(AtlasFile):
         return self.query("neurons", layer=layer, top_cluster=top_cluster, labelled=labelled, limit=limit)
 
     def neuron(self, neuron: Neuron) -> duckdb.DuckDBPyRelation:
-        """Return one neuron: one row, or none where it is in no graph.
+        """Return one neuron: one row, or no row where it is in no graph.
 
         Args:
             neuron: `L24/N5326` or (24, 5326).
@@ -60,7 +60,7 @@ class Atlas(AtlasFile):
 
         Args:
             neuron: `L24/N5326` or (24, 5326).
-            min_graphs: Edges in at least so many graphs.
+            min_graphs: Minimum number of graphs of an edge.
             limit: Number of rows at most.
 
         Returns:
@@ -76,7 +76,7 @@ class Atlas(AtlasFile):
 
         Args:
             neuron: `L24/N5326` or (24, 5326).
-            min_graphs: Edges in at least so many graphs.
+            min_graphs: Minimum number of graphs of an edge.
             limit: Number of rows at most.
 
         Returns:
@@ -85,11 +85,11 @@ class Atlas(AtlasFile):
         return self._of("downstream", neuron, min_graphs=min_graphs, limit=limit)
 
     def paths_between(self, source: Neuron, target: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Return the direct edge from one neuron to another, and all paths over one neuron in between.
+        """Return the direct edge from one neuron to another, and all paths through one intermediate neuron.
 
         Args:
-            source: `L24/N5326` or (24, 5326).
-            target: The other neuron.
+            source: First neuron, `L24/N5326` or (24, 5326).
+            target: Last neuron, in the same form.
             limit: Number of rows at most.
 
         Returns:
@@ -122,8 +122,8 @@ class Atlas(AtlasFile):
             path: One circuit, such as 12 or "12.3".
             level: Circuits of this level; 1 is the top.
             parent: Circuits directly inside this one.
-            min_size: Neurons at least.
-            max_size: Neurons at most.
+            min_size: Minimum number of neurons.
+            max_size: Maximum number of neurons.
             limit: Number of rows at most.
 
         Returns:
@@ -134,7 +134,7 @@ class Atlas(AtlasFile):
         return self.query("circuits", path=one, level=level, parent=inside, **sizes, limit=limit)
 
     def circuit(self, cluster_path: str | int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Return the members of a circuit, by the weight of their edges inside it.
+        """Return the members of a circuit, largest weight of their edges inside it first.
 
         Args:
             cluster_path: 12, "12.3" and so on.
@@ -162,11 +162,11 @@ class Atlas(AtlasFile):
     def busiest_circuits(
         self, *, min_size: int | None = None, max_size: int | None = None, limit: int | None = None
     ) -> duckdb.DuckDBPyRelation:
-        """Return circuits that hold neurons of the atlas, those of the given sizes first, busiest first.
+        """Return circuits that hold neurons of the atlas: those of the given sizes first, then by flow.
 
         Args:
-            min_size: Neurons at least.
-            max_size: Neurons at most.
+            min_size: Minimum number of neurons of the circuits that come first.
+            max_size: Maximum number of neurons of the circuits that come first.
             limit: Number of rows at most.
 
         Returns:
@@ -177,7 +177,7 @@ class Atlas(AtlasFile):
     def central_neurons(
         self, *, cluster_path: str | int | None = None, limit: int | None = None
     ) -> duckdb.DuckDBPyRelation:
-        """Return neurons by flow and then by the number of their edges.
+        """Return neurons, highest flow first, then by the number of their edges.
 
         Args:
             cluster_path: Neurons of this circuit; of the whole atlas where None.
@@ -220,7 +220,7 @@ class Atlas(AtlasFile):
 
         Args:
             neuron: `L24/N5326` or (24, 5326).
-            min_graphs: Neurons that share at least so many graphs.
+            min_graphs: Minimum number of shared graphs.
             limit: Number of rows at most.
 
         Returns:

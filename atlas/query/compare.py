@@ -1,4 +1,4 @@
-"""Two atlases or stats folders side by side: per neuron and edge difference, ratio, confidence interval, false discovery rate."""
+"""Comparison of two atlases or stats folders per neuron and edge: differences, intervals, false discovery rates."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _OF_STATS = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """Result of a comparison: counts, and how much differs at a false discovery rate of 5 %."""
+    """Result of a comparison: counts, and numbers of differences at a false discovery rate of 5 %."""
 
     path: Path
     graphs: tuple[int | None, int | None]
@@ -78,7 +78,7 @@ def compare(left: Path, right: Path, out: Path, *, memory: int = 4_000_000_000) 
 
 
 def _space(path: Path) -> tuple[str, str | None, str]:
-    """Model, transcoder set and unit of what is compared."""
+    """Return model, transcoder set and unit type of an atlas or a stats folder."""
     if path.is_dir():
         space = read_manifest(path, "stats")["space"]
         return str(space["model"]), space["transcoder_set"], str(space["unit_type"])
@@ -137,7 +137,7 @@ def _write(fresh: Path, given: tuple[Path, Path], memory: int) -> tuple[tuple[in
 
 
 def _attach(con: duckdb.DuckDBPyConnection, name: str, path: Path) -> int | None:
-    """The catalog of one side; how many graphs it has, None where that is not known."""
+    """Create the catalog of one side; return its number of graphs, None where that is unknown."""
     con.execute(f"ATTACH ':memory:' AS {name}")
     if path.is_dir():
         manifest = read_manifest(path, "stats")

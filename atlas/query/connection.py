@@ -1,4 +1,4 @@
-"""An open atlas: read-only SQL, from several threads, that can be interrupted."""
+"""Open atlas file: read-only SQL that can run from several threads and can be interrupted."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from atlas.query.catalogue import find_query
 
 
 class AtlasFile:
-    """An atlas file, opened read-only with external access disabled; runs SQL and the queries of `queries/`.
+    """Atlas file, opened read-only with external access disabled, for SQL and the queries of `queries/`.
 
-    Methods may be called from several threads: each call runs on a cursor of its own.
+    Methods may be called from several threads: each call runs on its own cursor.
     """
 
     def __init__(self, path: str | PathLike[str], *, memory: str = DEFAULT_MEMORY) -> None:
@@ -31,7 +31,7 @@ class AtlasFile:
         self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the path alone: another process opens the file anew."""
+        """Pickle only the path and the memory limit; another process opens the file again."""
         return partial(type(self), memory=self.memory), (self.path,)
 
     def __enter__(self) -> Self:
@@ -51,7 +51,7 @@ class AtlasFile:
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """A DuckDB connection for what the methods do not cover, under the same restrictions."""
+        """DuckDB connection for everything that the methods do not cover, with the same restrictions."""
         return self._con
 
     def interrupt(self) -> None:
@@ -61,17 +61,17 @@ class AtlasFile:
         self._con.interrupt()
 
     def sql(self, text: str, parameters: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
-        """Run SQL that reads.
+        """Run read-only SQL.
 
         Args:
-            text: One SELECT statement, or EXPLAIN of one. Values stand as `$name`.
+            text: One SELECT statement, or EXPLAIN of one. Parameters are written as `$name`.
             parameters: Values by name.
 
         Returns:
             A relation with the columns of the SQL.
 
         Raises:
-            QueryError: The SQL is no such statement, or DuckDB refuses it; its message is kept.
+            QueryError: The SQL is another kind of statement, or DuckDB rejects it. DuckDB's message is kept.
         """
         require_reading(text)
         try:
@@ -87,13 +87,13 @@ class AtlasFile:
 
         Args:
             name: Name of the query.
-            **parameters: Its parameters; one that is left out is NULL.
+            **parameters: Values by name; a missing parameter is NULL.
 
         Returns:
             A relation with the columns of the query.
 
         Raises:
-            UsageError: There is no such query or parameter, or a required one is left out.
+            UsageError: The query or a parameter does not exist, or a required parameter is missing.
         """
         found = find_query(name)
         known = {parameter.name: parameter for parameter in found.parameters}

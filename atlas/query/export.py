@@ -1,4 +1,4 @@
-"""Writes the rows of a relation as Parquet, JSON or CSV, some thousands in memory at a time."""
+"""Writers of the rows of a relation as Parquet, JSON or CSV, some thousands in memory at a time."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import duckdb
 
 
 class Stream(Protocol):
-    """Something that text is written to."""
+    """Text stream to write to."""
 
     def write(self, text: str, /) -> int:
-        """Write text; the number of characters."""
+        """Write text; return the number of characters."""
 
 
 def _rows(relation: duckdb.DuckDBPyRelation) -> Iterator[tuple[Any, ...]]:
-    """All rows, some thousands in memory at a time."""
+    """Yield all rows, with some thousands in memory at a time."""
     for batch in relation.to_arrow_reader(10_000):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
@@ -39,7 +39,7 @@ def write_parquet(relation: duckdb.DuckDBPyRelation, path: Path) -> int:
 
 
 def write_json_rows(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
-    """Write the rows as a JSON array, an object per line; return their number. Not a number is null."""
+    """Write the rows as a JSON array, an object per line; return their number. NaN and infinity become null."""
     names, count = _distinct(list(relation.columns)), 0
     for row in _rows(relation):
         record = {name: _json_safe(value) for name, value in zip(names, row, strict=True)}
@@ -51,7 +51,7 @@ def write_json_rows(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
 
 
 def _escaped(text: str) -> str:
-    """JSON text with characters that do not print as escapes, which mean the same."""
+    """Return JSON text with unprintable characters written as JSON escapes."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
@@ -68,7 +68,7 @@ def write_csv(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
 
 
 def _distinct(columns: list[str]) -> list[str]:
-    """Column names with `_1`, `_2` behind those that come again: a JSON object holds a name once."""
+    """Return column names with `_1`, `_2` appended to repeated ones, since a JSON object holds a name once."""
     names: list[str] = []
     for column in columns:
         name, number = column, 0
@@ -80,7 +80,7 @@ def _distinct(columns: list[str]) -> list[str]:
 
 
 def _json_safe(value: object) -> object:
-    """JSON has no NaN and no infinity; they become null."""
+    """Replace NaN and infinity by None, since JSON has neither."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, list):

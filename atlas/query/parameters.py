@@ -1,4 +1,4 @@
-"""Options of `atlas query` -> parameters of a query, by what its SQL file declares."""
+"""Parsing of the options of `atlas query` into the parameters that the SQL file of a query declares."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from atlas.query.connection import AtlasFile
 def read_options(query: Script, arguments: Sequence[str]) -> dict[str, Any]:
     """Return the parameters of a query: `L24/N5326 --min-graphs=3` -> {"layer": 24, "neuron": 5326, "min_graphs": 3}.
 
-    Ids stand in front in the order of the parameters, then required text such as a circuit's path.
+    Neuron ids come first, in the order of the parameters, then required text such as the path of a circuit.
 
-    Raises `UsageError` naming the wrong option and those there are, `IdError` for a wrong neuron.
+    Raises `UsageError` that names the wrong option and the known ones, `IdError` for a wrong neuron.
     """
     known = {parameter.name: parameter for parameter in query.parameters}
     values: dict[str, Any] = {}
@@ -53,7 +53,7 @@ def unknown_neurons(atlas: AtlasFile, values: Mapping[str, Any]) -> list[NeuronI
 
 
 def described(query: Script) -> str:
-    """Return the help of one query: what it answers, its parameters, and an example."""
+    """Return the help of one query: its description, its parameters and an example."""
     lines = [f"Usage: atlas query FILE {query.name} [OPTIONS]", "", f"  {query.doc}", "", "Options:"]
     width = max((len(spelled(parameter)) for parameter in query.parameters), default=0)
     lines += [f"  {spelled(parameter):{width}}  {parameter.doc}" for parameter in query.parameters]
@@ -62,7 +62,7 @@ def described(query: Script) -> str:
 
 
 def _example(query: Script) -> str:
-    """Arguments that fill the required parameters of a query."""
+    """Return example arguments for the required parameters of a query."""
     names = [parameter.name for parameter in query.parameters if parameter.required]
     ids = {"layer": "L24/N5326", "from_layer": "L24/N5326", "to_layer": "L30/N12"}
     words = [ids[name] for name in names if name in ids]
@@ -71,7 +71,7 @@ def _example(query: Script) -> str:
 
 
 def spelled(parameter: Parameter) -> str:
-    """Return a parameter as it is written on the command line; in brackets where it may be left out."""
+    """Return a parameter as it is written on the command line, in brackets where it is optional."""
     text = f"--{parameter.name.replace('_', '-')} {parameter.type}"
     return text if parameter.required else f"[{text}]"
 

@@ -1,7 +1,7 @@
-"""Runs the tasks of an aggregation on a Dask cluster; what a lost worker was at is run again elsewhere.
+"""Executor that runs tasks on a Dask cluster, and runs the tasks of a lost worker again elsewhere.
 
-Every task writes its files under its own name, whole or not at all, and a task that ran twice wrote the
-same bytes twice: nothing counts twice, whatever dies when.
+Every task writes its files atomically under its own name, and a task that runs twice writes the same bytes. Nothing is
+therefore counted twice, whichever process dies.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from atlas.runtime.executors import Call, MakeState, bound, cpu_count
 if TYPE_CHECKING:
     from distributed import Client
 
-# A task that meets a dying disk or network is tried again this often; so is one whose worker vanished.
+# Retries of a task after a disk or network failure, or after the loss of its worker.
 RETRIES = 3
-# One thread of a worker makes the state that all its threads share.
+# Lock for the state of a worker, which one thread makes and all threads share.
 _STATES = threading.Lock()
 TIMEOUT = 30  # seconds to wait for a scheduler
 
 
 class DaskExecutor:
-    """The workers of a Dask cluster."""
+    """Executor on the workers of a Dask cluster."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -38,7 +38,7 @@ class DaskExecutor:
         return len(self._client.scheduler_info(n_workers=-1)["workers"])
 
     def run(self, function: Call, items: Sequence[Any], make_state: MakeState | None = None) -> Iterator[Any]:
-        """Yield the results as they come. The first error ends the iteration and the tasks that wait."""
+        """Yield the results as they arrive. The first error ends the iteration and cancels waiting tasks."""
         from distributed import as_completed
         from distributed.scheduler import KilledWorker
 
@@ -62,14 +62,14 @@ class DaskExecutor:
 
 @dataclass(frozen=True)
 class _Call:
-    """The function of one run, and what its calls in one worker share."""
+    """Function of one run, with the state that its calls in one worker share."""
 
     run: str
     function: Call
     make_state: MakeState | None
 
     def __call__(self, item: Any) -> tuple[bool, Any]:
-        """Run one call; an error about the data is an answer, which is not tried again."""
+        """Run one call. An `AtlasError` is returned as an answer, so that Dask does not retry the call."""
         try:
             return True, self._bound()(item)
         except AtlasError as error:
@@ -89,11 +89,14 @@ class _Call:
 
 @contextlib.contextmanager
 def dask_executor(scheduler: str, threads: int | None, memory: int | None) -> Iterator[DaskExecutor]:
-    """The workers of the cluster at an address, or of one that is started here for `local`.
+    """Yield an executor on the cluster at an address, or on a local cluster that is started for `local`.
 
-    `memory` bounds what the processes of a local one take together; None leaves that to the calls.
+    `memory` limits all processes of a local cluster together; None sets no limit.
 
-    Raises `MissingExtra` without Dask, `UsageError` for what is no address, `AtlasError` where nobody answers.
+    Raises:
+        MissingExtra: Dask is not installed.
+        UsageError: `scheduler` is not an address.
+        AtlasError: No scheduler answers at the address.
     """
     with needs_extra("distributed"):
         import dask

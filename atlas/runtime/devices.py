@@ -12,7 +12,7 @@ _NAMES = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 def choose_device(name: str) -> str:
-    """`auto` is CUDA where there is a GPU; raises `UsageError` for a device that there is not."""
+    """Return the device to use. `auto` becomes CUDA if there is a GPU; raises `UsageError` for a missing device."""
     if not _NAMES.fullmatch(name):
         raise UsageError(f"--device {name}: choose auto, cpu or cuda (cuda:1 is the second GPU)")
     if name == "cpu" or (name == "auto" and not _gpu_is_likely()):
@@ -31,6 +31,6 @@ def choose_device(name: str) -> str:
 
 
 def _gpu_is_likely() -> bool:
-    """Return True where it is worth a second to import torch and ask it."""
+    """Return True if a GPU is likely, so that it is worth a second to import torch and ask it."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     return not hidden and any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg"))

@@ -1,8 +1,7 @@
-"""Runs functions in worker processes: a pool that needs no `__main__` guard and leaves no orphans.
+"""Executors that run functions in worker processes, without a `__main__` guard and without orphans.
 
-A worker is a Python of its own; it reads calls from its standard input and ends when
-that does, so a killed parent takes its workers with it. Calls and answers are pickles between
-processes of one user and one program.
+A worker is a separate Python process. It reads calls from its standard input and ends when the input ends, so workers
+end with a killed parent. Calls and answers are pickles between processes of one user and one program.
 """
 
 from __future__ import annotations
@@ -28,36 +27,36 @@ MakeState = Callable[[], Any]
 
 
 def bound(function: Call, make_state: MakeState | None) -> Call:
-    """Return the function of one item, with its state where there is one."""
+    """Return a function of one item, bound to its state if there is one."""
     return function if make_state is None else functools.partial(function, make_state())
 
 
 def cpu_count() -> int:
-    """The processors that this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Executor(Protocol):
-    """Something that runs one function over many items."""
+    """Protocol for running one function over many items."""
 
     def run(self, function: Call, items: Sequence[Any], make_state: MakeState | None = None) -> Iterator[Any]:
         """Yield the results in any order. The first error ends the iteration.
 
         Args:
-            function: Called with one item; with the state and the item where there is `make_state`.
-            items: What it is called with.
-            make_state: Makes what all calls in one worker share. It is called once per worker and run.
+            function: Called with one item, or with the state and the item if there is `make_state`.
+            items: Arguments of the calls.
+            make_state: Makes the state that all calls in one worker share. It is called once per worker and run.
         """
 
 
 class InlineExecutor:
-    """Runs everything in this process."""
+    """Executor that runs all calls in this process."""
 
     def __enter__(self) -> InlineExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """There is nothing to end."""
+        """Do nothing, because there are no processes to end."""
 
     def run(self, function: Call, items: Sequence[Any], make_state: MakeState | None = None) -> Iterator[Any]:
         """Yield the results in order."""
@@ -65,7 +64,7 @@ class InlineExecutor:
 
 
 class ProcessExecutor:
-    """A fixed number of worker processes; use as a context manager."""
+    """Executor with a fixed number of worker processes; use it as a context manager."""
 
     def __init__(self, count: int) -> None:
         self._children = [_Child() for _ in range(count)]
@@ -79,7 +78,7 @@ class ProcessExecutor:
             child.stop()
 
     def run(self, function: Call, items: Sequence[Any], make_state: MakeState | None = None) -> Iterator[Any]:
-        """Yield the results as they come. An error of one call stops the others after the calls they are at."""
+        """Yield the results as they arrive. After an error, the other workers finish their current call and stop."""
         self._runs += 1
         job = (self._runs, function, make_state)
         waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -126,12 +125,12 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **_quiet_libraries(), "PYTHONPATH": path},
-            # Ctrl-C reaches the parent alone, which then ends its workers.
+            # Ctrl-C only reaches the parent, which then ends its workers.
             start_new_session=True,
         )
 
     def call(self, job: tuple[int, Call, MakeState | None], item: Any) -> Any:
-        """Run one call of a run; raises what it raised, or `AtlasError` where the worker is gone."""
+        """Run one call of a run; raises the error of the call, or `AtlasError` if the worker has died."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -160,10 +159,10 @@ class _Child:
 
 
 def _quiet_libraries() -> dict[str, str]:
-    """Return an environment of one thread per worker, and memory that stays."""
+    """Return environment variables for one thread per worker, and for an allocator that keeps freed memory."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS", "ARROW_IO_THREADS")
     settings = dict.fromkeys(names, "1")
-    # glibc gives large blocks back at once and gets every page anew: a third of the time of arrays of this size.
+    # By default, glibc returns large blocks at once and requests every page again, a third of the time for such arrays.
     settings |= {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "268435456"}
     return settings
 
@@ -203,9 +202,9 @@ def _serve(calls: BinaryIO, answers: BinaryIO) -> None:
 
 
 def main() -> None:
-    """Answer calls until the parent is gone."""
+    """Answer calls until the parent ends."""
     answers = os.fdopen(os.dup(1), "wb")
-    # Whatever a library prints must not get between the answers.
+    # Text that a library prints must not mix with the answers.
     os.dup2(2, 1)
     with contextlib.suppress(BrokenPipeError):
         _serve(sys.stdin.buffer, answers)

@@ -1,8 +1,8 @@
-"""Stops running queries at Ctrl-C or after a time limit.
+"""Interruption of running queries at Ctrl-C or after a time limit.
 
-Python runs its signal handlers between byte codes, so a thread that waits inside DuckDB does not notice Ctrl-C. The
-low-level handler does write to the wake-up file descriptor at once; a second thread waits there and
-interrupts the query, DuckDB returns, and the KeyboardInterrupt is raised.
+Python runs its signal handlers between byte codes, so a thread that waits inside DuckDB does not notice Ctrl-C.
+However, the low-level handler writes to the wake-up file descriptor at once. A second thread waits for this and
+interrupts the query. DuckDB then returns, and Python raises the KeyboardInterrupt.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 
 from atlas.errors import QueryError
 
-_POLL = 0.2  # seconds between two interrupts: one that comes between two queries has no effect
+_POLL = 0.2  # seconds between repeated interrupts, because an interrupt between two queries has no effect
 
 
 @contextlib.contextmanager
@@ -37,7 +37,7 @@ def interruptible(interrupt: Callable[[], None], timeout: float | None = None) -
 
 
 class _Watcher:
-    """Waits in a thread for a signal or the deadline."""
+    """Thread that waits for a signal or the deadline."""
 
     def __init__(self, interrupt: Callable[[], None], timeout: float | None) -> None:
         self.expired = False
@@ -49,7 +49,7 @@ class _Watcher:
         self._previous: int | None = None
 
     def __enter__(self) -> None:
-        # Only the main thread may set it, and only there are signals handled.
+        # Only the main thread may set the file descriptor, and Python handles signals only there.
         if threading.current_thread() is threading.main_thread():
             self._previous = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
         self._thread.start()

@@ -1,4 +1,4 @@
-"""Declaration of numba kernels: types of arrays, and compilation from an explicit signature, kept on the disk."""
+"""Declaration of numba kernels: array types, and compilation from an explicit signature, cached on disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
-# Of kernels, for readers and mypy: numba takes the types of its signatures, and any integer is int64 there.
+# Types for readers and mypy. numba uses the types of its signatures, in which any integer is int64.
 Int: TypeAlias = int | np.signedinteger
 IntArray: TypeAlias = NDArray[np.int64]
 Int32Array: TypeAlias = NDArray[np.int32]
@@ -25,47 +25,48 @@ NONE = types.void
 
 
 def in_(kind: Any) -> Any:
-    """A contiguous input array; Arrow's columns are read-only."""
+    """Return the type of a contiguous input array, which is read-only like Arrow's columns."""
     return types.Array(kind, 1, "C", readonly=True)
 
 
 def out(kind: Any) -> Any:
-    """A contiguous output array."""
+    """Return the type of a contiguous output array."""
     return types.Array(kind, 1, "C")
 
 
 def out_2d(kind: Any) -> Any:
-    """A contiguous output matrix."""
+    """Return the type of a contiguous output matrix."""
     return types.Array(kind, 2, "C")
 
 
 def compiled_kernel(result: Any, *arguments: Any, allocates: bool = True) -> Callable[[_F], _F]:
-    """Compile now, or load from the cache: without the GIL, without fastmath, in one thread.
+    """Return a decorator that compiles a kernel now, or loads it from the cache.
 
-    A kernel that makes no array says so: then references to its arrays are not counted, which can be most of the time.
+    Kernels run without the GIL, without fastmath, in one thread. Set `allocates=False` for a kernel that makes no
+    array: numba then does not count references to its arrays, which can take most of the time.
     """
     options: Any = {} if allocates else {"_nrt": False}
 
     def decorate(function: _F) -> _F:
         signature = result(*arguments)
-        # numba looks whether the file of a kernel has changed, not whether what it puts in from other files has.
+        # numba only checks if the file of a kernel has changed, not if code that it inlines from other files has.
         function.__qualname__ += f"-{_state_of(Path(function.__code__.co_filename).parent)}"
         try:
             return cast(_F, njit(signature, nogil=True, cache=True, **options)(function))
         except RuntimeError:
-            # No folder for the cache can be written: compiled anew in every process.
+            # No cache folder is writable, so every process compiles again.
             return cast(_F, njit(signature, nogil=True, **options)(function))
 
     return decorate
 
 
 def inlined(function: _F) -> _F:
-    """A part of a kernel: put into each that calls it. A call would count references of every array it passes."""
+    """Inline a function into the kernels that call it. A call would count references to every array that it passes."""
     return cast(_F, njit(inline="always")(function))
 
 
 @functools.cache
 def _state_of(folder: Path) -> str:
-    """A hash of all that kernels of a folder are made from."""
+    """Return a hash of all source files that the kernels of a folder depend on."""
     sources = sorted(folder.glob("*.py")) + sorted(Path(__file__).parent.glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]

@@ -1,8 +1,8 @@
-"""Journal of the finished tasks that can be trusted after a power cut: those that were on the disk, or all where nothing was cut.
+"""Journal of the finished tasks that can be trusted after a power failure.
 
-A killed process loses nothing that it wrote, a machine that lost its power does. Waiting for the disk after
-every task would halve the speed of the fast ones, so the files of finished tasks are brought to the disk
-every half minute, and a run that finds itself on another boot (or another machine) trusts only those.
+A killed process loses none of its written files, but a machine that loses power may lose some. Waiting for the disk
+after every task would halve the speed of fast tasks. The files of finished tasks are therefore synced to disk every
+half minute. A run on another boot (or another machine) only trusts synced files; a run on the same boot trusts all.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_id() -> str:
-    """Return the id of this boot of the machine; empty where it has none."""
+    """Return the id of this boot of the machine, or an empty text if it has none."""
     with contextlib.suppress(OSError):
         return _BOOT.read_text().strip()
     return ""
 
 
 def claim(store: Store, result: Path, purpose: str) -> None:
-    """Empty the store, unless what it holds was made for this purpose, on top of what the file `result` says now.
+    """Empty the store, unless its files were made for this purpose and on top of the current file `result`.
 
-    A run that died between putting its result in place and removing its work would otherwise be taken for
-    an unfinished one, and count what it counted again.
+    Otherwise, a run that died after it replaced its result, but before it removed its work, would be taken for an
+    unfinished run, and its graphs would be counted twice.
     """
     base = hashlib.sha256(result.read_bytes()).hexdigest() if result.is_file() else ""
     state = json.dumps({"purpose": purpose, "base": base})
@@ -46,7 +46,7 @@ def claim(store: Store, result: Path, purpose: str) -> None:
 
 
 class Journal:
-    """The files of one store that are known to be on the disk."""
+    """Record of the files of one store that are known to be on disk."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -59,13 +59,13 @@ class Journal:
 
     @classmethod
     def opened(cls, store: Store) -> Journal:
-        """Return the journal of a store from which files that may not be whole have been removed."""
+        """Remove files that may be incomplete from a store, and return its journal."""
         journal = cls(store)
         journal.drop_untrusted()
         return journal
 
     def drop_untrusted(self) -> None:
-        """Remove the files that may not have reached the disk before the machine stopped, and note this boot."""
+        """Remove the files that may not have reached the disk before the machine stopped, and record this boot."""
         for name in self._untrusted:
             self._store.delete(name)
         self._untrusted = set()
@@ -83,13 +83,13 @@ class Journal:
         self._store.put(NAME, [json.dumps({"boot": boot_id(), "safe": self._safe}).encode()])
 
     def note(self, *names: str) -> None:
-        """Files that were just finished."""
+        """Record files that were just finished, and flush if the last flush is `SECONDS` ago."""
         self._waiting += names
         if time.monotonic() - self._since >= SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Bring to the disk what was noted."""
+        """Sync the recorded files to disk."""
         for name in self._waiting:
             self._store.sync(name)
         self._safe += self._waiting

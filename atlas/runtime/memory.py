@@ -1,4 +1,4 @@
-"""Sizes of memory: as people write them, and the peak of this process and of its workers."""
+"""Memory sizes: parsing, and the peak of this process and of its workers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def peak_worker_mb() -> float:
     """Return the peak resident memory of the largest worker process that has ended.
 
     Returns:
-        Megabytes; 0 without any.
+        Megabytes; 0 if no worker has ended.
     """
     return _peak_mb(resource.RUSAGE_CHILDREN)
 
@@ -33,7 +33,7 @@ def _peak_mb(whose: int) -> float:
 
 
 def parse_bytes(text: str) -> int:
-    """A size such as 2GB, 512 MiB or 1500000000, in bytes; raises `UsageError`.
+    """Return a size such as 2GB, 512 MiB or 1500000000 in bytes; raises `UsageError` for other text.
 
     >>> parse_bytes("2GB")
     2000000000

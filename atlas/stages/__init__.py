@@ -1,7 +1,7 @@
-"""The Arrow schema of every Parquet dataset that passes between two stages.
+"""Arrow schemas of all Parquet datasets that pass between stages.
 
-A stage reads datasets and writes datasets; any of them may be replaced by a user's own script that
-keeps these columns. `version` is raised when a dataset changes in a way that readers notice.
+A stage reads and writes datasets. A user's own script may replace any stage if it keeps these columns. `VERSION` is
+increased when a dataset changes in a way that readers notice.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ def datasets_of(stage: str) -> list[Dataset]:
 
 
 def is_whole(folder: Path, stage: str) -> bool:
-    """Return True where a stage folder is complete.
+    """Return True if a stage folder is complete.
 
     Args:
         folder: Folder of the stage.
         stage: Name of the stage.
 
     Returns:
-        True where there are the manifest and every dataset with its columns.
+        True if the folder holds the manifest, and every dataset that is not optional, with its columns.
     """
     try:
         read_manifest(folder, stage)
@@ -56,7 +56,7 @@ def is_whole(folder: Path, stage: str) -> bool:
 
 
 def require(folder: Path, dataset: Dataset) -> Path:
-    """Check that a dataset is there with the columns of its schema.
+    """Check that a dataset exists and has the columns of its schema, and return its path.
 
     Args:
         folder: Folder of the stage.
@@ -66,7 +66,7 @@ def require(folder: Path, dataset: Dataset) -> Path:
         Its path.
 
     Raises:
-        StageError: It is missing, or lacks a column.
+        StageError: The dataset is missing, or lacks a column.
     """
     import pyarrow.dataset as pads
 

@@ -1,4 +1,4 @@
-"""A partition of neurons -> a clusters folder: the clustering, its members and its clusters."""
+"""Writer of a clusters folder from a partition of neurons: the clustering, its members and its clusters."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def write_clusters(
     *,
     names: Mapping[ClusterPath, str | None] | None = None,
 ) -> dict[str, int]:
-    """Write the clusters folder of packed `neurons` (ascending) and their paths; the counts that are also in it.
+    """Write the clusters folder of packed `neurons` (ascending) and their paths; return the counts of its manifest.
 
     `clustering` holds the columns that only the method knows: name, method, options, seed, codelength, ...
-    Raises `OutputError`.
+    Raises `OutputError` if the folder cannot be written.
     """
     of_clusters = clusters(neurons, paths, flows, names or {})
     levels, sizes = of_clusters["level"].to_numpy(), of_clusters["size"].to_numpy()
@@ -55,7 +55,7 @@ def write_clusters(
 
 
 def dotted(path: ClusterPath) -> str:
-    """`(12, 3)` -> `12.3`."""
+    """Return a path as text, such as `12.3` for `(12, 3)`."""
     return ".".join(map(str, path))
 
 
@@ -64,7 +64,7 @@ def _part(path: ClusterPath, level: int) -> int | None:
 
 
 def members(neurons: NDArray[np.int64], paths: Sequence[ClusterPath], flows: Sequence[float | None]) -> pa.Table:
-    """One row per neuron, in the order of `neurons` (ascending)."""
+    """Return one row per neuron, in the order of `neurons` (ascending)."""
     return DATASETS["clusters.members"].table(
         {
             "layer": neurons >> INDEX_BITS,
@@ -85,7 +85,7 @@ def clusters(
     flows: Sequence[float | None],
     names: Mapping[ClusterPath, str | None],
 ) -> pa.Table:
-    """One row per cluster at every level, in the order of their paths; every prefix of a path is a cluster."""
+    """Return one row per cluster at every level, in the order of their paths. Every prefix of a path is a cluster."""
     layers: dict[ClusterPath, list[int]] = defaultdict(list)
     flow: dict[ClusterPath, float | None] = defaultdict(float)
     for neuron, path, share in zip(neurons, paths, flows, strict=True):

@@ -1,4 +1,4 @@
-"""Lists of strongest connections by weights -> the connections and edges of a stats folder, one row per pair."""
+"""Writer of the connections and edges of a stats folder, one row per pair, from lists of strongest connections."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from atlas.io.package_data import folder
 from atlas.stages.stats_writer import StatsWriter
 
 METHOD = "weight_graph"
-LEAST_MB = 256  # below, DuckDB cannot join
+LEAST_MB = 256  # with less memory, DuckDB cannot join
 _BATCH = 1 << 18  # rows
 
 
 class Connections:
-    """Holds the lists in a DuckDB file until they are joined."""
+    """Lists of strongest connections, held in a DuckDB file until they are joined."""
 
     def __init__(self, path: Path, memory: int) -> None:
         self._con = duckdb.connect(str(path), config={"memory_limit": f"{max(memory // 10**6, LEAST_MB)}MB"})
@@ -35,9 +35,10 @@ class Connections:
         self._con.close()
 
     def add(self, direction: str, columns: Mapping[str, Any]) -> None:
-        """Rows of the lists of sources (`downstream`) or of targets (`upstream`); columns as sql/connections.sql has them.
+        """Add rows to the lists of sources (`downstream`) or of targets (`upstream`).
 
-        `strength` is negative where it inhibits; `c_up`, `c_gate` and `confidence` may be null.
+        The columns are those of `listed` in sql/connections.sql. `strength` is negative for an inhibitory connection;
+        `c_up`, `c_gate` and `confidence` may be null.
         """
         rows = len(columns["rank"])
         incoming = pa.table({"direction": pa.repeat(direction, rows), **columns})
@@ -46,7 +47,7 @@ class Connections:
         self._con.unregister("incoming")
 
     def write(self, writer: StatsWriter) -> tuple[int, int, int]:
-        """Write both datasets; the numbers of pairs, of those listed downstream, and of those listed upstream."""
+        """Write both datasets; return the numbers of all pairs, of those listed downstream, and of those upstream."""
         counts = np.zeros(3, np.int64)
         reader: pa.RecordBatchReader = self._con.sql("FROM connections").to_arrow_reader(_BATCH)
         for batch in reader:
@@ -63,7 +64,7 @@ class Connections:
         return int(counts[0]), int(counts[1]), int(counts[2])
 
     def ends(self) -> pa.Table:
-        """Every neuron that a pair names: layer and neuron."""
+        """Return layer and neuron of every neuron in a pair."""
         sql = "SELECT src_layer AS layer, src_neuron AS neuron FROM listed UNION SELECT tgt_layer, tgt_neuron FROM listed ORDER BY ALL"
         table: pa.Table = self._con.sql(sql).to_arrow_table()
         return table

@@ -24,7 +24,7 @@ class Dataset:
     optional: bool = False  # only some runs of the stage write it
 
     def path(self, folder: Path) -> Path:
-        """Return where the dataset is inside the folder of its stage.
+        """Return the path of the dataset inside the folder of its stage.
 
         Args:
             folder: Folder of the stage.
@@ -46,7 +46,7 @@ class Dataset:
         return pa.table({field.name: columns[field.name] for field in self.schema}, schema=self.schema)
 
     def empty(self) -> pa.Table:
-        """Return the dataset without rows.
+        """Return an empty table of the dataset.
 
         Returns:
             A table of the schema.
@@ -55,17 +55,17 @@ class Dataset:
 
 
 def fields(*pairs: tuple[str, pa.DataType]) -> list[pa.Field]:
-    """Columns that may be null, because a source need not know them."""
+    """Return columns that may be null, because a source may not know them."""
     return [pa.field(name, kind) for name, kind in pairs]
 
 
 def required(*pairs: tuple[str, pa.DataType]) -> list[pa.Field]:
-    """Columns that every row fills."""
+    """Return columns that every row fills."""
     return [pa.field(name, kind, nullable=False) for name, kind in pairs]
 
 
-# Counts, sums and extrema over links: DESIGN section 5. Only the number of links is always known: files of
-# earlier tools state no distinct graphs, some only means; what is unknown is null.
+# Counts, sums and extrema over links: DESIGN section 5. Only the number of links is always known. Files of earlier
+# tools do not state distinct graphs, and some state only means. Unknown values are null.
 STATISTICS = [
     *required(("count", pa.int64())),
     *fields(
@@ -84,10 +84,11 @@ PAIR = required(
 )
 TOKEN = required(("token_id", pa.int64()))
 METHOD = required(("method", NAME))
-# One hash-half of the graphs; the other half is the rest. And the graphs that hold both ends, linked or not.
+# HALVES: sums over one hash-half of the graphs; the rest is the other half. TOGETHER: number of graphs that hold both
+# ends, linked or not.
 HALVES = fields(("half_count", pa.int64()), ("half_weight_sum", pa.float64()))
 TOGETHER = fields(("joint_graph_count", pa.int64()))
-# One row of how often a unit was seen active, and how strongly.
+# Counts, sums and extrema of the activation and the influence of a unit.
 NODE_VALUES = fields(
     ("activation_count", pa.int64()),
     ("activation_sum", pa.float64()),

@@ -1,4 +1,4 @@
-"""The manifest of a stage folder, and stage folders that are replaced whole."""
+"""Manifest of a stage folder, and atomic replacement of stage folders."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from atlas.io.files import only_writer, recover_folder, swap_folder, translated_
 MANIFEST = "manifest.json"
 
 
-VERSION = 5  # of the datasets between the stages; raised when readers would notice a change
+VERSION = 5  # of the datasets between the stages; increased when readers would notice a change
 
 
-# What readers of a stage take from its manifest; a user's own script must write it too.
+# Keys of the manifest that readers of a stage need. A user's own script must write them, too.
 REQUIRED = {"stats": ("space", "method", "inputs")}
 
 
 def write_manifest(folder: Path, stage: str, **facts: object) -> None:
-    """Write the manifest of a stage folder: the stage, the versions of its datasets and of this package, and `facts`."""
+    """Write the manifest of a stage folder: the stage, the versions of datasets and package, and `facts`."""
     write_json({"stage": stage, "version": VERSION, "tool_version": __version__, **facts}, folder / MANIFEST)
 
 
 def read_manifest(folder: Path, stage: str) -> dict[str, Any]:
-    """The manifest of a stage folder; raises `StageError` where it is missing or of another stage."""
+    """Read the manifest of a stage folder; raises `StageError` if it is missing or of another stage."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -48,9 +48,9 @@ def read_manifest(folder: Path, stage: str) -> dict[str, Any]:
 
 
 def _require_version(path: Path, version: object, stage: str) -> None:
-    """Raise `StageError` where the datasets beside a manifest are of another version than this package reads."""
+    """Raise `StageError` if the datasets beside a manifest have another version than this package reads."""
     if version is None:
-        return  # a script of the user's own, which knows no other version than this one
+        return  # from a user's own script, which is written for this version
     if type(version) is int and version > VERSION:
         raise NewerVersion(
             f"{path.parent} was written by a newer version of circuit-atlas (version {version} of the {stage} stage, "
@@ -64,14 +64,13 @@ def _require_version(path: Path, version: object, stage: str) -> None:
 
 @contextlib.contextmanager
 def replaced_folder(target: Path, stage: str) -> Iterator[Path]:
-    """A new folder that takes the place of `target` when the block ends well, and vanishes when it does not.
+    """Yield a new folder that replaces `target` if the block succeeds, and is removed if it fails.
 
-    A block that writes nothing into it leaves `target` as it is.
+    If the block writes nothing into the new folder, `target` stays as it is.
 
-    Raises `OutputError` where `target` holds something else than this stage, so that a mistyped -o
-    never removes somebody's files.
+    Raises `OutputError` if `target` holds anything but this stage, so that a mistyped -o never removes other files.
     """
-    # A link stays a link: what it points to is replaced.
+    # Keep a symbolic link, and replace the folder that it points to.
     target = target.resolve()
     with only_writer(target):
         refuse_foreign_folder(target, stage)
@@ -89,7 +88,7 @@ def replaced_folder(target: Path, stage: str) -> Iterator[Path]:
 
 
 def refuse_foreign_folder(target: Path, stage: str) -> None:
-    """Raise `OutputError` where `target` is a file, or a folder that holds something else than this stage."""
+    """Raise `OutputError` if `target` is a file, or a folder that holds anything but this stage."""
     if target.is_file():
         raise OutputError(f"{target} is a file; -o names a folder for {stage}")
     if target.is_dir() and any(target.iterdir()) and not _is_ours(target, stage):
@@ -97,7 +96,10 @@ def refuse_foreign_folder(target: Path, stage: str) -> None:
 
 
 def _is_ours(target: Path, stage: str) -> bool:
-    """A folder of this stage, also one whose manifest a dying disk has cut: then nothing but Parquet lies beside it."""
+    """Return True for a folder of this stage.
+
+    A manifest that a disk failure has damaged is accepted if all other files are Parquet.
+    """
     try:
         read_manifest(target, stage)
     except StageError:

@@ -1,4 +1,4 @@
-"""The datasets of the stages `clusters`, `labels`, `projections` and `reports`."""
+"""Datasets of the stages `clusters`, `labels`, `projections` and `reports`."""
 
 from __future__ import annotations
 

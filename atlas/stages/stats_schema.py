@@ -1,4 +1,4 @@
-"""The datasets of the stage `stats`."""
+"""Datasets of the stage `stats`."""
 
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ STATS = (
                     ("prompt", pa.string()),
                     ("prompt_tokens", pa.list_(pa.string())),
                     ("corpus_source", pa.string()),
+                    ("prompt_group", pa.string()),
+                    ("group_id", pa.int32()),
+                    ("group_rule", NAME),
                     ("corpus_index", pa.int64()),
                     ("nodes_exceeded", pa.bool_()),
                     ("original_token_count", pa.int32()),
@@ -69,7 +72,13 @@ STATS = (
     Dataset(
         "neurons",
         "stats",
-        pa.schema([*NEURON, *fields(("graph_count", pa.int64()), ("node_count", pa.int64())), *NODE_VALUES]),
+        pa.schema(
+            [
+                *NEURON,
+                *fields(("graph_count", pa.int64()), ("group_count", pa.int64()), ("node_count", pa.int64())),
+                *NODE_VALUES,
+            ]
+        ),
         "one neuron (or transcoder feature) over all graphs",
         parted=True,
     ),
@@ -96,9 +105,30 @@ STATS = (
     Dataset(
         "edges",
         "stats",
-        pa.schema([*PAIR, *STATISTICS, *HALVES, *TOGETHER, *METHOD]),
+        pa.schema([*PAIR, *STATISTICS, *fields(("group_count", pa.int64())), *HALVES, *TOGETHER, *METHOD]),
         "neuron -> neuron",
         parted=True,
+    ),
+    Dataset(
+        "edge_groups",
+        "stats",
+        pa.schema(
+            [
+                *PAIR,
+                *required(
+                    ("group_id", pa.int32()),
+                    ("count", pa.int64()),
+                    ("graph_count", pa.int64()),
+                    ("positive_count", pa.int64()),
+                    ("weight_sum", pa.float64()),
+                    ("weight_abs_sum", pa.float64()),
+                    ("weight_sq_sum", pa.float64()),
+                ),
+            ]
+        ),
+        "neuron -> neuron within one group of prompts: the unit of replication",
+        parted=True,
+        optional=True,
     ),
     Dataset(
         "connections",

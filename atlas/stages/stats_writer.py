@@ -1,4 +1,4 @@
-"""Writes a stats folder from columns that come piece by piece; what a source does not know is null there."""
+"""Writer of a stats folder from columns that arrive in pieces. Values that a source does not know are null."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from atlas.io.files import ROW_GROUP, parquet_writer, write_parquet
 from atlas.stages import DATASETS, datasets_of
 from atlas.stages.manifest import write_manifest
 
-# What statistics are worth: all of them, all but kept as 32-bit numbers, or links and mean alone.
+# Quality of statistics: all exact, all rounded to 32-bit numbers, or only the number of links and the mean.
 EXACT, ROUNDED, MEAN_ONLY = "exact", "rounded", "mean_only"
 
 
 class StatsWriter:
-    """The datasets of a stats folder; those that nothing is added to are written empty by `finish`."""
+    """Writer of the datasets of a stats folder. `finish` also writes the datasets without rows."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -29,13 +29,13 @@ class StatsWriter:
         self.counts: dict[str, int] = {}
 
     def path(self, name: str) -> Path:
-        """The file of a dataset."""
+        """Return the file of a dataset."""
         dataset = DATASETS[f"stats.{name}"]
         path = dataset.path(self._folder)
         return path / "part-00000.parquet" if dataset.parted else path
 
     def add(self, name: str, columns: Mapping[str, Any]) -> None:
-        """Add rows; an array, a list, or one value for all rows per column, and null where there is none."""
+        """Add rows. A column is an array, a list, or one value for all rows; missing columns become null."""
         schema = DATASETS[f"stats.{name}"].schema
         rows = next((len(values) for values in columns.values() if not _is_scalar(values)), 0)
         table = pa.table({field.name: _column(columns.get(field.name), rows, field) for field in schema}, schema=schema)
@@ -46,7 +46,7 @@ class StatsWriter:
             self._flush(name)
 
     def forget(self, name: str) -> None:
-        """Take back all rows of a dataset."""
+        """Remove all rows of a dataset."""
         self._waiting.pop(name, None)
         self.counts.pop(name, None)
         if name in self._open:
@@ -54,7 +54,7 @@ class StatsWriter:
             self.path(name).unlink()
 
     def rewrite(self, name: str, change: Callable[[pa.RecordBatch], Mapping[str, Any]]) -> None:
-        """Write a dataset again, with columns of every batch changed."""
+        """Rewrite a dataset; `change` returns the columns to replace in each batch."""
         self._flush(name)
         self._open.pop(name)[0].close()
         path = self.path(name)
@@ -77,7 +77,10 @@ class StatsWriter:
         quality: str = EXACT,
         graphs_stated: int | None = None,
     ) -> None:
-        """Write what waits, the empty datasets, and the manifest; `graphs_stated` where graphs are counted but not named."""
+        """Write the pending rows, the empty datasets, and the manifest.
+
+        `graphs_stated` is the number of graphs, for a source that counts graphs but does not name them.
+        """
         for name in list(self._waiting):
             self._flush(name)
         self.close()
@@ -122,6 +125,6 @@ def _column(values: object, rows: int, field: pa.Field) -> Any:
     if not _is_scalar(values):
         return values
     if pa.types.is_dictionary(field.type):
-        # One word for all rows, without a word per row.
+        # One dictionary entry for all rows, instead of one text per row.
         return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), rows), pa.array([values]))
     return pa.repeat(pa.scalar(values, field.type), rows)

@@ -1,4 +1,4 @@
-"""A model and prompts -> attribution graphs by relevance patching (RelP)."""
+"""Attribution graphs of prompts by relevance patching (RelP)."""
 
 from __future__ import annotations
 

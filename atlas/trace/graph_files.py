@@ -1,4 +1,4 @@
-"""Traced graphs as files: the RelP dialects raw and viewer, and the JSON of circuit-tracer and Neuronpedia."""
+"""Files of traced graphs: the RelP dialects raw and viewer, and the JSON of circuit-tracer and Neuronpedia."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def graph_json(traced: Traced, form: str) -> dict[str, Any]:
         form: `relp`, `viewer` or `neuronpedia`.
 
     Returns:
-        The object, as the tools of that name write it.
+        The object, in the format of the tool of that name.
     """
     graph = traced.graph
     nodes = list(_NODES[form](graph))
@@ -52,7 +52,7 @@ def graph_json(traced: Traced, form: str) -> dict[str, Any]:
 
 
 def write_graph(traced: Traced, path: Path, form: str) -> None:
-    """Write a graph to a file, whole or not at all.
+    """Write a graph to a file atomically.
 
     Args:
         traced: Graph with its prompt.
@@ -65,13 +65,13 @@ def write_graph(traced: Traced, path: Path, form: str) -> None:
 
 
 def written_as(path: Path) -> tuple[str, str] | None:
-    """The form of a graph file, and the hash of what it was traced with, or None where it says none."""
+    """Return the format and the trace hash of a graph file, or None where it states none."""
     try:
         with path.open(encoding="utf-8") as stream:
             head = stream.read(1 << 10)
     except (OSError, UnicodeDecodeError):
         return None
-    # Written first, by `_metadata`: the rest of a large file is not read for it.
+    # `_metadata` writes these keys first, so the rest of a large file is not read.
     found = _HEAD.match(head)
     return (found[2], found[1]) if found else None
 
@@ -90,6 +90,7 @@ def _metadata(traced: Traced, form: str) -> dict[str, Any]:
         "node_threshold": options.tau,
         "target_position": len(traced.ids) - 1,
         "source": info.corpus_source,
+        "prompt_group": info.prompt_group,
         "corpus_index": info.corpus_index,
         "info": {"generator": {"name": "circuit-atlas", "version": __version__}},
         "generation_settings": {
@@ -107,7 +108,7 @@ def _metadata(traced: Traced, form: str) -> dict[str, Any]:
 
 
 def _rows(graph: Graph) -> Iterator[tuple[NodeKind, int, int, float | None, float | None, float | None, str | None]]:
-    """(kind, key, position, activation, influence, probability, text) of every node."""
+    """Yield (kind, key, position, activation, influence, probability, text) of every node."""
     nodes = graph.nodes
 
     def known(values: np.ndarray) -> list[float | None]:
@@ -196,13 +197,13 @@ def _neuronpedia(graph: Graph) -> Iterator[dict[str, Any]]:
 
 
 def _token(text: str | None, probability: float | None) -> dict[str, Any]:
-    """The text of a token and the probability of a logit, exactly; labels only show them."""
+    """Return the text of a token and the exact probability of a logit, which `clerp` only rounds."""
     named = {} if text is None else {"token": text}
     return named if probability is None else named | {"token_prob": probability}
 
 
 def _cantor(layer: int, neuron: int) -> int:
-    """One number for a pair, as circuit-tracer pairs layer and feature."""
+    """Return the Cantor pairing of layer and neuron, by which circuit-tracer numbers features."""
     return (layer + neuron) * (layer + neuron + 1) // 2 + neuron
 
 

@@ -1,8 +1,8 @@
-"""The linearised model of RelP: what a target is, as a linear function of what the residual stream holds.
+"""Linearised model of RelP: each target as a linear function of the residual stream.
 
-With attention patterns and the inverse root mean squares of norms frozen, and h = silu(g) * u written as
-silu(g)/2 * u + u sigmoid(g)/2 * g with the factors in front of u and g frozen (half rule for the gate,
-identity rule for the activation), every neuron and logit is linear in the embeddings and keeps its value.
+Attention patterns and the inverse root mean squares of norms are frozen. h = silu(g) * u is written as
+silu(g)/2 * u + u sigmoid(g)/2 * g, with the factors of u and g frozen (half rule for the gate, identity rule
+for the activation). Then every neuron and logit is linear in the embeddings and keeps its value.
 Jafari et al., "RelP: Faithful and efficient circuit discovery via relevance patching", 2025; Arora et al.,
 "Language model circuits are sparse in the neuron basis", 2025.
 
@@ -20,29 +20,29 @@ from atlas.models.model import Cache, LayerCache, Sublayer, TracedModel, activat
 
 
 def up_factor(layer: LayerCache) -> Tensor:
-    """The frozen factor of `up` in a neuron, by the half rule: silu(gate) / 2, (B, n, m)."""
+    """Return the frozen factor of `up` in a neuron, by the half rule: silu(gate) / 2, (B, n, m)."""
     return torch.nn.functional.silu(layer.gate) / 2
 
 
 def gate_factor(layer: LayerCache) -> Tensor:
-    """The frozen factor of `gate` in a neuron: up * sigmoid(gate) / 2, (B, n, m)."""
+    """Return the frozen factor of `gate` in a neuron: up * sigmoid(gate) / 2, (B, n, m)."""
     return layer.up * torch.sigmoid(layer.gate) / 2
 
 
 def vjp_post_norm(part: Sublayer, gradient: Tensor, scale: Tensor) -> Tensor:
-    """From the residual stream behind a sublayer to what the sublayer itself puts out."""
+    """Return the gradient at the output of a sublayer, from the gradient of the residual stream after it."""
     return gradient if part.norm_after is None else gradient * part.norm_after.weight.to(gradient.dtype) * scale
 
 
 def vjp_pre_norm(part: Sublayer, gradient: Tensor, scale: Tensor) -> Tensor:
-    """From what a sublayer takes in to the residual stream in front of it."""
+    """Return the gradient of the residual stream before a sublayer, from the gradient at the sublayer's input."""
     return gradient if part.norm_before is None else gradient * part.norm_before.weight.to(gradient.dtype) * scale
 
 
 def vjp_attention(model: TracedModel, number: int, layer: LayerCache, gradient: Tensor) -> Tensor:
-    """Gradient in front of the attention of a layer, from the one behind it; patterns are frozen.
+    """Return the gradient before the attention of a layer, from the gradient after it; patterns are frozen.
 
-    `layer` has one prompt per row of `gradient`, or one for all.
+    `layer` holds one prompt per row of `gradient`, or one prompt for all rows.
     """
     part = model.blocks[number].attention
     attention = part.module
@@ -53,11 +53,11 @@ def vjp_attention(model: TracedModel, number: int, layer: LayerCache, gradient: 
 
 
 def _to_values(model: TracedModel, pattern: Tensor, written: Tensor) -> Tensor:
-    """Gradient of the values (rows, n, key-value heads x head width), from that of the heads (rows, n, H, w)."""
+    """Return the gradient of values (rows, n, key-value heads x head width), from that of the heads (rows, n, H, w)."""
     rows, n, heads, _ = written.shape
     back = pattern.transpose(-1, -2)
     if len(back) == 1:
-        # One prompt's pattern for all rows: rows side by side in one product, not a copy of the pattern for each.
+        # One pattern for all rows: one product with the rows side by side, without a copy of the pattern per row.
         beside = written.permute(2, 1, 0, 3).reshape(heads, n, -1)
         values = (back[0] @ beside).view(heads // model.groups, model.groups, n, rows, -1).sum(1)
         return values.permute(2, 1, 0, 3).reshape(rows, n, -1)
@@ -66,13 +66,13 @@ def _to_values(model: TracedModel, pattern: Tensor, written: Tensor) -> Tensor:
 
 
 def neuron_gradient(model: TracedModel, number: int, layer: LayerCache, gradient: Tensor) -> Tensor:
-    """Gradient with respect to the neurons of a layer (B, n, m), from the one behind its MLP."""
+    """Return the gradient with respect to the neurons of a layer (B, n, m), from the gradient after its MLP."""
     part = model.blocks[number].mlp
     return vjp_post_norm(part, gradient, layer.mlp_scale) @ weight_of(part.module.down_proj, gradient)
 
 
 def vjp_mlp(model: TracedModel, number: int, layer: LayerCache, gradient: Tensor, neurons: Tensor) -> Tensor:
-    """Gradient in front of an MLP, from the one behind it and the one of its neurons."""
+    """Return the gradient before an MLP, from the gradient after it and the gradient of its neurons."""
     part = model.blocks[number].mlp
     read = (neurons * up_factor(layer)) @ weight_of(part.module.up_proj, gradient)
     read += (neurons * gate_factor(layer)) @ weight_of(part.module.gate_proj, gradient)
@@ -80,7 +80,7 @@ def vjp_mlp(model: TracedModel, number: int, layer: LayerCache, gradient: Tensor
 
 
 def logit_gradient(model: TracedModel, cache: Cache, tokens: Tensor, prompt: Tensor) -> Tensor:
-    """Gradient of logits at the last token with respect to the last residual stream there, (k, d)."""
+    """Return the gradient of logits at the last token with respect to the last residual stream there, (k, d)."""
     last = torch.tensor(cache.lengths, device=prompt.device)[prompt] - 1
     rows = model.unembedding[tokens].to(cache.final.dtype)
     gain: Tensor = model.final_norm.weight
@@ -88,7 +88,7 @@ def logit_gradient(model: TracedModel, cache: Cache, tokens: Tensor, prompt: Ten
 
 
 def scores(model: TracedModel, cache: Cache, metric: Tensor) -> list[Tensor]:
-    """RelP scores, activation x gradient of the metric, (B, n, m) for every layer.
+    """Return the RelP scores, activation x gradient of the metric, (B, n, m) for every layer.
 
     `metric` (B, d) is the gradient of the metric with respect to the residual stream at the last token.
     """
@@ -123,11 +123,11 @@ class Effects:
 
     neurons: Tensor  # (T, S) source activation x derivative
     tokens: Tensor  # (T, n) the same of the embeddings
-    error: Tensor  # (T,) what is left: neurons that were not kept, and biases
+    error: Tensor  # (T,) the rest: effects of neurons that were not kept, and of biases
 
 
 def read_vectors(model: TracedModel, number: int, layer: LayerCache, cells: NodeIndex, rows: Tensor) -> Tensor:
-    """Gradient of kept neurons of one layer with respect to the residual stream in front of its MLP, (k, d)."""
+    """Return the gradient of kept neurons of one layer with respect to the residual stream before its MLP, (k, d)."""
     part = model.blocks[number].mlp
     at, unit = cells.position[rows], cells.neuron[rows]
     up, gate = up_factor(layer)[0, at, unit, None], gate_factor(layer)[0, at, unit, None]
@@ -136,7 +136,7 @@ def read_vectors(model: TracedModel, number: int, layer: LayerCache, cells: Node
 
 
 def write_vectors(model: TracedModel, number: int, layer: LayerCache, cells: NodeIndex, rows: Tensor) -> Tensor:
-    """Return what kept neurons of one layer add to the residual stream at their positions, (k, d)."""
+    """Return the contributions of kept neurons of one layer to the residual stream at their positions, (k, d)."""
     part = model.blocks[number].mlp
     at, unit = cells.position[rows], cells.neuron[rows]
     columns = part.module.down_proj.weight[:, unit].T.to(layer.gate.dtype)
@@ -145,7 +145,7 @@ def write_vectors(model: TracedModel, number: int, layer: LayerCache, cells: Nod
 
 
 def _constants(model: TracedModel, number: int, layer: LayerCache) -> Tensor:
-    """Return what the biases of an attention add to the residual stream, (n, d); its patterns sum to one."""
+    """Return the contribution of attention biases to the residual stream, (n, d); rows of a pattern sum to one."""
     part = model.blocks[number].attention
     attention = part.module
     written = layer.gate.new_zeros(model.width)
@@ -169,16 +169,16 @@ def _own_bias(model: TracedModel, number: int, layer: LayerCache, cells: NodeInd
 
 
 def direct_effects(model: TracedModel, cache: Cache, cells: NodeIndex, logits: Tensor, *, batch: int) -> Effects:
-    """Effects of every kept neuron and embedding on every kept neuron and on the logits of tokens `logits`.
+    """Return the direct effects of all kept neurons and embeddings on all kept neurons and on the tokens `logits`.
 
-    Backward passes of `batch` targets at a time through attention and residual stream alone: other MLPs do
-    not move (stop-gradients). Targets come from the last layer down, so a pass carries those already met.
+    Each backward pass handles `batch` targets. It goes through attention and the residual stream alone; MLPs stop
+    the gradient. Targets are ordered from the last layer down, and a pass adds each target when it reaches its layer.
     """
     order = torch.argsort(cells.layer, descending=True, stable=True)
     total = len(order) + len(logits)
     like = cache.final
     effects = Effects(like.new_zeros(total, len(cells)), like.new_zeros(total, like.shape[1]), like.new_zeros(total))
-    # Logits first: they stand above every layer.
+    # Logits come first: they are above every layer.
     for start in range(0, total, batch):
         _some_effects(model, cache, cells, logits, order, range(start, min(start + batch, total)), effects)
     return effects
@@ -187,7 +187,7 @@ def direct_effects(model: TracedModel, cache: Cache, cells: NodeIndex, logits: T
 def _some_effects(
     model: TracedModel, cache: Cache, cells: NodeIndex, logits: Tensor, order: Tensor, some: range, effects: Effects
 ) -> None:
-    """Effects on targets number `some` in the order logits, then neurons from the last layer down."""
+    """Compute the effects on the targets number `some`: first logits, then neurons from the last layer down."""
     n, count = cache.final.shape[1], len(logits)
     chosen = logits[some.start : some.stop]
     gradient = cache.final.new_zeros(len(chosen), n, model.width)

@@ -1,4 +1,4 @@
-"""A corpus traced to statistics, with no graph on the disk, or to graph files; both go on where they stopped."""
+"""Tracing of a corpus to statistics, without graphs on disk, or to graph files. Both resume an interrupted run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from atlas.trace.tracer import Traced, Tracer, prompt_hash
 
 Progress = Callable[[str, int, int], None]
 REJECTS = "rejects.csv"
-FLUSH_SECONDS = 30.0  # what a killed run loses at most
+FLUSH_SECONDS = 30.0  # a killed run loses at most this much work
 
 
 class Sink(Protocol):
@@ -30,34 +30,34 @@ class Sink(Protocol):
     hashes: set[str]
 
     def add_graph(self, graph: Graph) -> None:
-        """Take a graph."""
+        """Add a graph."""
 
     def reject(self, reject: Reject) -> None:
-        """Note a prompt that gave none."""
+        """Record a prompt that gave no graph."""
 
     def flush(self) -> None:
-        """Make sure that what came so far survives this process."""
+        """Save all graphs and rejects so far, so that they survive this process."""
 
 
 @dataclass
 class TraceSummary:
-    """Counts of a run."""
+    """Counts of a trace."""
 
     graphs: int = 0  # traced now
     known: int = 0  # traced by an earlier run
     rejects: Counter[str] = field(default_factory=Counter)
-    exceeded: int = 0  # graphs in which more neurons passed tau than fit
+    exceeded: int = 0  # graphs in which more than `max_nodes` neurons passed tau
     nodes: int = 0
     links: int = 0
     saved: int = 0
     seconds: float = 0.0
 
     def count(self, item: Traced | Reject, times: int = 1) -> None:
-        """Count a graph that was traced, or the reason why there is none.
+        """Count a traced graph, or the reason of a reject.
 
         Args:
             item: Traced graph or reject.
-            times: How often it counts; -1 takes it back.
+            times: Number to add for a graph; -1 takes it back.
         """
         if isinstance(item, Reject):
             self.rejects[item.reason] += 1
@@ -68,7 +68,7 @@ class TraceSummary:
         self.links += times * len(item.graph.links.weight)
 
     def uncount(self, item: Traced) -> None:
-        """Note that a traced graph is one that was known.
+        """Move a traced graph to the count of known ones.
 
         Args:
             item: Traced graph.
@@ -79,7 +79,7 @@ class TraceSummary:
 
 @dataclass(frozen=True)
 class SaveGraphs:
-    """Graph files to keep beside the statistics: the first `count` that a run traces, as `form`, by corpus."""
+    """Graph files to keep next to the statistics: the first `count` graphs of a run in the format `form`, by corpus."""
 
     folder: Path
     count: int
@@ -97,19 +97,19 @@ def trace_to_sink(
     required: bool = True,
     progress: Progress,
 ) -> TraceSummary:
-    """Trace the prompts of a file into a sink; prompts that it holds, by hash, are passed over.
+    """Trace the prompts of a file into a sink. Prompts whose hash the sink holds are skipped.
 
     Memory is bounded by the batch.
 
     Args:
         tracer: Model and options.
         prompts: .jsonl, .txt or .parquet.
-        corpus: Which prompts are used.
-        sink: Takes graphs and rejects.
-        batch: Prompts that are run at once.
-        saving: Keeps the first graphs as files.
-        required: Refuse a run in which no prompt gives a graph.
-        progress: Called with what is counted, how many are done and how many there are.
+        corpus: Options that select the prompts.
+        sink: Receiver of graphs and rejects.
+        batch: Number of prompts per forward pass.
+        saving: Graphs to keep as files.
+        required: Raise an error where no prompt gives a graph.
+        progress: Called with the name of the step, the number done and the total.
 
     Returns:
         Counts of the traces.
@@ -128,7 +128,7 @@ def trace_to_sink(
             sink.reject(item)
             continue
         if item.graph.info.content_hash in sink.hashes:
-            # The same prompt twice in one batch.
+            # The prompt was twice in one batch, so `known` could not see its first copy.
             summary.uncount(item)
             continue
         if saving and summary.saved < saving.count:
@@ -156,26 +156,27 @@ def trace_to_files(
     fresh: bool = False,
     progress: Progress,
 ) -> TraceSummary:
-    """Trace the prompts of a file into graph files, and note rejects in rejects.csv.
+    """Trace the prompts of a file into graph files, and write rejects to rejects.csv.
 
-    A file that is there and was made of the same prompt, model and options in the same form is not made again.
+    An existing file of the same prompt, model, options and format is kept.
 
     Args:
         tracer: Model and options.
         prompts: .jsonl, .txt or .parquet.
-        corpus: Which prompts are used.
+        corpus: Options that select the prompts.
         out: Folder of the graph files.
         form: `relp`, `viewer` or `neuronpedia`.
-        batch: Prompts that are run at once.
-        fresh: Make every file again.
-        progress: Called with what is counted, how many are done and how many there are.
+        batch: Number of prompts per forward pass.
+        fresh: Write every file again.
+        progress: Called with the name of the step, the number done and the total.
 
     Returns:
         Counts of the traces.
 
     Raises:
-        SpaceMismatch: The folder holds a graph of that name which was made otherwise.
-        UsageError: There is no such form.
+        InputError: No prompt can be read, or none gives a graph.
+        SpaceMismatch: The folder holds a file of the same name, of another prompt, model, options or format.
+        UsageError: The format is unknown.
     """
     if form not in FORMATS:
         raise UsageError(f"format {form!r} is none; there are {', '.join(FORMATS)}")
@@ -224,7 +225,7 @@ def _traced(
     summary: TraceSummary,
     progress: Progress,
 ) -> Iterator[Traced | Reject]:
-    """Graphs and rejects in the order of the corpus, counted in `summary`."""
+    """Yield graphs and rejects batch by batch, in the order of the corpus, and count them in `summary`."""
     total = count_prompts(prompts, corpus)
     started, done = time.monotonic(), 0
     progress("tracing prompts", 0, total)

@@ -1,4 +1,4 @@
-"""Prompts -> attribution graphs: which neurons matter for the prediction, and every direct effect between them."""
+"""Tracer of prompts to attribution graphs: the neurons that matter for a prediction, and their direct effects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DIALECT = "traced"
 
 @dataclass(frozen=True)
 class Traced:
-    """One graph, with what files of it say beside: the metric, and what it was traced with."""
+    """Traced graph, with the metric, token ids and options that its file also states."""
 
     graph: Graph
     metric: float
@@ -39,8 +39,8 @@ class _Targets:
 
 
 def prompt_hash(model: TracedModel, prompt: Prompt, options: TraceOptions) -> str:
-    """Return a hash of what identifies a traced graph: the model, the tokens, the targets and the options."""
-    # Spelled as in the first version: the hash is that of graphs that exist.
+    """Return the hash that identifies a traced graph, of the model, the tokens, the targets and the options."""
+    # Keys are spelled as in the first version, so that hashes of existing graphs stay valid.
     spelled: dict[str, Any] = {"tau": options.tau, "top": options.top_logits}
     spelled |= {"max_nodes": options.max_nodes, "link_weight": options.link_weight}
     facts = [model.fingerprint, prompt.ids, prompt.targets, prompt.contrasts, spelled]
@@ -48,10 +48,10 @@ def prompt_hash(model: TracedModel, prompt: Prompt, options: TraceOptions) -> st
 
 
 class Tracer:
-    """Traces batches of prompts.
+    """Tracer of batches of prompts.
 
-    `memory` (bytes) bounds the gradients that are held at once; the weights and the activations of a batch
-    come on top.
+    `memory` (bytes) bounds the gradients that are held at once. The weights and the activations of a batch need
+    additional memory.
     """
 
     def __init__(self, model: TracedModel, options: TraceOptions | None = None, *, memory: int = 1 << 28) -> None:
@@ -62,18 +62,18 @@ class Tracer:
 
     @property
     def made_with(self) -> dict[str, Any]:
-        """Return what decides the graph of a prompt: the model's weights and the options."""
+        """Facts that decide the graph of a prompt: the fingerprint of the model, and the options."""
         options = {key: value for key, value in asdict(self.options).items() if key != "link_weight"}
         return {"traced_model": self.model.fingerprint, **options}
 
     def trace(self, prompts: Sequence[Prompt]) -> list[Traced | Reject]:
-        """Trace prompts. Padding changes nothing.
+        """Trace prompts as one batch. Padding does not change the graphs.
 
         Args:
             prompts: Prompts, none of them empty or longer than the model's positions.
 
         Returns:
-            One graph per prompt, in order, or a reject where the model computes numbers that are not finite.
+            One graph per prompt, in order, or a reject where the model computes NaN or infinity.
         """
         if not prompts:
             return []
@@ -98,7 +98,7 @@ class Tracer:
         return _Targets(top, torch.ones_like(top, dtype=cache.logits.dtype))
 
     def _metric(self, cache: Cache, row: int, targets: _Targets) -> Tensor:
-        """Gradient of the metric of one prompt with respect to its last residual stream, (d,)."""
+        """Return the gradient of the metric of one prompt with respect to its last residual stream, (d,)."""
         rows = logit_gradient(self.model, cache, targets.tokens, torch.full_like(targets.tokens, row))
         return targets.signs @ rows
 
@@ -109,7 +109,7 @@ class Tracer:
         if not (np.isfinite(metric) and bool(torch.isfinite(flat).all()) and bool(torch.isfinite(cache.logits).all())):
             return Reject(prompt.path, "not_finite", "the model computes NaN or infinity on this prompt")
         cells, exceeded = _strongest(flat, options.tau * abs(metric), options.max_nodes)
-        # A gradient, what it becomes in front of the attention, and its heads, which may be wider than the model.
+        # Bytes per target: gradient, gradient before the attention, and heads, which may be wider than the model.
         widest = max(self.model.width, self.model.head_width)
         each = cache.final.shape[1] * widest * cache.final.element_size() * 6
         effects = direct_effects(self.model, cache, cells, targets.tokens, batch=max(1, self._memory // each))
@@ -146,6 +146,7 @@ class Tracer:
             prompt=prompt.text,
             prompt_tokens=self.model.token_texts(list(prompt.ids)),
             corpus_source=prompt.source,
+            prompt_group=prompt.group,
             corpus_index=prompt.index,
             original_token_count=prompt.original_token_count,
             nodes_exceeded=exceeded,
@@ -155,7 +156,7 @@ class Tracer:
     def _nodes(
         self, prompt: Prompt, cache: Cache, cells: NodeIndex, active: Tensor, score: Tensor, targets: _Targets
     ) -> Nodes:
-        """Neurons, then tokens, then logits, then one error node."""
+        """Return the nodes: neurons, then tokens, then logits, then one error node."""
         n, tokens = len(prompt.ids), targets.tokens.tolist()
         kinds = (
             [NodeKind.NEURON] * len(cells) + [NodeKind.TOKEN] * n + [NodeKind.LOGIT] * len(tokens) + [NodeKind.ERROR]
@@ -176,21 +177,27 @@ class Tracer:
 
 
 def _strongest(score: Tensor, least: float, most: int) -> tuple[NodeIndex, bool]:
-    """The cells (layer, position, neuron) of at least this score, the strongest `most` of them, in that order."""
+    """Return the nodes of at least this |score|, or the strongest `most` of them, and True where there are more.
+
+    Nodes are ordered by (layer, position, neuron).
+    """
     flat = score.abs().flatten()
     passing = torch.nonzero(flat >= max(least, torch.finfo(flat.dtype).tiny)).flatten()
     exceeded = len(passing) > most
     if exceeded:
-        # Stable, so that equal scores fall on every device the same way.
+        # Stable, so that every device breaks ties in the same way.
         passing = passing[torch.argsort(flat[passing], descending=True, stable=True)[:most]].sort().values
     layer, position, neuron = torch.unravel_index(passing, score.shape)
     return NodeIndex(layer, position, neuron), exceeded
 
 
 def _links(weights: np.ndarray, kept: int, tokens: int) -> Links:
-    """Links of a matrix (targets, sources): neurons and logits by neurons, tokens and the error; zeros are none."""
+    """Return the nonzero entries of a matrix (targets, sources) as links.
+
+    Targets are neurons and logits; sources are neurons, tokens and the error.
+    """
     target, source = np.nonzero(weights)
-    # Nodes stand as neurons, tokens, logits, error.
+    # The order of nodes is neurons, tokens, logits, error.
     target_row = np.where(target < kept, target, target + tokens)
     source_row = np.where(source < kept + tokens, source, kept + tokens + weights.shape[0] - kept)
     return Links(source_row.astype(np.int64), target_row.astype(np.int64), weights[target, source])

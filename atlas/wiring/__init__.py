@@ -1,4 +1,4 @@
-"""Model weights -> weight-based edges: what every neuron could do to every other, by the weights alone."""
+"""Wiring of a model: edges between its neurons, from the weights alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model's weights -> a stats folder of weight-based edges; a run that is killed goes on at the layer where it was."""
+"""Wiring run: model weights to a stats folder of weight-based edges. A killed run resumes at its last saved layer."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _FLOPS_PER_PAIR = 4  # times the width: two products of one multiplication and o
 
 @dataclass(frozen=True)
 class WireSummary:
-    """Counts of a run."""
+    """Counts of a wiring run."""
 
     layers: int
     neurons: int
     connections: int  # distinct pairs
-    downstream: int  # of them in the list of their source
-    upstream: int  # of them in the list of their target
-    pairs: int  # of neurons that were looked at now
+    downstream: int  # pairs in the list of their source
+    upstream: int  # pairs in the list of their target
+    pairs: int  # pairs of neurons that this run compared
     seconds: float  # of products and top K alone
     operations: int  # multiplications and additions of the products
 
@@ -54,21 +54,21 @@ def wire(
     Args:
         model: Folder with config.json and *.safetensors of the Llama family.
         out: Stats folder, which is replaced.
-        options: How many connections are kept; the defaults where None.
-        name: What the statistics call the model; the folder's name where None.
+        options: Number of connections to keep; the defaults where None.
+        name: Name of the model in the statistics; the folder's name where None.
         device: `auto`, `cpu` or `cuda`.
-        memory: Bytes of tiles of products, and of the join of the lists. Three matrices of a layer and 40 bytes per
-            connection that is held come on top.
-        fresh: Start over.
-        progress: Called with what is counted, how many are done and how many there are.
+        memory: Bytes for the tiles of products and for the join of the lists. Three matrices of a layer and 40 bytes
+            per held connection need additional memory.
+        fresh: Discard an unfinished run and start over.
+        progress: Called with the name of the step, the number done and the total.
 
     Returns:
         Counts of neurons and connections.
 
     Raises:
         InputError: The folder holds no gated MLP of the Llama family.
-        OutputError: `out` holds something else.
-        UsageError: An option has no such value.
+        OutputError: `out` exists and is not a stats folder.
+        UsageError: An option has an invalid value.
     """
     options = options or WireOptions()
     weights = Weights(model)
@@ -86,7 +86,7 @@ def wire(
 
 
 def work_folder(out: Path) -> Path:
-    """Return the folder in which an unfinished run keeps what it found."""
+    """Return the work folder of an unfinished run."""
     whole = out.resolve()
     return whole.with_name(f".{whole.name}.wiring")
 
@@ -99,14 +99,14 @@ def _facts(path: Path) -> list[str | int]:
 def _connect_layers(
     weights: Weights, options: WireOptions, state: State, device: str, memory: int, progress: Progress
 ) -> tuple[float, int]:
-    """Seconds and pairs of neurons; what is found is in `state`."""
+    """Connect all layer pairs and save the lists in `state`; return the seconds and the pairs of neurons."""
     shape = weights.shape
     every = shape.layers * shape.neurons
     downstream = state.downstream() or TopK.none(every, options.top_connections, device)
     downstream = downstream.to(device)
     saved, started, pairs = time.monotonic(), time.monotonic(), 0
     total = shape.layers * (shape.layers - 1) // 2
-    # Products, their strengths, a mask and what top K takes, for the rows of a tile.
+    # Memory for the rows of a tile: products, strengths, a mask and the buffers of top K.
     rows = max(min(memory // (40 * shape.neurons), shape.neurons), 1)
     for upper in range(state.done + 1, shape.layers):
         reads = weights.reads(upper, fold_norms=options.fold_norms)

@@ -1,6 +1,6 @@
-"""State of an unfinished run: the upstream lists of each finished layer, and the downstream lists up to one.
+"""State of an unfinished wiring run: the upstream lists of each finished layer, and the latest downstream lists.
 
-The files are in a store with a journal, as those of an aggregation are.
+The files are in a store with a journal, as in an aggregation.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ _NAMES = ("strength", "partner", "up", "gate")
 
 
 class State:
-    """A work folder; what was found with other options or other weights (`purpose`), or for another `result`, is thrown away."""
+    """Work folder of a wiring run.
+
+    Files that were made with other options or weights (`purpose`), or before `result` changed, are deleted.
+    """
 
     def __init__(self, folder: Path, result: Path, purpose: str, *, fresh: bool) -> None:
         self._store = LocalStore(folder)
@@ -29,37 +32,37 @@ class State:
 
     @property
     def done(self) -> int:
-        """The highest layer whose connections to all lower ones are found; 0 at first, as layer 0 has none."""
+        """Highest layer that is connected to all lower layers; 0 at first, since layer 0 has none below it."""
         found = [name for name in self._store.names() if name.startswith(f"{_DOWNSTREAM}-")]
         return max((int(name.removesuffix(_SUFFIX).rpartition("-")[2]) for name in found), default=0)
 
     def downstream(self) -> TopK | None:
-        """The downstream lists of all neurons, up to layer `done`."""
+        """Return the downstream lists of all neurons, up to layer `done`; None where no layer is done."""
         return self._load(f"{_DOWNSTREAM}-{self.done}") if self.done else None
 
     def save_downstream(self, layer: int, lists: TopK) -> None:
-        """Note that all layers up to this one are done."""
+        """Save the downstream lists of all neurons; all layers up to this one are then done."""
         earlier = self.done
         self._save(f"{_DOWNSTREAM}-{layer}", lists)
         if earlier and earlier != layer:
-            # The later file is on the disk before the earlier one goes.
+            # The new file must be on disk before the old one is deleted.
             self._journal.flush()
             self._store.delete(f"{_DOWNSTREAM}-{earlier}{_SUFFIX}")
 
     def upstream(self, layer: int) -> TopK:
-        """The upstream lists of a layer's neurons."""
+        """Return the upstream lists of the neurons of a layer."""
         return self._load(f"upstream-{layer}")
 
     def save_upstream(self, layer: int, lists: TopK) -> None:
-        """Keep the upstream lists of a layer's neurons."""
+        """Save the upstream lists of the neurons of a layer."""
         self._save(f"upstream-{layer}", lists)
 
     def remove(self) -> None:
-        """The work is done."""
+        """Delete the work folder."""
         self._store.remove()
 
     def path(self, name: str) -> Path:
-        """A file of the work folder."""
+        """Return the path of a file in the work folder."""
         return self._store.folder / name
 
     def _save(self, name: str, lists: TopK) -> None:

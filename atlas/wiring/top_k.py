@@ -1,4 +1,4 @@
-"""The K strongest connections of every neuron, by polarity, over all layer pairs: matrix products and a running top K.
+"""Top K connections of every neuron, by polarity, over all layer pairs: matrix products and a running top K.
 
 For a target neuron N and a neuron m of a lower layer (down_proj column m)
 
@@ -6,8 +6,8 @@ For a target neuron N and a neuron m of a lower layer (down_proj column m)
     excitatory where both are positive, inhibitory where both are negative; strength = |c_up| + |c_gate|
     confidence = min(|c_up|, |c_gate|) / max(|c_up|, |c_gate|)
 
-Pairs of mixed sign are no connections. Attention and norms are left out: what a pair could do, by its weights
-alone, where the target works in its usual regime. A layer pair is never held whole: tiles of it are.
+Pairs of mixed sign are not connections. Attention and norms are left out: a connection states the possible effect
+of a pair by its weights alone, in the usual regime of the target. The products of a layer pair are computed in tiles.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SIGNS = (1.0, -1.0)
 
 @dataclass
 class TopK:
-    """The connections held of n neurons: all of shape (2, n, K), polarity first, strongest first; strength 0 is none."""
+    """Connections held for n neurons: arrays (2, n, K), by polarity, strongest first; strength 0 is an empty slot."""
 
     strength: Tensor  # float32
     partner: Tensor  # int64, layer x neurons + neuron
@@ -33,26 +33,29 @@ class TopK:
 
     @classmethod
     def none(cls, count: int, most: int, device: str) -> TopK:
-        """Nothing held yet."""
+        """Return empty lists of `most` connections for `count` neurons."""
         shape = (len(POLARITIES), count, most)
         values = [torch.zeros(shape, device=device) for _ in range(3)]
         return cls(values[0], torch.full(shape, -1, device=device), *values[1:])
 
     def rows(self, some: slice) -> TopK:
-        """The lists of some neurons; they share memory with these."""
+        """Return the lists of some neurons, as views of these."""
         return TopK(*(value[:, some] for value in (self.strength, self.partner, self.up, self.gate)))
 
     def to(self, device: str) -> TopK:
-        """The same on a device."""
+        """Return the lists on a device."""
         return TopK(*(value.to(device) for value in (self.strength, self.partner, self.up, self.gate)))
 
     def offer(self, polarity: int, rows: slice, up: Tensor, gate: Tensor, strength: Tensor, partner: Tensor) -> None:
-        """Candidates of some neurons: (r, c) each but for `partner` (c,), the neurons of the columns."""
+        """Merge candidates into the lists of some neurons.
+
+        Candidates are arrays (r, c), except `partner` (c,), the neurons of the columns.
+        """
         best, place = torch.topk(strength, min(self.strength.shape[2], strength.shape[1]), dim=1)
         given = (best, partner[place], up.gather(1, place), gate.gather(1, place))
         held = (self.strength, self.partner, self.up, self.gate)
         both = [torch.cat([kept[polarity, rows], new.to(kept.dtype)], 1) for kept, new in zip(held, given, strict=True)]
-        # Stable: of equal strengths the one that was held stays.
+        # Stable: of equal strengths, the one already held is kept.
         order = torch.argsort(both[0], dim=1, descending=True, stable=True)[:, : self.strength.shape[2]]
         for kept, values in zip(held, both, strict=True):
             kept[polarity, rows] = values.gather(1, order)
@@ -67,14 +70,14 @@ class Tile:
     gate: Tensor  # (r, m) float32
 
     def strength(self, polarity: int) -> Tensor:
-        """|c_up| + |c_gate| where both have the sign of the polarity, else 0, (r, m)."""
+        """Return |c_up| + |c_gate| where both have the sign of the polarity, else 0, (r, m)."""
         sign = SIGNS[polarity]
         mine = (self.up * sign > 0) & (self.gate * sign > 0)
         return torch.where(mine, (self.up + self.gate) * sign, 0.0)
 
 
 def tiles(reads: tuple[Tensor, Tensor], writes: Tensor, most_rows: int) -> Iterator[Tile]:
-    """The products of a layer pair, `most_rows` target neurons at a time."""
+    """Yield the products of a layer pair, `most_rows` target neurons at a time."""
     up, gate = reads
     for start in range(0, len(up), most_rows):
         rows = slice(start, min(start + most_rows, len(up)))
@@ -82,7 +85,7 @@ def tiles(reads: tuple[Tensor, Tensor], writes: Tensor, most_rows: int) -> Itera
 
 
 def product(one: Tensor, other: Tensor) -> Tensor:
-    """one @ other.T, (r, m), summed in float32 whatever the matrices are held in."""
+    """Return one @ other.T, (r, m), summed in float32 for matrices of any type."""
     if one.dtype == torch.float32 or not one.is_cuda:
         return one.float() @ other.float().T
     return torch.mm(one, other.T, out_dtype=torch.float32)
@@ -96,8 +99,11 @@ def connect(
     downstream: TopK,
     most_rows: int,
 ) -> None:
-    """Offer all pairs of a (lower, upper) layer pair to both sides: `upstream` of the targets (n = neurons of the
-    upper layer), `downstream` of the sources (n = neurons of the lower layer)."""
+    """Offer all pairs of a (lower, upper) layer pair to the lists of both sides.
+
+    `upstream` holds the lists of the targets (n = neurons of the upper layer), `downstream` those of the sources
+    (n = neurons of the lower layer).
+    """
     lower, upper = layers
     count = len(writes)
     sources = lower * count + torch.arange(count, device=writes.device)

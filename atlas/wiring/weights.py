@@ -1,6 +1,6 @@
-"""The MLP weights of a model of the Llama family, tensor by tensor from its safetensors files.
+"""MLP weights of a model of the Llama family, read tensor by tensor from its safetensors files.
 
-No model is built and nothing is loaded that is not asked for: a layer's three matrices at a time.
+No model is built. Only the requested tensors are loaded: three matrices of a layer at a time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from atlas.errors import InputError, needs_extra
 from atlas.models.architectures import require_supported
 
 _INDEX = "model.safetensors.index.json"
-# Where the norm of the MLP stands: in front of it (Llama, Mistral, Qwen), or behind it (OLMo 2 and 3).
+# The norm of the MLP is before it (Llama, Mistral, Qwen) or after it (OLMo 2 and 3).
 _NORM_BEFORE, _NORM_AFTER = "post_attention_layernorm", "post_feedforward_layernorm"
 
 
@@ -32,9 +32,9 @@ class Shape:
 
 
 class Weights:
-    """The matrices of a model folder: config.json and *.safetensors, in one file or in shards.
+    """Matrices of a model folder: config.json and *.safetensors, in one file or in shards.
 
-    Raises `InputError` where the folder holds no such model, or where a matrix is missing or of another shape.
+    Raises `InputError` where the folder holds no supported model, or where a matrix is missing or of another shape.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,7 +49,7 @@ class Weights:
         self._files = self._locate()
 
     def _locate(self) -> dict[str, Path]:
-        """The file of every tensor."""
+        """Return the file of every tensor."""
         with needs_extra("trace"):
             from safetensors import SafetensorError, safe_open
         index = self.folder / _INDEX
@@ -71,7 +71,7 @@ class Weights:
 
     @cached_property
     def prefix(self) -> str:
-        """Return the prefix of `layers.0...`: `model.`, or more in models that see pictures as well."""
+        """Prefix of `layers.0...` in tensor names: `model.`, or a longer one in multimodal models."""
         ending = "layers.0.mlp.down_proj.weight"
         found = sorted((name for name in self._files if name.endswith(ending)), key=len)
         if not found:
@@ -79,11 +79,11 @@ class Weights:
         return found[0].removesuffix(ending)
 
     def tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """Read one tensor as the file holds it.
+        """Read one tensor in the type of the file.
 
         Args:
             name: Name of the tensor.
-            shape: Shape that it must have.
+            shape: Expected shape.
 
         Returns:
             The tensor.
@@ -108,7 +108,7 @@ class Weights:
 
         Args:
             layer: Number of the layer.
-            fold_norms: Multiply by the gain of the norm in front.
+            fold_norms: Multiply by the gain of the norm before the MLP.
 
         Returns:
             Two tensors (neurons, width).
@@ -121,11 +121,11 @@ class Weights:
         return up, gate
 
     def writes(self, layer: int, *, fold_norms: bool) -> Tensor:
-        """Read down_proj of a layer, as rows of neurons.
+        """Read down_proj of a layer, one row per neuron.
 
         Args:
             layer: Number of the layer.
-            fold_norms: Multiply by the gain of the norm behind.
+            fold_norms: Multiply by the gain of the norm after the MLP.
 
         Returns:
             A tensor (neurons, width).
@@ -144,7 +144,7 @@ class Weights:
         """List the files that decide the wiring.
 
         Returns:
-            config.json and the files of weights.
+            config.json and the weight files.
         """
         return sorted({self.folder / "config.json", *self._files.values()})
 
@@ -162,5 +162,5 @@ def _read_json(path: Path, what: str) -> dict[str, Any]:
 
 
 def on(device: str, value: Tensor) -> Tensor:
-    """A matrix on the device; on a CPU in float32, which is what it multiplies fast and exactly enough."""
+    """Return a matrix on the device; on a CPU in float32, which is fast and precise enough there."""
     return value.to(device) if device.startswith("cuda") else value.to(device, torch.float32)

@@ -1,4 +1,4 @@
-"""The lists of both directions -> a stats folder."""
+"""Writer of the stats folder of a wiring run, from the lists of both directions."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ _BATCH = 4096  # neurons at a time
 def write_stats(
     folder: Path, state: State, weights: Weights, name: str, options: Mapping[str, Any], memory: int
 ) -> tuple[int, int, int]:
-    """Write the stats folder of the lists in `state`, in `memory` bytes; the numbers of connections, and of those listed
-    downstream and upstream."""
+    """Write the stats folder of the lists in `state`, within `memory` bytes.
+
+    Returns the numbers of connections, and of those listed downstream and upstream.
+    """
     shape = weights.shape
     writer = StatsWriter(folder)
     try:
@@ -43,7 +45,7 @@ def write_stats(
 
 
 def _add(lists: Connections, direction: str, found: TopK, first: int, shape: Shape) -> None:
-    """The lists of the neurons from number `first` on."""
+    """Add the lists of the neurons from number `first` on."""
     for start in range(0, found.strength.shape[1], _BATCH):
         some = found.rows(slice(start, start + _BATCH))
         strength, partner, up, gate = (
@@ -61,7 +63,7 @@ def _add(lists: Connections, direction: str, found: TopK, first: int, shape: Sha
             "tgt_neuron": target % shape.neurons,
             "c_up": c_up,
             "c_gate": c_gate,
-            # Pairs of mixed sign are in no list, so both products have one sign and the strength is their sum.
+            # Lists hold no pairs of mixed sign, so both products have the same sign and the strength is their sum.
             "strength": c_up + c_gate,
             "confidence": np.minimum(abs(c_up), abs(c_gate)) / np.maximum(abs(c_up), abs(c_gate)),
             "rank": rank + 1,
@@ -70,7 +72,7 @@ def _add(lists: Connections, direction: str, found: TopK, first: int, shape: Sha
 
 
 def _add_neurons(writer: StatsWriter, shape: Shape) -> None:
-    """Every neuron of the model; no graph holds any."""
+    """Add every neuron of the model, with counts of 0."""
     index = np.arange(shape.neurons, dtype=np.int32)
     for layer in range(shape.layers):
         zeros = dict.fromkeys(("graph_count", "node_count", "activation_count", "influence_count"), 0)

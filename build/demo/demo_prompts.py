@@ -112,19 +112,21 @@ TEMPLATES: dict[str, list[str]] = {
 def prompts() -> list[dict[str, str]]:
     """`EACH` distinct prompts of every source, the sources in turn."""
     rng = random.Random(SEED)
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[tuple[str, str]]] = {}
     for source, templates in TEMPLATES.items():
-        texts: dict[str, None] = {}
+        texts: dict[str, str] = {}
         turn = 0
         while len(texts) < EACH:
             n, m, k = rng.sample(NAMES, 3)
             i, j = rng.sample(MODULES, 2)
             words = {"n": n, "m": m, "k": k, "i": i, "j": j, "d": str(rng.randrange(10))}
             words |= {"v": rng.choice(VERBS), "b": rng.choice(BASES), "e": rng.choice(ERRORS)}
-            texts[templates[turn % len(templates)].format_map(words)] = None
+            number = turn % len(templates)
+            texts.setdefault(templates[number].format_map(words), f"{source}-{number + 1}")
             turn += 1
-        found[source] = list(texts)
-    return [{"text": found[source][row], "source": source} for row in range(EACH) for source in found]
+        found[source] = list(texts.items())
+    rows = [(source, *found[source][row]) for row in range(EACH) for source in found]
+    return [{"text": text, "source": source, "prompt_group": group} for source, text, group in rows]
 
 
 def main(path: Path) -> None:

@@ -1,4 +1,4 @@
--- Pairs of neurons with more than one row of one method.
+-- Pairs of neurons with more than one row for the same method.
 SELECT
     src_layer,
     src_neuron,

@@ -1,5 +1,5 @@
 -- Neurons whose outgoing edges differ between edges and edges_by_target, by number or content.
--- Compared by the sum of row hashes: a set comparison of tens of millions of rows would take minutes.
+-- Compare sums of row hashes, because a set comparison of tens of millions of rows would take minutes.
 SELECT
     src_layer,
     src_neuron,

@@ -1,4 +1,4 @@
--- Edges with weight_min > weight_max, or a mean outside of them (beyond the rounding of FLOAT).
+-- Edges with weight_min > weight_max, or a mean outside this range (beyond the rounding of FLOAT).
 SELECT
     src_layer,
     src_neuron,

@@ -1,4 +1,4 @@
--- Counts in metadata that are not the number of rows.
+-- Counts in metadata that differ from the number of rows.
 WITH counted(key, value) AS (
     SELECT 'total_neurons', count(*) FROM neurons
     UNION ALL SELECT 'total_edges', count(*) FROM edges

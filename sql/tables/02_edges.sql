@@ -1,4 +1,4 @@
--- Neuron -> neuron, aggregated over all graphs; sorted by source. Filter on src_layer and src_neuron here.
+-- Edges between neurons, aggregated over all graphs; sorted by source. Filter on src_layer and src_neuron here.
 
 CREATE TABLE edges (
     src_layer INTEGER NOT NULL,
@@ -32,24 +32,24 @@ COMMENT ON COLUMN edges.src_layer IS 'Layer of the source (upstream) neuron.';
 COMMENT ON COLUMN edges.src_neuron IS 'Index of the source neuron within its layer.';
 COMMENT ON COLUMN edges.tgt_layer IS 'Layer of the target (downstream) neuron.';
 COMMENT ON COLUMN edges.tgt_neuron IS 'Index of the target neuron within its layer.';
-COMMENT ON COLUMN edges.count IS 'Links observed; several token positions in one graph count each.';
+COMMENT ON COLUMN edges.count IS 'Number of links observed; each token position of a graph counts separately.';
 COMMENT ON COLUMN edges.graph_count IS 'Distinct graphs with at least one such link.';
 COMMENT ON COLUMN edges.positive_count IS 'Links with weight > 0.';
 COMMENT ON COLUMN edges.mean_weight IS 'Signed mean of the link weights.';
-COMMENT ON COLUMN edges.sign_cancellation IS 'mean_abs_weight - |mean_weight|: 0 where all links have one sign, which is why this is stored and not the other.';
+COMMENT ON COLUMN edges.sign_cancellation IS 'mean_abs_weight - |mean_weight|. It is 0 if all links have the same sign, so it is stored instead of mean_abs_weight.';
 COMMENT ON COLUMN edges.mean_abs_weight IS 'Mean of the absolute link weights.';
 COMMENT ON COLUMN edges.std_weight IS 'Population standard deviation of the link weights; 0 for a single link.';
 COMMENT ON COLUMN edges.weight_min IS 'Smallest link weight.';
 COMMENT ON COLUMN edges.weight_max IS 'Largest link weight.';
-COMMENT ON COLUMN edges.half_count IS 'Links in the graphs of the first hash-half; the second half has the others.';
+COMMENT ON COLUMN edges.half_count IS 'Number of links in the graphs of the first hash-half; the other links are in the second half.';
 COMMENT ON COLUMN edges.half_mean_weight IS 'Signed mean of the link weights in the first hash-half; NULL where it has none.';
-COMMENT ON COLUMN edges.joint_graph_count IS 'Distinct graphs that hold both ends, linked or not; NULL where it was not counted.';
-COMMENT ON COLUMN edges.lift IS 'How much more often the two are in one graph than by chance: joint_graph_count * graphs / (graphs of one * graphs of the other); 1 is chance.';
+COMMENT ON COLUMN edges.joint_graph_count IS 'Number of distinct graphs that contain both neurons, linked or not; NULL if not counted.';
+COMMENT ON COLUMN edges.lift IS 'Co-occurrence relative to chance: joint_graph_count * graphs / (graphs of one * graphs of the other); 1 is chance.';
 COMMENT ON COLUMN edges.npmi IS 'Normalised pointwise mutual information of being in one graph, -1 to 1, 0 is chance; NULL where both are in every graph.';
-COMMENT ON COLUMN edges.conditional_frequency IS 'graph_count / joint_graph_count: how often they are linked when both are there.';
+COMMENT ON COLUMN edges.conditional_frequency IS 'graph_count / joint_graph_count: share of the graphs with both neurons in which they are linked.';
 COMMENT ON COLUMN edges.weight_sum IS 'Sum of link weights, computed as mean_weight * count.';
 COMMENT ON COLUMN edges.weight_abs_sum IS 'Sum of absolute link weights, computed as mean_abs_weight * count.';
 COMMENT ON COLUMN edges.weight_sq_sum IS 'Sum of squared link weights, computed from std_weight, mean_weight and count.';
 COMMENT ON COLUMN edges.in_circuit IS 'Whether both ends are in the same top cluster of the primary clustering.';
 COMMENT ON COLUMN edges.method IS 'How the weights were computed: relp, transcoder or weight_graph.';
-COMMENT ON COLUMN edges.stat_quality IS 'exact; rounded where an earlier tool kept sums as 32-bit numbers; mean_only where a file states links and mean alone (deviation and extremes are NULL then).';
+COMMENT ON COLUMN edges.stat_quality IS 'exact; rounded if an earlier tool stored sums as 32-bit numbers; mean_only if a file states only link count and mean (deviation and extremes are NULL).';

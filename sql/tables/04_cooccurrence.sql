@@ -12,7 +12,7 @@ CREATE TABLE cooccurrence (
     npmi FLOAT
 );
 
-COMMENT ON COLUMN cooccurrence.rank IS '1 shares most graphs; ties by the rarer other neuron.';
+COMMENT ON COLUMN cooccurrence.rank IS 'Rank by shared graphs, from 1; among equals, the rarer other neuron comes first.';
 COMMENT ON COLUMN cooccurrence.other_layer IS 'Layer of the other neuron.';
 COMMENT ON COLUMN cooccurrence.other_neuron IS 'Index of the other neuron within its layer.';
 COMMENT ON COLUMN cooccurrence.pmi IS 'Pointwise mutual information of being in one graph, in nats: ln(lift).';

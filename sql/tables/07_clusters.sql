@@ -15,10 +15,10 @@ CREATE TABLE clusters (
     name VARCHAR
 );
 
-COMMENT ON COLUMN clusters.name IS 'Name that somebody gave the cluster (a supernode of a graph); NULL where nobody did.';
+COMMENT ON COLUMN clusters.name IS 'User-given name of the cluster (a supernode of a graph); NULL if it has none.';
 COMMENT ON COLUMN clusters.level IS 'How many numbers cluster_path has; 1 is a top cluster.';
 COMMENT ON COLUMN clusters.parent_path IS 'The cluster one level up; NULL for a top cluster.';
-COMMENT ON COLUMN clusters.size IS 'Neurons in it, those of its sub-clusters included.';
+COMMENT ON COLUMN clusters.size IS 'Number of neurons, including those of its sub-clusters.';
 COMMENT ON COLUMN clusters.layer_min IS 'Lowest layer of its neurons.';
 COMMENT ON COLUMN clusters.layer_max IS 'Highest layer of its neurons.';
 COMMENT ON COLUMN clusters.median_layer IS 'Median layer of its neurons.';

@@ -25,7 +25,7 @@ COMMENT ON COLUMN clusterings.options IS 'Options of the method, as JSON.';
 COMMENT ON COLUMN clusterings.seed IS 'Random seed.';
 COMMENT ON COLUMN clusterings.trial_count IS 'Trials; the best one was kept.';
 COMMENT ON COLUMN clusterings.codelength IS 'Bits per step of the random walk, lower is better (Infomap).';
-COMMENT ON COLUMN clusterings.one_level_codelength IS 'Bits per step with everything in one cluster: what codelength is to be compared with.';
+COMMENT ON COLUMN clusterings.one_level_codelength IS 'Bits per step with all neurons in one cluster: the baseline for codelength.';
 COMMENT ON COLUMN clusterings.quality IS 'Quality by the method, higher is better (Leiden); NULL for Infomap.';
 COMMENT ON COLUMN clusterings.edge_count IS 'Distinct edges.';
 COMMENT ON COLUMN clusterings.neuron_count IS 'Distinct neurons.';

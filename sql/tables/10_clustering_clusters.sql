@@ -16,4 +16,4 @@ CREATE TABLE clustering_clusters (
     name VARCHAR
 );
 
-COMMENT ON COLUMN clustering_clusters.name IS 'Name that somebody gave the cluster (a supernode of a graph); NULL where nobody did.';
+COMMENT ON COLUMN clustering_clusters.name IS 'User-given name of the cluster (a supernode of a graph); NULL if it has none.';

@@ -13,7 +13,7 @@ CREATE TABLE neuron_graphs (
 );
 
 COMMENT ON COLUMN neuron_graphs.node_count IS 'Token positions at which it is a node.';
-COMMENT ON COLUMN neuron_graphs.positions IS 'Token positions at which it is a node, from 0; -1 where the file says none.';
+COMMENT ON COLUMN neuron_graphs.positions IS 'Token positions of the nodes, from 0; -1 if the file states none.';
 COMMENT ON COLUMN neuron_graphs.activation_min IS 'Smallest activation in this graph.';
 COMMENT ON COLUMN neuron_graphs.activation_max IS 'Largest activation in this graph.';
 COMMENT ON COLUMN neuron_graphs.influence_min IS 'Smallest influence in this graph.';

@@ -11,7 +11,7 @@ CREATE TABLE projections (
     weight FLOAT NOT NULL
 );
 
-COMMENT ON COLUMN projections.projection_kind IS 'Which product of weights: output, input_up, input_gated; or output_token: a token that is predicted where the neuron is a node (weight: how often).';
+COMMENT ON COLUMN projections.projection_kind IS 'Product of weights: output, input_up or input_gated; or output_token, a token predicted in graphs that contain the neuron (weight is its frequency).';
 COMMENT ON COLUMN projections.direction IS 'promotes or suppresses; activates or suppresses for inputs.';
 COMMENT ON COLUMN projections.rank IS '1 is the strongest.';
 COMMENT ON COLUMN projections.weight IS 'Value of the product.';

@@ -1,4 +1,4 @@
--- Ratio |direct| / (|direct| + |indirect|) of effects on the predicted token, over prompts; empty unless a model was read.
+-- Direct effect ratio |direct| / (|direct| + |indirect|) on the predicted token, over prompts; empty without a model.
 
 CREATE TABLE direct_effects (
     layer INTEGER NOT NULL,
@@ -12,7 +12,7 @@ CREATE TABLE direct_effects (
 );
 
 COMMENT ON COLUMN direct_effects.prompt_count IS 'Prompts that the ratio was measured on.';
-COMMENT ON COLUMN direct_effects.ratio_mean IS 'Mean ratio; 1 is all straight to the logits, 0 all through later layers.';
+COMMENT ON COLUMN direct_effects.ratio_mean IS 'Mean ratio; 1 means only directly on the logits, 0 only through later layers.';
 COMMENT ON COLUMN direct_effects.ratio_std IS 'Population standard deviation of the ratio.';
 COMMENT ON COLUMN direct_effects.ratio_min IS 'Smallest ratio.';
 COMMENT ON COLUMN direct_effects.ratio_max IS 'Largest ratio.';

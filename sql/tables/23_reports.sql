@@ -25,12 +25,12 @@ CREATE TABLE reports (
 
 COMMENT ON COLUMN reports.kind IS 'investigation, dashboard or review.';
 COMMENT ON COLUMN reports.title IS 'Name that the report gives the neuron.';
-COMMENT ON COLUMN reports.summary IS 'What the report says it does: its final hypothesis or summary.';
-COMMENT ON COLUMN reports.input_function IS 'What it answers to, as the report says.';
-COMMENT ON COLUMN reports.output_function IS 'What it does to the output, as the report says.';
+COMMENT ON COLUMN reports.summary IS 'Final hypothesis or summary of the report about the function of the neuron.';
+COMMENT ON COLUMN reports.input_function IS 'Inputs that activate the neuron, according to the report.';
+COMMENT ON COLUMN reports.output_function IS 'Effect on the output, according to the report.';
 COMMENT ON COLUMN reports.function_type IS 'semantic, routing, formatting, lexical, hybrid, ...';
 COMMENT ON COLUMN reports.polarity IS 'Sign of the activations that were studied: positive or negative.';
-COMMENT ON COLUMN reports.regime IS 'standard, inverted or mixed: whether gate and up are positive where it fires.';
+COMMENT ON COLUMN reports.regime IS 'standard, inverted or mixed: signs of gate and up when the neuron fires.';
 COMMENT ON COLUMN reports.confidence IS 'Confidence of the investigator, 0 to 1.';
 COMMENT ON COLUMN reports.verdict IS 'Final verdict of the review: APPROVE, MAX_ITERATIONS or ERROR.';
 COMMENT ON COLUMN reports.skeptic_verdict IS 'What a second investigator concluded: SUPPORTED, WEAKENED or REFUTED.';

@@ -1,4 +1,4 @@
--- The evidence of reports: prompts, ablations, steering, connections, hypotheses, tests and reviews, one row each.
+-- Evidence of reports, one row each: prompts, ablations, steering, connections, hypotheses, tests and reviews.
 
 CREATE TABLE report_examples (
     layer INTEGER NOT NULL,

@@ -1,4 +1,4 @@
--- Every input file that could not be read, and why.
+-- Input files that could not be read, with the reason.
 
 CREATE TABLE rejects (
     path VARCHAR NOT NULL,
@@ -8,6 +8,6 @@ CREATE TABLE rejects (
 );
 
 COMMENT ON COLUMN rejects.path IS 'File.';
-COMMENT ON COLUMN rejects.size_bytes IS 'Size as far as it was read: unpacked where unpacking worked, else as stored.';
-COMMENT ON COLUMN rejects.reason IS 'Why, in a word that can be counted.';
-COMMENT ON COLUMN rejects.message IS 'Why, in a sentence.';
+COMMENT ON COLUMN rejects.size_bytes IS 'Size of the part that was read: uncompressed if decompression worked, otherwise as stored.';
+COMMENT ON COLUMN rejects.reason IS 'Reason as a short code that can be counted.';
+COMMENT ON COLUMN rejects.message IS 'Reason as a sentence.';

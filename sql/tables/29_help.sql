@@ -9,5 +9,5 @@ CREATE TABLE help (
 
 COMMENT ON COLUMN help.name IS 'Name of the table, view or macro.';
 COMMENT ON COLUMN help.kind IS 'table, view or macro.';
-COMMENT ON COLUMN help.description IS 'What it holds or answers.';
+COMMENT ON COLUMN help.description IS 'Description of its contents or result.';
 COMMENT ON COLUMN help.example IS 'SQL to paste.';

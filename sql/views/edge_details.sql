@@ -32,4 +32,4 @@ COMMENT ON COLUMN edge_details.tgt_label IS 'Label of the target.';
 COMMENT ON COLUMN edge_details.src_cluster_path IS 'Cluster of the source in the primary clustering.';
 COMMENT ON COLUMN edge_details.tgt_cluster_path IS 'Cluster of the target in the primary clustering.';
 COMMENT ON COLUMN edge_details.frequency IS 'graph_count / distinct graphs of the source: 1 means always; never above 1.';
-COMMENT ON COLUMN edge_details.positive_share IS 'positive_count / count: near 1 excites, near 0 inhibits, near 0.5 depends.';
+COMMENT ON COLUMN edge_details.positive_share IS 'positive_count / count: near 1 for excitation, near 0 for inhibition, near 0.5 for mixed signs.';

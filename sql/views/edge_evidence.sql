@@ -25,4 +25,4 @@ FROM (FROM edges WHERE method <> 'weight_graph') AS o
 FULL JOIN connections AS c USING (src_layer, src_neuron, tgt_layer, tgt_neuron)
 LEFT JOIN neurons AS s ON s.layer = src_layer AND s.neuron = src_neuron;
 COMMENT ON COLUMN edge_evidence.evidence IS 'both, observed only (in graphs), or weights only (a connection that no graph shows).';
-COMMENT ON COLUMN edge_evidence.same_sign IS 'Whether the mean weight has the sign that the weights predict, given the sign of the mean activation of the source; NULL unless both know the pair.';
+COMMENT ON COLUMN edge_evidence.same_sign IS 'Whether the mean weight has the predicted sign, given the sign of the mean activation of the source; NULL unless evidence is both.';

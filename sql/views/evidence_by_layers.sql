@@ -43,7 +43,7 @@ JOIN sizes AS t ON t.layer = c.tgt_layer
 ORDER BY c.src_layer, c.tgt_layer;
 COMMENT ON COLUMN evidence_by_layers.observed_count IS 'Observed edges.';
 COMMENT ON COLUMN evidence_by_layers.connection_count IS 'Connections between neurons of this atlas.';
-COMMENT ON COLUMN evidence_by_layers.both_count IS 'Pairs that both know.';
-COMMENT ON COLUMN evidence_by_layers.lift IS 'Pairs that both know over those expected by chance: observed x connections / possible pairs.';
-COMMENT ON COLUMN evidence_by_layers.sign_agreement IS 'Share of the pairs that both know whose sign is the predicted one (edge_evidence.same_sign).';
-COMMENT ON COLUMN evidence_by_layers.rank_correlation IS 'Spearman correlation of |mean weight| and |strength| over the pairs that both know.';
+COMMENT ON COLUMN evidence_by_layers.both_count IS 'Pairs that are both an observed edge and a connection.';
+COMMENT ON COLUMN evidence_by_layers.lift IS 'both_count divided by the number expected by chance: observed x connections / possible pairs.';
+COMMENT ON COLUMN evidence_by_layers.sign_agreement IS 'Share of the pairs in both_count with the predicted sign (edge_evidence.same_sign).';
+COMMENT ON COLUMN evidence_by_layers.rank_correlation IS 'Spearman correlation of |mean weight| and |strength| over the pairs in both_count.';

@@ -1,4 +1,4 @@
--- Neurons by number of edges, with the share of graphs they are in: template neurons and hubs come first.
+-- Neurons by number of edges, with the share of graphs that contain them. Template neurons and hubs come first.
 -- Example: FROM hubs LIMIT 20;
 CREATE VIEW hubs AS
 SELECT

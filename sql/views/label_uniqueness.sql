@@ -20,6 +20,6 @@ GROUP BY source, kind
 ORDER BY source, kind;
 COMMENT ON COLUMN label_uniqueness.label_count IS 'Labels.';
 COMMENT ON COLUMN label_uniqueness.text_count IS 'Different texts, regardless of case.';
-COMMENT ON COLUMN label_uniqueness.text_share IS 'text_count / label_count: 1 where no text is there twice.';
-COMMENT ON COLUMN label_uniqueness.unique_count IS 'Texts that one neuron alone has.';
+COMMENT ON COLUMN label_uniqueness.text_share IS 'text_count / label_count; 1 if no text occurs twice.';
+COMMENT ON COLUMN label_uniqueness.unique_count IS 'Number of texts that only one neuron has.';
 COMMENT ON COLUMN label_uniqueness.unique_share IS 'unique_count / label_count.';

@@ -1,4 +1,4 @@
--- Neurons without a label, the most frequent and best connected first: what to label next.
+-- Neurons without a label, most frequent and best connected first: candidates for labelling.
 -- Example: FROM unlabelled_neurons LIMIT 20;
 CREATE VIEW unlabelled_neurons AS
 SELECT

@@ -1,4 +1,4 @@
-"""Inputs and outputs of kernels: links, statistics per key, counts per graph. Imports no kernel."""
+"""Inputs and outputs of kernels: links, statistics per key, counts per graph. This module imports no kernel."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class KeyStats:
         return {name: getattr(self, name) for name in COLUMNS}
 
     def slice(self, start: int, stop: int) -> KeyStats:
-        """Return the statistics of some of the keys."""
+        """Return the statistics of the keys in rows `start` to `stop`."""
         return KeyStats(*(values[start:stop] for values in self.columns().values()))
 
 
@@ -47,7 +47,7 @@ FLOAT_COLUMNS = tuple(name for name in COLUMNS if name.startswith(("weight", "ha
 
 
 def unfilled(keys: int) -> KeyStats:
-    """Return room for the statistics of `keys` keys."""
+    """Return uninitialized statistics of `keys` keys."""
     columns: list[Any] = [np.empty(keys, np.float64 if name in FLOAT_COLUMNS else np.int64) for name in COLUMNS]
     return KeyStats(*columns)
 
@@ -62,7 +62,7 @@ class LinkBatch:
     graph: NDArray[Any]  # id or number of the graph
     key: Ints  # packed source << 31 | packed target
     weight: Floats
-    dropped: dict[str, NDArray[np.bool_]] = field(default_factory=dict)  # by reason, the links that do not count
+    dropped: dict[str, NDArray[np.bool_]] = field(default_factory=dict)  # by reason, a mask of the dropped links
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,14 @@ class LinkCounts:
 
 @dataclass(frozen=True)
 class Endpoints:
-    """The neurons at both ends of links: each pair of neuron and graph once, sorted; both (n_endpoints,)."""
+    """Endpoints of links, as sorted, distinct pairs of neuron and graph. Both arrays have shape (n_endpoints,)."""
 
     neuron: NDArray[Any]
     graph: NDArray[Any]
 
 
 def run_starts(values: NDArray[Any]) -> Ints:
-    """Return where each run of equal values begins in a sorted array."""
+    """Return the start index of each run of equal values in a sorted array."""
     new = np.empty(len(values), dtype=bool)
     new[:1] = True
     np.not_equal(values[1:], values[:-1], out=new[1:])
@@ -92,7 +92,7 @@ def run_starts(values: NDArray[Any]) -> Ints:
 
 
 def take(values: NDArray[Any], rows: Ints) -> NDArray[Any]:
-    """Return values[rows], without the check of every row that numpy makes by default."""
+    """Return values[rows], without numpy's default bounds check of every row."""
     return values.take(rows, mode="clip")
 
 

@@ -1,8 +1,8 @@
-"""The kernel in numpy: sort links by key, reduce each run of equal keys.
+"""Kernel in numpy. It sorts links by key, and reduces each run of equal keys.
 
-A link is `(key, graph, weight)`. The key is a packed pair (62 bits); `graph` is `graph number << 1 | half`, where
-the half is the hash-half of the graph (split-half reliability). Equal keys keep their order of arrival, so
-that sums are added in that order: the same links in the same order give the same bits.
+A link is `(key, graph, weight)`. The key is a packed pair (62 bits). `graph` is `graph number << 1 | half`, where
+half is the hash-half of the graph (for split-half reliability). Equal keys stay in input order and are added in that
+order, so that the same links in the same order give the same bits.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _WORD = 63  # bits of a packed (key, row number); signed, so that numpy and torc
 
 
 class NumpyKernel:
-    """Implements `Kernel` in numpy."""
+    """Implementation of `Kernel` in numpy."""
 
     def pack(self, ends: Sequence[NDArray[np.int32]], weight: Floats) -> tuple[Ints, int]:
-        """Return keys, and how many rows do not count."""
+        """Return the keys, and the number of invalid rows."""
         layers, units = (ends[0], ends[2]), (ends[1], ends[3])
         wrong = ~(np.abs(weight) <= MAX_WEIGHT)
         for values, bits in ((layers, NEURON_BITS - INDEX_BITS), (units, INDEX_BITS)):
@@ -42,22 +42,22 @@ class NumpyKernel:
         return pack_pairs(*ends), int(np.count_nonzero(wrong))
 
     def sort(self, key: Ints, graph: NDArray[np.uint32], weight: Floats) -> tuple[Ints, NDArray[np.uint32], Floats]:
-        """Return the rows in the order of their keys."""
+        """Return the rows sorted by key."""
         rows, _ = order_by_key(key)
         return take(key, rows), take(graph, rows), take(weight, rows)
 
     def reduce(
         self, key: Ints, graph: NDArray[np.uint32], weight: Floats, at_least: int = 1
     ) -> tuple[KeyStats, Ints, NDArray[np.uint32], Floats]:
-        """Return statistics of frequent keys, and the rows of the others."""
+        """Return the statistics of frequent keys, and the rows of the other keys."""
         return split_frequent(key, graph, weight, at_least)
 
     def merge(self, parts: Sequence[KeyStats]) -> KeyStats:
-        """Return the statistics of the union."""
+        """Return the statistics of the union of all parts."""
         return merge(parts, merge_two)
 
     def endpoints(self, key: Ints, graph: NDArray[np.uint32], graph_total: int) -> tuple[Endpoints, LinkCounts]:
-        """Return the neurons of each graph, and counts of its links."""
+        """Return the neurons and the link counts of each graph."""
         source, target = key >> NEURON_BITS, key & LOW
         chosen = (slice(None), source == target, source >> INDEX_BITS >= target >> INDEX_BITS)
         kept, loops, backward = (np.bincount(graph[mine], minlength=graph_total) for mine in chosen)
@@ -69,7 +69,7 @@ def _bits(largest: int) -> int:
 
 
 def _bit_packed(half: Ints) -> tuple[Ints, int]:
-    """One half of a key in as few bits as its layers and indices need, in the same order."""
+    """Return one half of the keys in as few bits as possible and in the same sort order, and the number of bits."""
     base = int(half.min())
     span = _bits(int(half.max()) - base)
     index = half & MAX_INDEX
@@ -81,16 +81,17 @@ def _bit_packed(half: Ints) -> tuple[Ints, int]:
 
 
 def sort_in_place(words: NDArray[Any]) -> NDArray[Any]:
-    """Sort words, and return them."""
+    """Sort words in place, and return them."""
     words.sort()
     return words
 
 
 def order_by_key(key: Ints, sort: Callable[[Ints], Ints] = sort_in_place) -> tuple[Ints, Ints]:
-    """The rows (n,) in the order of their keys, equal keys as they came, and the start of each run of equals.
+    """Return the row numbers (n,) that sort keys stably, and the start of each run of equal keys.
 
-    One sort of packed words (key and row number in one integer) instead of an indirect sort; where the
-    keys leave no bits for the row number, a stable argsort. `sort` sorts the words; a radix sort is faster for many.
+    The function sorts packed words (key and row number in one integer), which is faster than an indirect sort. If the
+    keys leave no bits for the row number, it uses a stable argsort. `sort` sorts the words; a radix sort is faster for
+    many words.
     """
     n = len(key)
     if not n:
@@ -115,7 +116,7 @@ def order_by_key(key: Ints, sort: Callable[[Ints], Ints] = sort_in_place) -> tup
 def split_frequent(
     key: Ints, graph: NDArray[Any], weight: Floats, at_least: int
 ) -> tuple[KeyStats, Ints, NDArray[Any], Floats]:
-    """Return the statistics of keys with at least so many rows, and the rows of the others; rows sorted by key."""
+    """Return statistics of keys with at least `at_least` rows, and the rows of other keys; all are sorted by key."""
     starts = run_starts(key)
     lengths = np.diff(starts, append=len(key))
     frequent = lengths >= at_least
@@ -129,7 +130,10 @@ def split_frequent(
 
 
 def reduce_sorted(key: Ints, starts: Ints, graph: NDArray[Any], weight: Floats) -> KeyStats:
-    """Statistics of observations in the order of their keys: key (n_keys,) distinct, starts (n_keys,) of their runs."""
+    """Return the statistics of observations that are sorted by key.
+
+    key (n_keys,) holds the distinct keys, and starts (n_keys,) the first row of each.
+    """
     lengths = np.diff(starts, append=len(weight))
     first_weight, first_graph = take(weight, starts), take(graph, starts)
     in_half = (first_graph & 1) == 0
@@ -145,7 +149,7 @@ def reduce_sorted(key: Ints, starts: Ints, graph: NDArray[Any], weight: Floats) 
         "weight_min": first_weight.copy(),
         "weight_max": first_weight.copy(),
     }
-    # Most keys of a large corpus are seen once; only the others are reduced.
+    # Most keys of a large corpus occur once; only the others need a reduction.
     several = lengths > 1
     if several.any():
         mine = np.repeat(several, lengths)
@@ -156,7 +160,7 @@ def reduce_sorted(key: Ints, starts: Ints, graph: NDArray[Any], weight: Floats) 
 
 
 def _segments(graph: NDArray[Any], weight: Floats, sizes: Ints) -> dict[str, NDArray[Any]]:
-    """Statistics of consecutive runs of `sizes` (n_runs,) observations."""
+    """Return the statistics of consecutive runs of `sizes` (n_runs,) observations."""
     starts = np.cumsum(sizes) - sizes
     run = np.repeat(np.arange(len(sizes)), sizes)
     in_half = (graph & 1) == 0
@@ -174,9 +178,9 @@ def _segments(graph: NDArray[Any], weight: Floats, sizes: Ints) -> dict[str, NDA
 
 
 def sums(run: Ints, values: Floats) -> Floats:
-    """Sums of `values` (n,) by `run` (n,), ascending from 0, each added one value after the other.
+    """Return the sums of `values` (n,) by `run` (n,), which ascends from 0. Values are added one by one.
 
-    Not `np.add.reduceat`: that adds long runs in pairs, and its bits would differ from one value at a time.
+    `np.add.reduceat` is not used, because it adds long runs in pairs, which gives other bits.
     """
     totals: Any = np.bincount(run, weights=values)
     return cast(Floats, totals)
@@ -191,7 +195,7 @@ def _true_counts(flags: NDArray[np.bool_], starts: Ints, sizes: Ints) -> Ints:
 
 
 def _distinct(graph: NDArray[Any], starts: Ints, sizes: Ints) -> Ints:
-    """Distinct graphs of each run; graphs mostly arrive one after the other."""
+    """Count the distinct graphs of each run. Graphs are mostly in ascending order."""
     new = np.empty(len(graph), dtype=bool)
     new[:1] = True
     np.not_equal(graph[1:], graph[:-1], out=new[1:])
@@ -199,7 +203,7 @@ def _distinct(graph: NDArray[Any], starts: Ints, sizes: Ints) -> Ints:
     new[starts] = True
     falls[starts[1:] - 1] = False
     if falls.any():
-        # Some run meets a graph again: sort the graphs inside every run and look once more.
+        # In some run, a lower graph follows a higher one: sort the graphs inside every run and compare again.
         run = np.repeat(np.arange(len(starts)), sizes)
         order = np.lexsort((graph, run))
         graph = graph[order]
@@ -213,7 +217,7 @@ def merge(
     merge_two: Callable[[KeyStats, KeyStats], KeyStats],
     sort: Callable[[Ints], Ints] = sort_in_place,
 ) -> KeyStats:
-    """Return the statistics of the union of links; the parts must not share graphs.
+    """Return the statistics of the union of the parts, which must not share graphs.
 
     Sums are added in the order of `parts`, so that the same parts give the same bits.
     """
@@ -221,7 +225,7 @@ def merge(
     if len(parts) < 2:
         return parts[0] if parts else EMPTY
     if len(parts) > 2:
-        # Mostly one large part and many small ones: the small ones first, then one pass over the large one.
+        # Usually one part is large and many are small: merge the small parts first, then pass once over the large one.
         return merge_two(parts[0], _merge_many(parts[1:], sort))
     return merge_two(*parts)
 
@@ -241,12 +245,12 @@ def _merge_many(parts: Sequence[KeyStats], sort: Callable[[Ints], Ints]) -> KeyS
 
 
 def merge_two(large: KeyStats, small: KeyStats) -> KeyStats:
-    """Statistics of two parts, without sorting: every key of `small` is looked up in `large`."""
+    """Return the statistics of the union of two parts, by looking up every key of `small` in `large`."""
     place = np.searchsorted(large.key, small.key)
     known = large.key[np.minimum(place, len(large) - 1)] == small.key
     new = np.flatnonzero(~known)
     mine, there = np.flatnonzero(known), place[known]
-    # Where the rows of either part go in the union.
+    # Positions of the rows of either part in the union.
     target = place[new] + np.arange(len(new))
     stay = np.ones(len(large) + len(new), bool)
     stay[target] = False
@@ -264,13 +268,13 @@ def merge_two(large: KeyStats, small: KeyStats) -> KeyStats:
 
 
 def endpoints(key: Ints, graph: NDArray[Any], graphs: int, sort: Callable[[Ints], Ints] = sort_in_place) -> Endpoints:
-    """Return neuron and graph of both ends of every link, each pair once, sorted."""
+    """Return the sorted, distinct pairs of neuron and graph at both ends of all links."""
     ends = np.concatenate([(key >> NEURON_BITS).astype(np.uint32), (key & LOW).astype(np.uint32)])
     owner = np.concatenate([graph, graph])
     index_bits = int((ends & MAX_INDEX).max(initial=0)).bit_length()
     neuron_bits = index_bits + int(ends.max(initial=0) >> INDEX_BITS).bit_length()
     word = np.uint32 if neuron_bits + graphs.bit_length() <= 32 else np.int64
-    # Few bits are sorted twice as fast as many.
+    # Words of few bits sort twice as fast.
     words = (ends >> INDEX_BITS << index_bits | ends & MAX_INDEX).astype(word, copy=False)
     words |= owner.astype(word, copy=False) << np.asarray(neuron_bits, word)
     words = sort(words) if word == np.int64 else sort_in_place(words)
@@ -285,7 +289,7 @@ def count_rows(
     first: int, graphs: NDArray[np.uint32], starts: Ints, low: int, high: int, members: NDArray[np.uint32], offsets: Ints,
     edges: Ints, target: Ints, both: Ints, graph_count: Ints, other_bits: int, graph_bits: int, total: int, best: Ints,
 ) -> None:  # fmt: skip
-    """Do what `numba_kernel.cooccurrence.count_rows` does, row by row: the same numbers, for few rows."""
+    """Compute the same counts and scores as `numba_kernel.cooccurrence.count_rows`, for few rows."""
     for row in range(len(starts) - 1):
         mine = graphs[starts[row] : starts[row + 1]]
         begin = offsets[mine]

@@ -1,8 +1,8 @@
-"""The kernel in torch: the same mathematics as `numpy_kernel`, on a CUDA device (or, for tests, on the CPU).
+"""Kernel in torch: the same arithmetic as `numpy_kernel`, on a CUDA device (or on the CPU, for tests).
 
-Copies to the GPU go through pinned buffers in pieces, on a stream of their own, so that the copy of one
-column overlaps with the work on another. Sums are added one value after the other
-(`segment_reduce`), without atomics: the same bits every time.
+Columns are copied to the GPU through pinned buffers, on a separate stream, so that the copy of one column overlaps
+with the work on another. Values are added one by one (`segment_reduce`), without atomics, so that every run gives the
+same bits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MINMAX = {"weight_min": "min", "weight_max": "max"}
 
 @dataclass(frozen=True)
 class DeviceLinks:
-    """Links of whole graphs on a device: key, graph (number in ids) and weight (n_links,), and what is known of them."""
+    """Links of whole graphs on a device: key, graph (index into ids) and weight (n_links,), endpoints and counts."""
 
     ids: Ints  # (n_graphs,) numpy, ascending
     key: Tensor
@@ -39,14 +39,14 @@ class DeviceLinks:
 
 
 class TorchKernel:
-    """Reduces and merges on one torch device."""
+    """Implementation of `Kernel` on one torch device."""
 
     def __init__(self, device: str = "cuda") -> None:
         self.device = torch.device(device)
         self._copies = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
 
     def put(self, values: Column) -> Tensor:
-        """An array on the device."""
+        """Copy an array to the device, and return the tensor."""
         tensor = values if isinstance(values, Tensor) else torch.from_numpy(_signed(values))
         if self._copies is None or tensor.device.type == "cuda":
             return tensor.to(self.device)
@@ -59,7 +59,7 @@ class TorchKernel:
         return there
 
     def observe(self, batch: Mapping[str, Any], max_weight: float) -> DeviceLinks:
-        """Observations in columns (tensors on any device) as links of numbered graphs on this one."""
+        """Return columns of observations (tensors on any device) as links of numbered graphs on this device."""
         if any(values.is_floating_point() for name, values in batch.items() if name != "weight"):
             raise InputError("graph_id, layers and neurons must be whole numbers, not floats")
         if len({len(values) for values in batch.values()}) > 1:
@@ -68,7 +68,7 @@ class TorchKernel:
         weight = self.put(batch["weight"]).to(torch.float64)
         if len(weight) and int(columns["graph_id"].min()) < 0:
             raise InputError(f"graph_id {int(columns['graph_id'].min())} is negative; number the graphs from 0")
-        usable = weight.abs() <= max_weight  # a NaN is not
+        usable = weight.abs() <= max_weight  # False for NaN
         in_range = torch.ones_like(usable)
         for name, largest in (("layer", MAX_LAYER), ("neuron", MAX_INDEX)):
             for end in ("src", "tgt"):
@@ -81,7 +81,7 @@ class TorchKernel:
         return self._links(ids.cpu().numpy(), graph, source << NEURON_BITS | target, weight, dropped)
 
     def observe_keys(self, seen: LinkBatch, graph: Column, graphs: int) -> DeviceLinks:
-        """Observations whose keys were made on the CPU, with numbered graphs, as links on this device."""
+        """Return observations with keys and graph numbers from the CPU as links on this device."""
         dropped = {reason: self.put(mask) for reason, mask in seen.dropped.items()}
         ids = np.arange(graphs)
         return self._links(ids, self.put(graph).to(torch.int64), self.put(seen.key), self.put(seen.weight), dropped)
@@ -109,16 +109,16 @@ class TorchKernel:
         return DeviceLinks(ids, key, graph, weight, Endpoints(words >> 32, words & 0xFFFFFFFF), counts)
 
     def only(self, batch: Mapping[str, Any], ids: NDArray[np.integer]) -> dict[str, Any]:
-        """The rows of some graphs."""
+        """Return the rows of the graphs with these ids."""
         mine = torch.isin(batch["graph_id"], torch.as_tensor(ids, device=batch["graph_id"].device))
         return {name: values[mine] for name, values in batch.items()}
 
     def graph_and_half(self, graph: Tensor, buckets: NDArray[np.integer]) -> Tensor:
-        """`graph number << 1 | half` of rows."""
+        """Return `graph number << 1 | half` of each row."""
         return graph << 1 | (self.put(buckets.astype(np.int64))[graph] & 1)
 
     def sampled(self, links: DeviceLinks, below: int) -> tuple[Ints, Ints, Floats]:
-        """Key, graph and weight of the links of sampled edges, on the CPU; see `sample.sampled`."""
+        """Return key, graph and weight of the links of sampled edges, on the CPU; see `edge_sample.sampled`."""
         mixed = links.key
         for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
             # Logical shifts: torch has no unsigned arithmetic, int64 products wrap as uint64 ones do.
@@ -128,7 +128,7 @@ class TorchKernel:
         return tuple(values[mine].cpu().numpy() for values in (links.key, links.graph, links.weight))  # type: ignore[return-value]
 
     def pack(self, ends: Sequence[Column], weight: Column) -> tuple[Ints, int]:
-        """Return keys, and how many rows do not count."""
+        """Return the keys, and the number of invalid rows."""
         layer, neuron, other_layer, other = (self.put(values).to(torch.int64) for values in ends)
         wrong = ~(self.put(weight).abs() <= MAX_WEIGHT)
         wrong |= ((layer | other_layer) >> NEURON_BITS - INDEX_BITS) != 0
@@ -137,7 +137,7 @@ class TorchKernel:
         return key.cpu().numpy(), int(wrong.sum())
 
     def sort(self, key: Ints, graph: NDArray[np.uint32], weight: Floats) -> tuple[Ints, NDArray[np.uint32], Floats]:
-        """Return the rows in the order of their keys."""
+        """Return the rows sorted by key."""
         ordered, rows = torch.sort(self.put(key), stable=True)
         columns = (ordered, self.put(graph)[rows], (self.put(weight) + 0.0)[rows])
         key, graph, weight = (values.cpu().numpy() for values in columns)
@@ -146,13 +146,13 @@ class TorchKernel:
     def reduce(
         self, key: Ints, graph: NDArray[np.uint32], weight: Floats, at_least: int = 1
     ) -> tuple[KeyStats, Ints, NDArray[np.uint32], Floats]:
-        """Return statistics of frequent keys, and the rows of the others."""
+        """Return the statistics of frequent keys, and the rows of the other keys."""
         if at_least > 1:
             return NumpyKernel().reduce(key, graph, weight, at_least)
         return self.statistics(key, graph, weight), key[:0], graph[:0], weight[:0]
 
     def endpoints(self, key: Ints, graph: NDArray[np.uint32], graph_total: int) -> tuple[Endpoints, LinkCounts]:
-        """Return the neurons of each graph, and counts of its links."""
+        """Return the neurons and the link counts of each graph."""
         links = self.observe_keys(LinkBatch(graph, key, np.zeros(len(key))), graph, graph_total)
         return links.ends, links.counts
 
@@ -182,7 +182,7 @@ class TorchKernel:
         return KeyStats(**{name: found[name].cpu().numpy() for name in COLUMNS})
 
     def merge(self, parts: Sequence[KeyStats]) -> KeyStats:
-        """Statistics of the union of observations; see `Kernel.merge`."""
+        """Return the statistics of the union of the parts; see `Kernel.merge`."""
         parts = [part for part in parts if len(part)]
         if len(parts) < 2:
             return parts[0] if parts else EMPTY
@@ -199,22 +199,22 @@ class TorchKernel:
 
 
 def _signed(values: NDArray[Any]) -> NDArray[Any]:
-    """An array as torch knows it: it has no arithmetic for unsigned integers."""
+    """Return an array with a signed type, because torch has no arithmetic for unsigned integers."""
     kinds = {np.dtype(np.uint16): np.int32, np.dtype(np.uint32): np.int64}
     return np.ascontiguousarray(values, kinds.get(values.dtype))
 
 
 def _runs(key: Tensor) -> tuple[Tensor, Tensor]:
-    """Start (n_keys,) and length (n_keys,) of every run of equal keys in a sorted tensor."""
+    """Return start (n_keys,) and length (n_keys,) of every run of equal keys in a sorted tensor."""
     lengths = torch.unique_consecutive(key, return_counts=True)[1]
     return torch.cumsum(lengths, 0) - lengths, lengths
 
 
 def _distinct(key: Tensor, graph: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
-    """Distinct graphs of each run of keys; graphs mostly arrive one after the other."""
+    """Count the distinct graphs of each run of keys. Graphs are mostly in ascending order."""
     same_key = key[1:] == key[:-1]
     if bool((same_key & (graph[1:] < graph[:-1])).any()):
-        # By graph first, then stably by key: graphs of one key stand together.
+        # Sort by graph, then stably by key, so that equal graphs of one key are adjacent.
         by_graph = torch.argsort(graph, stable=True)
         rows = by_graph[torch.argsort(key[by_graph], stable=True)]
         graph = graph[rows]
@@ -224,7 +224,7 @@ def _distinct(key: Tensor, graph: Tensor, starts: Tensor, lengths: Tensor) -> Te
 
 
 def _int_sums(values: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
-    """Exact sums of int64 runs, as differences of one running total."""
+    """Return exact sums of int64 runs, as differences of one running total."""
     total = torch.cat([values.new_zeros(1), torch.cumsum(values, 0)])
     return total[starts + lengths] - total[starts]
 
@@ -235,5 +235,5 @@ def _segments(values: Tensor, how: str, lengths: Tensor) -> Tensor:
 
 
 def torch_kernel(device: str) -> TorchKernel:
-    """Return the kernel of a device; `torch:cpu` is this kernel without a GPU, for tests."""
+    """Return the kernel of a device; `torch:cpu` runs it without a GPU, for tests."""
     return TorchKernel(device.removeprefix("torch:"))

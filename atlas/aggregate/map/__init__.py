@@ -1,1 +1,1 @@
-"""Map: files to sorted runs of links and nodes, one spill file and one bookkeeping file per task."""
+"""Map phase: converts files to sorted runs of links and nodes, in one spill and one bookkeeping file per task."""

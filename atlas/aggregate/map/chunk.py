@@ -1,4 +1,4 @@
-"""Many graphs at once -> sorted runs: the links of each table, the nodes, and who is in which graph."""
+"""Conversion of many graphs at once to sorted runs: the links of each table, and the nodes of each graph."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from atlas.aggregate.spill.run_files import RunWriter
 from atlas.graph import Floats, Graph, Ints, NodeKind
 from atlas.ids import INDEX_BITS, NEURON_BITS
 
-# A key seen this often in one chunk is written as one row of statistics (88 bytes) instead of rows of
-# 18 bytes each, and is not sorted again; below, the combining costs more than it saves.
+# A key with at least this many links in one chunk is written as one row of statistics (88 bytes) instead of rows of
+# 18 bytes each, and is not sorted again. With fewer links, combining costs more than it saves.
 COMBINE_FROM = 8
 _KINDS = len(NodeKind)
 _TABLE_OF = np.full(_KINDS * _KINDS, len(TABLES), np.int8)
@@ -28,31 +28,31 @@ for _number, _table in enumerate(TABLES):
 
 
 def bucket_of(content_hash: str) -> int:
-    """The hash-sixteenth of a graph; even buckets are the first half."""
+    """Return the hash-sixteenth of a graph. Even buckets are the first half."""
     return int(content_hash[:1], 16)
 
 
 def downcast_if_lossless(values: Floats) -> NDArray[Any]:
-    """The values as float32 where that changes none of them: models compute in float32, JSON spells float64."""
+    """Return the values as float32 if that is lossless. Models compute in float32, but JSON holds float64."""
     if len(values) and not _fits(values[:64]):
         return values
     return values.astype(np.float32) if _fits(values) else values
 
 
 def _fits(values: Floats) -> bool:
-    # Beyond float32's range a value becomes infinite; that is the answer, not an accident.
+    # A value beyond the range of float32 becomes infinite, and then compares unequal, as it should.
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.array_equal(values.astype(np.float32), values, equal_nan=True))
 
 
 class Chunk:
-    """Collects the graphs of a task, and writes runs whenever enough links have come together."""
+    """Collector of the graphs of a task, which writes runs whenever enough links are pending."""
 
     def __init__(self, *, max_links: int, sample_below: int, combine: bool) -> None:
         self.runs = RunWriter()
         self.bookkeeping = Bookkeeping()
         self._max_links = max_links
-        self.sample_below = sample_below  # may fall while links come
+        self.sample_below = sample_below  # may decrease while links are added
         self._combine = combine
         self._graphs: list[Graph] = []
         self._first = 0  # number of the first pending graph, within the task
@@ -61,24 +61,24 @@ class Chunk:
 
     @property
     def graphs(self) -> int:
-        """Number of graphs that were flushed."""
+        """Number of flushed graphs."""
         return self._first
 
     @property
     def holds_graphs(self) -> bool:
-        """True where any graph was added."""
+        """True if any graph was added."""
         return bool(self._first or self._graphs)
 
     def add(self, graph: Graph) -> None:
-        """Take one graph."""
+        """Add one graph, and flush if enough links are pending."""
         self._graphs.append(graph)
-        # Nodes weigh as much as links do.
+        # A node takes about as much memory as a link.
         self._links += len(graph.links.weight) + len(graph.nodes.kind)
         if self._links >= self._max_links:
             self.flush()
 
     def flush(self) -> None:
-        """Turn the pending graphs into runs."""
+        """Convert the pending graphs to runs."""
         graphs, self._graphs, self._links = self._graphs, [], 0
         if not graphs:
             return
@@ -119,13 +119,13 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class SplitHalf:
-    """The hash-sixteenth of every graph, from graph `first` on."""
+    """Hash-sixteenths of graphs, which are numbered from `first`."""
 
     buckets: NDArray[np.uint32]
     first: int = 0
 
     def graph_and_half(self, graph: NDArray[Any]) -> NDArray[Any]:
-        """`graph number << 1 | half` of rows."""
+        """Return `graph number << 1 | half` of each row."""
         table = np.arange(self.first, self.first + len(self.buckets), dtype=np.uint32) << 1 | (self.buckets & 1)
         return take(table, graph - self.first)
 
@@ -133,11 +133,11 @@ class SplitHalf:
 def write_observations(
     runs: RunWriter, table: str, number: int, seen: LinkBatch, split_half: SplitHalf, below: int, *, combine: bool
 ) -> None:
-    """Write the observations of one table as a sorted run, keys that are seen often as statistics.
+    """Write the observations of one table as a sorted run. With `combine`, frequent keys are written as statistics.
 
-    Edges whose hash is below `below` are summed in the sample, too.
+    Edges with a hash below `below` are also summed in the sample.
     """
-    # A zero has one sign, whatever the order of the rows and the instructions of the machine.
+    # Adding 0.0 removes the sign of zeros, so that results do not depend on row order or machine instructions.
     kernel = cpu_kernel(len(seen.key))
     key, graph, weight = kernel.sort(seen.key, split_half.graph_and_half(seen.graph), seen.weight + 0.0)
     if below:
@@ -169,7 +169,7 @@ def _short(graph: NDArray[Any]) -> NDArray[Any]:
 
 
 class _Pending:
-    """The nodes and links of several graphs as long arrays; graphs are numbered from `first`."""
+    """Nodes and links of several graphs as concatenated arrays. Graphs are numbered from `first`."""
 
     def __init__(self, graphs: list[Graph], first: int) -> None:
         self.graphs = graphs
@@ -187,13 +187,13 @@ class _Pending:
         source = np.concatenate([graph.links.source for graph in graphs]) + offsets
         target = np.concatenate([graph.links.target for graph in graphs]) + offsets
         self.weight = np.concatenate([graph.links.weight for graph in graphs])
-        # Padded, so that a corpus without any node can be looked up too.
+        # Padded, so that the lookup also works without any node.
         kind, key = np.append(self.node_kind, np.int8(0)), np.append(self.node_key, 0)
         self.table = _TABLE_OF[take(kind, source).astype(np.int64) * _KINDS + take(kind, target)]
         self.source, self.target = take(key, source), take(key, target)
 
     def counts(self) -> list[GraphCounts]:
-        """Per graph, what became of its nodes and links."""
+        """Return the counts of the nodes and links of each graph."""
         n, width = len(self.graphs), len(TABLES) + 1
         local = (self.graph - self._first).astype(np.int64)
         kept = np.bincount(local * width + self.table, minlength=n * width).reshape(n, width)

@@ -1,4 +1,4 @@
-"""Finds graphs that are in two tasks, or in a task and in earlier statistics."""
+"""Detection of graphs that are in two tasks, or in a task and in earlier statistics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _SAME = ["path", "graph_hash"]
 
 
 def copies(store: Store, tasks: int, earlier: Sequence[Path]) -> dict[int, dict[str, str]]:
-    """Per task, the graphs that stand in an earlier task or in earlier stats already, and where."""
+    """Return, by task, the paths of graphs that are also in an earlier task or in earlier statistics.
+
+    Each path maps to the path of the first copy.
+    """
     seen: dict[str, str] = {}
     for folder in earlier:
         graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=_SAME)

@@ -1,4 +1,4 @@
-"""One task: some graph files -> one spill file and one Parquet file of bookkeeping, whole or not at all."""
+"""Tasks over graph files. Each writes one spill file and one Parquet file of bookkeeping, atomically."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from atlas.graph import Graph, Reject, Source, Space
 from atlas.io.files import sha256_of
 from atlas.io.work_dir import Store, open_store
 
-# Bookkeeping that lie in the spill file; those of `graphs` are the file that says that a task is done.
+# Bookkeeping tables in the spill file. The table `graphs` is a file of its own, which marks a task as done.
 BOOKKEEPING = ("link_counts", "rejects", "tokens", "graph_labels", "files")
 Reader = Callable[[Source], Iterator[Graph | Reject]]
 
@@ -33,10 +33,10 @@ class GraphReading:
     """Options of reading graph files.
 
     Attributes:
-        read: Yields the graphs and rejects of a file.
-        model: Replaces what the files say.
-        transcoder_set: Used where the files say none.
-        strict: Raise `InputError` for a file that is no graph.
+        read: Function that yields the graphs and rejects of a file.
+        model: Name of the model; replaces the name in the files.
+        transcoder_set: Name of the transcoder set, for files that name none.
+        strict: Raise `InputError` for a file that is not a readable graph.
     """
 
     read: Reader
@@ -47,7 +47,7 @@ class GraphReading:
 
 @dataclass(frozen=True)
 class Task:
-    """Some files, read together; `skip` are graphs that stand elsewhere already, by path."""
+    """Files that are read together. `skip` maps the paths of duplicate graphs to the paths of their first copies."""
 
     number: int
     sources: tuple[Source, ...]
@@ -68,15 +68,17 @@ class FinishedTask:
 
 
 def runs_name(number: int) -> str:
-    """The spill file of a task."""
+    """Return the name of the spill file of a task."""
     return f"tasks/{number:06d}.runs"
 
 
 def run_task(task: Task) -> FinishedTask:
     """Read the files of a task and write its runs and bookkeeping.
 
-    Raises `SpaceMismatch` where two of its graphs are of different feature spaces, `InputError` with
-    `strict` for a file that is no graph, `OutputError` where the store cannot be written.
+    Raises:
+        SpaceMismatch: Two graphs have different feature spaces.
+        InputError: A file is not a readable graph, with `strict`.
+        OutputError: The store cannot be written.
     """
     context = task.context
     chunk = Chunk(max_links=context.chunk_links, sample_below=context.sample_below, combine=context.combine)
@@ -95,7 +97,7 @@ def run_task(task: Task) -> FinishedTask:
 
 @contextlib.contextmanager
 def _no_collector() -> Iterator[None]:
-    """Without the cyclic garbage collector: graphs hold no cycles, and it walks their many objects again and again."""
+    """Disable the cyclic garbage collector: graphs hold no cycles, and it would scan their many objects repeatedly."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -106,7 +108,7 @@ def _no_collector() -> Iterator[None]:
 
 
 def finish_task(store: Store, runs: RunWriter, bookkeeping: Mapping[str, pa.Table], done: FinishedTask) -> None:
-    """Write the runs of a task and then its bookkeeping, which say that it is done."""
+    """Write the runs of a task and then its bookkeeping, which marks the task as done."""
     for name in BOOKKEEPING:
         runs.add_blob(name, _to_bytes(bookkeeping[name]))
     runs.write(store, runs_name(done.number), lasting=False)
@@ -130,7 +132,7 @@ def _read_file(source: Source, task: Task, chunk: Chunk, hashes: dict[str, str])
         chunk.add(found)
         graph_count += 1
         if found.info.path == source.name and found.info.size_bytes == known.size:
-            file_hash = found.info.file_hash or found.info.content_hash  # the file is the graph, unpacked and alone
+            file_hash = found.info.file_hash or found.info.content_hash  # the file holds this graph alone, unpacked
     bookkeeping.file(
         path=source.name,
         size_bytes=known.size,
@@ -144,7 +146,7 @@ def _read_file(source: Source, task: Task, chunk: Chunk, hashes: dict[str, str])
 def _checked(
     item: Graph | Reject, file: str, task: Task, bookkeeping: Bookkeeping, hashes: dict[str, str]
 ) -> Graph | Reject:
-    """The graph with its feature space settled, or a reject where its bytes stand elsewhere already."""
+    """Return the graph with its final feature space, or a reject if the graph is a duplicate."""
     if isinstance(item, Reject):
         return item._replace(file=file)
     info, reading = item.info, task.reading
@@ -163,7 +165,7 @@ def _checked(
 
 
 def refuse_other_space(known: Space | None, known_path: str, space: Space | None, path: str) -> None:
-    """Raise `SpaceMismatch` where both spaces are known and differ."""
+    """Raise `SpaceMismatch` if both spaces are known and differ."""
     if known is not None and space is not None and known != space:
         raise SpaceMismatch(
             f"two feature spaces do not mix: {known} (in {known_path}) and {space} (in {path}); aggregate them apart"
@@ -185,12 +187,12 @@ def _to_bytes(table: pa.Table) -> pa.Buffer:
 
 
 def read_bookkeeping(runs: RunFile, name: str) -> pa.Table:
-    """One of the bookkeeping that lie in a task's spill file."""
+    """Read one bookkeeping table from a task's spill file."""
     return pa.ipc.open_stream(runs.blob(name)).read_all()
 
 
 def read_finished_task(store_url: str, number: int, columns: list[str] | None = None) -> tuple[FinishedTask, pa.Table]:
-    """A finished task and its rows of `graphs`, graph_id counted within the task."""
+    """Read a finished task and its rows of `graphs`, with graph_id numbered within the task."""
     with open_store(store_url).local(bookkeeping_name(number)) as path:
         graphs = pq.read_table(path, columns=columns)
     facts: dict[str, Any] = json.loads(graphs.schema.metadata[b"atlas"])
@@ -200,6 +202,6 @@ def read_finished_task(store_url: str, number: int, columns: list[str] | None = 
 
 
 def files_read(store: Store, number: int) -> dict[str, tuple[str | None, int]]:
-    """The files of a finished task, with content hash and number of graphs."""
+    """Return content hash and number of graphs of each file of a finished task."""
     rows = read_bookkeeping(RunFile(store, runs_name(number)), "files").to_pylist()
     return {row["path"]: (row["content_hash"], row["graph_count"]) for row in rows}

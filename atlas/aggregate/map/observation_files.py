@@ -1,9 +1,8 @@
-"""Observations from Parquet or Arrow files: which rows make a task, and how rows become keys.
+"""Observations in Parquet or Arrow files: division of rows into tasks, and conversion of rows to keys.
 
-Rows are `(graph_id, src_layer, src_neuron, tgt_layer, tgt_neuron, weight)`. Where the graphs of a dataset
-come one after the other (any order within a row group), tasks are cut between graphs and many rows are
-summed early. Where one graph's rows lie all over the dataset they are kept apart, and distinct graphs
-are counted when a range of keys is reduced.
+Rows are `(graph_id, src_layer, src_neuron, tgt_layer, tgt_neuron, weight)`. If graph ids ascend over the row groups of
+a dataset (in any order within a row group), tasks are cut between graphs. If the rows of a graph are spread over the
+dataset, all rows are first sorted by graph.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class Group:
 
 
 def is_observations(name: str) -> bool:
-    """Return True where the name of a file says that it holds observations.
+    """Return True if a file holds observations, by the suffix of its name.
 
     Args:
         name: Name or path of a file.
@@ -57,14 +56,15 @@ def is_observations(name: str) -> bool:
 
 
 def groups_of(number: int, path: Path) -> list[Group]:
-    """The row groups (record batches) of one file; raises `InputError` where columns are missing."""
+    """Return the row groups (record batches) of one file; raises `InputError` if columns are missing."""
     try:
         if path.name.lower().endswith(_IPC):
             return _ipc_groups(number, path)
         with pq.ParquetFile(path) as file:
             _require(path, file.schema_arrow.names)
             place = file.schema_arrow.names.index("graph_id")
-            # The bounds of text are not those of the numbers that it spells; columns before a nested one count alike.
+            # Text sorts differently from the numbers in it, so only bounds of integers are used. Nested columns before
+            # this one shift its position in the Parquet schema.
             ordered = pa.types.is_integer(file.schema_arrow.field(place).type)
             place = file.schema.names.index("graph_id") if "graph_id" in file.schema.names else place
             found = []
@@ -108,13 +108,13 @@ def _require(path: Path, names: Sequence[str]) -> None:
 
 
 def is_in_order(groups: Sequence[Group]) -> bool:
-    """Return True where no graph lies in two row groups that are not neighbours."""
+    """Return True if graph ids ascend over the row groups, so that only neighbouring row groups share a graph."""
     filled = [group for group in groups if group.rows]
     return all(before.last <= after.first for before, after in itertools.pairwise(filled))
 
 
 def cut(groups: Sequence[Group], rows: int) -> list[tuple[Group, ...]]:
-    """Consecutive row groups of about `rows` rows each."""
+    """Divide row groups into consecutive pieces of about `rows` rows each."""
     tasks: list[list[Group]] = []
     filled = rows
     for group in groups:
@@ -128,7 +128,7 @@ def cut(groups: Sequence[Group], rows: int) -> list[tuple[Group, ...]]:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Blame the input for what is wrong with it."""
+    """Translate read errors into `InputError`."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:
@@ -136,7 +136,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def read_group(path: Path, group: Group, rows: int) -> Iterator[pa.Table]:
-    """One row group, in pieces of at most `rows` rows where it is much larger; raises `InputError`."""
+    """Yield one row group, in pieces of at most `rows` rows if it is much larger; raises `InputError`."""
     with _reading(path):
         if path.name.lower().endswith(_IPC):
             with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
@@ -151,7 +151,7 @@ def read_group(path: Path, group: Group, rows: int) -> Iterator[pa.Table]:
 
 
 def read_graph(path: Path, group: Group, graph_id: int) -> Iterator[pa.Table]:
-    """The rows of one graph in a row group, without reading much of the rest; raises `InputError`."""
+    """Yield the rows of one graph in a row group, reading little of the rest; raises `InputError`."""
     if path.name.lower().endswith(_IPC):
         for table in read_group(path, group, group.rows):
             yield table.filter(pc.equal(table["graph_id"], graph_id))
@@ -175,9 +175,9 @@ def _clean(table: pa.Table | pa.RecordBatch) -> pa.Table:
 
 
 def columns_of(table: pa.Table | pa.RecordBatch) -> dict[str, NDArray[Any]]:
-    """The columns of an Arrow table or batch as arrays; a null weight is NaN, a null neuron -1.
+    """Return the columns of an Arrow table or batch as arrays. A null weight becomes NaN, a null layer or neuron -1.
 
-    Raises `InputError` where a graph_id is null, or a column holds no numbers.
+    Raises `InputError` if a graph_id is null, or a column does not hold numbers.
     """
     found = {}
     for name in COLUMNS:
@@ -193,7 +193,7 @@ def columns_of(table: pa.Table | pa.RecordBatch) -> dict[str, NDArray[Any]]:
 
 
 def _numbers(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array | pa.ChunkedArray:
-    """A column of signed whole numbers, or of floats for the weight."""
+    """Return a column as signed integers, or as floats for the weight."""
     fine = pa.types.is_floating if name == "weight" else pa.types.is_signed_integer
     if fine(column.type):
         return column
@@ -207,7 +207,7 @@ def _numbers(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array | pa.Chu
 
 
 def observe(columns: dict[str, NDArray[Any]]) -> LinkBatch:
-    """Graphs, keys and weights of rows, and for those that do not count the reason."""
+    """Return graphs, keys and weights of rows, with a mask of the invalid rows for each reason."""
     weight = np.ascontiguousarray(columns["weight"], np.float64)
     graph = columns["graph_id"].astype(np.int64, copy=False)
     if len(graph) and graph.min() < 0:
@@ -235,5 +235,5 @@ def observe(columns: dict[str, NDArray[Any]]) -> LinkBatch:
 
 
 def graph_hash(identity: str, graph_id: int) -> str:
-    """Return a content hash for a graph that is rows of a dataset: of the dataset's identity and the graph's id."""
+    """Return the content hash of a graph in a dataset: a hash of the dataset's identity and the graph's id."""
     return hashlib.sha256(f"{identity}#{graph_id}".encode()).hexdigest()

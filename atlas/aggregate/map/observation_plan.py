@@ -1,4 +1,4 @@
-"""Plan of a dataset of observations: cut into tasks, and run straight on, or after a shuffle by graph."""
+"""Plan of a dataset of observations: division into tasks, which run directly or after a shuffle by graph."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _refuse_copies(files: Sequence[tuple[SourceFile, str]], earlier: Sequence[Pa
 
 @dataclass(frozen=True)
 class ObservedPlan:
-    """Row groups cut into pieces, and what all tasks share."""
+    """Row groups divided into pieces, and the settings that all tasks share."""
 
     files: tuple[SourceFile, ...]
     groups: tuple[Group, ...]
@@ -65,9 +65,9 @@ class ObservedPlan:
     def of(
         cls, files: Sequence[SourceFile], earlier: Sequence[Path], store: Store, space: Space, options: AggregateOptions
     ) -> ObservedPlan:
-        """The plan for these files; raises `InputError` where one holds no observations, or is a copy of another."""
+        """Return the plan for files; raises `InputError` if one holds no observations, or is a copy of another."""
         found = [group for number, known in enumerate(files) for group in groups_of(number, known.source.path)]
-        # Without the empty ones, whose bounds say nothing.
+        # Skip empty row groups, because their bounds have no meaning.
         groups = [group for group in found if group.rows]
         with ThreadPoolExecutor() as pool:
             identities = tuple(pool.map(sha256_of, [known.source.path for known in files]))
@@ -80,14 +80,14 @@ class ObservedPlan:
         return cls(tuple(files), tuple(groups), tuple(cut(groups, rows)), observed, context)
 
     def signature(self) -> str:
-        """One hash of all that decides what task of which number holds what."""
+        """Return a hash of everything that decides the content of each numbered task."""
         names = [source.name for source in self.observed.sources]
         pieces = [[asdict(group) for group in piece] for piece in self.pieces]
         facts = [self.observed.identities, names, self.observed.space, pieces]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def map(self, run: Run, earlier: Sequence[Path]) -> list[Input]:
-        """Run the tasks, and return what there is to reduce."""
+        """Run the tasks, and return the inputs of the reduce phase."""
         large = any(group.rows > 2 * self.context.chunk_links for group in self.groups)
         if not is_in_order(self.groups) or large:
             return read_inputs(run.store, self._shuffle(run, earlier), earlier)
@@ -97,7 +97,7 @@ class ObservedPlan:
         return read_inputs(run.store, len(tasks), earlier)
 
     def _shuffle(self, run: Run, earlier: Sequence[Path]) -> int:
-        """Sort all rows by graph, and run the tasks over ranges of graphs; how many there were."""
+        """Sort all rows by graph, run the tasks over ranges of graphs, and return the number of tasks."""
         shared, finished = (self.observed, self.context), run.store.names()
         shuffles = [GroupTask(number, piece, *shared) for number, piece in enumerate(self.pieces)]
         missing = [task for task in shuffles if shuffle_name(task.number) not in finished]
@@ -113,7 +113,7 @@ class ObservedPlan:
         return len(tasks)
 
     def refuse_known_graphs(self, inputs: Sequence[Input]) -> None:
-        """Raise `InputError` where a graph_id stands in earlier stats: its links would be those of two graphs."""
+        """Raise `InputError` if a graph_id is in earlier statistics: all links of a graph must come together."""
         held: dict[str | None, str] = {}
         for item in inputs:
             names = item.graphs["member"].to_pylist(), item.graphs["path"].to_pylist()
@@ -127,7 +127,7 @@ class ObservedPlan:
                     )
 
     def bookkeeping(self, inputs: Sequence[Input]) -> pa.Table:
-        """The rows of `files`: each with the graphs that begin in it."""
+        """Return the rows of `files`, each with the number of graphs that begin in it."""
         counts: Counter[str] = Counter()
         for item in inputs:
             if item.folder is None:

@@ -1,4 +1,4 @@
-"""Tasks over observations: rows of whole graphs -> the runs and bookkeeping that graph files give, too."""
+"""Tasks over observations. They convert rows of whole graphs to the same runs and bookkeeping as graph files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class ObservationFiles:
-    """The files of a dataset of observations, their content hashes, and the feature space that they are of."""
+    """Files of a dataset of observations, with their content hashes and their feature space."""
 
     sources: tuple[Source, ...]
     identities: tuple[str, ...]
@@ -43,11 +43,11 @@ class ObservationFiles:
 
 @dataclass(frozen=True)
 class GroupTask:
-    """Some row groups.
+    """Task over row groups of a dataset of observations.
 
-    Where graphs come one after the other, a task is cut between graphs: `tail` are later groups with the rest of the
-    last graph, and rows of the graph `not_mine` belong to the task before. Where graphs are mixed up, the rows are
-    first sorted by graph (`run_shuffle`).
+    If graph ids ascend over the row groups, tasks are cut between graphs. `tail` then holds later row groups with the
+    rest of the last graph, and rows of the graph `not_mine` belong to the previous task. If graphs are interleaved, the
+    rows are first sorted by graph (`run_shuffle`).
     """
 
     number: int
@@ -60,7 +60,7 @@ class GroupTask:
 
 @dataclass(frozen=True)
 class ShuffledTask:
-    """The graphs of a range of ids, after the shuffle."""
+    """Task over the graphs of a range of ids, after the shuffle."""
 
     number: int
     range: KeyRange
@@ -72,7 +72,7 @@ class ShuffledTask:
 def group_tasks(
     groups: Sequence[Group], pieces: Sequence[Sequence[Group]], files: ObservationFiles, context: JobContext
 ) -> list[GroupTask]:
-    """Tasks over row groups whose graphs come one after the other."""
+    """Return tasks over row groups with ascending graph ids."""
     tasks, done = [], 0
     for number, piece in enumerate(pieces):
         done += len(piece)
@@ -89,12 +89,12 @@ def group_tasks(
 
 
 def shuffle_name(number: int) -> str:
-    """The rows of a shuffle task in the store, sorted by graph."""
+    """Return the name of the rows of a shuffle task in the store, which are sorted by graph."""
     return f"shuffle/{number:06d}.runs"
 
 
 def run_shuffle(task: GroupTask) -> int:
-    """Sort the rows of some row groups by graph; the number of row groups."""
+    """Sort the rows of some row groups by graph, and return the number of row groups."""
     runs = RunWriter()
     for number, table in enumerate(_tables(task)):
         columns = columns_of(table)
@@ -118,12 +118,12 @@ def run_groups(task: GroupTask) -> FinishedTask:
     columns = columns_of(pa.concat_tables(tables, promote_options="permissive"))
     if task.not_mine is not None:
         columns = _without(columns, task.not_mine)
-    # A graph stands under the file in which its task begins.
+    # A graph is recorded under the file in which its task begins.
     return write_task(task, observe(columns), task.groups[0].file)
 
 
 def _without(columns: dict[str, Array], graph_id: int) -> dict[str, Array]:
-    """The rows of all graphs but one; without a copy where that one comes first."""
+    """Return the rows of all graphs but one. No rows are copied if that graph comes first."""
     mine = columns["graph_id"] != graph_id
     first = int(np.argmax(mine)) if len(mine) else 0
     rows = slice(first, None) if mine[first:].all() else mine
@@ -153,7 +153,7 @@ def write_task(task: GroupTask | ShuffledTask, seen: LinkBatch, file: int) -> Fi
 
 @dataclass(frozen=True)
 class GraphRefs:
-    """Graphs that are rows of a file: their ids and hashes, both (n_graphs,)."""
+    """References to graphs in a file of observations: ids and hashes, both (n_graphs,)."""
 
     file: str
     ids: list[int]
@@ -161,14 +161,14 @@ class GraphRefs:
 
     @property
     def paths(self) -> list[str]:
-        """Names of the graphs."""
+        """Paths of the graphs, `file#id`."""
         return [f"{self.file}#{graph_id}" for graph_id in self.ids]
 
 
 def write_observed(
     number: int, seen: LinkBatch, graph: Array, bookkeeping: GraphRefs, space: Space, context: JobContext
 ) -> FinishedTask:
-    """Write one task: graph (n_rows,) are the numbers of the graphs that `bookkeeping` names."""
+    """Write one task. graph (n_rows,) holds indices of the graphs in `bookkeeping`."""
     if context.device != "cpu":
         from atlas.aggregate.kernels.torch_kernel import torch_kernel
 
@@ -188,7 +188,7 @@ def write_observed(
 def write_reduced(
     number: int, links: DeviceLinks, kernel: TorchKernel, bookkeeping: GraphRefs, space: Space, context: JobContext
 ) -> FinishedTask:
-    """Write one task from observations on a device , which are reduced there."""
+    """Write one task from links on a device, which are reduced on that device."""
     split_half = SplitHalf(np.array([bucket_of(found) for found in bookkeeping.hashes], np.uint32))
     runs = RunWriter()
     write_statistics(
@@ -197,7 +197,7 @@ def write_reduced(
         0,
         kernel.statistics(links.key, kernel.graph_and_half(links.graph, split_half.buckets), links.weight),
     )
-    # The sample is small: its rows come down from the device.
+    # The sample is small, so its rows are copied from the device.
     key, graph, weight = kernel.sampled(links, context.sample_below)
     rows, starts = order_by_key(key)
     lengths = np.diff(starts, append=len(key))
@@ -232,7 +232,7 @@ def _finish(
 
 
 def numbered(graph: Ints) -> tuple[Ints, NDArray[np.uint32]]:
-    """The distinct ids in order, and for every row the number of its id."""
+    """Return the distinct ids in ascending order, and the index of each row's id."""
     if len(graph) and (graph[1:] < graph[:-1]).any():
         ids, inverse = np.unique(graph, return_inverse=True)
         return ids, inverse.astype(np.uint32)
@@ -242,7 +242,7 @@ def numbered(graph: Ints) -> tuple[Ints, NDArray[np.uint32]]:
 
 
 def _kept(seen: LinkBatch, graph: Array, graphs: int) -> tuple[Array, Ints, Any, dict[str, Ints]]:
-    """The rows that count, and per reason how many of each graph do not."""
+    """Return graph, key and weight of the valid rows, and the number of dropped rows of each graph by reason."""
     counts = {reason: np.bincount(graph[mask], minlength=graphs) for reason, mask in seen.dropped.items()}
     if not counts:
         return graph, seen.key, seen.weight, counts
@@ -251,7 +251,7 @@ def _kept(seen: LinkBatch, graph: Array, graphs: int) -> tuple[Array, Ints, Any,
 
 
 def _tables_of(bookkeeping: GraphRefs, links: LinkCounts, neuron_counts: Ints) -> dict[str, pa.Table]:
-    """The bookkeeping of a task."""
+    """Return the bookkeeping tables of a task."""
     n = len(bookkeeping.ids)
     lost = sum(links.dropped.values(), np.zeros(n, np.int64))
     schema = DATASETS["stats.graphs"].schema
@@ -281,7 +281,7 @@ def _tables_of(bookkeeping: GraphRefs, links: LinkCounts, neuron_counts: Ints) -
 
 
 def shuffle_ranges(store: Store, tasks: int, rows: int) -> list[KeyRange]:
-    """Ranges of graph ids of about `rows` rows each, after the shuffle."""
+    """Return ranges of graph ids of about `rows` rows each, after the shuffle."""
     files = [RunFile(store, shuffle_name(number)) for number in range(tasks)]
     indexes = [(file.column(run, INDEX), 1) for file in files for run in file.names("rows.")]
     return split(indexes, rows)

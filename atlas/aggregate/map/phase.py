@@ -1,4 +1,4 @@
-"""The map phase: runs the tasks that are not done yet, and resolves graphs that are in two of them."""
+"""Map phase: runs the unfinished tasks, and removes graphs that are in two tasks."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from atlas.stages.manifest import read_manifest
 
 
 def map_graphs(run: Run, plan: Plan, reading: GraphReading, previous: Sequence[Path]) -> list[Input]:
-    """Read the graph files of a plan, and return what there is to reduce.
+    """Read the graph files of a plan, and return the inputs of the reduce phase.
 
-    Tasks that contain copies of graphs are run again without the later copy.
+    Tasks that contain duplicate graphs are run again, skipping the later copy.
 
     Raises:
-        SpaceMismatch: Two tasks, or a task and earlier statistics, are of different feature spaces.
+        SpaceMismatch: Two tasks, or a task and earlier statistics, have different feature spaces.
     """
     context = JobContext(run.store.url, run.options.device, plan.links, plan.sample_below, plan.combine)
     tasks = [
@@ -43,7 +43,7 @@ def map_graphs(run: Run, plan: Plan, reading: GraphReading, previous: Sequence[P
     run_tasks(run, run_task, tasks, sizes, "graph files", previous)
     skips: dict[int, dict[str, str]] = {}
     while twice := copies(run.store, len(tasks), previous):
-        # A task that leaves one copy out may meet the next one: what it leaves out adds up.
+        # Skipping one copy may reveal the next one, so the skipped graphs of a task accumulate.
         for number, skip in twice.items():
             skips.setdefault(number, {}).update(skip)
         again = [replace(tasks[number], skip=skips[number]) for number in twice]
@@ -68,14 +68,14 @@ def run_tasks(
         run: The aggregation.
         function: Runs one task and returns its `FinishedTask`.
         tasks: Tasks with a `number`.
-        sizes: Per task number, how many of `what` it has; for the progress.
-        what: What is counted.
+        sizes: Number of counted items by task number, for the progress.
+        what: Name of the counted items.
         previous: Folders of earlier statistics.
-        again: Run tasks that are done already, too.
-        on_device: Run in this process where it holds a GPU.
+        again: Also run tasks that are already done.
+        on_device: Run in this process if it uses a GPU.
 
     Raises:
-        SpaceMismatch: A task is of another feature space than one before it.
+        SpaceMismatch: A task has another feature space than an earlier one.
     """
     journal = Journal.opened(run.store)
     finished = set() if again else journal.trusted

@@ -1,1 +1,1 @@
-"""Reduce: the rows of one range of keys to one Parquet part of each dataset."""
+"""Reduce phase: converts the rows of one range of keys to one Parquet part of each dataset."""

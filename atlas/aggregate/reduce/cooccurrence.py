@@ -1,8 +1,8 @@
-"""Co-occurrence: for every edge the graphs that hold both ends, for every neuron its strongest cooccurrence.
+"""Co-occurrence: the number of graphs that hold both ends of an edge, and the top co-occurring neurons of a neuron.
 
-The rows of the co-occurrence matrix are computed one after the other from two sorted incidence lists:
-the graphs of every neuron (postings), and the neurons of every graph (members). Both lie on the disk;
-the members are read block by block of neurons, so that memory is bounded by a block, not by the corpus.
+The co-occurrence matrix is computed row by row from two sorted incidence lists: the graphs of every neuron
+(postings), and the neurons of every graph (members). Both are on disk. The members are read one block of neurons at a
+time, so that memory is bounded by a block, not by the corpus.
 
     both(s, t) = |graphs(s) & graphs(t)|        lift = both * n / (graphs(s) * graphs(t))
     pmi = ln(lift)                              npmi = pmi / -ln(both / n)     (Bouma, "Normalized (pointwise)
@@ -34,7 +34,7 @@ _BLOCK_PARTS = 8
 
 
 def postings_name(number: int) -> str:
-    """The graphs of every neuron of a part."""
+    """Return the name of the postings of a part, which hold the graphs of its neurons."""
     return f"postings/{number:05d}.runs"
 
 
@@ -50,7 +50,7 @@ def write_postings(store: Store, number: int, neurons: dict[str, Array], graphs:
 
 @dataclass(frozen=True)
 class BlockJob:
-    """The members of one block of neurons: the postings of a few parts, turned round."""
+    """Job that inverts the postings of a few parts to the members of one block of neurons."""
 
     store: str
     number: int
@@ -59,12 +59,12 @@ class BlockJob:
 
 
 def block_name(number: int) -> str:
-    """The members of a block in the store."""
+    """Return the name of the members of a block in the store."""
     return f"members/{number:05d}.runs"
 
 
 def block_jobs(store: str, parts: int, graph_total: int) -> list[BlockJob]:
-    """The blocks of all neurons."""
+    """Return the jobs for the blocks of all neurons."""
     starts = range(0, parts, _BLOCK_PARTS)
     return [
         BlockJob(store, number, tuple(range(start, min(start + _BLOCK_PARTS, parts))), graph_total)
@@ -73,7 +73,7 @@ def block_jobs(store: str, parts: int, graph_total: int) -> list[BlockJob]:
 
 
 def write_members(job: BlockJob) -> None:
-    """Write, for every graph, its neurons of one block, as numbers within the block."""
+    """Write the neurons of every graph that are in one block, numbered within the block."""
     store = open_store(job.store)
     words, first = [np.zeros(0, np.int64)], 0
     for part in job.parts:
@@ -92,7 +92,7 @@ def write_members(job: BlockJob) -> None:
 
 @dataclass(frozen=True)
 class _Block:
-    """The members of a block: neurons `first` to `last` (numbers over all), and where each graph's begin."""
+    """Members of a block of neurons, from `first` to `last`, and the offset of each graph in them."""
 
     first: int
     last: int
@@ -101,7 +101,7 @@ class _Block:
 
 
 class CooccurrenceIndex:
-    """All neurons with their graphs."""
+    """Index of all neurons with their graphs."""
 
     def __init__(self, store: Store, graph_total: int) -> None:
         self.store = store
@@ -118,14 +118,14 @@ class CooccurrenceIndex:
         self._bounds = np.append(0, np.cumsum(blocks)).astype(int)
 
     def blocks(self) -> Iterator[_Block]:
-        """The members, block by block."""
+        """Yield the members, block by block."""
         for number in range(len(self._bounds) - 1):
             file = RunFile(self.store, block_name(number))
             first, last = int(self._bounds[number]), int(self._bounds[number + 1])
             yield _Block(first, last, file.column("members", "neuron"), file.column("offsets", "offset"))
 
     def graphs(self, first: int, last: int) -> tuple[Array, Ints]:
-        """The graphs of neurons `first` to `last`, one after the other, and how many each has."""
+        """Return the concatenated graphs of neurons `first` to `last`, and the number of graphs of each."""
         found, start = [np.zeros(0, np.uint32)], 0
         for part, size in zip(self._parts, self._sizes, strict=True):
             low, high = max(first, start), min(last, start + size)
@@ -137,13 +137,13 @@ class CooccurrenceIndex:
         return np.concatenate(found), self.graph_count[first:last]
 
     def number(self, neuron: Ints) -> Ints:
-        """The number of each packed neuron, which must be one of `key`."""
+        """Return the index of each packed neuron in `key`, which must contain it."""
         return np.searchsorted(self.key, neuron)
 
 
 @dataclass(frozen=True)
 class Score:
-    """A pair of one row as one number: more graphs together is better, then the rarer other, then the lower number."""
+    """Score of a pair as one integer: more joint graphs rank first, then the rarer neuron, then the lower number."""
 
     other_bits: int
     graph_bits: int
@@ -151,7 +151,7 @@ class Score:
 
     @classmethod
     def of(cls, index: CooccurrenceIndex) -> Score:
-        """The score that fits all neurons and graphs; raises `UsageError` beyond a million graphs of a billion neurons."""
+        """Return the score for all neurons and graphs; raises `UsageError` if they are too many for 63 bits."""
         found = cls(len(index.key).bit_length(), index.graph_total.bit_length(), index.graph_total)
         if found.other_bits + 2 * found.graph_bits > 63:
             raise UsageError(
@@ -160,7 +160,10 @@ class Score:
         return found
 
     def decode(self, scores: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-        """Row, rank from 1, other and both of all pairs that were kept, by row and rank; scores (n_rows, top)."""
+        """Return row, rank (from 1), other neuron and joint graph count of all pairs in scores (n_rows, top).
+
+        The pairs are sorted by row and rank.
+        """
         scores = -np.sort(-scores, axis=1)
         row, rank = np.nonzero(scores >= 0)
         found = scores[row, rank]
@@ -169,13 +172,14 @@ class Score:
 
 
 def evaluate(index: CooccurrenceIndex, top: int, key: Ints, low: int, high: int) -> tuple[pa.Array, pa.Table]:
-    """`joint_graph_count` of the edges of a range, and the rows of `cooccurrence` of its neurons.
+    """Return `joint_graph_count` of the edges of a range, and the rows of `cooccurrence` of its neurons.
 
-    `top` neurons are kept of each; key (n_edges,) ascending; the range's neurons are those whose first possible edge is in [low, high).
+    `top` co-occurring neurons are kept per neuron. key (n_edges,) is ascending. A neuron belongs to the range if its
+    first possible edge is in [low, high).
     """
     source, target = index.number(key >> NEURON_BITS), index.number(key & LOW)
     home = [int(np.searchsorted(index.key, -(-bound // (1 << NEURON_BITS)), "left")) for bound in (low, high)]
-    # A source whose edges fill several ranges is at home in the first of them; its row is needed in all.
+    # A source with edges in several ranges belongs to the first of them, but its row is needed in all.
     first, last = min([home[0], *source[:1].tolist()]), max([home[1], *(source[-1:] + 1).tolist()])
     both = np.zeros(len(key), np.int64)
     score = Score.of(index)
@@ -216,11 +220,11 @@ def _table(index: CooccurrenceIndex, pairs: tuple[Ints, Ints, Ints, Ints], first
 
 
 def _ln(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    # Not np.log: its last bit depends on the instructions of the machine, and on those that are switched off.
+    # Not np.log: its last bit depends on the processor's instructions, and on which of them are disabled.
     found: NDArray[np.float64] = pc.ln(pa.array(values)).to_numpy(zero_copy_only=False)
     return found
 
 
 def nothing(rows: int) -> tuple[pa.Array, pa.Table]:
-    """Return the result of `evaluate` where co-occurrence is left out."""
+    """Return the result of `evaluate` if co-occurrence is left out."""
     return pa.nulls(rows, pa.int64()), DATASETS["stats.cooccurrence"].empty()

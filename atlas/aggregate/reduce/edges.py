@@ -1,4 +1,4 @@
-"""Reduce one range of keys of a link table: sort its links, add them up, merge them with earlier sums."""
+"""Reduction of one range of keys of a link table: sorts its links, adds them up, merges them with earlier sums."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from atlas.aggregate.kernels import Kernel, cpu_kernel
 from atlas.aggregate.kernels.key_stats import KeyStats
-from atlas.aggregate.reduce import cooccurrence
+from atlas.aggregate.reduce import cooccurrence, edge_groups
 from atlas.aggregate.reduce.jobs import ReduceJob, ReduceState, part_name
 from atlas.aggregate.spill.previous_stats import link_table, statistics_between
+from atlas.graph import Ints
 from atlas.io.files import write_parquet
 from atlas.runtime.devices import choose_device
 
@@ -20,23 +21,40 @@ _LINK = ("key", "graph", "weight")
 
 
 def reduce_links(state: ReduceState, job: ReduceJob) -> list[str]:
-    """Write one part of a link table, and of `cooccurrence` with `edges`; return the names of the parts."""
+    """Write one part of a link table, and for `edges` one of `cooccurrence`; return the name of the former."""
     table, store = link_table(job.dataset), state.sources.store
     parts = list(_links(state, job))
     sums = [stats for stats in _sums(state, job) if len(stats)]
     kernel = _kernel(job.device, sum(len(part["key"]) for part in parts) + sum(map(len, sums)))
+    by_group = list(_earlier_groups(state, job)) if job.grouped and table.name == "edges" else []
     if parts:
-        key, graph, weight = (np.concatenate([part[name] for part in parts]) for name in _LINK)
-        sums.insert(0, kernel.reduce(*kernel.sort(key, graph, weight))[0])
+        rows = kernel.sort(*(np.concatenate([part[name] for part in parts]) for name in _LINK))
+        sums.insert(0, kernel.reduce(*rows)[0])
+        if job.grouped and table.name == "edges":
+            by_group.insert(0, edge_groups.of_links(kernel, *rows, state.sources.groups))
     stats = kernel.merge(sums)
     columns: dict[str, Any] = {}
     if table.name == "edges":
         both, partners = _cooccurrence(state, job, stats)
-        columns = {"method": job.method, "joint_graph_count": both}
+        group_count: Ints = stats.graph_count
+        if job.grouped:
+            merged = edge_groups.merge([edge_groups.EMPTY, *by_group])
+            stats, group_count = edge_groups.with_halves(stats, merged, state.sources.buckets)
+            grouped = merged.table()
+            store.put_with(part_name("edge_groups", job.range.number), lambda path: write_parquet(grouped, path))
+        columns = {"method": job.method, "joint_graph_count": both, "group_count": group_count}
         store.put_with(part_name("cooccurrence", job.range.number), lambda path: write_parquet(partners, path))
     arrow = table.arrow(stats, **columns)
     store.put_with(job.name, lambda path: write_parquet(arrow, path))
     return [job.name]
+
+
+def _earlier_groups(state: ReduceState, job: ReduceJob) -> Iterator[edge_groups.EdgeGroups]:
+    for source in state.sources.sources:
+        previous = state.sources.previous(source, "edge_groups")
+        if previous is not None:
+            rows = previous.between(job.range.low, job.range.high)
+            yield edge_groups.of_table(*rows, state.sources.renumbered(source))
 
 
 def _kernel(device: str, rows: int) -> Kernel:
@@ -56,7 +74,7 @@ def _cooccurrence(state: ReduceState, job: ReduceJob, stats: KeyStats) -> tuple[
 
 def _links(state: ReduceState, job: ReduceJob) -> Iterator[dict[str, Any]]:
     for source, found in state.sources.rows(f"{job.dataset}.raw.", job.range):
-        # Graphs of different tasks are told apart by their number over all sources.
+        # Number the graphs over all sources, to distinguish graphs of different tasks.
         graph = found["graph"].astype(np.uint32) + np.uint32(source.first << 1)
         yield {"key": found["key"], "graph": graph, "weight": found["weight"].astype(np.float64)}
 

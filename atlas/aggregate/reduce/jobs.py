@@ -1,4 +1,4 @@
-"""Jobs of the reduce phase, and what the jobs of one worker share."""
+"""Jobs of the reduce phase, and the state that the jobs of one worker share."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from atlas.io.work_dir import open_store
 
 @dataclass(frozen=True)
 class ReduceJob:
-    """One part of one dataset.
+    """Job that writes one part of one dataset.
 
     Attributes:
         dataset: Name of the dataset.
         range: Keys of the part.
-        device: `cpu`, `cuda`, or `auto` where the worker chooses.
-        method: How links were computed; a column of `edges`.
-        cooccurrence: Number of co-occurring neurons to keep of each; 0 leaves co-occurrence out.
+        device: `cpu`, `cuda`, or `auto` if the worker chooses.
+        method: Method by which links were computed; a column of `edges`.
+        cooccurrence: Number of co-occurring neurons to keep per neuron; 0 leaves co-occurrence out.
+        grouped: Also count edges by group of prompts.
     """
 
     dataset: str
@@ -28,6 +29,7 @@ class ReduceJob:
     device: str
     method: str
     cooccurrence: int
+    grouped: bool
 
     @property
     def name(self) -> str:
@@ -36,12 +38,12 @@ class ReduceJob:
 
 
 def part_name(dataset: str, number: int) -> str:
-    """Return the name of a part in the store; its presence says that it is done."""
+    """Return the name of a part in the store. Its presence marks the part as done."""
     return f"parts/{dataset}/part-{number:05d}.parquet"
 
 
 class ReduceState:
-    """The files that the jobs of one worker share; made once per worker and dataset, opened when first read."""
+    """Files that the jobs of one worker share. Made once per worker and dataset; files are opened at first use."""
 
     def __init__(self, store_url: str, graph_total: int) -> None:
         self._store = open_store(store_url)
@@ -49,10 +51,10 @@ class ReduceState:
 
     @functools.cached_property
     def sources(self) -> SortedSources:
-        """The sorted rows of all inputs."""
+        """Sorted rows of all inputs."""
         return SortedSources(self._store)
 
     @functools.cached_property
     def cooccurrence(self) -> CooccurrenceIndex:
-        """All neurons with their graphs."""
+        """Index of all neurons with their graphs."""
         return CooccurrenceIndex(self._store, self._graph_total)

@@ -1,4 +1,4 @@
-"""Reduce one range of neurons: to a part of `neurons`, one of `neuron_graphs`, and the postings of co-occurrence."""
+"""Reduction of one range of neurons to a part of `neurons`, of `neuron_graphs`, and of co-occurrence postings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from atlas.aggregate.reduce import cooccurrence, node_tables
 from atlas.aggregate.reduce.jobs import ReduceJob, ReduceState, part_name
 from atlas.aggregate.spill.key_ranges import KeyRange
 from atlas.aggregate.spill.sorted_sources import SortedSource, SortedSources
+from atlas.graph import Ints
+from atlas.ids import NEURON_BITS
 from atlas.io.files import write_parquet
 
 
@@ -25,6 +27,7 @@ def reduce_nodes(state: ReduceState, job: ReduceJob) -> list[str]:
     tables = [node_tables.from_nodes(columns)] if columns else []
     tables += [table for item in sources.sources if (table := _previous_nodes(sources, item, job.range)) is not None]
     merged = node_tables.merge(tables)
+    merged.neurons["group_count"] = _group_counts(merged, sources.groups_by_id)
     cooccurrence.write_postings(store, job.range.number, merged.neurons, merged.incidences["graph"])
     incidences = node_tables.neuron_graph_table(merged)
     neurons = node_tables.neuron_table(merged)
@@ -32,6 +35,13 @@ def reduce_nodes(state: ReduceState, job: ReduceJob) -> list[str]:
     store.put_with(name, lambda path: write_parquet(incidences, path))
     store.put_with(job.name, lambda path: write_parquet(neurons, path))
     return [name, job.name]
+
+
+def _group_counts(tables: node_tables.NodeTables, groups: Ints) -> Ints:
+    """Return the number of groups of each neuron, (n_neurons,)."""
+    neuron = np.repeat(np.arange(len(tables.neurons["key"])), tables.neurons["graph_count"])
+    found = np.unique(neuron << NEURON_BITS | groups[tables.incidences["graph"]])
+    return np.bincount(found >> NEURON_BITS, minlength=len(tables.neurons["key"]))
 
 
 def _previous_nodes(sources: SortedSources, source: SortedSource, part: KeyRange) -> node_tables.NodeTables | None:

@@ -1,4 +1,4 @@
-"""Nodes of graphs -> `neurons` and `neuron_graphs`, one range of neurons at a time."""
+"""Conversion of nodes to the datasets `neurons` and `neuron_graphs`, one range of neurons at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ADDED = ("graph_count", "node_count", "activation_count", "influence_count")
 
 @dataclass(frozen=True, slots=True)
 class NodeTables:
-    """The rows of `neurons` and of `neuron_graphs`, as arrays; unknown values are NaN."""
+    """Rows of `neurons` and of `neuron_graphs`, as arrays. Unknown values are NaN."""
 
     neurons: dict[str, Array]  # key (n_neurons,) ascending, and the columns of the dataset
     incidences: dict[str, Array]  # key (n_incidences,), graph, node_count, extrema of activation and influence
@@ -31,14 +31,15 @@ class NodeTables:
 
 
 def from_nodes(columns: Mapping[str, Array]) -> NodeTables:
-    """Tables of node rows: key (n,), graph (n,) final ids, position, activation and influence (n,).
+    """Return the tables of node rows: key, graph (final ids), position, activation and influence, each (n,).
 
-    Rows of one neuron come by graph, and rows of one (neuron, graph) by position.
+    Rows of one neuron are expected in graph order, and rows of one (neuron, graph) in position order. Rows with graphs
+    out of order are sorted.
     """
     order, starts = order_by_key(columns["key"].astype(np.int64), sort_words)
     key, graph = (take(columns[name], order) for name in ("key", "graph"))
     if _falls(graph, starts):
-        # Sources whose graphs are interleaved: then the graph is part of the order.
+        # The graphs of the sources are interleaved: sort by graph and position as well.
         order = np.lexsort((columns["position"], columns["graph"], columns["key"]))
         key, graph = columns["key"][order], columns["graph"][order]
     position, activation, influence = (take(columns[name], order) for name in ("position", "activation", "influence"))
@@ -71,7 +72,7 @@ def _falls(graph: Array, starts: Ints) -> bool:
 
 
 def _moments(name: str, values: Floats, starts: Ints) -> dict[str, Array]:
-    """Count, sums and extrema of the known values of each run."""
+    """Return count, sums and extrema of the known values of each run."""
     known = ~np.isnan(values)
     zeroed = np.where(known, values, 0.0)
     run = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(values)))
@@ -94,7 +95,7 @@ def _reduce(how: np.ufunc, values: Array, starts: Ints) -> Array:
 
 
 def merge(parts: Sequence[NodeTables]) -> NodeTables:
-    """The tables of the union of graphs; the parts must not share graphs, and carry final graph ids."""
+    """Return the tables of the union of graphs. The parts must not share graphs, and must have final graph ids."""
     parts = [part for part in parts if len(part.neurons["key"])]
     if len(parts) == 1:
         return parts[0]
@@ -131,13 +132,13 @@ def _merge_incidences(parts: Sequence[NodeTables]) -> tuple[dict[str, Array], ND
 
 
 def neuron_table(tables: NodeTables) -> pa.Table:
-    """The dataset `neurons`."""
+    """Return the dataset `neurons`."""
     dataset = DATASETS["stats.neurons"]
     return dataset.table(_with_layers(tables.neurons, dataset.schema))
 
 
 def neuron_graph_table(tables: NodeTables) -> pa.Table:
-    """The dataset `neuron_graphs`."""
+    """Return the dataset `neuron_graphs`."""
     dataset = DATASETS["stats.neuron_graphs"]
     rows = tables.incidences
     columns = _with_layers(rows, dataset.schema)
@@ -149,7 +150,7 @@ def neuron_graph_table(tables: NodeTables) -> pa.Table:
 
 
 def _with_layers(columns: Mapping[str, Array], schema: pa.Schema) -> dict[str, Any]:
-    """Columns for Arrow: the key as layer and neuron, NaN as null."""
+    """Return columns for Arrow, with layer and neuron instead of the key, and null instead of NaN."""
     found: dict[str, Any] = {
         "layer": (columns["key"] >> INDEX_BITS).astype(np.int32),
         "neuron": (columns["key"] & MAX_INDEX).astype(np.int32),
@@ -163,12 +164,12 @@ def _with_layers(columns: Mapping[str, Array], schema: pa.Schema) -> dict[str, A
 
 
 def from_tables(neurons: pa.Table, incidences: pa.Table, graph_ids: Ints) -> NodeTables:
-    """The inverse of the two tables, for merging; `graph_ids` are the final ids of the old ones."""
+    """Return the arrays of both datasets, for merging; `graph_ids` maps their graph ids to the final ones."""
     lists = incidences["positions"].combine_chunks()
     positions = lists.flatten().to_numpy(zero_copy_only=False).astype(np.int32)
     rows = _arrays(incidences, ("node_count", "activation_min", "activation_max", "influence_min", "influence_max"))
     rows = {"key": _packed(incidences), "graph": graph_ids[incidences["graph_id"].to_numpy()], **rows}
-    columns = [name for name in neurons.column_names if name not in ("layer", "neuron")]
+    columns = [name for name in neurons.column_names if name not in ("layer", "neuron", "group_count")]
     return NodeTables({"key": _packed(neurons), **_arrays(neurons, columns)}, rows, positions)
 
 
@@ -182,6 +183,6 @@ def _arrays(table: pa.Table, names: Sequence[str]) -> dict[str, Array]:
     for name in names:
         values = table[name].to_numpy(zero_copy_only=False)
         whole = name.endswith("_count")
-        # An unknown count of another script's stats is no count.
+        # An unknown count, in statistics of a user's own script, becomes 0.
         found[name] = np.nan_to_num(values).astype(np.int64) if whole else values.astype(np.float64)
     return found

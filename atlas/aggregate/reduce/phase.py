@@ -1,4 +1,4 @@
-"""The reduce phase: cuts the keys of every dataset into ranges, and reduces each range to one Parquet part."""
+"""Reduce phase: divides the keys of every dataset into ranges, and reduces each range to one Parquet part."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from atlas.aggregate.context import Provenance, Run
-from atlas.aggregate.inputs import Input, common_space, final_ids, identity_columns, signature
+from atlas.aggregate.inputs import Input, common_space, final_ids, group_graphs, identity_columns, signature
 from atlas.aggregate.link_tables import TABLES
 from atlas.aggregate.plan import Budget
+from atlas.aggregate.prompt_groups import GraphGroups
 from atlas.aggregate.reduce import cooccurrence
 from atlas.aggregate.reduce.edges import reduce_links
 from atlas.aggregate.reduce.jobs import ReduceJob, ReduceState
@@ -30,35 +31,45 @@ NODE_DATASET = "neurons"
 
 @dataclass(frozen=True)
 class ReducedParts:
-    """Result of the reduce phase: ranges per dataset, whose parts are in the work folder, and the final graph ids."""
+    """Result of the reduce phase: ranges per dataset, with one part each in the work folder, and final graph ids."""
 
     space: Space
     graph_ids: list[Ints]  # of the graphs of every input
+    groups: GraphGroups
     ranges: dict[str, list[KeyRange]]
 
 
 def reduce_inputs(run: Run, inputs: Sequence[Input], provenance: Provenance) -> ReducedParts:
     """Reduce all inputs to the parts of `neurons`, `neuron_graphs`, `cooccurrence` and the link tables.
 
-    Parts of a run that was killed stay where they are of the same graphs and options.
+    Parts of a killed run are reused if they have the same graphs and options.
 
     Raises:
-        NothingReadable: There is no graph at all.
-        SpaceMismatch: Two inputs are of different feature spaces.
+        NothingReadable: No input holds a graph.
+        SpaceMismatch: Two inputs have different feature spaces.
     """
     space = common_space(run.store, inputs, provenance)
     ids = final_ids(*identity_columns(inputs))
-    write_sources(run.store, [item.source for item in inputs], ids)
+    run.progress("grouping prompts", 0, 0)
+    groups = group_graphs(inputs, run.options.groups)
+    write_sources(run.store, [item.source for item in inputs], ids, groups)
     graph_total = sum(map(len, ids))
-    made_with = [run.store.url, space.method, run.options.device, run.options.cooccurrence, graph_total]
+    made_with = [
+        run.store.url,
+        space.method,
+        run.options.device,
+        run.options.cooccurrence,
+        graph_total,
+        groups.digest(),
+    ]
     ranges = _key_ranges(run, [signature(inputs, provenance), made_with])
     make_state = functools.partial(ReduceState, run.store.url, graph_total)
 
     def jobs(name: str) -> list[ReduceJob]:
-        shared = (run.options.device, space.method, run.options.cooccurrence)
+        shared = (run.options.device, space.method, run.options.cooccurrence, groups.is_grouped)
         return [ReduceJob(name, part, *shared) for part in ranges[name]]
 
-    # Parts go to the disk while the next ones are made; the end then has little to wait for.
+    # Sync parts to disk while the next ones are made, so that little is left to wait for at the end.
     with ThreadPoolExecutor(1) as disk:
         _run_jobs(run, reduce_nodes, jobs(NODE_DATASET), make_state, disk)
         if run.options.cooccurrence:
@@ -67,11 +78,11 @@ def reduce_inputs(run: Run, inputs: Sequence[Input], provenance: Provenance) -> 
                 pass
         for table in TABLES:
             _run_jobs(run, reduce_links, jobs(table.name), make_state, disk)
-    return ReducedParts(space, ids, ranges)
+    return ReducedParts(space, ids, groups, ranges)
 
 
 def _key_ranges(run: Run, made_of: Sequence[Any]) -> dict[str, list[KeyRange]]:
-    """Return the ranges of every dataset, and delete the parts of a run of other graphs or options."""
+    """Return the ranges of every dataset, and delete parts that were made from other graphs or options."""
     size = Budget.of(run.options.memory, run.options.device).links
     sources = SortedSources(run.store)
     ranges = {name: sources.key_ranges(name, size) for name in (NODE_DATASET, *(table.name for table in TABLES))}
@@ -82,7 +93,7 @@ def _key_ranges(run: Run, made_of: Sequence[Any]) -> dict[str, list[KeyRange]]:
 
 
 def _holds(store: Store, text: str) -> bool:
-    """Return True where the parts in the store are of these ranges; delete them where they are of others."""
+    """Return True if the parts in the store belong to these ranges; delete them if they belong to others."""
     if _RANGES not in store.names():
         return False
     with store.local(_RANGES) as path:
@@ -111,6 +122,6 @@ def _run_jobs(
         done += 1
         run.progress(what, done, len(jobs))
     for future in synced:
-        # Linux reports a failed write-back once: nobody else would learn of it.
+        # Linux reports a failed write-back only once, so the error must be raised here.
         with translated_os_errors(Path(run.store.url)):
             future.result()

@@ -1,1 +1,1 @@
-"""Spill: sorted runs on the disk, earlier statistics, and the rows of a range of keys from all of them."""
+"""Spill: sorted runs on disk and earlier statistics, read by range of keys."""

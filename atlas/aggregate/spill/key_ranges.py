@@ -1,4 +1,4 @@
-"""Ranges of keys, each small enough to reduce in memory; and the rows of a range from every source."""
+"""Ranges of keys, each small enough to reduce in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ END = 1 << (2 * NEURON_BITS)
 
 @dataclass(frozen=True, slots=True)
 class KeyRange:
-    """The keys in [low, high), and the number of the part that they become."""
+    """Range of keys [low, high), and the number of its part."""
 
     number: int
     low: int
@@ -25,10 +25,10 @@ class KeyRange:
 
 
 def split(indexes: Sequence[tuple[Ints, int]], rows: int, *, step: int = STEP) -> list[KeyRange]:
-    """Ranges of about `rows` rows each; `indexes` are every `step`-th key of each run, and what one of its rows weighs.
+    """Return ranges of keys with about `rows` rows each.
 
-    A range begins with the first key of a source where that is possible, so that the edges of one
-    source stand in one part.
+    `indexes` holds every `step`-th key of each run, and the weight of one of its rows. A range begins with the first
+    key of a source if possible, so that all edges of a source are in one part.
     """
     keys = np.concatenate([np.zeros(0, np.int64), *(index.astype(np.int64) for index, _ in indexes)])
     weights = np.repeat([weight * step for _, weight in indexes], [len(index) for index, _ in indexes])
@@ -40,7 +40,7 @@ def split(indexes: Sequence[tuple[Ints, int]], rows: int, *, step: int = STEP) -
         start = key >> NEURON_BITS << NEURON_BITS
         bound = start if start > bounds[-1] else key
         if bound <= bounds[-1]:
-            # One key alone weighs more than a range.
+            # A single key exceeds the size of a range.
             place = int(np.searchsorted(keys, key, "right"))
             if place == len(keys):
                 break

@@ -1,4 +1,4 @@
-"""The rows of an earlier stats folder, one range of keys at a time: what increments and merges start from."""
+"""Reader of the rows of an earlier stats folder, one range of keys at a time, for increments and merges."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Group:
 
 
 class KeyedDataset:
-    """A Parquet dataset whose rows have a key: a pair, a token and a neuron, or a neuron alone."""
+    """Parquet dataset with one key per row: a pair, a token and a neuron, or a neuron alone."""
 
     def __init__(self, folder: Path, dataset: Dataset) -> None:
         self.dataset = dataset
@@ -41,11 +41,11 @@ class KeyedDataset:
         self._groups = [group for file in files for group in _groups(file, _halves(dataset))]
 
     def index(self) -> list[tuple[int, int]]:
-        """The lowest key and the number of rows of every row group."""
+        """Return the lowest key and the number of rows of every row group."""
         return [(group.low, group.rows) for group in self._groups]
 
     def between(self, low: int, high: int) -> tuple[Ints, pa.Table]:
-        """Key (n,) and the rows whose key is in [low, high)."""
+        """Return the keys (n,) in [low, high), and their rows."""
         keys, tables = [np.zeros(0, np.int64)], [self.dataset.empty()]
         by_file: dict[Path, list[int]] = {}
         for group in self._groups:
@@ -62,8 +62,9 @@ class KeyedDataset:
 
 
 def _halves(dataset: Dataset) -> list[list[str]]:
-    """The columns of the left and the right half of a dataset's key; one half where it is a unit alone."""
-    table = next((table for table in TABLES if table.name == dataset.name), None)
+    """Return the columns of the left and right half of a dataset's key, or of one half if the key is a single unit."""
+    name = "edges" if dataset.name == "edge_groups" else dataset.name
+    table = next((table for table in TABLES if table.name == name), None)
     if table is None:
         return [["layer", "neuron"]]
     names = list(table.key_columns(np.zeros(1, np.int64)))
@@ -92,7 +93,7 @@ def _groups(path: Path, halves: Sequence[Sequence[str]]) -> list[_Group]:
             low = high = 0
             exact = True
             for least, most in bounds:
-                # The second half narrows only where the first is one value.
+                # The second half narrows the bounds only if the first half has a single value.
                 low = low << NEURON_BITS | (least if exact else 0)
                 high = high << NEURON_BITS | (most if exact else (1 << NEURON_BITS) - 1)
                 exact = exact and least == most
@@ -101,7 +102,7 @@ def _groups(path: Path, halves: Sequence[Sequence[str]]) -> list[_Group]:
 
 
 def _bounds(group: pq.RowGroupMetaData, places: Sequence[int]) -> tuple[int, int]:
-    """Least and largest unit of a row group by its statistics; all there can be where it has none."""
+    """Return the bounds of the units of a row group by its statistics, or of all units if it has no statistics."""
     ranges = []
     for place in places:
         stats = group.column(place).statistics
@@ -117,7 +118,7 @@ def _bounds(group: pq.RowGroupMetaData, places: Sequence[int]) -> tuple[int, int
 
 
 def statistics_between(source: KeyedDataset, low: int, high: int) -> KeyStats:
-    """Statistics of an earlier run in a range of keys; a statistic that it does not know counts as 0."""
+    """Return the statistics of an earlier run in a range of keys. Unknown statistics count as 0."""
     key, table = source.between(low, high)
     if not len(key):
         return EMPTY
@@ -130,17 +131,20 @@ def statistics_between(source: KeyedDataset, low: int, high: int) -> KeyStats:
 
 
 def dataset_of(folder: Path, name: str) -> KeyedDataset:
-    """A keyed dataset of a stats folder."""
+    """Return a keyed dataset of a stats folder."""
     return KeyedDataset(folder, DATASETS[f"stats.{name}"])
 
 
 def link_table(name: str) -> LinkTable:
-    """The link table of this name."""
+    """Return the link table with this name."""
     return next(table for table in TABLES if table.name == name)
 
 
 def holds_stats(out: Path) -> bool:
-    """Return True where `out` holds whole statistics of this version; raises `NewerVersion` where a newer one wrote them."""
+    """Return True if `out` holds complete statistics of this version.
+
+    Raises `NewerVersion` if a newer version wrote them.
+    """
     try:
         read_manifest(out, "stats")
     except NewerVersion:
@@ -151,7 +155,7 @@ def holds_stats(out: Path) -> bool:
 
 
 def refuse_other_options(out: Path, options: Mapping[str, Any]) -> None:
-    """Raise `SourceChanged` where the stats in `out` were made with other values of these options."""
+    """Raise `SourceChanged` if the statistics in `out` were made with other values of these options."""
     made_with = read_manifest(out, "stats").get("options", {})
     for key, value in options.items():
         if key in made_with and made_with[key] != value:

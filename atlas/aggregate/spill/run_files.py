@@ -1,8 +1,8 @@
-"""Spill files: sorted runs of columns, any rows of which can be read without the rest.
+"""Spill files: sorted runs of columns, with random access to rows.
 
-A file holds arrays one after the other, then a JSON directory, its length and a magic word. A run is a
-group of arrays of one length, the first of which is its key in ascending order; every `STEP`-th key
-stands in the run's `index`, so that a range of keys is found with one small read.
+A file holds arrays one after the other, then a JSON directory, its length and a magic word. A run is a group of arrays
+of one length. The first array is the key, in ascending order. Every `STEP`-th key is also in the run's `index`, so
+that a range of keys is found with one small read.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ INDEX = "index"
 
 @dataclass
 class RunWriter:
-    """Collects the runs of one file."""
+    """Writer of the runs of one file."""
 
     _buffers: list[Any] = field(default_factory=list)
     _directory: dict[str, dict[str, Any]] = field(default_factory=dict)
     _offset: int = 0
 
     def add(self, name: str, columns: Mapping[str, Array]) -> None:
-        """Add a run; its first column is the key, sorted."""
+        """Add a run. Its first column is the sorted key."""
         arrays = {column: np.ascontiguousarray(values) for column, values in columns.items()}
         key = next(iter(arrays.values()))
         entry: dict[str, Any] = {"rows": len(key), "columns": {}}
@@ -80,19 +80,19 @@ class RunFile:
             raise StageError(f"{name} in {store.url} is damaged ({error}); run again with --fresh") from error
 
     def names(self, prefix: str = "") -> list[str]:
-        """The runs whose name starts with `prefix`, in the order they were written."""
+        """Return the names of the runs that start with `prefix`, in the order of writing."""
         return [name for name in self._directory if name.startswith(prefix)]
 
     def rows(self, name: str) -> int:
-        """Length of a run."""
+        """Return the number of rows of a run."""
         return int(self._directory[name]["rows"])
 
     def column(self, name: str, column: str) -> Array:
-        """A whole array."""
+        """Read a whole column of a run."""
         return self.columns(name, [column])[column]
 
     def columns(self, name: str, columns: list[str], start: int = 0, stop: int | None = None) -> dict[str, Array]:
-        """Some rows of some arrays of a run."""
+        """Read the rows `start` to `stop` of some columns of a run."""
         with self.store.reader(self.name) as read:
             return self._columns(read, name, columns, start, stop)
 
@@ -111,14 +111,14 @@ class RunFile:
         return found
 
     def blob(self, name: str) -> bytes:
-        """Bytes that were added under a name."""
+        """Read the bytes that were added under a name."""
         return self.column(name, "blob").tobytes()
 
     def between(self, name: str, index: Array, low: int, high: int) -> dict[str, Array]:
-        """The rows of a run whose key is in [low, high); `index` is its column `index`."""
+        """Read the rows of a run with a key in [low, high); `index` is the run's column `index`."""
         entry = self._directory[name]
         first, *others = (column for column in entry["columns"] if column != INDEX)
-        # The row before the first index key that is not below `low` may already belong.
+        # Rows before the first index key that is not below `low` may already be in the range.
         start = max(int(np.searchsorted(index, low, "left")) - 1, 0) * STEP
         stop = min(int(np.searchsorted(index, high, "left")) * STEP, entry["rows"])
         if stop <= start:

@@ -1,7 +1,8 @@
-"""The sorted rows of an aggregation: spill files of its tasks and datasets of earlier statistics, by range of keys."""
+"""Sorted rows of an aggregation by range of keys: spill files of its tasks, and datasets of earlier statistics."""
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from atlas.aggregate.prompt_groups import GraphGroups
 from atlas.aggregate.spill.key_ranges import KeyRange, split
 from atlas.aggregate.spill.previous_stats import KeyedDataset, dataset_of
 from atlas.aggregate.spill.run_files import INDEX, RunFile, RunWriter
@@ -18,7 +21,7 @@ from atlas.io.work_dir import Store
 
 _SOURCES = "origins.json"
 _GRAPH_IDS = "graph_ids.runs"
-# What one row weighs in memory beside a raw link, while its range is reduced.
+# Memory of one row of statistics in units of a raw link, while its range is reduced.
 _SUM_WEIGHT = 4
 
 
@@ -26,7 +29,7 @@ _SUM_WEIGHT = 4
 class SortedSource:
     """Place of sorted rows: the spill file of a task, or the folder of earlier statistics.
 
-    `first` is the number of its first graph, where the graphs of all sources are counted in one row.
+    `first` is the number of its first graph, in one numbering over the graphs of all sources.
     """
 
     number: int
@@ -35,11 +38,16 @@ class SortedSource:
     folder: str | None = None
 
 
-def write_sources(store: Store, sources: Sequence[SortedSource], graph_ids: Sequence[Ints]) -> None:
-    """Write the sources, and the final ids of their graphs, for the workers that reduce them."""
+def write_sources(
+    store: Store, sources: Sequence[SortedSource], graph_ids: Sequence[Ints], groups: GraphGroups
+) -> None:
+    """Write the sources, and the final ids and groups of their graphs, for the workers that reduce them."""
     runs = RunWriter()
-    for source, ids in zip(sources, graph_ids, strict=True):
-        runs.add(str(source.number), {"id": ids.astype(np.int32)})
+    for source, ids, numbers in zip(sources, graph_ids, groups.numbers, strict=True):
+        runs.add(str(source.number), {"id": ids.astype(np.int32), "group": numbers.astype(np.int32)})
+        if (renumbered := groups.renumbered[source.number]) is not None:
+            runs.add(f"{source.number}.renumbered", {"group": renumbered.astype(np.int32)})
+    runs.add("buckets", {"bucket": groups.buckets})
     runs.write(store, _GRAPH_IDS, lasting=False)
     text = json.dumps([asdict(source) for source in sources])
     store.put(_SOURCES, [text.encode()], lasting=False)
@@ -61,6 +69,27 @@ class SortedSources:
         """Return the final graph_id of every graph of a source."""
         return self._ids.column(str(source.number), "id").astype(np.int64)
 
+    @functools.cached_property
+    def groups(self) -> Ints:
+        """Group of every graph, in the numbering over the graphs of all sources."""
+        return np.concatenate([self._ids.column(str(item.number), "group") for item in self.sources]).astype(np.int64)
+
+    @functools.cached_property
+    def groups_by_id(self) -> Ints:
+        """Group of every graph by its final graph_id."""
+        found = np.empty(len(self.groups), np.int64)
+        found[np.concatenate([self.graph_ids(item) for item in self.sources])] = self.groups
+        return found
+
+    @functools.cached_property
+    def buckets(self) -> NDArray[np.uint8]:
+        """Sixteenth of the corpus that each group is in."""
+        return self._ids.column("buckets", "bucket")
+
+    def renumbered(self, source: SortedSource) -> Ints:
+        """Return the new number of each group of earlier statistics, indexed by its old number."""
+        return self._ids.column(f"{source.number}.renumbered", "group").astype(np.int64)
+
     def _run_names(self, source: SortedSource, prefix: str) -> Iterator[tuple[RunFile, str]]:
         if source.runs is None:
             return
@@ -71,7 +100,7 @@ class SortedSources:
             yield file, run
 
     def previous(self, source: SortedSource, dataset: str) -> KeyedDataset | None:
-        """Return a dataset of earlier statistics; None where the source is a task."""
+        """Return a dataset of earlier statistics, or None if the source is a task."""
         if source.folder is None:
             return None
         if (source.folder, dataset) not in self._previous:
@@ -79,13 +108,13 @@ class SortedSources:
         return self._previous[source.folder, dataset]
 
     def _index(self, file: RunFile, run: str) -> Ints:
-        """Return every so-many-th key of a run."""
+        """Return the index of a run, which holds every `STEP`-th key."""
         if (file.name, run) not in self._indexes:
             self._indexes[file.name, run] = file.column(run, INDEX).astype(np.int64)
         return self._indexes[file.name, run]
 
     def rows(self, prefix: str, part: KeyRange) -> Iterator[tuple[SortedSource, dict[str, Any]]]:
-        """Yield the rows in a range of keys of every run whose name starts with `prefix`, always in one order."""
+        """Yield the rows in a range of keys, in a fixed order, of every run with a name that starts with `prefix`."""
         for source in self.sources:
             for file, run in self._run_names(source, prefix):
                 found = file.between(run, self._index(file, run), part.low, part.high)

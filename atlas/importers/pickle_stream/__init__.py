@@ -1,1 +1,1 @@
-"""Kernels of the checkpoint reader: one loop each, compiled."""
+"""Streaming reader of pickled checkpoints, with compiled kernels of one loop each."""

@@ -1,4 +1,4 @@
-"""Entries of a checkpoint's dictionaries -> columns, by compiled code.
+"""Compiled conversion of the entries of checkpoint dictionaries to columns.
 
 A neuron is a pair of numbers (5, 100), of text and number ("L5", 100), or one text "L5|100" or "L5_100"; an edge is four
 of these numbers, or "L5|100|L10|200". A layer "E" or "L" is the embedding or the logits.
@@ -29,15 +29,15 @@ from atlas.runtime.jit import (
 
 _kernel = partial(compiled_kernel, allocates=False)
 
-# What an entry is: counted in this order.
+# Classes of entries; counts are in this order.
 VALID, SKIPPED, MALFORMED = 0, 1, 2
 MAX_LINKS = 1 << 40  # of one edge; their sum fits 64 bits
-_NO, _TOKEN = -2, -1  # instead of a layer or an index: neither; E or L
+_NO, _TOKEN = -2, -1  # instead of a layer or an index: an invalid one; E or L
 
 
 @_kernel(I8, out(U1), I8, I8, I8)
 def _number(letters: ByteArray, start: Int, end: Int, is_layer: Int) -> Int:
-    """The number that letters spell; a layer may have an L in front, or be E or L alone."""
+    """Parse a number. A layer may have the prefix L, or be E or L alone; an index may have the prefix N."""
     if is_layer and end > start and (letters[start] == 76 or letters[start] == 69):
         if end == start + 1:
             return _TOKEN
@@ -59,7 +59,7 @@ def _number(letters: ByteArray, start: Int, end: Int, is_layer: Int) -> Int:
 
 @_kernel(I8, out_2d(I8), I8, out(U1), out(U1), out(I8), I8)
 def _part(rows: IntArray, at: Int, letters: ByteArray, texts: ByteArray, ends: IntArray, is_layer: Int) -> Int:
-    """A layer or an index in one row."""
+    """Return the layer or index in one row, `_NO` or `_TOKEN`."""
     tag, a, b = rows[at, 0], rows[at, 1], rows[at, 2]
     if tag == INT:
         return a if a >= 0 else _NO
@@ -72,7 +72,7 @@ def _part(rows: IntArray, at: Int, letters: ByteArray, texts: ByteArray, ends: I
 
 @_kernel(I8, out(U1), I8, I8, I8, out(I8))
 def _split(letters: ByteArray, start: Int, end: Int, count: Int, found: IntArray) -> Int:
-    """The numbers of a text key; 1 where it has another form."""
+    """Write the numbers of a text key to `found`; return 1 where it has another form, else 0."""
     part, begin = np.int64(0), start
     for i in range(start, end + 1):
         if i == end or letters[i] == 124 or letters[i] == 95:  # | or _
@@ -122,7 +122,7 @@ def _key(
 
 @_kernel(I8, out_2d(I8), I8, out_2d(F8), out_2d(I8), I8, I8)
 def _write_double(rows: IntArray, at: Int, values: FloatArray, bits: IntArray, i: Int, j: Int) -> Int:
-    """Write a number as a double to `values`, whose bits are `bits`; 1 where it is none or not finite."""
+    """Write a number as a double to `values`, whose bits are `bits`; return 1 where it is not a finite number."""
     if rows[at, 0] == INT:
         values[i, j] = rows[at, 1]
     elif rows[at, 0] == FLOAT:
@@ -134,7 +134,7 @@ def _write_double(rows: IntArray, at: Int, values: FloatArray, bits: IntArray, i
 
 @_kernel(I8, out(U1), I8, I8)
 def _mark(bits: ByteArray, layer: Int, index: Int) -> Int:
-    place = index << LAYER_BITS | layer  # real models touch the first pages alone
+    place = index << LAYER_BITS | layer  # real models touch only the first pages
     bits[place >> 3] |= np.uint8(1 << (place & 7))
     return 0
 
@@ -161,12 +161,15 @@ def edges(
     stack: IntArray, first: Int, rows: Int, arena: IntArray, letters: ByteArray, texts: ByteArray, ends: IntArray, ids: Int32Array, counts: IntArray, sums: FloatArray,
     bits: IntArray, seen: ByteArray, tally: IntArray, found: IntArray, at: Int,
 ) -> Int:  # fmt: skip
-    """Write edges from row `at` on: `ids` (4, n), `counts` (n,), `sums` (5, n) with its `bits`; the row behind the last. Marks both ends in `seen`."""
+    """Write edges from row `at` on and return the row after the last; mark both ends of each edge in `seen`.
+
+    Outputs are `ids` (4, n), `counts` (n,), and `sums` (5, n) with its `bits`.
+    """
     for row in range(first, first + rows, 2):
         kind = _key(stack, row, arena, letters, texts, ends, 4, found)
         tag, start, length = stack[row + 1, 0], stack[row + 1, 1], stack[row + 1, 2]
         if tag == LIST and start >= 0:
-            # One chunk: its head says how long it is.
+            # A list of one chunk, whose head holds the length.
             length = arena[start, 0] if arena[start, 1] < 0 else -1
             start += 1
         elif tag != TUPLE:
@@ -195,7 +198,10 @@ def neurons(
     stack: IntArray, first: Int, rows: Int, arena: IntArray, letters: ByteArray, texts: ByteArray, ends: IntArray, ids: Int32Array, counts: IntArray, seen: ByteArray,
     tally: IntArray, found: IntArray, at: Int,
 ) -> Int:  # fmt: skip
-    """Write neurons and their numbers of graphs from row `at` on: `ids` (2, n), `counts` (n,); the row behind the last."""
+    """Write neurons and their numbers of graphs, `ids` (2, n) and `counts` (n,), from row `at` on.
+
+    Returns the row after the last.
+    """
     for row in range(first, first + rows, 2):
         kind = _key(stack, row, arena, letters, texts, ends, 2, found)
         if kind == VALID and (stack[row + 1, 0] != INT or stack[row + 1, 1] < 0):
@@ -210,7 +216,7 @@ def neurons(
 
 @_kernel(I8, out_2d(I8), I8, out_2d(I8), out_2d(I8), I8)
 def _graph(rows: IntArray, at: Int, arena: IntArray, graphs: IntArray, to: Int) -> Int:
-    """Write (tag, a, b of the file's name, index in the corpus or -1) of one appearance; 1 where it is none."""
+    """Write (tag, a, b of the file's name, corpus index or -1) of one appearance; return 1 where it is malformed."""
     tag, a, b = rows[at, 0], rows[at, 1], rows[at, 2]
     graphs[to, 3] = -1
     if tag == TUPLE or (tag == LIST and a >= 0):
@@ -231,9 +237,10 @@ def appearances(
     stack: IntArray, key: Int, first: Int, rows: Int, arena: IntArray, letters: ByteArray, texts: ByteArray, ends: IntArray, ids: Int32Array, graphs: IntArray,
     tally: IntArray, found: IntArray,
 ) -> Int:  # fmt: skip
-    """Write who is in which graph: `ids` (2, n), `graphs` (n, 4); how many, or -1 where there is no room for all.
+    """Write appearances of neurons in graphs, `ids` (2, n) and `graphs` (n, 4).
 
-    With `key` >= 0 the rows are items of one long list, and its key stands there; otherwise keys and lists take turns.
+    Returns their number, or -1 where the arrays are too small. With `key` >= 0 the rows are items of one long list,
+    whose key is in row `key`; otherwise keys and lists alternate.
     """
     at = 0
     for row in range(first, first + rows, 1 if key >= 0 else 2):

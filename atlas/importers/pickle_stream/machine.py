@@ -1,4 +1,4 @@
-"""Runs the opcodes of a pickle that `opcodes` knows, from one reason to stop to the next."""
+"""Pickle virtual machine: runs the opcodes in `opcodes` until there is a reason to stop."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ from atlas.runtime.jit import I8, U1, ByteArray, Int, IntArray, compiled_kernel,
 
 @inlined
 def _text_length(data: ByteArray, op: Int, at: Int) -> Int:
-    """Bytes behind the fixed part of an opcode: of a text, or of a long number."""
+    """Return the number of bytes after the fixed part of an opcode: of a text, or of a long number."""
     if op == 0x8C or op == 0x8A:  # SHORT_BINUNICODE, LONG1
         return np.int64(data[at + 1])
     if op == 0x58:  # BINUNICODE
@@ -68,7 +68,7 @@ def _text_length(data: ByteArray, op: Int, at: Int) -> Int:
 def _scalar(
     data: ByteArray, op: Int, at: Int, length: Int, state: IntArray, stack: IntArray, letters: ByteArray
 ) -> Int:
-    """Push what is no container; 1 where the opcode is another, 2 where the number is too long."""
+    """Push a scalar; return 0, 1 for another opcode, or 2 where the number is too long."""
     if op == 0x47:  # BINFLOAT, big-endian
         bits = np.int64(0)
         for i in range(8):
@@ -101,7 +101,7 @@ def _scalar(
 
 @inlined
 def _open_or_pack(op: Int, inner: Int, state: IntArray, stack: IntArray, arena: IntArray) -> Int:
-    """Open an empty container, or pack a tuple; 1 where the opcode is another, 2 where the stack does not fit."""
+    """Open an empty container or pack a tuple; return 0, 1 for another opcode, or 2 where the stack does not fit."""
     if op == 0x29:  # EMPTY_TUPLE
         push(state, stack, TUPLE, state[ARENA], 0)
     elif op == 0x5D:  # EMPTY_LIST
@@ -126,9 +126,12 @@ def _open_or_pack(op: Int, inner: Int, state: IntArray, stack: IntArray, arena: 
 
 @inlined
 def _close(op: Int, inner: Int, outer: Int, state: IntArray, stack: IntArray, arena: IntArray) -> Int:
-    """Put items into their container, or hand them out; -1 where the opcode is another, 0 to go on, else why to stop."""
+    """Put items into their container or hand them out.
+
+    Returns -1 for another opcode, 0 to continue, else the reason to stop.
+    """
     top = state[TOP]
-    marked = inner - 1 > outer  # the container stands below the innermost mark
+    marked = inner - 1 > outer  # the container is below the innermost mark
     if op == 0x65:  # APPENDS
         if not marked or stack[inner - 1, 0] != LIST:
             return BAD_STACK
@@ -163,7 +166,7 @@ def _memo(
     data: ByteArray, op: Int, at: Int, width: Int, inner: Int, state: IntArray, stack: IntArray, arena: IntArray, letters: ByteArray, memo: IntArray,
     texts: ByteArray, ends: IntArray, pairs: IntArray, wanted: IntArray, found: IntArray,
 ) -> Int:  # fmt: skip
-    """Write to the memo or read from it; -1 where the opcode is another, 0 to go on, else why to stop."""
+    """Write to the memo or read from it; return -1 for another opcode, 0 to continue, else the reason to stop."""
     if op == 0x94 or op == 0x71 or op == 0x72:  # MEMOIZE, BINPUT, LONG_BINPUT
         if state[TOP] - 1 <= inner:
             return BAD_STACK
@@ -189,7 +192,7 @@ def _memo(
 def _control(
     data: ByteArray, op: Int, at: Int, size: Int, total: Int, state: IntArray, stack: IntArray, marks: IntArray
 ) -> Int:
-    """Marks, frames, the version and the end; -1 where the opcode is another, 0 to go on, else why to stop."""
+    """Handle marks, frames, version and end; return -1 for another opcode, 0 to continue, else the reason to stop."""
     if op == 0x28:  # MARK
         marks[state[MARKS]] = state[TOP]
         state[MARKS] += 1
@@ -224,7 +227,7 @@ def _build(
     letters: ByteArray,
     marks: IntArray,
 ) -> Int:
-    """All that makes values; 0 to go on, else why to stop."""
+    """Run an opcode that makes values; return 0 to continue, else the reason to stop."""
     done = _scalar(data, op, at, length, state, stack, letters)
     if done == 1:
         done = _open_or_pack(op, inner, state, stack, arena)
@@ -244,7 +247,7 @@ def run(
     data: ByteArray, size: Int, state: IntArray, stack: IntArray, arena: IntArray, letters: ByteArray, marks: IntArray, memo: IntArray, texts: ByteArray, ends: IntArray,
     pairs: IntArray, wanted: IntArray, found: IntArray,
 ) -> Int:  # fmt: skip
-    """Go on in `data` (uint8, the first `size` of it) until there is a reason to stop; it can be called again then."""
+    """Run the opcodes in the first `size` bytes of `data`; return the reason to stop. A further call continues."""
     if state[PENDING]:
         clean(state, stack)
     while True:

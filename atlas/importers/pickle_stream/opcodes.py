@@ -1,9 +1,9 @@
-"""The opcodes of plain containers in a pickle, run by compiled code: nothing of the file is ever called or imported.
+"""Opcodes of plain containers in a pickle, run by compiled code. Nothing in the file is ever called or imported.
 
-A stack machine as `pickletools` describes it. It holds no dictionary and no set: their items are handed out batch by
-batch and forgotten, so that memory does not grow with the file. The memo keeps texts up to a bound; of everything else
-it knows the number alone. Where more is asked for (a pair of text and number may be shared), a first pass over the file
-finds what, and a second one keeps that.
+The machine is a stack machine, as `pickletools` describes it. It holds no dictionaries and no sets: their items are
+handed out batch by batch and discarded, so memory does not grow with the file. The memo keeps texts up to a bound and
+only counts all other entries. Where a pickle refers to another entry (a pair of text and number may be shared), a first
+pass over the file collects the numbers of such entries, and a second pass keeps them.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ import numpy as np
 
 from atlas.runtime.jit import I8, U1, ByteArray, Int, IntArray, compiled_kernel, inlined, out, out_2d
 
-# What stands on the stack: (tag, a, b).
+# Tags of the rows (tag, a, b) of the stack.
 EMPTY, INT, FLOAT, TEXT, KEPT, TUPLE, LIST, DICT, SET, MARK, UNKNOWN = range(11)
-# a, b of each: nothing | value | bits of a double | start and length in `letters` | number of a kept text | start and
+# a, b by tag: nothing | value | bits of a double | start and length in `letters` | number of a kept text | start and
 # length in the arena | first and last chunk in the arena, -1 for none | arena and letters in use before it (DICT, SET,
-# MARK) | number in the memo. A chunk is a row (length, next chunk) and its items behind it.
+# MARK) | number in the memo. A chunk is a row (length, next chunk), followed by its items.
 
-# Why the machine stopped.
+# Reasons to stop.
 MORE, BATCH, CHUNK, STOP, GROW, MISSING, BAD_OPCODE, BAD_STACK, BAD_FRAME, BAD_NUMBER = range(10)
 
-# Places in `state`. STREAMED: so many items of a list at once are handed out, for a list may be as long as the corpus.
+# Indices into `state`. STREAMED: so many or more items of a list at once are handed out; lists may be very long.
 (POS, TOP, ARENA, LETTERS, MEMO, FRAME, PENDING, OWNER, FIRST, OFFENDER, TEXTS, TEXT_BYTES, SHORT, PAIRS, FILLED,
  WANTED, COLLECT, FOUND, MARKS, LEFT, STREAMED, STATE_SIZE) = range(22)  # fmt: skip
 
-# Arrays that `GROW` asks to be made larger.
+# Arrays that `GROW` may ask for.
 STACK_, ARENA_, LETTERS_, MARKS_, MEMO_, TEXTS_, ENDS_, PAIRS_, FOUND_ = range(9)
 
 MAX_TEXT = 1 << 20  # bytes
-MAX_KEPT = 1 << 22  # texts that the memo keeps without being asked
+MAX_KEPT = 1 << 22  # texts that the memo keeps by default
 MAX_KEPT_BYTES = 1 << 28
 _LAYER_TEXT, _LAYER_TEXTS = 4, 1 << 16  # spellings of layers are always kept
 
-# How many bytes stand behind an opcode; -1 where it is none of ours.
+# Number of bytes after an opcode; -1 for an opcode that is refused.
 WIDTHS = np.full(256, -1, np.int64)
 WIDTHS[np.frombuffer(b"N\x88\x89()]}ats\x85\x86\x87eu\x8f\x90\x94.", np.uint8)] = 0
 WIDTHS[np.frombuffer(b"K\x80hq\x8a\x8c", np.uint8)] = 1
@@ -44,7 +44,7 @@ WIDTHS[np.frombuffer(b"G\x95\x8d", np.uint8)] = 8
 
 @inlined
 def slot_of(table: IntArray, key: Int) -> Int:
-    """Row of `key` in an open-addressing table by its first column, or the free row (-1) where it belongs."""
+    """Return the row of `key` in an open-addressing table by its first column, or the free row (-1) for it."""
     mask = len(table) - 1
     mixed = key * -7046029254386353131
     at = (mixed ^ mixed >> 32) & mask
@@ -55,7 +55,7 @@ def slot_of(table: IntArray, key: Int) -> Int:
 
 @compiled_kernel(I8, out_2d(I8), out_2d(I8))
 def move_rows(table: IntArray, larger: IntArray) -> Int:
-    """Put every row of an open-addressing table into a larger one."""
+    """Copy every row of an open-addressing table to a larger one."""
     for i in range(len(table)):
         if table[i, 0] != -1:
             slot = slot_of(larger, table[i, 0])
@@ -90,7 +90,7 @@ def push(state: IntArray, stack: IntArray, tag: Int, a: Int, b: Int) -> Int:
 
 @inlined
 def to_arena(state: IntArray, stack: IntArray, arena: IntArray, first: Int, count: Int) -> Int:
-    """Move the uppermost `count` rows of the stack to the arena; where they begin there."""
+    """Move the top `count` rows of the stack to the arena; return their first row there."""
     start = state[ARENA]
     for i in range(count):
         for j in range(3):
@@ -118,7 +118,7 @@ def extend(state: IntArray, stack: IntArray, arena: IntArray, owner: Int, first:
 
 @inlined
 def _wanted(state: IntArray, wanted: IntArray, number: Int, allowed: Int) -> Int:
-    """Return True where the memo keeps what has this number."""
+    """Return 1 where the memo keeps the entry of this number, else 0."""
     if allowed:
         return 1
     if not state[WANTED]:
@@ -147,7 +147,10 @@ def memoize(
     wanted: IntArray,
     number: Int,
 ) -> Int:
-    """Keep what is on top under its number, where it is a text or a pair with one and there is room; -1, or the array that is full."""
+    """Keep the top of the stack under a number, where it is a text or a pair with a text and the bounds allow it.
+
+    Returns -1, or the array that must grow first.
+    """
     top = state[TOP] - 1
     tag, a, b = stack[top, 0], stack[top, 1], stack[top, 2]
     if 2 * state[FILLED] + 2 > len(memo):
@@ -189,7 +192,7 @@ def memoize(
 def recall(
     state: IntArray, stack: IntArray, arena: IntArray, memo: IntArray, pairs: IntArray, found: IntArray, number: Int
 ) -> Int:
-    """Push what the memo has under a number; 1 where it has nothing."""
+    """Push the entry of the memo under a number; return 1 where there is none, else 0."""
     slot = slot_of(memo, number)
     if memo[slot, 0] == number:
         kept = memo[slot, 2]
@@ -217,7 +220,7 @@ def recall(
 
 @inlined
 def clean(state: IntArray, stack: IntArray) -> Int:
-    """Forget the items that were handed out; what was built for them lies above what was in use before them."""
+    """Discard the items that were handed out, with the parts of `arena` and `letters` that they used."""
     owner, first = state[OWNER], state[FIRST]
     since = first - 1 if stack[first - 1, 0] == MARK else owner
     state[MARKS] -= np.int64(stack[first - 1, 0] == MARK)
@@ -245,7 +248,7 @@ def room(
     found: IntArray,
     innermost: Int,
 ) -> Int:
-    """-1 where every array has room for this opcode; else the one that has not."""
+    """Return -1 where every array has room for this opcode, else the array that must grow."""
     if state[TOP] + 2 > len(stack):
         return STACK_
     if state[MARKS] + 1 > len(marks):

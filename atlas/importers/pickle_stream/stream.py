@@ -1,4 +1,4 @@
-"""A file of consecutive pickles of plain containers, read as a stream: batches of items, no code run, bounded memory."""
+"""Streaming reader of consecutive pickles of plain containers: batches of items, bounded memory, no code is run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from atlas.importers.values import Progress
 
 CHUNK = 1 << 23  # bytes read at once
 _ROWS = 1 << 16
-# Most rows of each array of the machine; together 1.5 GB.
+# Maximum number of rows of each array of the machine; 1.5 GB in total.
 _MOST = {"stack": 1 << 22, "arena": 1 << 24, "letters": 1 << 28, "memo": 1 << 25, "texts": 1 << 29, "ends": 1 << 23,
          "pairs": 1 << 23, "found": 1 << 23}  # fmt: skip
 _MOST_NESTED = 64
@@ -27,13 +27,13 @@ _NAMES = {ord(code.code): code.name for code in pickletools.opcodes}
 
 
 class PickleBatch(NamedTuple):
-    """PickleBatch of one container, as rows (tag, a, b) of `opcodes`; valid until the next batch."""
+    """Items of one container, as rows (tag, a, b) of `opcodes`; valid until the next batch."""
 
     section: str | None  # key of the container in the one around it; None for the outermost
     is_set: bool
-    owner: int  # row of the stack with the container; its key stands below it
+    owner: int  # row of the stack with the container; its key is one row below
     is_list: bool
-    first: int  # first row of the stack with an item; of a dictionary keys and values take turns
+    first: int  # first row of the stack with an item; in a dictionary keys and values alternate
     rows: int
     stack: NDArray[np.int64]
     arena: NDArray[np.int64]
@@ -42,7 +42,7 @@ class PickleBatch(NamedTuple):
     ends: NDArray[np.int64]
 
     def value(self, row: int) -> object:
-        """A number, text or None of the stack; a container is `...`."""
+        """Return the number, text or None in a row of the stack; `...` for a container."""
         tag, a, b = (int(number) for number in self.stack[row])
         if tag == op.INT:
             return a
@@ -53,7 +53,7 @@ class PickleBatch(NamedTuple):
         return self.text(tag, a, b) if tag in (op.TEXT, op.KEPT) else ...
 
     def listed(self, row: int) -> Iterator[str | None]:
-        """The texts of a list on the stack; None for an item that is none."""
+        """Yield the texts of a list on the stack; None for an item that is not a text."""
         tag, chunk, _ = (int(number) for number in self.stack[row])
         while tag == op.LIST and chunk >= 0:
             length, following, _ = (int(number) for number in self.arena[chunk])
@@ -63,33 +63,33 @@ class PickleBatch(NamedTuple):
             chunk = following
 
     def text(self, tag: int, a: int, b: int) -> str:
-        """The text that a row stands for."""
+        """Return the text of a row."""
         letters = self.letters[a : a + b] if tag == op.TEXT else self.texts[self.ends[a] : self.ends[a + 1]]
         try:
-            # Python writes lone surrogates as they are.
+            # Python pickles lone surrogates unchanged.
             return letters.tobytes().decode("utf-8", "surrogatepass")
         except UnicodeDecodeError:
             return letters.tobytes().decode("utf-8", "replace")
 
 
 class Sink(Protocol):
-    """Receiver of the items."""
+    """Receiver of the items of a file."""
 
     def begin(self, part: int) -> None:
-        """A pickle begins, from 0; or begins anew, and what was taken of it is to be forgotten."""
+        """Begin pickle number `part`, counted from 0; if it begins again, discard its earlier items."""
 
     def take(self, part: int, items: PickleBatch) -> None:
-        """PickleBatch of a dictionary or set, or of a long list; they come in the order of the file."""
+        """Take a batch of items of a dictionary, a set or a long list; batches come in the order of the file."""
 
     def taken(self) -> str:
-        """Describe what was whole so far, for a message."""
+        """Describe the complete items so far, for an error message."""
 
 
 def read_containers(path: Path, sink: Sink, progress: Progress = lambda *_: None) -> int:
-    """Hand out the items of all pickles of a file; how many pickles there were.
+    """Pass the items of all pickles of a file to `sink`; return the number of pickles.
 
-    Raises `InputError` that names an opcode which plain containers do not need (it is never run), a frame that is not
-    as long as it says, or where the file ends before its pickles do.
+    Raises `InputError` for an opcode that plain containers do not need (it is never run), for a frame of wrong
+    length, and where the file ends before its pickles do.
     """
     size = path.stat().st_size
     part, offset = 0, 0
@@ -101,7 +101,7 @@ def read_containers(path: Path, sink: Sink, progress: Progress = lambda *_: None
             sink.begin(part)
             end = _Part(path, stream, size, part, sink).read(offset, report)
             if end is None:
-                # The memo keeps no more than a bound. Something left out is asked for: look for all of that first.
+                # The memo is bounded, and the pickle refers to an entry that it dropped: find all such entries first.
                 search = _Part(path, stream, size, part, None)
                 search.read(offset, report)
                 sink.begin(part)
@@ -122,7 +122,7 @@ def _table(rows: int) -> NDArray[np.int64]:
 
 
 class _Part:
-    """One pickle."""
+    """Reader of one pickle."""
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class _Part:
         self._offset = 0  # of the first byte in `data`
 
     def read(self, offset: int, report: Callable[[int], None]) -> int | None:
-        """Return where the next pickle begins; None where the memo lacks what is asked for."""
+        """Read the pickle at `offset`; return the offset of the next one, or None where the memo lacks an entry."""
         state = self._state
         self._stream.seek(offset)
         self._offset, held = offset, 0
@@ -184,7 +184,7 @@ class _Part:
         )  # fmt: skip
 
     def _more(self, held: int) -> int:
-        """Read on; how many bytes are in `data`."""
+        """Read more bytes; return the number of bytes in `data`."""
         state = self._state
         at = int(state[op.POS])
         rest = held - at
@@ -205,20 +205,20 @@ class _Part:
             None, tag == op.SET, owner, why == op.CHUNK, first, int(state[op.TOP]) - first, stack, self._arena,
             self._letters, self._texts, self._ends,
         )  # fmt: skip
-        # A long list is a value: the section is that of the dictionary around it.
+        # A long list is a value: its section is that of the dictionary around it.
         holder = self._holder(owner) if tag == op.LIST else owner
         section = items.value(holder - 1) if holder > 0 else None
         return items._replace(section=section if isinstance(section, str) else None)
 
     def _holder(self, row: int) -> int:
-        """The dictionary that the list at `row` will be a value of; -1 where there is none."""
+        """Return the row of the dictionary that will hold the list at `row` as a value, or -1 where there is none."""
         if row >= 2 and self._stack[row - 2, 0] == op.DICT:
             return row - 2
         below = [int(mark) for mark in self._marks[: self._state[op.MARKS]] if mark < row]
         return below[-1] - 1 if below else -1
 
     def _grow(self, which: int) -> None:
-        """Make one array of the machine twice as large."""
+        """Double the size of one array of the machine."""
         name = ("stack", "arena", "letters", "marks", "memo", "texts", "ends", "pairs", "found")[which]
         if which == op.MARKS_:
             raise self._error(f"containers are nested more than {_MOST_NESTED} deep")

@@ -1,7 +1,7 @@
-"""The kernel compiled by numba: one pass each instead of ten, for many links.
+"""Kernel compiled by numba, for many links: one pass per operation, where numpy needs ten.
 
-It gives the bits that numpy gives: one value is added after the other, in the order of the rows. Outputs are
-allocated by numpy and filled by kernels: numpy asks for huge pages, numba's own arrays do not. Weights hold no
+The results are bit-identical to those of numpy, because values are added one by one in row order. numpy allocates the
+outputs and the kernels fill them, because numpy requests huge pages and numba's own arrays do not. Weights contain no
 negative zero.
 """
 
@@ -21,30 +21,30 @@ from atlas.graph import Floats, Ints
 
 
 class NumbaKernel:
-    """Implements `Kernel` in compiled loops."""
+    """Implementation of `Kernel` in compiled loops."""
 
     def pack(self, ends: Sequence[NDArray[np.int32]], weight: Floats) -> tuple[Ints, int]:
-        """Return keys, and how many rows do not count."""
+        """Return the keys, and the number of invalid rows."""
         layer, neuron, other_layer, other = (np.ascontiguousarray(values) for values in ends)
         return links.pack(layer, neuron, other_layer, other, weight)
 
     def sort(self, key: Ints, graph: NDArray[np.uint32], weight: Floats) -> tuple[Ints, NDArray[np.uint32], Floats]:
-        """Return the rows in the order of their keys."""
+        """Return the rows sorted by key."""
         return sort_rows(key, graph.astype(np.uint32, copy=False), weight)
 
     def reduce(
         self, key: Ints, graph: NDArray[np.uint32], weight: Floats, at_least: int = 1
     ) -> tuple[KeyStats, Ints, NDArray[np.uint32], Floats]:
-        """Return statistics of frequent keys, and the rows of the others."""
+        """Return the statistics of frequent keys, and the rows of the other keys."""
         return split_frequent(key, graph, weight, at_least)
 
     def merge(self, parts: Sequence[KeyStats]) -> KeyStats:
-        """Return the statistics of the union."""
+        """Return the statistics of the union of all parts."""
         return numpy_kernel.merge(parts, merge_two, sort_words)
 
     def endpoints(self, key: Ints, graph: NDArray[np.uint32], graph_total: int) -> tuple[Endpoints, LinkCounts]:
-        """Return the neurons of each graph, and counts of its links."""
+        """Return the neurons and the link counts of each graph."""
         found = links.ends(key, graph)
-        # Graphs that do not ascend, or neurons that are spread too far, are sorted instead.
+        # Sort instead if the graphs do not ascend or the range of neurons is too wide.
         ends = Endpoints(*found) if found is not None else numpy_kernel.endpoints(key, graph, graph_total, sort_words)
         return ends, LinkCounts(*links.count_links(key, graph, graph_total))

@@ -1,4 +1,4 @@
-"""The kernel of co-occurrence, compiled by numba: one row of the matrix after the other, in one table of counts."""
+"""Kernel of co-occurrence, compiled by numba. It computes the matrix row by row, in one reused table of counts."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ def count_rows(
     first: int, graphs: NDArray[np.uint32], starts: Ints, low: int, high: int, members: NDArray[np.uint32], offsets: Ints,
     edges: Ints, target: Ints, both: Ints, graph_count: Ints, other_bits: int, graph_bits: int, total: int, best: Ints,
 ) -> None:  # fmt: skip
-    """Count, for rows from neuron `first` on, the graphs that they share with neurons `low` to `high`.
+    """Count the graphs that each row shares with the neurons from `low` to `high` (exclusive).
 
-    graphs are those of the rows, row r's from starts[r] to starts[r + 1]; members are the neurons of every
-    graph, less `low`, from offsets[graph] on. Edges of row r stand from edges[r] to edges[r + 1] in target
-    and both; best (n_rows, top) holds the scores of `together.Score`.
+    Row r is neuron `first` + r. Its graphs are graphs[starts[r]:starts[r + 1]]. The neurons of a graph, minus `low`,
+    are members[offsets[graph]:offsets[graph + 1]]. The edges of row r are at edges[r]:edges[r + 1] in target (neurons)
+    and both (counts). best (n_rows, top) receives the highest scores of each row, as `Score` in
+    `reduce.cooccurrence` defines them.
     """
     counts = np.zeros(high - low, np.int64)
     touched = np.empty(high - low, np.int64)

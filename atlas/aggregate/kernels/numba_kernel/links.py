@@ -1,4 +1,4 @@
-"""Rows of observations: their keys, their ends, and what is counted per graph."""
+"""Keys, endpoints and counts per graph of observations, compiled by numba."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
 from atlas.runtime.jit import F8, I4, I8, NONE, U4, U8, Int32Array, compiled_kernel, in_, out
 
 Graphs = NDArray[np.uint32]
-DENSE_BITS = 23  # neurons of at most so many bits have a slot each in `ends`
+DENSE_BITS = 23  # `ends` uses one slot per neuron if neurons have at most this many bits
 
 
 @compiled_kernel(I8, in_(I4), in_(I4), in_(I4), in_(I4), in_(F8), out(I8))
@@ -25,12 +25,12 @@ def _pack(
     weight: Floats,
     key: Ints,
 ) -> int:
-    """Keys of rows; how many rows are out of range, huge or not finite."""
+    """Write the keys of rows to `key`, and return the number of rows that are out of range, huge or not finite."""
     bad = np.int64(0)
     for i in range(len(key)):
         a, b = np.int64(source_layer[i]), np.int64(source[i])
         c, d = np.int64(target_layer[i]), np.int64(target[i])
-        # One negative or one bit too high shows in the or; NaN compares false.
+        # The bitwise or shows a negative value or a bit that is too high. NaN compares false.
         wrong = (((a | c) >> 7) | ((b | d) >> INDEX_BITS)) != 0
         bad += np.int64(wrong | (not abs(weight[i]) <= MAX_WEIGHT))
         key[i] = a << 55 | b << NEURON_BITS | c << INDEX_BITS | d
@@ -40,7 +40,7 @@ def _pack(
 def pack(
     source_layer: Int32Array, source: Int32Array, target_layer: Int32Array, target: Int32Array, weight: Floats
 ) -> tuple[Ints, int]:
-    """Keys (n,) of int32 columns, and how many rows do not count (the caller then looks closely, as `observe` does)."""
+    """Return the keys (n,) of int32 columns, and the number of invalid rows. `observe` then finds the reasons."""
     key = np.empty(len(weight), np.int64)
     return key, _pack(source_layer, source, target_layer, target, weight, key)
 
@@ -49,7 +49,10 @@ def pack(
 def _find_ends(
     key: Ints, graph: Graphs, base: int, width: int, stamp: Graphs, place: Graphs, neurons: Graphs, graphs: Graphs
 ) -> int:
-    """Distinct (neuron, graph) in the order of the graphs; how many, or -1 where graphs do not ascend."""
+    """Write the distinct pairs (neuron, graph) in graph order; return their number, or -1 if graphs do not ascend.
+
+    `place` receives the position of the first pair of each neuron.
+    """
     at = uint64(0)
     last = np.uint32(0)
     for i in range(len(key)):
@@ -85,7 +88,7 @@ def _find_ends(
 def _place_ends(
     neurons: Graphs, graphs: Graphs, base: int, width: int, place: Graphs, neuron_out: Graphs, graph_out: Graphs
 ) -> None:
-    """Pairs into the places of their neurons; they come by graph, so that each neuron's graphs ascend."""
+    """Move pairs to the positions of their neurons. Pairs come in graph order, so each neuron's graphs ascend."""
     mask = (uint64(1) << width) - uint64(1)
     for i in range(len(neurons)):
         local = uint64(neurons[i])
@@ -96,9 +99,9 @@ def _place_ends(
 
 
 def ends(key: Ints, graph: Graphs) -> tuple[Graphs, Graphs] | None:
-    """Both ends of all rows as distinct (neuron, graph), sorted.
+    """Return the endpoints of all rows as sorted, distinct pairs (neuron, graph).
 
-    None where the graphs do not ascend or the neurons are spread too far: sort them instead.
+    Returns None if the graphs do not ascend or the range of neurons is too wide; the caller must then sort them.
     """
     n = len(key)
     if not n:
@@ -130,7 +133,7 @@ def _count_links(key: Ints, graph: Graphs, links: Ints, loops: Ints, backward: I
 
 
 def count_links(key: Ints, graph: Graphs, graphs: int) -> tuple[Ints, Ints, Ints]:
-    """Per graph (graphs,) its links, those from a neuron to itself, and those that do not go up a layer."""
+    """Return the numbers of links, self-loops and backward links of each graph, each of shape (graphs,)."""
     found = np.zeros(graphs, np.int64), np.zeros(graphs, np.int64), np.zeros(graphs, np.int64)
     _count_links(key, graph, *found)
     return found

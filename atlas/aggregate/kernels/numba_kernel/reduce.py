@@ -1,4 +1,4 @@
-"""Sorted observations, or two sorted statistics, to statistics in one pass."""
+"""Reduction of sorted observations, and merging of two sorted statistics, each in one compiled pass."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Graphs = NDArray[np.uint32]
 # The columns of KeyStats, in their order.
 STATS_IN = (*(in_(I8) for _ in range(5)), *(in_(F8) for _ in range(6)))
 STATS_OUT = (*(out(I8) for _ in range(5)), *(out(F8) for _ in range(6)))
-STAMPS = 1 << 26  # graph numbers that have a slot each where the graphs of a key are mixed up
+STAMPS = 1 << 26  # most graph numbers that get a slot each, if the graphs of a key are not in order
 
 
 @compiled_kernel(NONE, in_(I8), I8, out(I8))
 def _count_runs(key: Ints, at_least: int, found: Ints) -> None:
-    """Keys, keys with `at_least` rows, and their rows -> found (3,)."""
+    """Write to `found` (3,) the numbers of keys, of keys with at least `at_least` rows, and of the latter's rows."""
     keys = frequent = rows = np.int64(0)
     n = len(key)
     if at_least <= 1:
@@ -45,14 +45,18 @@ def _count_runs(key: Ints, at_least: int, found: Ints) -> None:
 def _run(
     graph: Graphs, weight: Floats, start: np.uint64, stop: np.uint64
 ) -> tuple[Int, Int, Int, float, float, float, float, float, float, Int]:
-    """Statistics of one run of rows: distinct graphs, positive, in the first half, the sums, the extrema, and falls of the graph."""
+    """Return the statistics of one run of rows, which have the same key.
+
+    The order is: distinct graphs, positive weights, links in the first half, the four sums, minimum, maximum, and the
+    number of times that a lower graph follows a higher one.
+    """
     value, marked = weight[start], graph[start]
     half = np.float64(marked & 1 == 0)
     total, absolute, square, of_half = value, abs(value), value * value, value * half
     low = high = value
     positive, split_half, graphs, falls = np.int64(value > 0.0), np.int64(marked & 1 == 0), np.int64(1), np.int64(0)
     if stop - start > uint64(1):
-        # Several rows: a sum that begins with 0.0, as -0.0 + 0.0 is 0.0.
+        # With several rows, the sum starts from 0.0, because -0.0 + 0.0 is 0.0.
         total, of_half = total + 0.0, of_half + 0.0
         last = marked >> 1
         for i in range(start + uint64(1), stop):
@@ -80,7 +84,10 @@ def _split(
     weight_min: Floats, weight_max: Floats,
     key_rest: Ints, graph_rest: Graphs, weight_rest: Floats,
 ) -> int:  # fmt: skip
-    """Runs of at least `at_least` rows -> statistics, other rows -> copies; how frequent a graph came after a higher one."""
+    """Reduce runs of at least `at_least` rows to statistics, and copy the rows of other runs.
+
+    Returns the number of times that a lower graph follows a higher one within a reduced run.
+    """
     falls = np.int64(0)
     at = rest = start = uint64(0)
     end = uint64(len(key))
@@ -112,7 +119,10 @@ def _split(
 
 @compiled_kernel(NONE, in_(I8), in_(U4), I8, I8, out(U4), out(I8))
 def _distinct(key: Ints, graph: Graphs, at_least: int, lowest: int, stamp: Graphs, graph_count: Ints) -> None:
-    """Distinct graphs of each run of at least `at_least` rows, in any order; stamp (graph numbers,) zeroed."""
+    """Count the distinct graphs, in any order, of each run of at least `at_least` rows.
+
+    `stamp` has one slot per graph number, and must be zero at the start.
+    """
     n = len(key)
     start, at = 0, 0
     while start < n:
@@ -132,7 +142,7 @@ def _distinct(key: Ints, graph: Graphs, at_least: int, lowest: int, stamp: Graph
 
 
 def split_frequent(key: Ints, graph: Graphs, weight: Floats, at_least: int) -> tuple[KeyStats, Ints, Graphs, Floats]:
-    """Statistics of the keys with at least `at_least` rows, and the rows of the others; rows sorted by key."""
+    """Return statistics of keys with at least `at_least` rows, and the rows of other keys; all are sorted by key."""
     n = len(key)
     found = np.empty(3, np.int64)
     _count_runs(key, at_least, found)
@@ -141,7 +151,7 @@ def split_frequent(key: Ints, graph: Graphs, weight: Floats, at_least: int) -> t
     rest = np.empty(n - rows, np.int64), np.empty(n - rows, np.uint32), np.empty(n - rows)
     outputs: tuple[Any, ...] = (*stats.columns().values(), *rest)
     if _split(key, graph, weight, at_least, *outputs):
-        # Some key meets a lower graph after a higher one: count its graphs by stamps, one per graph number.
+        # In some key, a lower graph follows a higher one: count its graphs with one stamp per graph number.
         lowest = int(graph.min()) >> 1
         slots = (int(graph.max()) >> 1) - lowest + 1
         if slots > STAMPS:
@@ -164,7 +174,7 @@ def _merge(
     weight_sum_out: Floats, weight_abs_sum_out: Floats, weight_sq_sum_out: Floats, half_weight_sum_out: Floats,
     weight_min_out: Floats, weight_max_out: Floats,
 ) -> int:  # fmt: skip
-    """Two sorted statistics side by side -> their union; how many keys it has."""
+    """Merge two sorted statistics, and return the number of keys of the union."""
     i = j = at = 0
     n, m = len(key), len(key_2)
     while i < n or j < m:
@@ -213,7 +223,7 @@ def _merge(
 
 
 def merge_two(large: KeyStats, small: KeyStats) -> KeyStats:
-    """Statistics of the union of two parts."""
+    """Return the statistics of the union of two parts."""
     rows = len(large) + len(small)
     out = unfilled(rows)
     merge: Any = _merge

@@ -1,4 +1,4 @@
-"""Observations in the order of their keys: a radix sort of packed words (key and row number in one integer)."""
+"""Radix sort of observations by key, as packed words (key and row number in one integer)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from atlas.runtime.jit import F8, I8, NONE, U4, U8, compiled_kernel, in_, out
 
 Words = NDArray[np.uint64]
 Graphs = NDArray[np.uint32]
-DIGIT = 13  # most bits of one pass of the radix sort, of few rows
+DIGIT = 13  # most bits per pass of the radix sort, for few rows
 FEW = 1 << 21
 
 
@@ -29,7 +29,7 @@ class BitPacking(NamedTuple):
 
 @compiled_kernel(NONE, in_(I8), out(I8))
 def key_bounds(key: Ints, found: Ints) -> None:
-    """Smallest and largest source and target, and the or of their indices -> found (6,)."""
+    """Write to `found` (6,) minimum, maximum and bitwise or of the indices, of sources and then of targets."""
     left_low = right_low = np.int64(LOW)
     left_high = right_high = left_or = right_or = np.int64(0)
     for i in range(len(key)):
@@ -43,7 +43,7 @@ def key_bounds(key: Ints, found: Ints) -> None:
 
 
 def bit_packing(low: int, high: int, index_or: int) -> BitPacking:
-    """The bit_packing of units from `low` to `high`, whose indices have no other bits than `index_or`."""
+    """Return the packing of units from `low` to `high`; `index_or` is the bitwise or of their indices."""
     width = index_or.bit_length()
     base = low >> INDEX_BITS << INDEX_BITS
     layers = (high - base >> INDEX_BITS).bit_length()
@@ -52,7 +52,7 @@ def bit_packing(low: int, high: int, index_or: int) -> BitPacking:
 
 
 def bit_packings(key: Ints) -> tuple[BitPacking, BitPacking]:
-    """The bit_packings of both halves; key (n,) with n > 0."""
+    """Return the packings of both halves of keys (n,), with n > 0."""
     found = np.empty(6, np.int64)
     key_bounds(key, found)
     values = found.tolist()
@@ -63,7 +63,7 @@ def bit_packings(key: Ints) -> tuple[BitPacking, BitPacking]:
 def _pack_words(
     key: Ints, lbase: int, lwidth: int, rbase: int, rwidth: int, rbits: int, row_bits: int, words: Ints
 ) -> None:
-    """words[i] = squeezed key << row_bits | i (without the row where row_bits is 0)."""
+    """Write words[i] = packed key << row_bits | i, or the packed key alone if row_bits is 0."""
     shift = lwidth + rbits
     if row_bits:
         for i in range(len(key)):
@@ -88,10 +88,10 @@ def _pack_words(
 
 @compiled_kernel(NONE, in_(U8), U8, U8, out(U4), out(U4))
 def _digits(words: Words, shift: int, mask: int, place: Graphs, other: Graphs) -> None:
-    """Write where each digit of one pass begins to place (mask + 1,); `other` is scratch of the same size."""
+    """Write the first position of each digit of one pass to place (mask + 1,); `other` is scratch of the same size."""
     place[:] = 0
     other[:] = 0
-    # Two tables, as equal digits come one after the other and would wait for each other.
+    # Two tables, because equal digits often follow each other, and their increments would wait for each other.
     half = len(words) >> 1
     for i in range(half):
         place[(words[i] >> shift) & mask] += 1
@@ -107,7 +107,7 @@ def _digits(words: Words, shift: int, mask: int, place: Graphs, other: Graphs) -
 
 @compiled_kernel(NONE, in_(U8), U8, U8, out(U4), out(U8))
 def _scatter(words: Words, shift: int, mask: int, place: Graphs, target: Words) -> None:
-    """One stable pass: words into the places of their digits."""
+    """Move words to the positions of their digits, in one stable pass."""
     for i in range(len(words)):
         word = words[i]
         d = (word >> shift) & mask
@@ -119,7 +119,7 @@ def _scatter(words: Words, shift: int, mask: int, place: Graphs, target: Words) 
 def _scatter_rows(
     words: Words, rows: Graphs, shift: int, mask: int, place: Graphs, target: Words, target_rows: Graphs
 ) -> None:
-    """One stable pass over words and their rows, for words that leave no bits for the row."""
+    """Move words and their row numbers in one stable pass, for words without room for the row number."""
     for i in range(len(words)):
         word = words[i]
         d = (word >> shift) & mask
@@ -129,24 +129,25 @@ def _scatter_rows(
         place[d] += 1
 
 
-# One loop per column: gathering several in one loop takes three times as long, as they crowd each other out of the caches.
+# One loop per column: gathering several columns in one loop takes three times as long, because they evict each other
+# from the caches.
 @compiled_kernel(NONE, in_(U8), U8, in_(U4), out(U4))
 def _gather_graph(words: Words, mask: int, graph: Graphs, out: Graphs) -> None:
-    """out[i] = graph[words[i] & mask]"""
+    """Write out[i] = graph[words[i] & mask]."""
     for i in range(len(words)):
         out[i] = graph[words[i] & mask]
 
 
 @compiled_kernel(NONE, in_(U8), U8, in_(F8), out(F8))
 def _gather_weight(words: Words, mask: int, weight: Floats, out: Floats) -> None:
-    """out[i] = weight[words[i] & mask]"""
+    """Write out[i] = weight[words[i] & mask]."""
     for i in range(len(words)):
         out[i] = weight[words[i] & mask]
 
 
 @compiled_kernel(NONE, out(I8), I8, I8, I8, I8, I8, I8)
 def _unpack_words(words: Ints, lbase: int, lwidth: int, rbase: int, rwidth: int, rbits: int, row_bits: int) -> None:
-    """The inverse of `_pack_words`, in place."""
+    """Undo `_pack_words` in place."""
     lmask, rmask = (np.int64(1) << lwidth) - 1, (np.int64(1) << rwidth) - 1
     low = (np.int64(1) << rbits) - 1
     for i in range(len(words)):
@@ -158,13 +159,13 @@ def _unpack_words(words: Ints, lbase: int, lwidth: int, rbase: int, rwidth: int,
 
 
 def _passes(bits: int, most: int) -> tuple[int, int]:
-    """Passes of a radix sort over `bits` bits, and bits of each."""
+    """Return the number of passes of a radix sort over `bits` bits, and the bits per pass."""
     passes = max(-(-bits // most), 1)
     return passes, max(-(-bits // passes), 1)
 
 
 def sort_rows(key: Ints, graph: Graphs, weight: Floats) -> tuple[Ints, Graphs, Floats]:
-    """The three arrays (n,) in the order of their keys, equal keys as they came: a radix sort of packed words."""
+    """Return the three arrays (n,) sorted by key, with a stable radix sort of packed words."""
     n = len(key)
     if not n:
         return np.empty(0, np.int64), np.empty(0, np.uint32), np.empty(0)
@@ -199,7 +200,7 @@ def sort_rows(key: Ints, graph: Graphs, weight: Floats) -> tuple[Ints, Graphs, F
 
 
 def sort_words(words: Ints) -> Ints:
-    """Return words (n,) in ascending order, none of them negative: a radix sort of the bits that they use."""
+    """Return non-negative words (n,) in ascending order, with a radix sort of the bits that they use."""
     n = len(words)
     passes, digit = _passes(int(words.max(initial=0)).bit_length(), DIGIT if n <= FEW else DIGIT - 3)
     mask = (1 << digit) - 1

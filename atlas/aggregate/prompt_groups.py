@@ -1,0 +1,273 @@
+"""Groups of prompts. Graphs of one template or of near-duplicate prompts count as one observation.
+
+The group of a graph is the first of these that applies:
+
+    stated          the group that its file or the corpus names (`prompt_group`)
+    source          its `corpus_source`, if all graphs without a stated group have one, of at least `LEAST_SOURCES`
+    near_duplicate  the group of similar prompts, see `near_duplicates`
+    graph           the graph alone, if it has no prompt or groups are disabled
+
+Two prompts are similar if the Jaccard similarity of their shapes is at least `SIMILARITY`. A shape is the set of words
+and of pairs of adjacent words, in lower case, with every number as 0, and without special tokens at the start.
+Candidates come from MinHash signatures in bands (Broder, 1997; Leskovec, Rajaraman and Ullman, "Mining of
+Massive Datasets", chapter 3); each is checked exactly. A group is a connected component.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from atlas.errors import InputError
+from atlas.graph import Ints
+from atlas.ids import well_formed
+
+STATED, SOURCE, NEAR_DUPLICATE, GRAPH = "stated", "source", "near_duplicate", "graph"
+SIMILARITY = 0.3
+# A corpus with only a few sources ("fineweb", "c4") is not grouped by source.
+LEAST_SOURCES = 8
+# 42 bands of 3 hashes of the pairs of words. Two prompts that share 0.3 of their pairs share a band with probability
+# 0.69; with 0.5 of their pairs, 0.996; with 0.02, as in unrelated prose, 0.0003. A prompt can join a template through
+# any of its members.
+_HASHES, _BAND = 126, 3
+_WORDS = re.compile(r"[^\W\d_]+|\d+|_+|[^\w\s]|\n[ \t]*")
+_SPECIAL = re.compile(r"(?:\s*<[^<>\s]{1,40}>)+")
+_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+
+Hashes = NDArray[np.uint64]
+
+
+class Shape(NamedTuple):
+    """Hashes of the words of a prompt, (n_words,), and of its pairs of words, (n_pairs,); sorted and distinct."""
+
+    single: Hashes
+    pairs: Hashes
+
+
+@dataclass(frozen=True)
+class PromptGroups:
+    """The group of every graph: its name and the rule that made it, both (n_graphs,)."""
+
+    names: list[str]
+    rules: list[str]
+
+
+@dataclass(frozen=True)
+class GraphGroups:
+    """The groups of an aggregation.
+
+    Attributes:
+        names: Names of the groups, sorted; the place of a name is the number of the group.
+        numbers: Per input, the group of each of its graphs, (n_graphs,).
+        rules: Per input, the rule that made the group of each graph, (n_graphs,).
+        renumbered: Per input of earlier statistics, the number of each of its groups, (n_earlier_groups,); else None.
+        is_grouped: True if edges are counted by group, False if every graph is a group of its own.
+    """
+
+    names: list[str]
+    numbers: list[Ints]
+    rules: list[list[str]]
+    renumbered: list[Ints | None]
+    is_grouped: bool
+
+    @functools.cached_property
+    def buckets(self) -> NDArray[np.uint8]:
+        """Sixteenth of the corpus that each group is in, (n_groups,)."""
+        return np.array([bucket_of_group(name) for name in self.names], np.uint8)
+
+    def digest(self) -> str:
+        """Return a hash of the groups of all graphs."""
+        facts = [self.names, [numbers.tolist() for numbers in self.numbers], self.is_grouped]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def filled(self, graphs: pa.Table, number: int) -> pa.Table:
+        """Return the rows of `graphs` of one input, with the columns of their groups filled in."""
+        columns = {
+            "prompt_group": [self.names[group] for group in self.numbers[number].tolist()],
+            "group_id": self.numbers[number],
+            "group_rule": self.rules[number],
+        }
+        for name, values in columns.items():
+            place = graphs.column_names.index(name)
+            field = graphs.schema.field(place)
+            graphs = graphs.set_column(
+                place,
+                field,
+                pa.array(values, pa.string()).cast(field.type)
+                if name == "group_rule"
+                else pa.array(values, field.type),
+            )
+        return graphs
+
+
+def read_group_file(path: Path) -> dict[str, str]:
+    """Read the groups that a file states.
+
+    Args:
+        path: .csv, .jsonl or .parquet with a column `graph` (path, file name or slug of a graph) and `prompt_group`.
+
+    Returns:
+        Group by graph.
+
+    Raises:
+        InputError: The file cannot be read, or lacks a column.
+    """
+    readers: dict[str, Callable[[Path], pl.DataFrame]] = {
+        ".csv": pl.read_csv,
+        ".jsonl": pl.read_ndjson,
+        ".parquet": pl.read_parquet,
+    }
+    if path.suffix not in readers:
+        raise InputError(
+            f"{path} states no groups: give a .csv, .jsonl or .parquet file with the columns graph and prompt_group"
+        )
+    try:
+        table = readers[path.suffix](path)
+        rows = table.select("graph", "prompt_group").drop_nulls().cast(pl.String).rows()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(
+            f"{path} states no groups ({' '.join(str(error).split())[:200]}); it needs the columns graph and prompt_group"
+        ) from error
+    return {graph: well_formed(group) for graph, group in rows if group}
+
+
+def assign_groups(
+    stated: Sequence[str | None],
+    sources: Sequence[str | None],
+    prompts: Sequence[str | None],
+    hashes: Sequence[str],
+) -> PromptGroups:
+    """Assign every graph to its group.
+
+    Args:
+        stated: Group that the file or the corpus names, or None, (n_graphs,).
+        sources: `corpus_source` of each graph, or None, (n_graphs,).
+        prompts: Text of each graph, or None, (n_graphs,).
+        hashes: Content hash of each graph, (n_graphs,); names the groups of near-duplicates.
+
+    Returns:
+        Name and rule of each graph's group. The names do not depend on the order of the graphs.
+    """
+    names: list[str] = [name or "" for name in stated]
+    rules = [STATED if name else "" for name in stated]
+    left = [i for i, rule in enumerate(rules) if not rule]
+    named = {sources[i] for i in left}
+    if left and None not in named and len(named) >= LEAST_SOURCES:
+        for i in left:
+            names[i], rules[i] = str(sources[i]), SOURCE
+        return PromptGroups(names, rules)
+    with_prompt = [i for i in left if prompts[i]]
+    components = near_duplicates([str(prompts[i]) for i in with_prompt])
+    first: dict[int, str] = {}
+    for i, component in zip(with_prompt, components.tolist(), strict=True):
+        first[component] = min(hashes[i], first.get(component, hashes[i]))
+    for i, component in zip(with_prompt, components.tolist(), strict=True):
+        names[i], rules[i] = f"near:{first[component][:16]}", NEAR_DUPLICATE
+    for i in left:
+        if not prompts[i]:
+            names[i], rules[i] = single_group(hashes[i]), GRAPH
+    return PromptGroups(names, rules)
+
+
+def single_groups(hashes: Sequence[str]) -> PromptGroups:
+    """Return one group per graph, named by its content hash."""
+    return PromptGroups([single_group(found) for found in hashes], [GRAPH] * len(hashes))
+
+
+def single_group(content_hash: str) -> str:
+    """Return the name of the group of one graph alone."""
+    return f"graph:{content_hash[:16]}"
+
+
+def bucket_of_group(name: str) -> int:
+    """Return the sixteenth of the corpus that a group is in; even buckets are the first half.
+
+    Groups that are named by a content hash use its first digit, so that a graph alone is in the bucket of its hash.
+    """
+    kind, _, digits = name.partition(":")
+    if kind not in ("near", "graph") or not re.fullmatch(r"[0-9a-f]+", digits):
+        digits = hashlib.sha256(name.encode()).hexdigest()
+    return int(digits[0], 16)
+
+
+def near_duplicates(prompts: Sequence[str]) -> Ints:
+    """Return the number of the connected component of near-duplicates of each prompt, (n_prompts,)."""
+    shapes = [shape_of(prompt) for prompt in prompts]
+    parent = list(range(len(prompts)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    signatures = _signatures(shapes)
+    for start in range(0, _HASHES, _BAND):
+        buckets: dict[bytes, list[int]] = {}
+        for i, shape in enumerate(shapes):
+            if len(shape.single):
+                buckets.setdefault(signatures[i, start : start + _BAND].tobytes(), []).append(i)
+        for members in buckets.values():
+            # Prompts of one component are not compared. Prompts of two components are compared until a similar pair is
+            # found. The components therefore do not depend on the order of the prompts, and more prompts split none.
+            components: dict[int, list[int]] = {}
+            for i in members:
+                components.setdefault(root(i), []).append(i)
+            for left, right in itertools.combinations(list(components), 2):
+                if root(left) != root(right) and any(
+                    similarity(shapes[i], shapes[j]) >= SIMILARITY for i in components[left] for j in components[right]
+                ):
+                    low, high = sorted((root(left), root(right)))
+                    parent[high] = low
+    return np.array([root(i) for i in range(len(prompts))], np.int64)
+
+
+def similarity(left: Shape, right: Shape) -> float:
+    """Return the Jaccard similarity of two shapes: shared elements over all elements."""
+    shared = sum(len(np.intersect1d(*both, assume_unique=True)) for both in zip(left, right, strict=True))
+    return shared / max(sum(map(len, left)) + sum(map(len, right)) - shared, 1)
+
+
+def shape_of(prompt: str) -> Shape:
+    """Return the normalised shape of a prompt."""
+    text = prompt[special.end() :] if (special := _SPECIAL.match(prompt)) else prompt
+    words = _WORDS.findall(text.lower())
+    single = np.array(
+        [_hash_of("0" if word.isdigit() else word[0] if word[0] == "\n" else word) for word in words], np.uint64
+    )
+    return Shape(np.unique(single), np.unique(_mixed(single[:-1] * np.uint64(3) + single[1:])))
+
+
+@functools.lru_cache(1 << 16)
+def _hash_of(word: str) -> int:
+    return int.from_bytes(hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=8).digest(), "little")
+
+
+def _mixed(values: Hashes) -> Hashes:
+    # The finaliser of splitmix64 (Steele, Lea, Flood, 2014).
+    for shift, factor in zip((30, 27), _MIX, strict=True):
+        values = (values ^ (values >> np.uint64(shift))) * factor
+    return values ^ (values >> np.uint64(31))
+
+
+def _signatures(shapes: Sequence[Shape]) -> Hashes:
+    """Return MinHash signatures, (n_shapes, n_hashes): the minimum over the pairs of a shape under each hash."""
+    found = np.zeros((len(shapes), _HASHES), np.uint64)
+    salts = _mixed(np.arange(1, _HASHES + 1, dtype=np.uint64))
+    for i, shape in enumerate(shapes):
+        elements = shape.pairs if len(shape.pairs) else shape.single
+        if len(elements):
+            found[i] = _mixed(elements[:, None] ^ salts).min(axis=0)
+    return found
