@@ -49,6 +49,7 @@ SELECT
     list_position(getvariable('methods'), method::VARCHAR)::UTINYINT AS method_number,
     count::INTEGER AS count,
     e.graph_count::INTEGER AS graph_count,
+    e.group_count::INTEGER AS group_count,
     positive_count::INTEGER AS positive_count,
     (weight_sum / count)::FLOAT AS mean_weight,
     ((weight_abs_sum - abs(weight_sum)) / count)::FLOAT AS sign_cancellation,
@@ -89,6 +90,25 @@ INSERT INTO cooccurrence BY NAME
 FROM input.cooccurrence
 ORDER BY layer, neuron, rank;
 
+-- Edges by group are as many as links where every prompt is a group; beyond a bound they stay beside the atlas.
+INSERT INTO edge_groups BY NAME
+SELECT
+    g.src_layer,
+    g.src_neuron,
+    g.tgt_layer,
+    g.tgt_neuron,
+    g.group_id,
+    g.count,
+    g.graph_count,
+    g.positive_count,
+    g.weight_sum / g.count AS mean_weight,
+    g.weight_abs_sum / g.count AS mean_abs_weight,
+    deviation_of(g.count, g.weight_sum, g.weight_sq_sum) AS std_weight
+FROM input.edge_groups AS g
+SEMI JOIN edges AS e USING (src_layer, src_neuron, tgt_layer, tgt_neuron)
+WHERE (SELECT embed_edge_groups FROM input.parameters)
+ORDER BY g.src_layer, g.src_neuron, g.tgt_layer, g.tgt_neuron, g.group_id;
+
 INSERT INTO edge_samples BY NAME
 SELECT
     * EXCLUDE (weight_sum),
@@ -127,6 +147,10 @@ SELECT
     prompt_tokens,
     corpus_source,
     corpus_index,
+    prompt_group,
+    group_id,
+    group_rule,
+    split_bucket,
     dialect,
     nodes_exceeded,
     node_count,
@@ -141,6 +165,12 @@ SELECT
     original_token_count
 FROM input.graphs
 ORDER BY graph_id;
+
+CREATE VIEW input.group_sizes AS
+SELECT group_id, count(*) AS graph_count
+FROM graphs
+WHERE group_id IS NOT NULL
+GROUP BY group_id;
 
 INSERT INTO neuron_graphs
 SELECT
@@ -311,6 +341,7 @@ INSERT INTO neurons (
     label_source,
     label_confidence,
     appearance_count,
+    group_count,
     node_count,
     in_degree,
     out_degree,
@@ -362,6 +393,7 @@ SELECT
     best.source,
     best.confidence,
     seen.graph_count,
+    seen.group_count,
     seen.node_count,
     coalesce(in_degree, 0),
     coalesce(out_degree, 0),
@@ -447,6 +479,13 @@ UNION ALL SELECT 'total_neurons', count(*)::VARCHAR FROM neurons
 UNION ALL SELECT 'total_edges', count(*)::VARCHAR FROM edges
 UNION ALL SELECT 'total_clusters', count(*)::VARCHAR FROM clusters
 UNION ALL SELECT 'total_graphs', count(*)::VARCHAR FROM graphs
+UNION ALL SELECT 'total_groups', count(DISTINCT group_id)::VARCHAR FROM graphs HAVING count(group_id) > 0
+-- The number of equal groups with the same concentration: the inverse of Simpson's index (Hill, 1973).
+UNION ALL SELECT 'effective_groups', round(sum(graph_count) ** 2 / sum(graph_count ** 2), 1)::VARCHAR
+    FROM input.group_sizes
+    HAVING count(*) > 0
+UNION ALL SELECT 'largest_group_graphs', max(graph_count)::VARCHAR FROM input.group_sizes HAVING count(*) > 0
+UNION ALL SELECT 'edge_groups_rows', count(*)::VARCHAR FROM input.edge_groups
 UNION ALL SELECT 'total_labels', count(*)::VARCHAR FROM labels
 UNION ALL SELECT 'labels_in_atlas', count(*)::VARCHAR FROM labels WHERE in_atlas
 UNION ALL SELECT 'labels_not_in_atlas', count(*)::VARCHAR FROM labels WHERE NOT in_atlas

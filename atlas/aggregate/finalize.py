@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from atlas.aggregate.context import Provenance, Run
@@ -44,6 +45,7 @@ class Summary:
     """Counts of an aggregation: graphs and links, kept and dropped, with reasons."""
 
     graphs: int = 0
+    groups: int = 0  # of prompts
     links: int = 0
     kept: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -216,7 +218,8 @@ def _fetch(run: Run, folder: Path, parts: ReducedParts) -> None:
 def summarise(folder: Path) -> Summary:
     """Return the summary of a stats folder, computed from its datasets."""
     summary = Summary()
-    graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=["link_count"])
+    graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=["link_count", "group_id"])
+    summary.groups = len(pc.unique(graphs["group_id"].drop_null()))
     summary.graphs, summary.links = len(graphs), int(np.sum(graphs["link_count"].to_numpy(), dtype=np.int64))
     counters = {("link", True): summary.kept, ("link", False): summary.dropped, ("node", False): summary.node_oddities}
     for batch in _batches(folder, "link_counts"):

@@ -98,17 +98,12 @@ class GraphGroups:
             "prompt_group": [self.names[group] for group in self.numbers[number].tolist()],
             "group_id": self.numbers[number],
             "group_rule": self.rules[number],
+            "split_bucket": self.buckets[self.numbers[number]],
         }
         for name, values in columns.items():
             place = graphs.column_names.index(name)
             field = graphs.schema.field(place)
-            graphs = graphs.set_column(
-                place,
-                field,
-                pa.array(values, pa.string()).cast(field.type)
-                if name == "group_rule"
-                else pa.array(values, field.type),
-            )
+            graphs = graphs.set_column(place, field, pa.array(values).cast(field.type))
         return graphs
 
 

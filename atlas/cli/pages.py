@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -218,6 +218,22 @@ def reliability_page(atlas: Atlas) -> Group:
     parts.append(table(("graphs of the edge", "edges", "rank correlation", "same sign"), cells, title=title))
     parts.append(Text(_forecast(levels)))
     return Group(*parts)
+
+
+def groups_note(facts: Mapping[str, str]) -> str | None:
+    """Return a sentence about the groups of prompts where they are fewer than the graphs; None where they are not.
+
+    `facts` are the metadata of an atlas.
+    """
+    graphs, groups, largest = (
+        int(facts.get(key, "0")) for key in ("total_graphs", "total_groups", "largest_group_graphs")
+    )
+    if not groups or groups == graphs:
+        return None
+    note = f"{graphs:,} graphs are {groups:,} groups of prompts, as good as {facts['effective_groups']} of equal size"
+    if 2 * largest > graphs:
+        return f"{note}. One group holds {largest:,} of them: the statistics are about that kind of prompt."
+    return f"{note}. Graphs of one group are no independent evidence; count groups, not graphs."
 
 
 def _share(value: float | None) -> str | None:

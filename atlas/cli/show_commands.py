@@ -26,6 +26,9 @@ def info(file: Path, limits: Limits, reliability: bool) -> None:
         with opened(file, limits) as atlas:
             show(reliability_page(atlas))
         return
+    from rich.text import Text
+
+    from atlas.cli.pages import groups_note
     from atlas.cli.terminal import grouped, opened, show, table
 
     with opened(file, limits) as atlas:
@@ -36,6 +39,7 @@ def info(file: Path, limits: Limits, reliability: bool) -> None:
             "unit_type",
             "method",
             "total_graphs",
+            "total_groups",
             "total_neurons",
             "total_edges",
             "num_layers",
@@ -44,6 +48,8 @@ def info(file: Path, limits: Limits, reliability: bool) -> None:
         ordered = [key for key in first if key in facts] + [key for key in facts if key not in {*first, *hidden}]
         rows = [(key.replace("_", " "), grouped(facts[key])) for key in ordered]
         show(table(("fact", "value"), rows, title=f"{file}, {file.stat().st_size / 1e6:.1f} MB"))
+        if note := groups_note(facts):
+            show(Text(f"\n{note} (atlas query FILE prompt_groups)"))
         links = atlas.link_accounting()
         counted = [
             ("kept in" if kept else "dropped:", reason, f"{count:,}", f"{graphs:,}", f"{share:.2%}")

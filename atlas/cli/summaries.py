@@ -26,7 +26,8 @@ def print_aggregate_summary(summary: Summary) -> None:
         say(f"  {summary.work}")
     if 0 < summary.new_graphs < summary.graphs:
         say(f"  {summary.new_graphs:,} new graphs added to {summary.graphs - summary.new_graphs:,}")
-    say(f"  {summary.graphs:,} graphs, {summary.neurons:,} neurons, {summary.edges:,} edges")
+    groups = f" in {summary.groups:,} groups of prompts" if 0 < summary.groups < summary.graphs else ""
+    say(f"  {summary.graphs:,} graphs{groups}, {summary.neurons:,} neurons, {summary.edges:,} edges")
     say(f"  {summary.links:,} links = {summary.kept.total():,} kept + {summary.dropped.total():,} dropped")
     say(f"    kept: {counted(summary.kept)}")
     for what, counts in (

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from atlas.cli.pages import circuit_page, neuron_page
+from atlas.cli.pages import circuit_page, groups_note, neuron_page
 from atlas.cli.terminal import command_name, grouped
 from atlas.errors import InputError
 from atlas.ids import NeuronId
@@ -57,9 +57,10 @@ def _summary(facts: dict[str, str]) -> Text:
         if number("links_in_files") != "0"
         else ""
     )
+    note = groups_note(facts)
     return Text(
         f"\n{facts.get('model', 'unknown model')}: {seen}{number('total_neurons')} neurons ({number('labelled_neurons')} labelled), "
-        f"{number('total_edges')} edges, {number('total_clusters')} circuits{links}"
+        f"{number('total_edges')} edges, {number('total_clusters')} circuits{links}" + (f"\n{note}" if note else "")
     )
 
 

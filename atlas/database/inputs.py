@@ -16,6 +16,9 @@ from atlas.errors import UsageError
 from atlas.stages import DATASETS, Dataset, datasets_of, require
 from atlas.stages.manifest import read_manifest
 
+# Rows of edges by group that an atlas holds at most, about 0.5 GB; more stay in the stats folder.
+EMBEDDED_ROWS = 20_000_000
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -63,6 +66,7 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
         read_manifest(inputs.wiring, "stats")
     _clusterings(con, inputs)
     parameters: dict[str, Any] = {"min_count": [inputs.min_count], "unit_type": [manifest["space"]["unit_type"]]}
+    parameters["embed_edge_groups"] = [_rows(inputs.stats, "edge_groups") <= EMBEDDED_ROWS]
     parameters["stat_quality"] = [manifest.get("stat_quality", "exact")]
     space = manifest["space"]
     names = [name for name in (space["transcoder_set"], *manifest.get("set_names", ())) if name]
@@ -78,6 +82,11 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
     )
     columns = list(zip(*inputs.other_sources, strict=True)) or [()] * len(schema)
     _table(con, "other_sources", pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema))
+
+
+def _rows(stats: Path, name: str) -> int:
+    """The number of rows of a dataset in parts; 0 if the stats do not hold it."""
+    return sum(pq.read_metadata(part).num_rows for part in DATASETS[f"stats.{name}"].path(stats).glob("*.parquet"))
 
 
 def _clusterings(con: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:

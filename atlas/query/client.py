@@ -64,7 +64,7 @@ class Atlas(AtlasFile):
             limit: Number of rows at most.
 
         Returns:
-            layer, neuron, label, cluster_path, count, graph_count, frequency, positive_share,
+            layer, neuron, label, cluster_path, count, graph_count, group_count, frequency, positive_share,
             mean_weight, mean_abs_weight, std_weight, weight_min, weight_max, method.
         """
         return self._of("upstream", neuron, min_graphs=min_graphs, limit=limit)
@@ -289,6 +289,17 @@ class Atlas(AtlasFile):
             graph_id, path, prompt, neuron_count, link_count, kept_count, dropped_count.
         """
         return self.query("graphs", limit=limit)
+
+    def prompt_groups(self, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Return the groups of prompts, largest first.
+
+        Args:
+            limit: Number of rows at most.
+
+        Returns:
+            group_id, prompt_group, group_rule, graph_count, share, example.
+        """
+        return self.query("prompt_groups", limit=limit)
 
     def graphs_of(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Return the graphs in which a neuron is a node, strongest activation first.

@@ -40,6 +40,7 @@ STATS = (
                     ("prompt_group", pa.string()),
                     ("group_id", pa.int32()),
                     ("group_rule", NAME),
+                    ("split_bucket", pa.int32()),
                     ("corpus_index", pa.int64()),
                     ("nodes_exceeded", pa.bool_()),
                     ("original_token_count", pa.int32()),

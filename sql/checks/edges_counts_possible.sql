@@ -6,6 +6,7 @@ SELECT
     e.tgt_neuron,
     e.count,
     e.graph_count,
+    e.group_count,
     e.positive_count,
     e.joint_graph_count,
     s.appearance_count AS src_graphs
@@ -16,5 +17,7 @@ WHERE e.count < 1
     OR e.positive_count NOT BETWEEN 0 AND e.count
     OR e.half_count NOT BETWEEN 0 AND e.count
     OR e.graph_count > s.appearance_count
+    OR e.group_count NOT BETWEEN 1 AND e.graph_count
+    OR e.group_count > s.group_count
     OR e.joint_graph_count NOT BETWEEN e.graph_count AND s.appearance_count
 ORDER BY ALL;

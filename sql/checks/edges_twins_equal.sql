@@ -12,7 +12,7 @@ FROM (
 )
 GROUP BY src_layer, src_neuron
 HAVING sum(sign * hash(
-    tgt_layer, tgt_neuron, count, graph_count, positive_count, mean_weight, sign_cancellation, std_weight,
+    tgt_layer, tgt_neuron, count, graph_count, group_count, positive_count, mean_weight, sign_cancellation, std_weight,
     weight_min, weight_max, half_count, half_mean_weight, joint_graph_count, lift, npmi, in_circuit, method
 )::HUGEINT) <> 0
 ORDER BY ALL;

@@ -15,6 +15,7 @@ SELECT
     n.cluster_path,
     e.count,
     e.graph_count,
+    e.group_count,
     (e.graph_count / nullif(n.graph_count, 0))::FLOAT AS frequency,
     (e.positive_count / e.count)::FLOAT AS positive_share,
     e.mean_weight,

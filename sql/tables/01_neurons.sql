@@ -15,6 +15,7 @@ CREATE TABLE neurons (
     label_confidence VARCHAR,
     appearance_count INTEGER,
     graph_count INTEGER GENERATED ALWAYS AS (appearance_count) VIRTUAL,
+    group_count INTEGER,
     node_count INTEGER,
     in_degree INTEGER NOT NULL,
     out_degree INTEGER NOT NULL,
@@ -50,6 +51,7 @@ COMMENT ON COLUMN neurons.label_source IS 'Where the label shown comes from.';
 COMMENT ON COLUMN neurons.label_confidence IS 'Confidence of the label shown, as its source states it.';
 COMMENT ON COLUMN neurons.appearance_count IS 'The same as graph_count, under its older name.';
 COMMENT ON COLUMN neurons.graph_count IS 'Number of distinct graphs that contain the neuron; the denominator of edge frequency.';
+COMMENT ON COLUMN neurons.group_count IS 'Number of distinct groups of prompts that contain the neuron; NULL if not counted.';
 COMMENT ON COLUMN neurons.node_count IS 'Nodes: each token position of each graph counts once.';
 COMMENT ON COLUMN neurons.in_degree IS 'Number of edges into the neuron; a pair with edges of two methods counts twice.';
 COMMENT ON COLUMN neurons.out_degree IS 'Number of edges out of the neuron; a pair with edges of two methods counts twice.';

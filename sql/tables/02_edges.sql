@@ -7,6 +7,7 @@ CREATE TABLE edges (
     tgt_neuron INTEGER NOT NULL,
     count INTEGER NOT NULL,
     graph_count INTEGER,
+    group_count INTEGER,
     positive_count INTEGER,
     mean_weight FLOAT,
     sign_cancellation FLOAT,
@@ -34,6 +35,7 @@ COMMENT ON COLUMN edges.tgt_layer IS 'Layer of the target (downstream) neuron.';
 COMMENT ON COLUMN edges.tgt_neuron IS 'Index of the target neuron within its layer.';
 COMMENT ON COLUMN edges.count IS 'Number of links observed; each token position of a graph counts separately.';
 COMMENT ON COLUMN edges.graph_count IS 'Distinct graphs with at least one such link.';
+COMMENT ON COLUMN edges.group_count IS 'Distinct groups of prompts with at least one such link; graphs of one group are no independent evidence. NULL if not counted.';
 COMMENT ON COLUMN edges.positive_count IS 'Links with weight > 0.';
 COMMENT ON COLUMN edges.mean_weight IS 'Signed mean of the link weights.';
 COMMENT ON COLUMN edges.sign_cancellation IS 'mean_abs_weight - |mean_weight|. It is 0 if all links have the same sign, so it is stored instead of mean_abs_weight.';
@@ -41,8 +43,8 @@ COMMENT ON COLUMN edges.mean_abs_weight IS 'Mean of the absolute link weights.';
 COMMENT ON COLUMN edges.std_weight IS 'Population standard deviation of the link weights; 0 for a single link.';
 COMMENT ON COLUMN edges.weight_min IS 'Smallest link weight.';
 COMMENT ON COLUMN edges.weight_max IS 'Largest link weight.';
-COMMENT ON COLUMN edges.half_count IS 'Number of links in the graphs of the first hash-half; the other links are in the second half.';
-COMMENT ON COLUMN edges.half_mean_weight IS 'Signed mean of the link weights in the first hash-half; NULL where it has none.';
+COMMENT ON COLUMN edges.half_count IS 'Number of links in the groups of the first half (even graphs.split_bucket); the other links are in the second half.';
+COMMENT ON COLUMN edges.half_mean_weight IS 'Signed mean of the link weights in the first half of the groups; NULL where it has none.';
 COMMENT ON COLUMN edges.joint_graph_count IS 'Number of distinct graphs that contain both neurons, linked or not; NULL if not counted.';
 COMMENT ON COLUMN edges.lift IS 'Co-occurrence relative to chance: joint_graph_count * graphs / (graphs of one * graphs of the other); 1 is chance.';
 COMMENT ON COLUMN edges.npmi IS 'Normalised pointwise mutual information of being in one graph, -1 to 1, 0 is chance; NULL where both are in every graph.';

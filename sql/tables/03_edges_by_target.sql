@@ -7,6 +7,7 @@ CREATE TABLE edges_by_target (
     tgt_neuron INTEGER NOT NULL,
     count INTEGER NOT NULL,
     graph_count INTEGER,
+    group_count INTEGER,
     positive_count INTEGER,
     mean_weight FLOAT,
     sign_cancellation FLOAT,

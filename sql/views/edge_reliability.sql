@@ -1,4 +1,4 @@
--- Agreement of mean edge weights between the two hash-halves of the graphs, by the number of graphs of an edge.
+-- Agreement of mean edge weights between the two halves of the groups of prompts, by the number of graphs of an edge.
 -- Example: FROM edge_reliability;
 CREATE VIEW edge_reliability AS
 WITH halves AS (
@@ -32,5 +32,5 @@ ORDER BY min_graphs;
 COMMENT ON COLUMN edge_reliability.min_graphs IS 'The edges are in at least this many graphs ...';
 COMMENT ON COLUMN edge_reliability.max_graphs IS '... and in at most this many.';
 COMMENT ON COLUMN edge_reliability.edge_count IS 'Edges with links in both halves.';
-COMMENT ON COLUMN edge_reliability.rank_correlation IS 'Spearman correlation of mean_weight between the two hash-halves of the graphs.';
+COMMENT ON COLUMN edge_reliability.rank_correlation IS 'Spearman correlation of mean_weight between the two halves of the groups.';
 COMMENT ON COLUMN edge_reliability.same_sign_share IS 'Share of the edges whose mean weight has the same sign in both halves.';

@@ -1,5 +1,5 @@
 -- Agreement of edge weights between two sets of graphs, by number of graphs. Shows whether there are enough graphs.
--- The sets are disjoint, with a sixteenth to a half of the graphs each, by hash. Edges come from edge_samples.
+-- The sets are disjoint, with a sixteenth to a half of the groups of prompts each. Edges come from edge_samples.
 -- Example: FROM reliability;
 CREATE VIEW reliability AS
 WITH RECURSIVE level AS (
@@ -8,7 +8,7 @@ WITH RECURSIVE level AS (
     SELECT buckets * 2 FROM level WHERE buckets < 8
 ),
 graph AS (
-    SELECT position(substr(content_hash, 1, 1) IN '0123456789abcdef') - 1 AS bucket FROM graphs
+    SELECT split_bucket AS bucket FROM graphs
 ),
 sized AS (
     SELECT buckets, count(*) // 2 AS graphs

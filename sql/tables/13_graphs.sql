@@ -8,6 +8,10 @@ CREATE TABLE graphs (
     prompt_tokens VARCHAR[],
     corpus_source VARCHAR,
     corpus_index BIGINT,
+    prompt_group VARCHAR,
+    group_id INTEGER,
+    group_rule VARCHAR,
+    split_bucket INTEGER,
     dialect VARCHAR,
     nodes_exceeded BOOLEAN,
     node_count INTEGER,
@@ -30,6 +34,10 @@ COMMENT ON COLUMN graphs.prompt IS 'Prompt that was traced.';
 COMMENT ON COLUMN graphs.prompt_tokens IS 'Tokens of the prompt; position 0 is the first.';
 COMMENT ON COLUMN graphs.corpus_source IS 'Corpus the prompt comes from, where stated.';
 COMMENT ON COLUMN graphs.corpus_index IS 'Index of the prompt in its corpus, where stated.';
+COMMENT ON COLUMN graphs.prompt_group IS 'Group of the prompt, the unit of replication: its stated group or source, near:HASH for near-duplicate prompts, graph:HASH for a graph alone.';
+COMMENT ON COLUMN graphs.group_id IS 'Number of the group; see the view prompt_groups.';
+COMMENT ON COLUMN graphs.group_rule IS 'Rule that made the group: stated, source, near_duplicate, or graph (every graph is a group of its own).';
+COMMENT ON COLUMN graphs.split_bucket IS 'Sixteenth of the corpus, 0 to 15, by a hash of the group; even buckets are the first half.';
 COMMENT ON COLUMN graphs.dialect IS 'Format of the file: relp-raw, relp-viewer, circuit-tracer or circuit-tracer-pt; traced if there was no file.';
 COMMENT ON COLUMN graphs.nodes_exceeded IS 'Whether too many nodes passed the threshold. Then only the strongest were kept, or (earlier tools) no links between neurons were written.';
 COMMENT ON COLUMN graphs.node_count IS 'Nodes of the graph, each id once.';

@@ -10,4 +10,4 @@ CREATE TABLE edge_samples (
     mean_weight FLOAT NOT NULL
 );
 
-COMMENT ON COLUMN edge_samples.bucket IS 'Hash-sixteenth of the graphs, 0 to 15, by the first digit of their content hash; even buckets are the first half.';
+COMMENT ON COLUMN edge_samples.bucket IS 'Sixteenth of the groups of prompts, 0 to 15, as graphs.split_bucket; even buckets are the first half.';
