@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from atlas.cli.main import main
+from atlas.database import scripts
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_build_info_and_every_question(run, graphs: Path, tmp_path: Path) -> Non
         "gemma-2-2b",
     ):
         assert said in info
-    assert run("check", out).stdout.count("ok    ") == 17
+    assert run("check", out).stdout.count("ok    ") == len(scripts("checks"))
     page = run("neuron", out, "L1/N2").stdout
     for said in ("[red]hot[/red]", "Upstream", "Downstream", "Tokens in", "Logits out", "Graphs", "█", "cluster"):
         assert said in page
@@ -205,7 +206,7 @@ def test_a_failing_check_names_the_rows_and_exits_1(run, small_atlas: Path, tmp_
         con.execute("UPDATE clusters SET size = size + 1 WHERE cluster_path = '1'")
     told = run("check", tmp_path / "a.duckdb", code=1)
     assert re.search(r"FAIL  clusters_sizes_true: 1 row: cluster_path 1, size \d+, member_count \d+", told.stdout)
-    assert "1 of 17 checks failed: clusters_sizes_true" in told.stderr
+    assert f"1 of {len(scripts('checks'))} checks failed: clusters_sizes_true" in told.stderr
 
 
 def test_a_reader_that_has_seen_enough_ends_the_command_quietly(small_atlas: Path) -> None:

@@ -38,10 +38,10 @@ STATED, SOURCE, NEAR_DUPLICATE, GRAPH = "stated", "source", "near_duplicate", "g
 SIMILARITY = 0.3
 # A corpus with only a few sources ("fineweb", "c4") is not grouped by source.
 LEAST_SOURCES = 8
-# 42 bands of 3 hashes of the pairs of words. Two prompts that share 0.3 of their pairs share a band with probability
-# 0.69; with 0.5 of their pairs, 0.996; with 0.02, as in unrelated prose, 0.0003. A prompt can join a template through
-# any of its members.
-_HASHES, _BAND = 126, 3
+# 84 bands of 3 hashes of the pairs of words. Two prompts that share a quarter of their pairs share a band with
+# probability 0.73, with a half 0.99999; unrelated prose, which shares 0.02, with 0.0007. A prompt of a template, 0.4 of
+# whose pairs are the template's, has no band to be met by with probability 0.004.
+_HASHES, _BAND = 252, 3
 _WORDS = re.compile(r"[^\W\d_]+|\d+|_+|[^\w\s]|\n[ \t]*")
 _SPECIAL = re.compile(r"(?:\s*<[^<>\s]{1,40}>)+")
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))

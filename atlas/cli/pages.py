@@ -10,7 +10,7 @@ import duckdb
 from rich.console import Group
 from rich.text import Text
 
-from atlas.cli.terminal import bar, shown, table, terminal_width
+from atlas.cli.terminal import bar, grouped, shown, table, terminal_width
 from atlas.errors import InputError
 from atlas.ids import NeuronId
 from atlas.query.client import Atlas
@@ -217,6 +217,44 @@ def reliability_page(atlas: Atlas) -> Group:
     title = "\nThe two halves of all graphs, by the number of graphs that an edge is in"
     parts.append(table(("graphs of the edge", "edges", "rank correlation", "same sign"), cells, title=title))
     parts.append(Text(_forecast(levels)))
+    return Group(*parts)
+
+
+_FIRST_FACTS = (
+    "model",
+    "transcoder_set",
+    "unit_type",
+    "method",
+    "total_graphs",
+    "total_groups",
+    "total_neurons",
+    "total_edges",
+    "num_layers",
+)
+_HIDDEN_FACTS = {"recipe", "tool", "atlas_schema", "label_precedence"}
+
+
+def info_page(atlas: Atlas) -> Group:
+    """Return the summary of an atlas: metadata, groups of prompts, links kept and dropped, largest circuits."""
+    facts = dict(atlas.metadata().fetchall())
+    ordered = [key for key in _FIRST_FACTS if key in facts]
+    ordered += [key for key in facts if key not in {*_FIRST_FACTS, *_HIDDEN_FACTS}]
+    rows = [(key.replace("_", " "), grouped(facts[key])) for key in ordered]
+    parts: list[Any] = [table(("fact", "value"), rows, title=f"{atlas.path}, {atlas.path.stat().st_size / 1e6:.1f} MB")]
+    if note := groups_note(facts):
+        parts.append(Text(f"\n{note} (atlas query FILE prompt_groups)"))
+    counted = [
+        ("kept in" if kept else "dropped:", reason, f"{count:,}", f"{graphs:,}", f"{share:.2%}")
+        for kept, reason, count, graphs, share in atlas.link_accounting().fetchall()
+    ]
+    if counted:
+        counted.append(
+            ("total", "links in the files", grouped(facts["links_in_files"]), facts["total_graphs"], "100.00%")
+        )
+        parts.append(table(("links", "table or reason", "count", "graphs", "share"), counted, title="\nLinks"))
+    circuits = atlas.circuits(level=1, limit=5)
+    title = "\nLargest circuits (more: atlas query FILE circuits --min-size 3 --max-size 60; one: atlas circuit FILE 1)"
+    parts.append(table(circuits.columns, circuits.fetchall(), title=title))
     return Group(*parts)
 
 

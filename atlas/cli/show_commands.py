@@ -19,54 +19,11 @@ if TYPE_CHECKING:
 @click.option("--reliability", is_flag=True, help="How well edge weights repeat, against the number of graphs.")
 def info(file: Path, limits: Limits, reliability: bool) -> None:
     """Summarize an atlas: model, counts, links kept and dropped, circuits."""
-    if reliability:
-        from atlas.cli.pages import reliability_page
-        from atlas.cli.terminal import opened, show
-
-        with opened(file, limits) as atlas:
-            show(reliability_page(atlas))
-        return
-    from rich.text import Text
-
-    from atlas.cli.pages import groups_note
-    from atlas.cli.terminal import grouped, opened, show, table
+    from atlas.cli.pages import info_page, reliability_page
+    from atlas.cli.terminal import opened, show
 
     with opened(file, limits) as atlas:
-        facts = dict(atlas.metadata().fetchall())
-        first = (
-            "model",
-            "transcoder_set",
-            "unit_type",
-            "method",
-            "total_graphs",
-            "total_groups",
-            "total_neurons",
-            "total_edges",
-            "num_layers",
-        )
-        hidden = {"recipe", "tool", "atlas_schema", "label_precedence"}
-        ordered = [key for key in first if key in facts] + [key for key in facts if key not in {*first, *hidden}]
-        rows = [(key.replace("_", " "), grouped(facts[key])) for key in ordered]
-        show(table(("fact", "value"), rows, title=f"{file}, {file.stat().st_size / 1e6:.1f} MB"))
-        if note := groups_note(facts):
-            show(Text(f"\n{note} (atlas query FILE prompt_groups)"))
-        links = atlas.link_accounting()
-        counted = [
-            ("kept in" if kept else "dropped:", reason, f"{count:,}", f"{graphs:,}", f"{share:.2%}")
-            for kept, reason, count, graphs, share in links.fetchall()
-        ]
-        if counted:
-            total = grouped(facts["links_in_files"])
-            counted.append(("total", "links in the files", total, facts["total_graphs"], "100.00%"))
-            show(table(("links", "table or reason", "count", "graphs", "share"), counted, title="\nLinks"))
-        circuits = atlas.circuits(level=1, limit=5)
-        show(
-            table(
-                circuits.columns,
-                circuits.fetchall(),
-                title="\nLargest circuits (more: atlas query FILE circuits --min-size 3 --max-size 60; one: atlas circuit FILE 1)",
-            )
-        )
+        show(reliability_page(atlas) if reliability else info_page(atlas))
 
 
 @click.command(cls=Command)

@@ -25,7 +25,7 @@ FULL JOIN (
 WHERE EXISTS (FROM edge_groups)
     AND (
         e.count IS DISTINCT FROM g.count
-        OR e.graph_count IS DISTINCT FROM g.graph_count
-        OR e.group_count IS DISTINCT FROM g.group_count
+        OR e.graph_count <> g.graph_count
+        OR e.group_count <> g.group_count
     )
 ORDER BY ALL;
