@@ -122,6 +122,7 @@ class AggregateOptions:
         cooccurrence: Number of co-occurring neurons to keep per neuron; 0 leaves co-occurrence out.
         groups: `auto` groups graphs by their prompts, and counts edges by group up to `GROUP_LINKS` expected links;
             `none` makes every graph a group of its own.
+        graph_links: `auto` keeps the nodes and links of every graph, up to `GROUP_LINKS` expected links; `none` keeps none.
         device: `auto`, `cpu` or `cuda`.
         memory: Bytes that all processes may take together.
         threads: Number of worker processes; one per core if None.
@@ -131,6 +132,7 @@ class AggregateOptions:
 
     cooccurrence: int = 20
     groups: str = AUTO
+    graph_links: str = AUTO
     device: str = "auto"
     memory: int = MEMORY
     threads: int | None = None

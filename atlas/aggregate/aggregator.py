@@ -52,7 +52,7 @@ class Aggregator:
     Unless `fresh`, new graphs are added to the statistics that the folder already holds. The options in `made_with`,
     which decide the graphs, must then equal those of the existing statistics; otherwise `SourceChanged` is raised.
     With `groups="auto"`, graphs are grouped by their prompts, and edges are also counted by group. By default, each
-    graph is a group of its own.
+    graph is a group of its own. With `graph_links="auto"`, the nodes and links of every added graph are kept.
 
     Flushed graphs survive the process: a new aggregator of the same folder loads their hashes into `hashes` and
     continues. Use it as a context manager, or call `write` at the end.
@@ -77,6 +77,7 @@ class Aggregator:
         threads: int | None = None,
         cooccurrence: int = AggregateOptions.cooccurrence,
         groups: str = NONE,
+        graph_links: str = NONE,
         fresh: bool = False,
         inputs: Sequence[str] = ("added",),
         made_with: Mapping[str, Any] | None = None,
@@ -91,13 +92,20 @@ class Aggregator:
         # Two aggregators of one folder would overwrite each other's tasks.
         self._lock = ExitStack()
         self._lock.enter_context(only_writer(api.work_folder(out)))
-        self._options = AggregateOptions(cooccurrence, groups, choose_device(device), memory, threads)
+        self._options = AggregateOptions(
+            cooccurrence, groups, graph_links, device=choose_device(device), memory=memory, threads=threads
+        )
         self._progress = progress
         self._store = open_store(api.work_folder(out))
         self._earlier = [out] if not fresh and holds_stats(out) else []
         self._checkpoint = self._claimed(fresh)
         self._context = JobContext(
-            self._store.url, self._options.device, Budget.of(memory).links, sample_below=WHOLE, combine=groups == NONE
+            self._store.url,
+            self._options.device,
+            Budget.of(memory).links,
+            sample_below=WHOLE,
+            combine=groups == NONE,
+            keep_graphs=graph_links != NONE,
         )
         self._begin()
 
@@ -128,7 +136,12 @@ class Aggregator:
 
     def _new_chunk(self) -> Chunk:
         context = self._now()
-        return Chunk(max_links=context.chunk_links, sample_below=context.sample_below, combine=context.combine)
+        return Chunk(
+            max_links=context.chunk_links,
+            sample_below=context.sample_below,
+            combine=context.combine,
+            keep_graphs=context.keep_graphs,
+        )
 
     def _now(self) -> JobContext:
         return dataclasses.replace(self._context, sample_below=threshold(self._links))

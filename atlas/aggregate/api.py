@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from atlas.aggregate import finalize
 from atlas.aggregate.context import FEW_TASKS, Provenance, Run, started_workers
 from atlas.aggregate.finalize import Summary, summarise
+from atlas.aggregate.graph_parts import holds_graphs
 from atlas.aggregate.inputs import Input, read_inputs, read_rejects
 from atlas.aggregate.map.graph_tasks import GraphReading, files_read
 from atlas.aggregate.map.observation_plan import ObservedPlan
@@ -98,7 +99,8 @@ def aggregate_files(
         UsageError: The device does not exist.
     """
     files = stat_files(sources)
-    options = _with_groups(options, [out] if not fresh and holds_stats(out) else [], expected_links(files))
+    held, expected = [out] if not fresh and holds_stats(out) else [], expected_links(files)
+    options = _with_graph_links(_with_groups(options, held, expected), held, expected)
     made_with = _made_with(options, model=reading.model, transcoder_set=reading.transcoder_set)
     earlier, files, retried = _earlier(out, files, fresh, made_with)
     if earlier and not files:
@@ -184,6 +186,14 @@ def _with_groups(options: AggregateOptions, earlier: Sequence[Path], expected: i
     return dataclasses.replace(options, groups=AUTO if is_grouped else NONE)
 
 
+def _with_graph_links(options: AggregateOptions, earlier: Sequence[Path], expected: int) -> AggregateOptions:
+    """Set `graph_links`: as in earlier statistics, otherwise by the number of links."""
+    if options.graph_links != AUTO:
+        return options
+    keeps = all(map(holds_graphs, earlier)) if earlier else expected <= GROUP_LINKS
+    return dataclasses.replace(options, graph_links=AUTO if keeps else NONE)
+
+
 def _plan(
     store: Store, files: Sequence[SourceFile], options: AggregateOptions, reading: GraphReading, fresh: bool
 ) -> Plan:
@@ -191,7 +201,7 @@ def _plan(
     finished = journal.trusted
     plan = None
     made_with = {name: getattr(reading, name) for name in ("model", "transcoder_set", "strict")}
-    made_with["grouped"] = options.groups != NONE
+    made_with |= {"grouped": options.groups != NONE, "keep_graphs": options.graph_links != NONE}
     try:
         read = functools.partial(_files_read, store, finished)
         plan = load_plan(store, files, read, **made_with)
@@ -243,7 +253,7 @@ def aggregate_observations(
     """
     if options.groups not in (AUTO, NONE):
         raise UsageError("groups are stated for graph files; observations have no prompts, so every graph is one group")
-    files, options = stat_files(sources), dataclasses.replace(options, groups=NONE)
+    files, options = stat_files(sources), dataclasses.replace(options, groups=NONE, graph_links=NONE)
     made_with = _made_with(options, **space._asdict())
     earlier, files, _ = _earlier(out, files, fresh, made_with)
     if earlier and not files:
@@ -289,7 +299,7 @@ def merge_stats(
     """
     chosen = _distinct(folders, skip_duplicates)
     paths = [path for folder in chosen for path in read_manifest(folder, "stats")["inputs"]]
-    options = _with_groups(options, chosen, 0)
+    options = _with_graph_links(_with_groups(options, chosen, 0), chosen, 0)
     store, options = _opened_store(out, options), _with_device(options)
     with replaced_folder(out, "stats") as folder:
         store.remove()

@@ -25,6 +25,7 @@ class JobContext:
         device: `cpu`, `cuda`, or `auto` if each worker chooses.
         chunk_links: Number of links that are sorted at once.
         sample_below: Edges with a 32-bit hash below this are sampled.
+        keep_graphs: Keep the nodes and links of every graph, too.
         combine: Write a frequent key as one row of statistics instead of one row per link.
     """
 
@@ -33,6 +34,7 @@ class JobContext:
     chunk_links: int
     sample_below: int
     combine: bool
+    keep_graphs: bool = False
 
 
 @dataclass(frozen=True)

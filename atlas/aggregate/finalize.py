@@ -18,11 +18,13 @@ import pyarrow.parquet as pq
 
 from atlas.aggregate.context import Provenance, Run
 from atlas.aggregate.edge_sample import EDGE, sample_columns, sample_rows, sample_table
+from atlas.aggregate.graph_parts import holds_graphs, write_graphs
 from atlas.aggregate.inputs import Input, bookkeeping_tables, spill_files
 from atlas.aggregate.reduce.jobs import part_name
 from atlas.aggregate.reduce.phase import NODE_DATASET, ReducedParts
 from atlas.graph import LINK_TABLES, Ints, pack_pairs
 from atlas.io.files import parquet_writer, write_parquet
+from atlas.options import NONE
 from atlas.stages import DATASETS, Dataset
 from atlas.stages.manifest import write_manifest
 
@@ -142,6 +144,9 @@ def write_stats(
             tables = _final_tables(run, name, inputs, parts, (forget or {}).get(name, set()))
             merger.write(name, itertools.chain(tables, more))
     _write_samples(run, folder, inputs, parts, below)
+    if run.options.graph_links != NONE and all(holds_graphs(item.folder) for item in inputs if item.folder):
+        run.progress("writing graphs", 0, 0)
+        write_graphs(run.store, folder, inputs, parts.graph_ids)
     _fetch(run, folder, parts)
     summary = summarise(folder)
     summary.new_graphs = sum(len(item.graphs) for item in inputs if item.folder is None)

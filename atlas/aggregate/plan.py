@@ -76,6 +76,7 @@ class Plan:
     transcoder_set: str | None
     strict: bool
     grouped: bool
+    keep_graphs: bool
     links: int  # links per chunk
     sample_below: int
     combine: bool

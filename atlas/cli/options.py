@@ -63,6 +63,14 @@ engine_options = several(
         help="Groups of prompts, the unit of replication: found by template and near-duplicates, none, or stated by a "
         "FILE with the columns graph and prompt_group.",
     ),
+    option(
+        "--graph-links",
+        default=AggregateOptions.graph_links,
+        show_default=True,
+        type=click.Choice(["auto", "none"]),
+        heading="Statistics",
+        help="Keep the nodes and links of every graph, to look at it again.",
+    ),
     device_option,
     option(
         "--memory",

@@ -61,6 +61,7 @@ def aggregate_graphs(
     strict: bool = False,
     cooccurrence: int = AggregateOptions.cooccurrence,
     groups: str = AUTO,
+    graph_links: str = AUTO,
     scheduler: str | None = None,
     work: str | None = None,
     progress: Progress = silent,
@@ -83,6 +84,7 @@ def aggregate_graphs(
         cooccurrence: Co-occurring neurons to keep of each neuron; 0 leaves co-occurrence out.
         groups: `auto` groups graphs by their prompts and counts edges by group, `none` takes every graph as a group of its
             own; or a file that states groups.
+        graph_links: `auto` keeps the nodes and links of every graph, up to 100 million links; `none` keeps none.
         scheduler: Dask scheduler that runs the tasks: `local` or an address.
         work: Folder or URL that the workers of the scheduler share.
         progress: Called with the name of the step, the number done and the total.
@@ -104,7 +106,7 @@ def aggregate_graphs(
         from atlas.graphs import ReadLimits, read_graphs
 
     found, observed = find_inputs(paths)
-    options = AggregateOptions(cooccurrence, groups, device, memory, threads, scheduler, work)
+    options = AggregateOptions(cooccurrence, groups, graph_links, device, memory, threads, scheduler, work)
     shared: dict[str, Any] = {"inputs": [recorded(path) for path in paths], "fresh": fresh, "progress": progress}
     if observed:
         return aggregate_observations(found, out, Space(model, transcoder_set, unit_type), options, **shared)
@@ -122,6 +124,7 @@ def merge_stats(
     threads: int | None = None,
     cooccurrence: int = AggregateOptions.cooccurrence,
     groups: str = AUTO,
+    graph_links: str = AUTO,
     skip_duplicates: bool = False,
     progress: Progress = silent,
 ) -> Summary:
@@ -136,6 +139,7 @@ def merge_stats(
         cooccurrence: Co-occurring neurons to keep of each neuron; 0 leaves co-occurrence out.
         groups: `auto` groups graphs by their prompts and counts edges by group, `none` takes every graph as a group of its
             own; or a file that states groups.
+        graph_links: `auto` keeps the nodes and links of every graph, up to 100 million links; `none` keeps none.
         skip_duplicates: Leave out a folder all of whose graphs are in the others.
         progress: Called with the name of the step, the number done and the total.
 
@@ -149,5 +153,5 @@ def merge_stats(
     with needs_extra("aggregate"):
         from atlas.aggregate import merge_stats as run
 
-    options = AggregateOptions(cooccurrence, groups, device, memory, threads)
+    options = AggregateOptions(cooccurrence, groups, graph_links, device, memory, threads)
     return run(folders, out, options, progress=progress, skip_duplicates=skip_duplicates)

@@ -102,6 +102,7 @@ class AggregateSection:
 
     cooccurrence: int = AggregateOptions.cooccurrence
     groups: str = AggregateOptions.groups
+    graph_links: str = AggregateOptions.graph_links
     device: str = AggregateOptions.device
     memory: str = f"{MEMORY // 10**9}GB"
     threads: int = 0

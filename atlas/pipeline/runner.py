@@ -174,6 +174,7 @@ class _Run:
             "strict": section.strict,
             "cooccurrence": how.cooccurrence,
             "groups": how.groups,
+            "graph_links": how.graph_links,
         }
         # An unreadable graph is a reject of the stage; it must not stop the build before that.
         fingerprint = self.fingerprints.fingerprint("stats", parameters, sources, missing_ok=True)

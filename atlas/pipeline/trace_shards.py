@@ -43,6 +43,7 @@ class Shard:
     batch: int | None
     cooccurrence: int
     groups: str
+    graph_links: str
     memory: int
 
     @property
@@ -101,6 +102,7 @@ def trace_on_cluster(
             threads=threads,
             cooccurrence=shared.cooccurrence,
             groups=shared.groups,
+            graph_links=shared.graph_links,
             progress=progress,
         )
     shutil.rmtree(shards_folder(out), ignore_errors=True)
@@ -131,6 +133,7 @@ def trace_shard(task: tuple[Shard, bool]) -> TraceSummary:
         threads=1,
         cooccurrence=0,
         groups=shard.groups,
+        graph_links=shard.graph_links,
     )
     held = _held(shard.out) if has_earlier else set()
     sink.hashes |= held

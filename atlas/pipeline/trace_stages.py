@@ -45,7 +45,9 @@ class TracedStages:
 
     def trace_parameters(self) -> dict[str, Any]:
         """Return the parameters that decide the statistics, except files."""
-        return self._described() | {name: getattr(self._recipe.aggregate, name) for name in ("cooccurrence", "groups")}
+        return self._described() | {
+            name: getattr(self._recipe.aggregate, name) for name in ("cooccurrence", "groups", "graph_links")
+        }
 
     def project_parameters(self) -> dict[str, Any]:
         """Return the parameters that decide the projections, except files."""
@@ -72,6 +74,7 @@ class TracedStages:
             threads=how.threads or None,
             cooccurrence=how.cooccurrence,
             groups=how.groups,
+            graph_links=how.graph_links,
             fresh=fresh,
             progress=self._progress,
         )

@@ -35,6 +35,7 @@ def trace_prompts(
     threads: int | None = None,
     cooccurrence: int = AggregateOptions.cooccurrence,
     groups: str = AUTO,
+    graph_links: str = AUTO,
     fresh: bool = False,
     scheduler: str | None = None,
     shards: int | None = None,
@@ -59,6 +60,7 @@ def trace_prompts(
         cooccurrence: Co-occurring neurons to keep of each neuron; 0 leaves co-occurrence out.
         groups: `auto` groups graphs by their prompts and counts edges by group, `none` takes every graph as a group of its
             own; or a file that states groups.
+        graph_links: `auto` keeps the nodes and links of every graph, up to 100 million links; `none` keeps none.
         fresh: Discard earlier results and start over.
         scheduler: Dask scheduler: `local` or an address. The prompts are traced in shards, each on its own GPU where
             there are several, and the shards are merged.
@@ -89,7 +91,7 @@ def trace_prompts(
     if scheduler is not None:
         if form != "stats" or save_graphs or not isinstance(model, str):
             raise UsageError("--scheduler traces to statistics alone, and loads the model by its name on every worker")
-        kept = (cooccurrence, groups, memory)
+        kept = (cooccurrence, groups, graph_links, memory)
         shared = Shard(0, 1, model, prompts.resolve(), out, options, corpus, name, device, dtype, batch, *kept)
         return trace_on_cluster(shared, out, scheduler, shards, memory, threads, fresh=fresh, progress=progress)
     loaded = load(model, name=name, device=device, dtype=dtype)
@@ -104,6 +106,7 @@ def trace_prompts(
         "threads": threads,
         "cooccurrence": cooccurrence,
         "groups": groups,
+        "graph_links": graph_links,
         "fresh": fresh,
     }
     return _into_stats(tracer, prompts, corpus, out, batch, save_graphs, progress, settings)

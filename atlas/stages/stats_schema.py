@@ -175,6 +175,37 @@ STATS = (
         parted=True,
     ),
     Dataset(
+        "graph_nodes",
+        "stats",
+        pa.schema(
+            [
+                *required(("graph_id", pa.int32()), ("node", pa.int32()), ("kind", NAME)),
+                *fields(
+                    ("layer", pa.int32()),
+                    ("neuron", pa.int32()),
+                    ("token_id", pa.int64()),
+                    ("position", pa.int32()),
+                    ("activation", pa.float32()),
+                    ("influence", pa.float32()),
+                    ("probability", pa.float32()),
+                ),
+            ]
+        ),
+        "one node of one graph: a neuron, token, logit or error at a position",
+        parted=True,
+        optional=True,
+    ),
+    Dataset(
+        "graph_links",
+        "stats",
+        pa.schema(
+            required(("graph_id", pa.int32()), ("source", pa.int32()), ("target", pa.int32()), ("weight", pa.float32()))
+        ),
+        "one link of one graph, between two of its nodes",
+        parted=True,
+        optional=True,
+    ),
+    Dataset(
         "edge_samples",
         "stats",
         pa.schema(

@@ -21,6 +21,7 @@ from atlas.ids import INDEX_BITS, NEURON_BITS
 # A key with at least this many links in one chunk is written as one row of statistics (88 bytes) instead of rows of
 # 18 bytes each, and is not sorted again. With fewer links, combining costs more than it saves.
 COMBINE_FROM = 8
+_NODE_COLUMNS = ("position", "activation", "influence", "probability")
 _KINDS = len(NodeKind)
 _TABLE_OF = np.full(_KINDS * _KINDS, len(TABLES), np.int8)
 for _number, _table in enumerate(TABLES):
@@ -48,12 +49,13 @@ def _fits(values: Floats) -> bool:
 class Chunk:
     """Collector of the graphs of a task, which writes runs whenever enough links are pending."""
 
-    def __init__(self, *, max_links: int, sample_below: int, combine: bool) -> None:
+    def __init__(self, *, max_links: int, sample_below: int, combine: bool, keep_graphs: bool = False) -> None:
         self.runs = RunWriter()
         self.bookkeeping = Bookkeeping()
         self._max_links = max_links
         self.sample_below = sample_below  # may decrease while links are added
         self._combine = combine
+        self._keep_graphs = keep_graphs
         self._graphs: list[Graph] = []
         self._first = 0  # number of the first pending graph, within the task
         self._links = 0
@@ -85,6 +87,8 @@ class Chunk:
         pending = _Pending(graphs, self._first)
         self._write_links(pending)
         self._write_nodes(pending)
+        if self._keep_graphs:
+            self._write_graphs(pending)
         self.bookkeeping.add(graphs, pending.counts(), self._first)
         self._first += len(graphs)
         self._flushes += 1
@@ -115,6 +119,27 @@ class Chunk:
         self.runs.add(f"nodes.{self._flushes}", columns)
         members = np.unique(graph.astype(np.int64) << NEURON_BITS | key)
         pending.neuron_counts = np.bincount((members >> NEURON_BITS) - self._first, minlength=len(pending.graphs))
+
+    def _write_graphs(self, pending: _Pending) -> None:
+        """Write nodes and kept links as they are, graph by graph."""
+        nodes = {
+            name: np.concatenate([getattr(graph.nodes, name) for graph in pending.graphs]) for name in _NODE_COLUMNS
+        }
+        columns: dict[str, NDArray[Any]] = {
+            "key": pending.node_graph,
+            "kind": pending.node_kind,
+            "unit": pending.node_key,
+        }
+        columns["position"] = nodes.pop("position").astype(np.int32)
+        self.runs.add(f"graph_nodes.{self._flushes}", columns | {n: v.astype(np.float32) for n, v in nodes.items()})
+        rows = np.flatnonzero(pending.table < len(TABLES))
+        ends = {
+            name: np.concatenate([getattr(graph.links, name) for graph in pending.graphs])
+            for name in ("source", "target")
+        }
+        columns = {"key": take(pending.graph, rows), **{n: take(v, rows).astype(np.uint32) for n, v in ends.items()}}
+        columns["weight"] = take(pending.weight, rows).astype(np.float32)
+        self.runs.add(f"graph_links.{self._flushes}", columns)
 
 
 @dataclass(frozen=True, slots=True)

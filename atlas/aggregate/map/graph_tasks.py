@@ -81,7 +81,12 @@ def run_task(task: Task) -> FinishedTask:
         OutputError: The store cannot be written.
     """
     context = task.context
-    chunk = Chunk(max_links=context.chunk_links, sample_below=context.sample_below, combine=context.combine)
+    chunk = Chunk(
+        max_links=context.chunk_links,
+        sample_below=context.sample_below,
+        combine=context.combine,
+        keep_graphs=context.keep_graphs,
+    )
     hashes: dict[str, str] = {}
     with _no_collector():
         for source in task.sources:

@@ -34,7 +34,9 @@ def map_graphs(run: Run, plan: Plan, reading: GraphReading, previous: Sequence[P
     Raises:
         SpaceMismatch: Two tasks, or a task and earlier statistics, have different feature spaces.
     """
-    context = JobContext(run.store.url, run.options.device, plan.links, plan.sample_below, plan.combine)
+    context = JobContext(
+        run.store.url, run.options.device, plan.links, plan.sample_below, plan.combine, plan.keep_graphs
+    )
     tasks = [
         Task(number, tuple(known.source for known in files), reading, context)
         for number, files in enumerate(plan.tasks)
