@@ -5,6 +5,7 @@ SELECT
     graph_id,
     path,
     prompt,
+    prompt_group,
     neuron_count,
     link_count,
     kept_count,

@@ -186,6 +186,16 @@ SELECT
 FROM input.neuron_graphs
 ORDER BY layer, neuron, graph_id;
 
+INSERT INTO graph_nodes BY NAME
+FROM input.graph_nodes
+WHERE (SELECT embed_graph_links FROM input.parameters)
+ORDER BY graph_id, node;
+
+INSERT INTO graph_links BY NAME
+FROM input.graph_links
+WHERE (SELECT embed_graph_links FROM input.parameters)
+ORDER BY graph_id, target, source;
+
 INSERT INTO tokens
 SELECT
     token_id,

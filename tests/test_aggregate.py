@@ -386,7 +386,7 @@ def test_every_dataset_has_the_declared_schema(aggregate_made) -> None:
     stats = aggregate_made([factories.random_graph(1)])
     for dataset in datasets_of("stats"):
         path = dataset.path(stats)
-        assert path.exists() == (not dataset.optional or dataset.name == "edge_groups")
+        assert path.exists() == (not dataset.optional or dataset.name != "connections")
         if not path.exists():
             continue
         found = pq.read_schema(path / "part-00000.parquet" if dataset.parted else path)

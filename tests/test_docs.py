@@ -236,7 +236,7 @@ def test_no_docstring_begins_with_a_question_word() -> None:
 
 # Plain English that needs no entry in the glossary.
 PLAIN = """by of in out between up central high low details examples evidence coverage accounting hubs busiest metadata samples
-search uniqueness interpretability unlabelled unmatched cooccurring help source"""
+search missing unusual uniqueness interpretability unlabelled unmatched cooccurring help source"""
 
 
 def test_names_of_tables_and_queries_are_in_the_glossary() -> None:

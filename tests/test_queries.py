@@ -15,6 +15,7 @@ from atlas import Atlas, NeuronId
 from atlas.database import scripts
 from atlas.errors import AtlasFileError, IdError, QueryError, UsageError
 from atlas.query.catalogue import catalogue
+from atlas.query.graph_queries import GraphQueries
 
 
 @pytest.fixture
@@ -246,8 +247,9 @@ def test_closing_and_repr(small_atlas: Path) -> None:
 
 
 def test_methods_and_queries_are_the_same_list() -> None:
-    public = {name for name, item in vars(Atlas).items() if not name.startswith("_") and callable(item)}
-    assert public == set(catalogue()) == {script.name for script in scripts("queries")}
+    methods = {**vars(Atlas), **vars(GraphQueries)}
+    public = {name for name, item in methods.items() if not name.startswith("_") and callable(item)}
+    assert public - {"graph"} == set(catalogue()) == {script.name for script in scripts("queries")}
 
 
 @pytest.mark.parametrize(
@@ -263,6 +265,7 @@ def test_a_limit_keeps_the_first_rows(name: str, small: Atlas) -> None:
         "from_neuron": 2,
         "to_layer": 0,
         "to_neuron": 4,
+        "graph_id": 3,
     }
     wanted = {p.name: given[p.name] for p in catalogue()[name].parameters if p.required}
     everything = small.query(name, **wanted).fetchall()

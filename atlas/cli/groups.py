@@ -16,7 +16,7 @@ _F = TypeVar("_F", bound=Callable[..., object])
 # Sections of `atlas --help`, in order.
 SECTIONS = {
     "Make": ("aggregate", "merge", "trace", "wire", "project", "cluster", "import", "build"),
-    "Ask": ("info", "neuron", "circuit", "search", "query", "sql", "schema", "check", "compare"),
+    "Ask": ("info", "neuron", "circuit", "graphs", "graph", "search", "query", "sql", "schema", "check", "compare"),
     "Show": ("tour",),
 }
 _OTHER = "Options"

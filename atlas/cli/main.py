@@ -10,7 +10,7 @@ from atlas.cli.import_commands import IMPORTS
 from atlas.cli.make_commands import aggregate, build, cluster, merge
 from atlas.cli.model_commands import project, trace, wire
 from atlas.cli.query_commands import check, compare, query, schema, search, sql
-from atlas.cli.show_commands import circuit, info, neuron, tour
+from atlas.cli.show_commands import circuit, graph, graphs, info, neuron, tour
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -26,7 +26,7 @@ def import_() -> None:
 
 for _command in (aggregate, merge, trace, wire, project, cluster, build):
     main.add_command(_command)
-for _command in (info, neuron, circuit, search, query, sql, schema, check, compare, tour):
+for _command in (info, neuron, circuit, graphs, graph, search, query, sql, schema, check, compare, tour):
     main.add_command(_command)
 for _command in IMPORTS:
     import_.add_command(_command)

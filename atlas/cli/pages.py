@@ -18,14 +18,15 @@ from atlas.query.client import Atlas
 _Row = dict[str, Any]
 
 
-def _rows(relation: duckdb.DuckDBPyRelation) -> list[_Row]:
+def rows_of(relation: duckdb.DuckDBPyRelation) -> list[_Row]:
+    """Return the rows of a relation as dictionaries."""
     columns = relation.columns
     return [dict(zip(columns, row, strict=True)) for row in relation.fetchall()]
 
 
 def neuron_page(atlas: Atlas, neuron: NeuronId, *, limit: int = 10, min_graphs: int = 1) -> Group:
     """Return the page of a neuron. Raises `InputError` where it is in no graph of the atlas."""
-    found, labels = _rows(atlas.neuron(neuron)), _rows(atlas.labels(neuron))
+    found, labels = rows_of(atlas.neuron(neuron)), rows_of(atlas.labels(neuron))
     if not found:
         known = f"; it has {labels[0]['text']!r} as a label" if labels else ""
         raise InputError(
@@ -39,11 +40,13 @@ def neuron_page(atlas: Atlas, neuron: NeuronId, *, limit: int = 10, min_graphs: 
         # Weight-based edges are in no graph.
         least = min_graphs if min_graphs > 1 else None
         total = _count(ask(neuron, min_graphs=least))
-        parts.append(_neighbours(_titled(title, total, limit), _rows(ask(neuron, min_graphs=least, limit=limit))))
+        parts.append(_neighbours(_titled(title, total, limit), rows_of(ask(neuron, min_graphs=least, limit=limit))))
     for title, tokens in (("Tokens in", atlas.tokens_in), ("Logits out", atlas.logits_out)):
-        parts.append(_tokens(_titled(title, _count(tokens(neuron)), limit), _rows(tokens(neuron, limit=limit))))
+        parts.append(_tokens(_titled(title, _count(tokens(neuron)), limit), rows_of(tokens(neuron, limit=limit))))
     parts.append(
-        _graphs(_titled("Graphs", _count(atlas.graphs_of(neuron)), limit), _rows(atlas.graphs_of(neuron, limit=limit)))
+        _graphs(
+            _titled("Graphs", _count(atlas.graphs_of(neuron)), limit), rows_of(atlas.graphs_of(neuron, limit=limit))
+        )
     )
     return Group(*parts)
 
@@ -55,7 +58,7 @@ def _reports(atlas: Atlas, neuron: NeuronId) -> list[Text]:
             f"  report     {shown(row['summary'])}  "
             f"({', '.join(shown(row[name]) for name in ('kind', 'function_type', 'verdict', 'file') if row[name] is not None)})"
         )
-        for row in _rows(atlas.reports(neuron))
+        for row in rows_of(atlas.reports(neuron))
     ]
 
 
@@ -169,7 +172,7 @@ def _graphs(title: str, rows: list[_Row]) -> Any:
 
 def circuit_page(atlas: Atlas, cluster_path: str, *, limit: int = 15) -> Group:
     """Return the page of a circuit: members, wiring and inner circuits. Raises `InputError` for an unknown path."""
-    found = _rows(atlas.circuits(path=cluster_path))
+    found = rows_of(atlas.circuits(path=cluster_path))
     if not found:
         raise InputError(
             f"{atlas.path} has no circuit {cluster_path} (a path such as 12 or 12.3); list them with: atlas query {atlas.path} circuits"
@@ -184,7 +187,7 @@ def circuit_page(atlas: Atlas, cluster_path: str, *, limit: int = 15) -> Group:
     parts: list[Any] = [*head, _members(atlas, cluster_path, row["size"], limit), _wiring(atlas, cluster_path, limit)]
     if total := _count(atlas.circuits(parent=cluster_path)):
         columns = ("cluster_path", "size", "layer_min", "layer_max", "labelled_count", "sample_labels")
-        cells = [[item[name] for name in columns] for item in _rows(atlas.circuits(parent=cluster_path, limit=limit))]
+        cells = [[item[name] for name in columns] for item in rows_of(atlas.circuits(parent=cluster_path, limit=limit))]
         parts.append(table(columns, cells, title=_titled("Circuits inside", total, limit)))
     return Group(*parts)
 
@@ -199,12 +202,12 @@ def reliability_page(atlas: Atlas) -> Group:
     The forecast is the Spearman-Brown formula (Spearman 1910, Brown 1910): if two sets of n graphs have the
     correlation r, two sets of k * n graphs have k * r / (1 + (k - 1) * r).
     """
-    levels = _rows(atlas.sql("FROM reliability"))
+    levels = rows_of(atlas.sql("FROM reliability"))
     columns = ("graph_count", "edge_count", "both_count", "rank_correlation", "top_count", "top_overlap")
     heads = ("graphs", "edges", "in both", "rank correlation", "strongest", "shared")
     cells = [[_share(row[name]) if name == "top_overlap" else row[name] for name in columns] for row in levels]
     parts: list[Any] = [table(heads, cells, title="Two sets of so many graphs each, edges compared by mean weight")]
-    edges = _rows(atlas.sql("FROM edge_reliability"))
+    edges = rows_of(atlas.sql("FROM edge_reliability"))
     cells = [
         [
             f"{row['min_graphs']} to {row['max_graphs']}",
@@ -291,7 +294,7 @@ def _forecast(levels: Sequence[_Row]) -> str:
 def _members(atlas: Atlas, cluster_path: str, size: int, limit: int) -> Any:
     cells = [
         (_name(row), row["weight_inside"], row["graph_count"], row["cluster_path"], row["label"])
-        for row in _rows(atlas.circuit(cluster_path, limit=limit))
+        for row in rows_of(atlas.circuit(cluster_path, limit=limit))
     ]
     return table(
         ("neuron", "weight", "graphs", "cluster", "label"),
@@ -301,7 +304,7 @@ def _members(atlas: Atlas, cluster_path: str, size: int, limit: int) -> Any:
 
 
 def _wiring(atlas: Atlas, cluster_path: str, limit: int) -> Any:
-    rows = _rows(atlas.circuit_edges(cluster_path, limit=limit))
+    rows = rows_of(atlas.circuit_edges(cluster_path, limit=limit))
     scale, bars = _bars(rows)
     cells = [
         (

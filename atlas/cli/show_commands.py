@@ -56,6 +56,33 @@ def circuit(file: Path, limits: Limits, cluster_path: str, limit: int) -> None:
         show(circuit_page(atlas, cluster_path, limit=limit))
 
 
+@click.command(cls=Command)
+@atlas_options
+@click.option("--limit", default=40, show_default=True, help="Graphs to list.")
+def graphs(file: Path, limits: Limits, limit: int) -> None:
+    """List the graphs of an atlas, with prompt, group and size."""
+    from atlas.cli.terminal import opened, show, table
+
+    with opened(file, limits) as atlas:
+        found = atlas.graphs(limit=limit).project("graph_id, prompt, prompt_group, neuron_count, link_count, path")
+        show(table(found.columns, found.fetchall(), title=f"Graphs (one of them: atlas graph {file} NUMBER)"))
+
+
+@click.command(cls=Command)
+@atlas_options
+@click.argument("name")
+@click.option("--from", "start", metavar="NEURON|TEXT", help="Start of the paths; by default the tokens of the prompt.")
+@click.option("--to", "end", metavar="NEURON|TEXT", help="End of the paths; by default the most probable target.")
+@click.option("--limit", default=10, show_default=True, help="Rows of each table.")
+def graph(file: Path, limits: Limits, name: str, start: str | None, end: str | None, limit: int) -> None:
+    """Show one graph by NAME (number, or part of path, slug or prompt): targets, paths, what is unusual in it."""
+    from atlas.cli.graph_page import graph_page
+    from atlas.cli.terminal import opened, show
+
+    with opened(file, limits) as atlas:
+        show(graph_page(atlas, name, start=start, end=end, limit=limit))
+
+
 @click.command("tour", cls=Command)
 @atlas_options
 def tour(file: Path, limits: Limits) -> None:

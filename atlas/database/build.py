@@ -17,11 +17,20 @@ import duckdb
 
 from atlas._version import __version__
 from atlas.database.check import run_checks
-from atlas.database.connect import SCHEMA_VERSION, open_atlas
-from atlas.database.inputs import Inputs, attach_inputs
+from atlas.database.connect import SCHEMA_VERSION, graphs_folder, open_atlas
+from atlas.database.inputs import BESIDE, Inputs, attach_inputs, place_of_graphs
 from atlas.database.scripts import Script, quoted, script, scripts
 from atlas.errors import AtlasError, AtlasFileError, CheckError, InputError, OutputError
-from atlas.io.files import only_writer, rename, sync, translated_os_errors, write_error
+from atlas.io.files import (
+    only_writer,
+    recover_folder,
+    rename,
+    swap_folder,
+    sync,
+    translated_os_errors,
+    write_error,
+)
+from atlas.stages import DATASETS
 from atlas.stages.manifest import read_manifest
 
 # DuckDB 1.2 and later open the file.
@@ -93,12 +102,26 @@ def build_database(out: Path, inputs: Inputs, *, report: Report | None = None) -
             with translated_os_errors(out):
                 size = fresh.stat().st_size
                 sync(fresh)
+                _place_graphs(out, inputs)
                 rename(fresh, out)
         except duckdb.Error as error:
             raise _translated(out, error) from error
         finally:
             _remove(fresh)
     return BuildResult(out, counts, time.monotonic() - started, size)
+
+
+def _place_graphs(out: Path, inputs: Inputs) -> None:
+    """Put the nodes and links of graphs beside the atlas, or remove what an earlier atlas had there."""
+    target = graphs_folder(out)
+    recover_folder(target)
+    if place_of_graphs(inputs) == BESIDE:
+        fresh = target.with_name(f".{target.name}.new")
+        for name in ("graph_nodes", "graph_links"):
+            shutil.copytree(DATASETS[f"stats.{name}"].path(inputs.stats), fresh / name)
+        swap_folder(fresh, target)
+    else:
+        shutil.rmtree(target, ignore_errors=True)
 
 
 def refuse_foreign(out: Path) -> None:
@@ -128,7 +151,9 @@ def refuse_foreign(out: Path) -> None:
 
 def _translated(out: Path, error: duckdb.Error) -> AtlasError:
     text = " ".join(str(error).split())
-    if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException | duckdb.FatalException):
+    refused = isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException | duckdb.FatalException)
+    # A commit that the disk refuses is a transaction's error, or an internal one.
+    if refused or "No space left" in text:
         return write_error(out, error)
     return InputError(f"{out} was not built, the inputs do not fit together: {text[:400]}")
 
@@ -207,6 +232,7 @@ def _facts(inputs: Inputs) -> dict[str, str]:
         "graph_inputs": ", ".join(manifest["inputs"]),
         "stat_quality": manifest.get("stat_quality", "exact"),
         "graphs_stated": manifest.get("graphs_stated"),
+        "graph_links": place_of_graphs(inputs),
         "min_edge_count": max(inputs.min_count, manifest.get("options", {}).get("min_count", 1)),
         **inputs.metadata,
     }

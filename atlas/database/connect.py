@@ -137,3 +137,15 @@ def _require_schema(con: duckdb.DuckDBPyConnection, file: Path) -> None:
 
 def _first_line(error: duckdb.Error) -> str:
     return str(error).strip().splitlines()[0][:300]
+
+
+def graphs_folder(atlas: Path) -> Path:
+    """Return the folder with the nodes and links of graphs, where they are beside an atlas.
+
+    Args:
+        atlas: Atlas file.
+
+    Returns:
+        The folder, whether it exists or not.
+    """
+    return atlas.with_name(f"{atlas.name}.graphs")

@@ -13,11 +13,13 @@ import pyarrow.parquet as pq
 
 from atlas.database.scripts import quoted
 from atlas.errors import UsageError
+from atlas.options import AUTO, NONE
 from atlas.stages import DATASETS, Dataset, datasets_of, require
 from atlas.stages.manifest import read_manifest
 
-# Rows of edges by group that an atlas holds at most, about 0.5 GB; more stay in the stats folder.
+# Rows of edges by group, and links of graphs, that an atlas holds at most: about 0.5 GB each.
 EMBEDDED_ROWS = 20_000_000
+EMBED, BESIDE = "embed", "beside"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Inputs:
     projections: Path | None = None
     wiring: Path | None = None
     reports: Path | None = None
+    graph_links: str = AUTO  # embed, beside or none; auto embeds up to EMBEDDED_ROWS links, and puts more beside
     primary: str | None = None  # name of the clustering that `neurons` shows; the first one if None
     min_count: int = 1
     memory: int = 4_000_000_000  # DuckDB's limit while building; above it, DuckDB spills beside the target
@@ -67,6 +70,7 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
     _clusterings(con, inputs)
     parameters: dict[str, Any] = {"min_count": [inputs.min_count], "unit_type": [manifest["space"]["unit_type"]]}
     parameters["embed_edge_groups"] = [_rows(inputs.stats, "edge_groups") <= EMBEDDED_ROWS]
+    parameters["embed_graph_links"] = [place_of_graphs(inputs) == EMBED]
     parameters["stat_quality"] = [manifest.get("stat_quality", "exact")]
     space = manifest["space"]
     names = [name for name in (space["transcoder_set"], *manifest.get("set_names", ())) if name]
@@ -82,6 +86,16 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
     )
     columns = list(zip(*inputs.other_sources, strict=True)) or [()] * len(schema)
     _table(con, "other_sources", pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema))
+
+
+def place_of_graphs(inputs: Inputs) -> str:
+    """Return where the links of graphs go: `embed`, `beside` or `none`."""
+    rows = _rows(inputs.stats, "graph_links")
+    if not rows or inputs.graph_links == NONE:
+        return NONE
+    if inputs.graph_links == AUTO:
+        return EMBED if rows <= EMBEDDED_ROWS else BESIDE
+    return inputs.graph_links
 
 
 def _rows(stats: Path, name: str) -> int:

@@ -137,6 +137,7 @@ class AtlasSection:
 
     min_count: int = 1
     primary: str | None = None
+    graph_links: str = "auto"
     memory: str = "4GB"
 
 
@@ -211,6 +212,10 @@ def load_recipe(
     recipe = _recipe(_with_variables(table, variables, str(path)), str(path))
     _check_sources(recipe, str(path))
     _check_numbers(recipe, str(path))
+    if recipe.atlas.graph_links not in ("auto", "embed", "beside", "none"):
+        raise RecipeError(
+            f"{path}: atlas.graph_links {recipe.atlas.graph_links!r} is none of auto, embed, beside, none"
+        )
     if not recipe.output_path.name or recipe.output_path.is_dir():
         raise RecipeError(
             f"{path}: output {str(recipe.output_path)!r} must name a file, such as out/{recipe.name}.duckdb"

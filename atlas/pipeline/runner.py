@@ -318,6 +318,7 @@ class _Run:
             wiring=stages.wiring,
             reports=stages.reports,
             primary=section.primary,
+            graph_links=section.graph_links,
             min_count=section.min_count,
             memory=parse_bytes(section.memory),
             metadata=metadata,

@@ -7,10 +7,10 @@ from typing import Any
 import duckdb
 
 from atlas.query.catalogue import Neuron, as_cluster_path, as_neuron
-from atlas.query.connection import AtlasFile
+from atlas.query.graph_queries import GraphQueries
 
 
-class Atlas(AtlasFile):
+class Atlas(GraphQueries):
     """Atlas file, opened read-only with external access disabled.
 
     Every method returns a `duckdb.DuckDBPyRelation`. Read it with `.pl()`, `.arrow()`, `.df()` or `.fetchall()`, or
@@ -278,28 +278,6 @@ class Atlas(AtlasFile):
             activation, token, context, rank, position, prompt_path.
         """
         return self._of("exemplars", neuron, limit=limit)
-
-    def graphs(self, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Return the graphs of the atlas, with their prompts.
-
-        Args:
-            limit: Number of rows at most.
-
-        Returns:
-            graph_id, path, prompt, neuron_count, link_count, kept_count, dropped_count.
-        """
-        return self.query("graphs", limit=limit)
-
-    def prompt_groups(self, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Return the groups of prompts, largest first.
-
-        Args:
-            limit: Number of rows at most.
-
-        Returns:
-            group_id, prompt_group, group_rule, graph_count, share, example.
-        """
-        return self.query("prompt_groups", limit=limit)
 
     def graphs_of(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Return the graphs in which a neuron is a node, strongest activation first.

@@ -1,0 +1,21 @@
+-- Nodes of one graph, with the tokens and labels that they stand for.
+--
+-- $graph_id INTEGER required: number of the graph
+SELECT
+    n.node,
+    n.kind,
+    n.layer,
+    n.neuron,
+    n.token_id,
+    n.position,
+    n.activation,
+    n.influence,
+    n.probability,
+    t.token,
+    m.label,
+    m.cluster_path
+FROM graph_nodes AS n
+LEFT JOIN tokens AS t USING (token_id)
+LEFT JOIN neurons AS m ON m.layer = n.layer AND m.neuron = n.neuron
+WHERE n.graph_id = $graph_id
+ORDER BY n.node
