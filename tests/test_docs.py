@@ -123,7 +123,7 @@ def test_the_session_of_the_readme_is_true(demo: Path, monkeypatch: pytest.Monke
 
 def test_the_tour_of_gemma_is_true(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(built("gemma-2-2b-clt-hp", tmp_path, DATA=str(data)))
-    assert true_session((ROOT / "docs" / "gemma-2-2b.md").read_text()) == 2
+    assert true_session((ROOT / "docs" / "gemma-2-2b.md").read_text()) == 3
 
 
 def test_python_and_sql_of_the_readme_run(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
