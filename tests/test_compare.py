@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
 import random
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import duckdb
@@ -37,10 +40,74 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
                 for a, b in (rng.choices(pairs, k=25) if pairs else [])
             ]
             nodes = [factories.ct_feature(*cell) for cell in here]
-            corpus.append(factories.ct_graph(nodes, links, slug=f"{name}-{number}"))
-        stats_of(folder / name, corpus)
+            prompt = " ".join(factories.words_of(seed + number))
+            corpus.append(factories.ct_graph(nodes, links, slug=f"{name}-{number}", prompt=prompt))
+        stats_of(folder / name, corpus, groups="none")
         found.append(folder / name / "stats")
     return found[0], found[1]
+
+
+def grouped(sizes_a: dict[str, int], sizes_b: dict[str, int], counts: dict[str, tuple[int, int]]) -> dict:
+    """Test the frequency of a unit that has counts[group] = (graphs of A, graphs of B) with groups as draws."""
+    names = sorted(sizes_a.keys() | sizes_b.keys())
+    n_a, n_b = sum(sizes_a.values()), sum(sizes_b.values())
+    rows = [(sizes_a.get(g, 0), sizes_b.get(g, 0), *counts.get(g, (0, 0))) for g in names]
+    p_a, p_b = sum(row[2] for row in rows) / n_a, sum(row[3] for row in rows) / n_b
+    m, shared = len(names), sizes_a.keys() & sizes_b.keys()
+    present = [sum(row[side] > 0 for row in rows) for side in (2, 3)]
+    sides = [sum(row[side] > 0 for row in rows) for side in (0, 1)]
+    found: dict = {
+        "difference": p_a - p_b,
+        "groups_a": present[0],
+        "groups_b": present[1],
+        "test": None,
+        "p_value": None,
+    }
+    if not shared and m <= 12:
+        at_least = total = 0
+        for chosen in itertools.combinations(range(m), sides[0]):
+            mine = [rows[place] for place in chosen]
+            others = [row for place, row in enumerate(rows) if place not in chosen]
+            one, other = (sum(r[2] + r[3] for r in part) / sum(r[0] + r[1] for r in part) for part in (mine, others))
+            total += 1
+            at_least += abs(one - other) >= abs(p_a - p_b) - 1e-12
+        return found | {"test": "permutation", "p_value": at_least / total}
+    if shared:
+        variance = m / (m - 1) * sum(((k - n * p_a) / n_a - (j - o * p_b) / n_b) ** 2 for n, o, k, j in rows)
+        pooled = (p_a * n_a + p_b * n_b) / (n_a + n_b)
+        if m <= 12 or variance < 1e-18 or min(n_a, n_b) * min(pooled, 1 - pooled) < 5:
+            return found
+    else:
+        spread = sum((k / n - p_a) ** 2 for n, _, k, _ in rows if n) + sum(
+            (j / o - p_b) ** 2 for _, o, _, j in rows if o
+        )
+        shares = sum((n / n_a) ** 2 + (o / n_b) ** 2 for n, o, _, _ in rows)
+        variance = spread / (m - 2) * shares
+        if sum(present) < 5 or variance < 1e-18:
+            table = [math.comb(sides[0], x) * math.comb(sides[1], sum(present) - x) for x in range(sum(present) + 1)]
+            seen = table[present[0]]
+            return found | {"test": "exact", "p_value": sum(x for x in table if x <= seen * (1 + 1e-7)) / sum(table)}
+    error = math.sqrt(variance)
+    return found | {"test": "cluster", "p_value": student((p_a - p_b) / error, m - 2), "error": error}
+
+
+def assert_grouped(row: dict, expected: dict, df: int) -> None:
+    assert (row["test"], row["groups_a"], row["groups_b"]) == tuple(
+        expected[n] for n in ("test", "groups_a", "groups_b")
+    )
+    assert row["difference"] == pytest.approx(expected["difference"], abs=1e-6)
+    if expected["p_value"] is None:
+        assert row["p_value"] is None
+        return
+    assert row["p_value"] == pytest.approx(expected["p_value"], rel=1e-5, abs=1e-9)
+    if expected["test"] == "cluster":
+        ends = [row[f"difference_{name}"] for name in ("low", "high")]
+        assert -1 <= ends[0] <= ends[1] <= 1
+        for end in ends:
+            if abs(end) < 1:
+                assert student((end - row["difference"]) / expected["error"], df) == pytest.approx(0.05, rel=0.02)
+    else:
+        assert row["difference_low"] is row["difference_high"] is None
 
 
 def wilson(k: float, n: float, side: int) -> float:
@@ -95,21 +162,148 @@ def stats_table(folder: Path, name: str) -> list[dict]:
         return con.sql(f"FROM read_parquet('{folder}/{name}/*.parquet')").pl().to_dicts()
 
 
-def test_neurons_are_compared_by_the_graphs_they_are_in(sides: tuple[Path, Path], tmp_path: Path) -> None:
-    found = compare(*sides, tmp_path / "c.duckdb")
-    assert found.graphs == (40, 60)
-    rows = table(tmp_path / "c.duckdb", "FROM neurons ORDER BY layer, neuron")
-    counts = [{(r["layer"], r["neuron"]): r["graph_count"] for r in stats_table(side, "neurons")} for side in sides]
-    assert [(r["layer"], r["neuron"]) for r in rows] == sorted(counts[0].keys() | counts[1].keys())
+def groups_of(side: Path) -> tuple[dict[int, str], dict[str, int]]:
+    """Group of every graph of a stats folder, and the graphs of every group."""
+    with duckdb.connect() as con:
+        found = dict(con.execute(f"SELECT graph_id, prompt_group FROM '{side}/graphs.parquet'").fetchall())
+    return found, Counter(found.values())
+
+
+def assert_neurons_true(sides: tuple[Path, Path], out: Path) -> set[str]:
+    """Check every row of `neurons` against the reference; return the tests that were used."""
+    found = compare(*sides, out)
+    rows = table(out, "FROM neurons ORDER BY layer, neuron")
+    known = [groups_of(side) for side in sides]
+    counts: dict = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+    for place, side in enumerate(sides):
+        for r in stats_table(side, "neuron_graphs"):
+            counts[r["layer"], r["neuron"]][known[place][0][r["graph_id"]]][place] += 1
+    assert [(r["layer"], r["neuron"]) for r in rows] == sorted(counts)
+    sizes = [dict(sizes) for _, sizes in known]
+    m = len(sizes[0].keys() | sizes[1].keys())
+    assert found.groups == (len(sizes[0]), len(sizes[1]))
+    assert found.shared_groups == len(sizes[0].keys() & sizes[1].keys())
     for row in rows:
-        key = (row["layer"], row["neuron"])
-        a, b = (count.get(key, 0) for count in counts)
-        assert (row["graphs_a"], row["graphs_b"]) == (a, b)
-        for name, value in proportions(a, 40, b, 60).items():
-            assert row[name] == (None if value is None else pytest.approx(value, rel=2e-6, abs=1e-6)), name
+        mine = {group: tuple(pair) for group, pair in counts[row["layer"], row["neuron"]].items()}
+        assert (row["graphs_a"], row["graphs_b"]) == tuple(sum(pair[side] for pair in mine.values()) for side in (0, 1))
+        assert_grouped(row, grouped(*sizes, mine), m - 2)
     expected = benjamini_hochberg([row["p_value"] for row in rows])
     assert [row["q_value"] for row in rows] == [None if q is None else pytest.approx(q) for q in expected]
     assert found.different_neurons == sum(q is not None and q < 0.05 for q in expected)
+    return {str(row["test"]) for row in rows}
+
+
+def test_neurons_of_graphs_that_are_groups_of_their_own(sides: tuple[Path, Path], tmp_path: Path) -> None:
+    assert assert_neurons_true(sides, tmp_path / "c.duckdb") == {"cluster", "exact"}
+
+
+def in_groups(folder: Path, groups: list[str], seed: int, share: float) -> Path:
+    """Statistics of a graph per entry of `groups`; a neuron is in the graphs of some groups, and in some of those."""
+    rng = random.Random(seed)
+    taste: dict[str, dict[tuple[int, int], float]] = {}
+    corpus = []
+    for number, group in enumerate(groups):
+        cells = [(layer, index) for layer in range(2) for index in range(7)]
+        likes = random.Random(f"{group} {share}")
+        taste.setdefault(group, {cell: likes.random() * (likes.random() < share * cell[1] / 3) for cell in cells})
+        here = [cell for cell in cells if rng.random() < taste[group][cell]] or cells[:1]
+        pairs = [(a, b) for a in here for b in here if a[0] < b[0]]
+        shift = likes.gauss(0, 1)
+        links = [
+            factories.link(f"{a[0]}_{a[1]}_0", f"{b[0]}_{b[1]}_0", rng.gauss(shift, 0.5))
+            for a, b in (rng.choices(pairs, k=20) if pairs else [])
+        ]
+        nodes = [factories.ct_feature(*cell) for cell in here]
+        corpus.append(factories.ct_graph(nodes, links, slug=f"{seed}-{number}", prompt_group=group))
+    stats_of(folder, corpus)
+    return folder / "stats"
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "tests"),
+    [
+        ([f"a{n % 9}" for n in range(60)], [f"b{n % 11}" for n in range(50)], {"cluster", "exact"}),
+        ([f"a{n % 3}" for n in range(30)], [f"b{n % 4}" for n in range(30)], {"permutation"}),
+        ([f"a{n % 20}" for n in range(60)], [f"a{n % 24}" for n in range(60)], {"cluster"}),
+        ([f"a{n % 4}" for n in range(20)], [f"a{n % 5}" for n in range(20)], {"None"}),
+        ([f"a{n * n % 17}" for n in range(90)], [f"b{n}" for n in range(40)], {"cluster"}),
+    ],
+    ids=["apart", "few", "shared", "few shared", "singles"],
+)
+def test_neurons_and_edges_are_compared_by_groups(
+    tmp_path: Path, left: list[str], right: list[str], tests: set[str]
+) -> None:
+    sides = in_groups(tmp_path / "l", left, 1, 1.0), in_groups(tmp_path / "r", right, 2, 2.0)
+    assert assert_neurons_true(sides, tmp_path / "c.duckdb") == tests
+    assert_edges_true(sides, tmp_path / "c.duckdb")
+
+
+def assert_edges_true(sides: tuple[Path, Path], out: Path) -> None:
+    """Check every row of `edges`, frequencies and means, against the reference."""
+    known = [groups_of(side) for side in sides]
+    sizes = [dict(sizes) for _, sizes in known]
+    names = ("src_layer", "src_neuron", "tgt_layer", "tgt_neuron")
+    counts: dict = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+    sums: dict = defaultdict(lambda: defaultdict(lambda: [0, 0.0, 0, 0.0]))
+    for place, side in enumerate(sides):
+        numbers = {}
+        with duckdb.connect() as con:
+            numbers = dict(
+                con.execute(f"SELECT DISTINCT group_id, prompt_group FROM '{side}/graphs.parquet'").fetchall()
+            )
+        for r in stats_table(side, "edge_groups"):
+            key, group = tuple(r[n] for n in names), numbers[r["group_id"]]
+            counts[key][group][place] += r["graph_count"]
+            sums[key][group][2 * place] += r["count"]
+            sums[key][group][2 * place + 1] += r["weight_sum"]
+    m = len(sizes[0].keys() | sizes[1].keys())
+    tested = 0
+    rows = table(out, "FROM edges")
+    assert {tuple(row[n] for n in names) for row in rows} == counts.keys()
+    for row in rows:
+        key = tuple(row[n] for n in names)
+        assert_grouped(row, grouped(*sizes, {group: tuple(pair) for group, pair in counts[key].items()}), m - 2)
+        parts = list(sums[key].values())
+        if min(sum(part[0] > 0 for part in parts), sum(part[2] > 0 for part in parts)) < 5:
+            assert row["mean_p_value"] is None
+            continue
+        tested += 1
+        c_a, s_a, c_b, s_b = (sum(part[i] for part in parts) for i in range(4))
+        mean_a, mean_b = s_a / c_a, s_b / c_b
+        residuals = [(sa - mean_a * ca) / c_a - (sb - mean_b * cb) / c_b for ca, sa, cb, sb in parts]
+        error = math.sqrt(sum(u * u for u in residuals) * len(parts) / (len(parts) - 1))
+        assert row["mean_difference"] == pytest.approx(mean_a - mean_b, rel=1e-5, abs=1e-5)
+        expected = student((mean_a - mean_b) / error, len(parts) - 2)
+        assert row["mean_p_value"] == pytest.approx(expected, rel=1e-4, abs=1e-8)
+    assert tested > 3 or m < 16
+
+
+@pytest.mark.parametrize("df", [*range(1, 32), 40, 100, 200, 201, 1000])
+def test_the_p_value_of_student(df: int) -> None:
+    from atlas.database.scripts import script
+
+    with duckdb.connect() as con:
+        con.execute(script("compare_tests"))
+        for t in (0.0, 0.3, -1.1, 2.5, 4.0):
+            [(found,)] = con.execute(f"SELECT student_p({t}::DOUBLE, {df})").fetchall()
+            assert found == pytest.approx(student(t, df), rel=1e-6 if df <= 200 else 0.02, abs=1e-9)
+
+
+def test_exact_tests_count_tables(tmp_path: Path) -> None:
+    from atlas.database.scripts import script
+
+    with duckdb.connect() as con:
+        con.execute(script("compare_tests"))
+        for g_a, g_b in ((3, 8), (8, 3), (5, 5)):
+            for f_a, f_b in itertools.product(range(g_a + 1), range(g_b + 1)):
+                tables = [math.comb(g_a, x) * math.comb(g_b, f_a + f_b - x) for x in range(f_a + f_b + 1)]
+                expected = sum(x for x in tables if x <= tables[f_a] * (1 + 1e-7)) / math.comb(g_a + g_b, f_a + f_b)
+                [(found,)] = con.execute(f"SELECT fisher_p({f_a}, {g_a}, {f_b}, {g_b})").fetchall()
+                assert found == pytest.approx(expected)
+                marked, tail = f_a + f_b, range(f_a, f_a + f_b + 1)
+                [(found,)] = con.execute(f"SELECT enriched_p({f_a}, {g_a}, {marked}, {g_a + g_b})").fetchall()
+                ways = sum(math.comb(marked, x) * math.comb(g_a + g_b - marked, g_a - x) for x in tail if x <= g_a)
+                assert found == pytest.approx(ways / math.comb(g_a + g_b, g_a))
 
 
 def test_edges_are_compared_by_graphs_and_by_means(sides: tuple[Path, Path], tmp_path: Path) -> None:
@@ -123,6 +317,7 @@ def test_edges_are_compared_by_graphs_and_by_means(sides: tuple[Path, Path], tmp
         a, b = left.get(tuple(row[n] for n in names)), right.get(tuple(row[n] for n in names))
         counts = [side["graph_count"] if side else 0 for side in (a, b)]
         assert (row["graphs_a"], row["graphs_b"]) == tuple(counts)
+        assert row["test"] in (None, "independent")
         twin = proportions(counts[0], 40, counts[1], 60)["p_value"]
         assert row["p_value"] == (None if twin is None else pytest.approx(twin, rel=1e-5, abs=1e-9))
         if not a or not b:
@@ -170,7 +365,7 @@ def test_a_planted_difference_is_found_with_its_sign(tmp_path: Path) -> None:
             else factories.ct_graph([a], [], slug=str(number))
             for number in range(50)
         ]
-        stats_of(tmp_path / name, graphs)
+        stats_of(tmp_path / name, graphs, groups="none")
     found = compare(tmp_path / "left" / "stats", tmp_path / "right" / "stats", tmp_path / "c.duckdb")
     assert (found.different_neurons, found.different_edges) == (1, 1)
     row = table(tmp_path / "c.duckdb", "FROM different_neurons")[0]
@@ -242,15 +437,20 @@ def test_other_models_and_other_files_are_refused(sides: tuple[Path, Path], smal
     compare(*sides, tmp_path / "c.duckdb")  # ours may be replaced
 
 
-def test_rare_neurons_of_a_small_corpus_are_not_called_different(tmp_path: Path) -> None:
-    """One graph of a few against none of many is no discovery; it was, by the normal distribution."""
+def test_rare_neurons_of_a_small_corpus_get_an_exact_test(tmp_path: Path) -> None:
+    """Two graphs of a few against none of many are judged by an exact test, not by the normal distribution."""
     one, other = factories.ct_feature(1, 1), factories.ct_feature(1, 2)
     left = [factories.ct_graph([one, other] if number < 2 else [one], [], slug=str(number)) for number in range(8)]
-    stats_of(tmp_path / "left", left)
-    stats_of(tmp_path / "right", [factories.ct_graph([one], [], slug=str(number)) for number in range(300)])
+    stats_of(tmp_path / "left", left, groups="none")
+    many = [factories.ct_graph([one], [], slug=f"right-{number}") for number in range(300)]
+    stats_of(tmp_path / "right", many, groups="none")
     compare(tmp_path / "left" / "stats", tmp_path / "right" / "stats", tmp_path / "c.duckdb")
     rows = table(tmp_path / "c.duckdb", "SELECT neuron, graphs_a, graphs_b, p_value FROM neurons ORDER BY neuron")
-    assert [tuple(row.values()) for row in rows] == [(1, 8, 300, None), (2, 2, 0, None)]
+    # Exact: both of the two graphs with it among the 8 of 308.
+    assert [tuple(row.values()) for row in rows] == [
+        (1, 8, 300, 1.0),
+        (2, 2, 0, pytest.approx(math.comb(8, 2) / math.comb(308, 2))),
+    ]
 
 
 def test_what_a_threshold_left_out_is_unknown_and_impossible_counts_are_too(tmp_path: Path) -> None:
@@ -278,3 +478,80 @@ def test_a_folder_with_signs_of_patterns_is_a_folder(sides: tuple[Path, Path], t
 
     shutil.copytree(sides[0], tmp_path / "s[1]*")
     assert compare(tmp_path / "s[1]*", sides[1], tmp_path / "c.duckdb").graphs == (40, 60)
+
+
+def test_a_selection_of_graphs_gives_what_its_own_statistics_give(tmp_path: Path) -> None:
+    """Whole groups come from edge_groups, parts of groups from the links of graphs."""
+    stats = in_groups(tmp_path / "all", [f"g{n % 15}" for n in range(75)], 3, 1.5)
+    whole = build_database(tmp_path / "whole.duckdb", Inputs(stats)).path
+    bare = build_database(tmp_path / "bare.duckdb", Inputs(stats, graph_links="none")).path
+    files = sorted((tmp_path / "all" / "graphs").glob("*.json"))
+    for name, where, mine in (
+        ("groups", "prompt_group IN ('g1', 'g3', 'g4', 'g8', 'g9')", lambda n: n % 15 in (1, 3, 4, 8, 9)),
+        ("parts", "graph_id % 2 = 0", lambda n: n % 2 == 0),
+    ):
+        for side, keep in (("a", True), ("b", False)):
+            corpus = [json.loads(path.read_text()) for n, path in enumerate(files) if mine(n) is keep]
+            stats_of(tmp_path / name / side, corpus)
+        compare(tmp_path / name / "a" / "stats", tmp_path / name / "b" / "stats", tmp_path / "apart.duckdb")
+        compare(whole, whole, tmp_path / "c.duckdb", where_a=where, where_b=f"NOT ({where})")
+        columns = (
+            "graphs_a, graphs_b, groups_a, groups_b, round(difference, 5), test, round(p_value, 7), round(q_value, 7)"
+        )
+        for sql in (
+            f"SELECT layer, neuron, {columns} FROM neurons ORDER BY ALL",
+            f"SELECT src_layer, src_neuron, tgt_layer, tgt_neuron, links_a, links_b, {columns}, round(mean_difference, 4), "
+            "round(mean_p_value, 5) FROM edges ORDER BY ALL",
+            "SELECT name, graphs_a, graphs_b FROM groups ORDER BY ALL",
+        ):
+            assert table(tmp_path / "c.duckdb", sql) == table(tmp_path / "apart.duckdb", sql)
+        if name == "groups":
+            compare(bare, bare, tmp_path / "bare_c.duckdb", where_a=where, where_b=f"NOT ({where})")
+            sql = f"SELECT layer, neuron, {columns} FROM neurons ORDER BY ALL"
+            assert table(tmp_path / "bare_c.duckdb", sql) == table(tmp_path / "c.duckdb", sql)
+        else:
+            with pytest.raises(InputError, match="parts groups of prompts"):
+                compare(bare, bare, tmp_path / "bare_c.duckdb", where_a=where, where_b=f"NOT ({where})")
+
+
+def test_the_command_compares_selections(tmp_path: Path, atlas_command) -> None:
+    stats = in_groups(tmp_path / "all", [f"g{n % 16}" for n in range(64)], 3, 1.5)
+    file = build_database(tmp_path / "a.duckdb", Inputs(stats)).path
+    where = "prompt_group < 'g13'"
+    done = atlas_command("compare", file, "--where-a", where, "-o", tmp_path / "c.duckdb")
+    assert done.returncode == 0, done.stderr
+    assert "20 and 44 graphs in 5 and 11 groups of prompts; " in done.stderr
+    assert "power: with so few groups, differences of frequency below 76% are mostly missed" in done.stderr
+    done = atlas_command(
+        "sql", tmp_path / "c.duckdb", "SELECT value FROM metadata WHERE key = 'where_b'", "--format", "csv"
+    )
+    assert done.stdout == f"value\n({where}) IS NOT TRUE\n"
+    for wrong, said in (
+        (("--where-a", "nothing = 1"), "is no SQL condition on the table graphs"),
+        (("--where-a", "true); DROP TABLE graphs; --"), "is no SQL condition"),
+        (("--where-a", "graph_id < 0"), "no graph of"),
+        ((), "give a second atlas B, or select graphs"),
+        ((stats, "--where-b", "true"), "is a stats folder; graphs are selected from an atlas"),
+    ):
+        done = atlas_command("compare", file, *wrong, "-o", tmp_path / "d.duckdb")
+        assert (done.returncode, said in done.stderr) == (1, True), done.stderr
+        assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "d.duckdb").exists()
+
+
+def test_what_differs_is_summed_up_by_layer_circuit_and_label(tmp_path: Path) -> None:
+    """Neurons of one layer differ, those of another do not."""
+    for side, present in (("left", 1), ("right", 0)):
+        graphs = []
+        for number in range(40):
+            nodes = [factories.ct_feature(3, index) for index in range(5)]
+            nodes += [factories.ct_feature(1, index) for index in range(5) if present or number % 20 == index]
+            graphs.append(factories.ct_graph(nodes, [], slug=f"{side}{number}", prompt_group=f"{side}{number % 10}"))
+        stats_of(tmp_path / side, graphs)
+    found = compare(tmp_path / "left" / "stats", tmp_path / "right" / "stats", tmp_path / "c.duckdb")
+    assert found.different_neurons == 5
+    first = table(tmp_path / "c.duckdb", "FROM enrichment")[0]
+    assert (first["kind"], first["name"], first["neuron_count"], first["different_count"]) == ("layer", "1", 5, 5)
+    assert first["expected_count"] == 2.5
+    assert first["p_value"] == pytest.approx(1 / math.comb(10, 5))
+    assert first["q_value"] == pytest.approx(2 / math.comb(10, 5))

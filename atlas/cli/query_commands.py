@@ -142,20 +142,40 @@ def sql(file: Path, limits: Limits, text: str, fmt: str | None, limit: int | Non
 
 @click.command(cls=Command)
 @click.argument("left", type=FILE, metavar="A")
-@click.argument("right", type=FILE, metavar="B")
+@click.argument("right", type=FILE, metavar="[B]", required=False)
+@option(
+    "--where-a",
+    metavar="SQL",
+    help="Graphs of side A: a condition on the table graphs of an atlas, such as \"corpus_source = 'imports'\".",
+)
+@option("--where-b", metavar="SQL", help="Graphs of side B; by default, without B, those that --where-a leaves.")
 @option("-o", "--output", type=FILE, required=True, help="DuckDB file for the comparison.")
 @option("--limit", default=10, show_default=True, help="Different neurons to print.")
 @option("--memory", default="4GB", show_default=True, metavar="SIZE", help="Memory of DuckDB; beyond it, it spills.")
-def compare(left: Path, right: Path, output: Path, limit: int, memory: str) -> None:
-    """Compare two atlases or stats folders A and B (a domain and a baseline) per neuron and edge.
+def compare(
+    left: Path,
+    right: Path | None,
+    where_a: str | None,
+    where_b: str | None,
+    output: Path,
+    limit: int,
+    memory: str,
+) -> None:
+    """Compare two atlases or stats folders A and B, or two selections of graphs of A, per neuron and edge.
 
-    Difference, ratio, 95 % confidence interval and false discovery rate stand in the tables of the file.
+    The unit of replication is the group of prompts. The tables of the file hold differences, ratios, 95 % confidence
+    intervals and false discovery rates.
     """
     from atlas.cli.summaries import print_comparison_summary
     from atlas.cli.terminal import resource_usage, say
     from atlas.query.compare import compare as run
     from atlas.runtime.memory import parse_bytes
 
+    if right is None and where_a is None:
+        raise UsageError("compare: give a second atlas B, or select graphs of A with --where-a")
+    if right is None and where_b is None:
+        where_b = f"({where_a}) IS NOT TRUE"
     started = time.monotonic()
-    print_comparison_summary(run(left, right, output, memory=parse_bytes(memory)), limit)
+    found = run(left, right or left, output, where_a=where_a, where_b=where_b, memory=parse_bytes(memory))
+    print_comparison_summary(found, limit)
     say(f"  {resource_usage(started)}; FROM different_neurons and different_edges in {output}")

@@ -103,6 +103,7 @@ def print_projections_summary(summary: ProjectSummary) -> None:
 
 # With fewer graphs, no difference of frequencies can be significant.
 _FEW_GRAPHS = 5
+_COARSE = 0.3  # difference of frequencies
 
 
 def _tell_particular(found: Comparison, limit: int, side: str) -> None:
@@ -130,7 +131,15 @@ def print_comparison_summary(found: Comparison, limit: int) -> None:
     from atlas.cli.terminal import show, table
 
     graphs = " and ".join("an unknown number of" if count is None else f"{count:,}" for count in found.graphs)
-    say(f"  {graphs} graphs; {found.neurons:,} neurons, {found.edges:,} edges")
+    groups = ""
+    if all(found.groups):
+        groups = f" in {found.groups[0]:,} and {found.groups[1]:,} groups of prompts"
+        groups += f", {found.shared_groups:,} of them on both sides" if found.shared_groups else ""
+    say(f"  {graphs} graphs{groups}; {found.neurons:,} neurons, {found.edges:,} edges")
+    if not groups:
+        say("  a side does not know its graphs, so graphs are taken as independent; templates make that too sure")
+    elif (found.detectable or 0) > _COARSE:
+        say(f"  power: with so few groups, differences of frequency below {found.detectable:.0%} are mostly missed")
     known = [count for count in found.graphs if count is not None]
     if known and min(known) < _FEW_GRAPHS:
         _tell_particular(found, limit, "a" if found.graphs[0] == min(known) else "b")
@@ -142,8 +151,14 @@ def print_comparison_summary(found: Comparison, limit: int) -> None:
     columns = "layer, neuron, label, frequency_a, frequency_b, difference, difference_low, difference_high, q_value"
     with duckdb.connect(str(found.path), read_only=True) as con:
         rows = con.execute(f"SELECT {columns} FROM different_neurons LIMIT $limit", {"limit": limit}).fetchall()
+        enriched = con.execute(
+            "SELECT * EXCLUDE (p_value) FROM enrichment WHERE q_value < 0.05 LIMIT $limit", {"limit": limit}
+        )
+        heads, sets = [column[0] for column in enriched.description or ()], enriched.fetchall()
     if rows:
         show(table(columns.split(", "), rows))
+    if sets:
+        show(table(heads, sets, title="\nLayers, circuits and labels with more different neurons than by chance"))
 
 
 def print_labels_summary(results: Sequence[LabelFileResult]) -> None:

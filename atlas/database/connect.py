@@ -121,6 +121,8 @@ def is_duckdb_file(file: Path) -> bool:
 
 def _require_schema(con: duckdb.DuckDBPyConnection, file: Path) -> None:
     tables = con.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()").fetchall()
+    if ("metadata",) in tables and con.execute("FROM metadata WHERE key = 'comparison_of'").fetchall():
+        return  # what `atlas compare` wrote: SQL works on it, too
     missing = [name for name in TABLES if (name,) not in tables]
     if missing:
         raise AtlasFileError("foreign", f"{file} is a DuckDB file but no atlas: it has no table {', '.join(missing)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import glob
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +15,10 @@ from atlas.database import open_atlas
 from atlas.database.scripts import quoted, script
 from atlas.errors import InputError, OutputError, SpaceMismatch
 from atlas.io.files import only_writer, rename, sync, translated_os_errors
-from atlas.stages import DATASETS, require
+from atlas.query.compare_sides import Side, attach
 from atlas.stages.manifest import read_manifest
 
 _STORAGE_VERSION = "v1.2.0"
-_OF_ATLAS = {
-    "neurons": "SELECT layer, neuron, label, appearance_count AS graph_count FROM {0}.neurons",
-    "edges": "SELECT src_layer, src_neuron, tgt_layer, tgt_neuron, count, graph_count, mean_weight, std_weight FROM {0}.edges WHERE method <> 'weight_graph'",
-}
-_DEVIATION = "sqrt(greatest(weight_sq_sum / count - (weight_sum / count) ** 2, 0))"
-_OF_STATS = {
-    "neurons": "SELECT layer, neuron, NULL::VARCHAR AS label, graph_count FROM {neurons}",
-    "edges": "SELECT src_layer, src_neuron, tgt_layer, tgt_neuron, count, graph_count, weight_sum / count AS mean_weight, "
-    f"CASE WHEN weight_sq_sum IS NOT NULL THEN {_DEVIATION} END AS std_weight FROM {{edges}} WHERE method <> 'weight_graph'",
-}
 
 
 @dataclass(frozen=True)
@@ -37,6 +27,8 @@ class Comparison:
 
     path: Path
     graphs: tuple[int | None, int | None]
+    groups: tuple[int, int]  # of prompts; 0 where graphs are taken as independent
+    shared_groups: int
     neurons: int
     edges: int
     different_neurons: int
@@ -44,12 +36,45 @@ class Comparison:
     different_means: int
     seconds: float
 
+    @property
+    def detectable(self) -> float | None:
+        """Difference of frequencies that is found with a probability of 80 % by one test; None where groups are unknown.
 
-def compare(left: Path, right: Path, out: Path, *, memory: int = 4_000_000_000) -> Comparison:
-    """Write the comparison of two atlases or stats folders to the DuckDB file `out` (replaced if it is a comparison).
+        (1.96 + 0.84) standard errors of a frequency of one half, with groups as draws: Cohen, 1988, chapter 6.
+        """
+        if not all(self.groups):
+            return None
+        return min(2.8 * math.sqrt(0.25 * sum(1 / count for count in self.groups)), 1.0)
 
-    Raises `SpaceMismatch` where they are of different models or transcoders, `InputError`, `AtlasFileError`,
-    `OutputError`.
+
+def compare(
+    left: Path,
+    right: Path,
+    out: Path,
+    *,
+    where_a: str | None = None,
+    where_b: str | None = None,
+    memory: int = 4_000_000_000,
+) -> Comparison:
+    """Write the comparison of two corpora to a DuckDB file. The unit of replication is the group of prompts.
+
+    Args:
+        left: Atlas or stats folder of side A.
+        right: Atlas or stats folder of side B; may be the same atlas.
+        out: File to write; an earlier comparison is replaced.
+        where_a: SQL condition on the table `graphs` of an atlas: the graphs of side A. All if None.
+        where_b: The same of side B.
+        memory: Bytes that DuckDB may take before it spills.
+
+    Returns:
+        Counts, and numbers of differences.
+
+    Raises:
+        SpaceMismatch: The two are of different models or transcoders.
+        InputError: A path does not exist, or no graph has a condition.
+        AtlasFileError: A file is not an atlas.
+        OutputError: `out` cannot be written, or is not a comparison.
+        UsageError: A condition is no SQL.
     """
     started = time.monotonic()
     out = out.resolve()
@@ -67,14 +92,15 @@ def compare(left: Path, right: Path, out: Path, *, memory: int = 4_000_000_000) 
         fresh.unlink(missing_ok=True)
         try:
             with translated_os_errors(out):
-                found = _write(fresh, (left, right), memory)
+                found = _write(fresh, (Side(left, where_a), Side(right, where_b)), memory)
                 sync(fresh)
                 rename(fresh, out)
         finally:
             fresh.unlink(missing_ok=True)
             fresh.with_name(fresh.name + ".wal").unlink(missing_ok=True)
     graphs, counts = found
-    return Comparison(out, graphs, **counts, seconds=time.monotonic() - started)
+    groups = (counts.pop("groups_a"), counts.pop("groups_b"))
+    return Comparison(out, graphs, groups, **counts, seconds=time.monotonic() - started)
 
 
 def _space(path: Path) -> tuple[str, str | None, str]:
@@ -103,21 +129,29 @@ def _refuse_foreign(out: Path) -> None:
         raise OutputError(f"{out} exists and is no comparison; choose another -o, or remove it first")
 
 
-def _write(fresh: Path, given: tuple[Path, Path], memory: int) -> tuple[tuple[int | None, int | None], dict[str, int]]:
+def _write(fresh: Path, given: tuple[Side, Side], memory: int) -> tuple[tuple[int | None, int | None], dict[str, int]]:
     spill = str(fresh.with_name(fresh.name + ".tmp"))
     with duckdb.connect(config={"memory_limit": f"{memory // 10**6}MB", "temp_directory": spill}) as con:
-        graphs = _attach(con, "a", given[0]), _attach(con, "b", given[1])
+        for name in ("formulas", "compare_tests"):
+            con.execute(script(name))
+        graphs = attach(con, "a", given[0]), attach(con, "b", given[1])
         con.execute(f"ATTACH {quoted(str(fresh))} AS comparison (STORAGE_VERSION '{_STORAGE_VERSION}')")
         con.execute("USE comparison")
         con.execute(script("compare"))
         con.execute("CREATE TABLE metadata (key VARCHAR NOT NULL, value VARCHAR, PRIMARY KEY (key))")
         facts: dict[str, Any] = {
-            "comparison_of": f"{given[0].name}, {given[1].name}",
+            "comparison_of": f"{given[0].path.name}, {given[1].path.name}",
+            "where_a": given[0].where,
+            "where_b": given[1].where,
             "tool": "circuit-atlas",
             "tool_version": __version__,
             "graphs_a": graphs[0],
             "graphs_b": graphs[1],
         }
+        sides = ("groups_a", "count(*) FILTER (graphs_a > 0)"), ("groups_b", "count(*) FILTER (graphs_b > 0)")
+        both = ("shared_groups", "count(*) FILTER (graphs_a > 0 AND graphs_b > 0)")
+        counts = {name: int(con.execute(f"SELECT {sql} FROM groups").fetchall()[0][0]) for name, sql in (*sides, both)}
+        facts |= counts
         con.executemany(
             "INSERT INTO metadata VALUES (?, ?)",
             [[key, str(value)] for key, value in facts.items() if value is not None],
@@ -130,37 +164,7 @@ def _write(fresh: Path, given: tuple[Path, Path], memory: int) -> tuple[tuple[in
             "different_edges": "SELECT count(*) FROM edges WHERE q_value < 0.05",
             "different_means": "SELECT count(*) FROM edges WHERE mean_q_value < 0.05",
         }
-        counts = {name: int(con.execute(sql).fetchall()[0][0]) for name, sql in asked.items()}
+        counts |= {name: int(con.execute(sql).fetchall()[0][0]) for name, sql in asked.items()}
         con.execute("USE memory")
         con.execute("DETACH comparison")
     return graphs, counts
-
-
-def _attach(con: duckdb.DuckDBPyConnection, name: str, path: Path) -> int | None:
-    """Create the catalog of one side; return its number of graphs, None where that is unknown."""
-    con.execute(f"ATTACH ':memory:' AS {name}")
-    if path.is_dir():
-        manifest = read_manifest(path, "stats")
-        sources = {}
-        for dataset in ("neurons", "edges", "graphs"):
-            given = require(path, DATASETS[f"stats.{dataset}"])
-            pattern = glob.escape(str(given)) + ("/*.parquet" if given.is_dir() else "")
-            sources[dataset] = f"read_parquet({quoted(pattern)})"
-        views = {key: sql.format(**sources) for key, sql in _OF_STATS.items()}
-        count = con.execute(f"SELECT count(*) FROM {sources['graphs']}").fetchall()[0][0]
-        graphs, quality = count or manifest.get("graphs_stated"), manifest.get("stat_quality", "exact")
-        is_cut = manifest.get("options", {}).get("min_count", 1) > 1 or manifest["method"] == "weight_graph"
-    else:
-        con.execute(f"ATTACH {quoted(str(path))} AS source_{name} (READ_ONLY)")
-        views = {key: sql.format(f"source_{name}") for key, sql in _OF_ATLAS.items()}
-        facts = dict(con.execute(f"SELECT key, value FROM source_{name}.metadata").fetchall())
-        graphs = int(facts.get("total_graphs", 0)) or int(facts.get("graphs_stated", 0)) or None
-        quality = facts.get("stat_quality", "exact")
-        is_cut = facts.get("min_edge_count", "1") != "1" or facts.get("method") == "weight_graph"
-    for view, sql in views.items():
-        con.execute(f"CREATE VIEW {name}.{view} AS {sql}")
-    con.execute(
-        f"CREATE TABLE {name}.facts AS SELECT $graphs::BIGINT AS graphs, $is_whole AS is_whole",
-        {"graphs": graphs, "is_whole": quality != "mean_only" and not is_cut},
-    )
-    return graphs
