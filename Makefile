@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RECIPES := $(filter-out atlas,$(basename $(notdir $(wildcard build/*.toml))))
 
 # `build` is a folder of recipes and no target's output; clean never removes it.
-.PHONY: demo-model help setup test test-slow licences lint types wheel bench bench-graphs bench-aggregate bench-trace bench-wire bench-qwen compare clean atlas $(RECIPES)
+.PHONY: demo-model help setup test test-slow licences lint types wheel bench bench-graphs bench-aggregate bench-trace bench-wire bench-calibration bench-qwen compare clean atlas $(RECIPES)
 
 help:
 	@echo "make test                    run the tests (sets up $(VENV) first)"
@@ -18,7 +18,7 @@ help:
 	@echo "make RECIPE [DATA=dir]       build the atlas of a recipe: $(RECIPES)"
 	@echo "make compare A=one.duckdb B=other.duckdb [OUT=out/compare.duckdb]"
 	@echo "                             set two atlases of one model side by side"
-	@echo "make setup | lint | types | licences | wheel | bench | bench-graphs | bench-aggregate | bench-trace | bench-wire | bench-qwen | clean"
+	@echo "make setup | lint | types | licences | wheel | bench | bench-graphs | bench-aggregate | bench-trace | bench-wire | bench-calibration | bench-qwen | clean"
 
 setup: $(VENV)/.ready
 
@@ -70,10 +70,13 @@ bench-trace: setup
 	$(BIN)/python tests/bench/bench_trace.py
 	$(BIN)/python tests/bench/bench_faithful.py
 
+bench-calibration: setup
+	$(BIN)/python tests/bench/bench_calibration.py
+
 bench-wire: setup
 	$(BIN)/python tests/bench/bench_wire.py
 
-bench: setup bench-graphs bench-aggregate bench-trace bench-wire
+bench: setup bench-graphs bench-aggregate bench-trace bench-wire bench-calibration
 	$(BIN)/python tests/bench/bench_atlas.py
 
 DEMO_OUT := $(if $(filter file undefined,$(origin OUT)),out/demo.duckdb,$(OUT))

@@ -246,6 +246,7 @@ GROUP BY unit, id;
 
 -- The difference of mean weights with groups as clusters: a mean is a ratio of sums, and the residual of a group is
 -- (s - mean * c) / C of each side (Liang and Zeger 1986). Fewer than five groups with links on a side say too little.
+-- Groups on separate sides: Welch's test of the two sums, with Satterthwaite's degrees of freedom, cut to a whole number.
 CREATE TEMP TABLE edge_means AS
 WITH summed AS (
     SELECT
@@ -260,17 +261,30 @@ WITH summed AS (
     FROM edge_rows
     GROUP BY unit
     HAVING f_a >= 5 AND f_b >= 5
+),
+spread AS (
+    SELECT
+        unit,
+        any_value(f_a) AS f_a,
+        any_value(f_b) AS f_b,
+        any_value(groups) AS groups,
+        sum(((s_a - mean_a * c_a) / links_a) ** 2) * any_value(f_a) / (any_value(f_a) - 1) AS v_a,
+        sum(((s_b - mean_b * c_b) / links_b) ** 2) * any_value(f_b) / (any_value(f_b) - 1) AS v_b,
+        sum(((s_a - mean_a * c_a) / links_a - (s_b - mean_b * c_b) / links_b) ** 2)
+        * any_value(groups) / (any_value(groups) - 1) AS v_shared
+    FROM edge_rows
+    JOIN summed USING (unit)
+    GROUP BY unit
 )
 SELECT
     unit,
-    any_value(groups) - 2 AS freedom,
-    sqrt(
-        sum(((s_a - mean_a * c_a) / links_a - (s_b - mean_b * c_b) / links_b) ** 2)
-        * any_value(groups) / (any_value(groups) - 1)
-    ) AS error
-FROM edge_rows
-JOIN summed USING (unit)
-GROUP BY unit;
+    CASE
+        WHEN getvariable('shared') = 0
+            THEN floor((v_a + v_b) ** 2 / nullif(v_a ** 2 / (f_a - 1) + v_b ** 2 / (f_b - 1), 0))
+        ELSE groups - 2
+    END AS freedom,
+    sqrt(CASE WHEN getvariable('shared') = 0 THEN v_a + v_b ELSE v_shared END) AS error
+FROM spread;
 
 CREATE TABLE edges AS
 WITH measured AS (

@@ -90,6 +90,84 @@ INSERT INTO cooccurrence BY NAME
 FROM input.cooccurrence
 ORDER BY layer, neuron, rank;
 
+-- Every kept link with the activations and positions of its ends. Weights that are no direct effects are no shares.
+CREATE VIEW input.links_with_ends AS
+SELECT
+    s.layer AS src_layer,
+    s.neuron AS src_neuron,
+    t.layer AS tgt_layer,
+    t.neuron AS tgt_neuron,
+    l.graph_id,
+    g.group_id,
+    l.weight,
+    CASE WHEN t.activation <> 0 AND (SELECT weights_are_effects FROM input.parameters) THEN l.weight::DOUBLE / t.activation END AS share,
+    CASE WHEN s.activation <> 0 THEN l.weight::DOUBLE / s.activation END AS derivative,
+    s.position = t.position AS is_same_position
+FROM input.graph_links AS l
+JOIN input.graph_nodes AS s ON s.graph_id = l.graph_id AND s.node = l.source AND s.kind = 'neuron'
+JOIN input.graph_nodes AS t ON t.graph_id = l.graph_id AND t.node = l.target AND t.kind = 'neuron'
+JOIN input.graphs AS g ON g.graph_id = l.graph_id;
+
+-- Groups of prompts with a graph that contains both ends of an edge. Beyond a bound of pairs it is left out.
+CREATE TABLE input.joint_groups AS
+WITH members AS (
+    SELECT layer, neuron, graph_id, group_id
+    FROM input.neuron_graphs
+    JOIN input.graphs USING (graph_id)
+    WHERE group_id IS NOT NULL
+)
+SELECT src_layer, src_neuron, tgt_layer, tgt_neuron, count(DISTINCT s.group_id) AS joint_group_count
+FROM (SELECT DISTINCT src_layer, src_neuron, tgt_layer, tgt_neuron FROM edges) AS e
+JOIN members AS s ON s.layer = src_layer AND s.neuron = src_neuron
+JOIN members AS t ON t.layer = tgt_layer AND t.neuron = tgt_neuron AND t.graph_id = s.graph_id
+WHERE (SELECT coalesce(sum(joint_graph_count), 0) <= 200_000_000 FROM edges)
+    AND (SELECT EXISTS (FROM input.graph_links))
+GROUP BY ALL;
+
+SET VARIABLE groups = (SELECT count(DISTINCT group_id)::DOUBLE FROM input.graphs);
+SET VARIABLE strong_share = (SELECT strong_share FROM input.parameters);
+
+INSERT INTO edge_strengths BY NAME
+WITH measured AS (
+    SELECT
+        src_layer,
+        src_neuron,
+        tgt_layer,
+        tgt_neuron,
+        count(share) AS share_count,
+        avg(share) AS mean_share,
+        count(*) FILTER (abs(share) >= getvariable('strong_share')) AS strong_links,
+        count(DISTINCT graph_id) FILTER (abs(share) >= getvariable('strong_share')) AS strong_graphs,
+        count(DISTINCT group_id) FILTER (abs(share) >= getvariable('strong_share')) AS strong_groups,
+        count(derivative) AS derivative_count,
+        avg(derivative) AS mean_derivative,
+        stddev_pop(derivative) AS std_derivative,
+        count(*) FILTER (derivative > 0) AS positive,
+        count(is_same_position) AS position_count,
+        count(*) FILTER (is_same_position) AS same_position_count
+    FROM input.links_with_ends
+    GROUP BY src_layer, src_neuron, tgt_layer, tgt_neuron
+)
+SELECT
+    m.* EXCLUDE (strong_links, strong_graphs, strong_groups, positive),
+    CASE WHEN share_count > 0 THEN strong_links END AS strong_count,
+    CASE WHEN share_count > 0 THEN strong_graphs END AS strong_graph_count,
+    CASE WHEN share_count > 0 THEN strong_groups END AS strong_group_count,
+    greatest(positive, derivative_count - positive) / nullif(derivative_count, 0) AS same_sign_share,
+    j.joint_group_count,
+    (j.joint_group_count + 1) / (a.group_count * b.group_count / getvariable('groups') + 1) AS shrunk_lift,
+    CASE
+        WHEN least(a.group_count, b.group_count) <= 200
+            THEN enriched_p(j.joint_group_count, a.group_count, b.group_count, getvariable('groups'))
+        ELSE association_p_of(j.joint_group_count, a.group_count, b.group_count, getvariable('groups'))
+    END AS association_p
+FROM measured AS m
+SEMI JOIN edges USING (src_layer, src_neuron, tgt_layer, tgt_neuron)
+LEFT JOIN input.joint_groups AS j USING (src_layer, src_neuron, tgt_layer, tgt_neuron)
+LEFT JOIN input.neurons AS a ON a.layer = m.src_layer AND a.neuron = m.src_neuron
+LEFT JOIN input.neurons AS b ON b.layer = m.tgt_layer AND b.neuron = m.tgt_neuron
+ORDER BY src_layer, src_neuron, tgt_layer, tgt_neuron;
+
 -- Edges by group are as many as links where every prompt is a group; beyond a bound they stay beside the atlas.
 INSERT INTO edge_groups BY NAME
 SELECT
@@ -496,6 +574,11 @@ UNION ALL SELECT 'effective_groups', round(sum(graph_count) ** 2 / sum(graph_cou
     HAVING count(*) > 0
 UNION ALL SELECT 'largest_group_graphs', max(graph_count)::VARCHAR FROM input.group_sizes HAVING count(*) > 0
 UNION ALL SELECT 'edge_groups_rows', count(*)::VARCHAR FROM input.edge_groups
+-- Without pruning any two nodes in causal order are linked, and an edge says no more than that both were there.
+UNION ALL SELECT 'links_pruned', (avg((graph_count < joint_graph_count)::INTEGER) >= 0.1)::VARCHAR
+    FROM edges
+    WHERE joint_graph_count > 1
+    HAVING count(*) > 0
 UNION ALL SELECT 'total_labels', count(*)::VARCHAR FROM labels
 UNION ALL SELECT 'labels_in_atlas', count(*)::VARCHAR FROM labels WHERE in_atlas
 UNION ALL SELECT 'labels_not_in_atlas', count(*)::VARCHAR FROM labels WHERE NOT in_atlas

@@ -27,7 +27,7 @@ CONTRACT = {
 }
 TABLES = (
     "neurons edges edges_by_target clusters metadata clusterings cluster_members clustering_clusters labels graphs neuron_graphs "
-    "connections token_edges logit_edges token_logit_edges error_mass logit_error_mass cooccurrence edge_groups edge_samples graph_nodes graph_links projections direct_effects "
+    "connections token_edges logit_edges token_logit_edges error_mass logit_error_mass cooccurrence edge_groups edge_strengths edge_samples graph_nodes graph_links projections direct_effects "
     "exemplars reports report_examples tokens sources "
     "rejects link_counts help"
 )

@@ -187,7 +187,8 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
             con.execute(item.sql)
             con.execute(f"COMMENT ON TABLE {item.name[3:]} IS {quoted(item.doc)}")
         con.execute("COMMIT")
-        con.execute(script("formulas"))
+        for name in ("formulas", "probabilities"):
+            con.execute(script(name))
         for statement in duckdb.extract_statements(script("load")):
             table = re.search(r"INSERT INTO (\w+)", statement.query)
             report(f"writing {table[1]}" if table else "writing tables")
@@ -233,6 +234,7 @@ def _facts(inputs: Inputs) -> dict[str, str]:
         "stat_quality": manifest.get("stat_quality", "exact"),
         "graphs_stated": manifest.get("graphs_stated"),
         "graph_links": place_of_graphs(inputs),
+        "strong_share": inputs.strong_share,
         "min_edge_count": max(inputs.min_count, manifest.get("options", {}).get("min_count", 1)),
         **inputs.metadata,
     }

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from atlas.database.scripts import quoted
 from atlas.errors import UsageError
-from atlas.options import AUTO, NONE
+from atlas.options import AUTO, DIRECT, NONE
 from atlas.stages import DATASETS, Dataset, datasets_of, require
 from atlas.stages.manifest import read_manifest
 
@@ -36,6 +36,7 @@ class Inputs:
     wiring: Path | None = None
     reports: Path | None = None
     graph_links: str = AUTO  # embed, beside or none; auto embeds up to EMBEDDED_ROWS links, and puts more beside
+    strong_share: float = 0.05  # a link is strong from this share of its target's activation on
     primary: str | None = None  # name of the clustering that `neurons` shows; the first one if None
     min_count: int = 1
     memory: int = 4_000_000_000  # DuckDB's limit while building; above it, DuckDB spills beside the target
@@ -71,6 +72,9 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
     parameters: dict[str, Any] = {"min_count": [inputs.min_count], "unit_type": [manifest["space"]["unit_type"]]}
     parameters["embed_edge_groups"] = [_rows(inputs.stats, "edge_groups") <= EMBEDDED_ROWS]
     parameters["embed_graph_links"] = [place_of_graphs(inputs) == EMBED]
+    parameters["strong_share"] = [inputs.strong_share]
+    # Graphs that do not say what their weights measure are of circuit-tracer: direct effects.
+    parameters["weights_are_effects"] = [manifest["space"].get("link_weight") in (None, DIRECT)]
     parameters["stat_quality"] = [manifest.get("stat_quality", "exact")]
     space = manifest["space"]
     names = [name for name in (space["transcoder_set"], *manifest.get("set_names", ())) if name]

@@ -138,6 +138,7 @@ class AtlasSection:
     min_count: int = 1
     primary: str | None = None
     graph_links: str = "auto"
+    strong_share: float = 0.05
     memory: str = "4GB"
 
 
@@ -216,6 +217,8 @@ def load_recipe(
         raise RecipeError(
             f"{path}: atlas.graph_links {recipe.atlas.graph_links!r} is none of auto, embed, beside, none"
         )
+    if not 0 < recipe.atlas.strong_share <= 1:
+        raise RecipeError(f"{path}: atlas.strong_share must be above 0 and at most 1, not {recipe.atlas.strong_share}")
     if not recipe.output_path.name or recipe.output_path.is_dir():
         raise RecipeError(
             f"{path}: output {str(recipe.output_path)!r} must name a file, such as out/{recipe.name}.duckdb"

@@ -319,6 +319,7 @@ class _Run:
             reports=stages.reports,
             primary=section.primary,
             graph_links=section.graph_links,
+            strong_share=section.strong_share,
             min_count=section.min_count,
             memory=parse_bytes(section.memory),
             metadata=metadata,

@@ -132,7 +132,7 @@ def _refuse_foreign(out: Path) -> None:
 def _write(fresh: Path, given: tuple[Side, Side], memory: int) -> tuple[tuple[int | None, int | None], dict[str, int]]:
     spill = str(fresh.with_name(fresh.name + ".tmp"))
     with duckdb.connect(config={"memory_limit": f"{memory // 10**6}MB", "temp_directory": spill}) as con:
-        for name in ("formulas", "compare_tests"):
+        for name in ("formulas", "probabilities"):
             con.execute(script(name))
         graphs = attach(con, "a", given[0]), attach(con, "b", given[1])
         con.execute(f"ATTACH {quoted(str(fresh))} AS comparison (STORAGE_VERSION '{_STORAGE_VERSION}')")

@@ -21,6 +21,7 @@ CREATE TABLE edges (
     lift FLOAT,
     npmi FLOAT,
     conditional_frequency FLOAT GENERATED ALWAYS AS (graph_count / nullif(joint_graph_count, 0)) VIRTUAL,
+    mean_weight_all FLOAT GENERATED ALWAYS AS (mean_weight * count / nullif(joint_graph_count, 0)) VIRTUAL,
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
     weight_abs_sum DOUBLE GENERATED ALWAYS AS ((abs(mean_weight) + sign_cancellation)::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,
@@ -48,7 +49,8 @@ COMMENT ON COLUMN edges.half_mean_weight IS 'Signed mean of the link weights in 
 COMMENT ON COLUMN edges.joint_graph_count IS 'Number of distinct graphs that contain both neurons, linked or not; NULL if not counted.';
 COMMENT ON COLUMN edges.lift IS 'Co-occurrence relative to chance: joint_graph_count * graphs / (graphs of one * graphs of the other); 1 is chance.';
 COMMENT ON COLUMN edges.npmi IS 'Normalised pointwise mutual information of being in one graph, -1 to 1, 0 is chance; NULL where both are in every graph.';
-COMMENT ON COLUMN edges.conditional_frequency IS 'graph_count / joint_graph_count: share of the graphs with both neurons in which they are linked.';
+COMMENT ON COLUMN edges.conditional_frequency IS 'graph_count / joint_graph_count: share of the graphs with both neurons in which they are linked. Where links are not pruned (metadata.links_pruned), it is near 1 and says that the two co-occur.';
+COMMENT ON COLUMN edges.mean_weight_all IS 'weight_sum / joint_graph_count: mean weight per graph that contains both ends, a missing edge counted as 0.';
 COMMENT ON COLUMN edges.weight_sum IS 'Sum of link weights, computed as mean_weight * count.';
 COMMENT ON COLUMN edges.weight_abs_sum IS 'Sum of absolute link weights, computed as mean_abs_weight * count.';
 COMMENT ON COLUMN edges.weight_sq_sum IS 'Sum of squared link weights, computed from std_weight, mean_weight and count.';

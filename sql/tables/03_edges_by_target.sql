@@ -21,6 +21,7 @@ CREATE TABLE edges_by_target (
     lift FLOAT,
     npmi FLOAT,
     conditional_frequency FLOAT GENERATED ALWAYS AS (graph_count / nullif(joint_graph_count, 0)) VIRTUAL,
+    mean_weight_all FLOAT GENERATED ALWAYS AS (mean_weight * count / nullif(joint_graph_count, 0)) VIRTUAL,
     weight_sum DOUBLE GENERATED ALWAYS AS (mean_weight::DOUBLE * count) VIRTUAL,
     weight_abs_sum DOUBLE GENERATED ALWAYS AS ((abs(mean_weight) + sign_cancellation)::DOUBLE * count) VIRTUAL,
     weight_sq_sum DOUBLE GENERATED ALWAYS AS ((std_weight::DOUBLE ** 2 + mean_weight::DOUBLE ** 2) * count) VIRTUAL,

@@ -1,4 +1,4 @@
--- p-values, intervals and false discovery rates of a comparison, once. They are temporary macros.
+-- p-values and intervals of comparisons and associations, once. They are temporary macros.
 
 -- Two-sided p-value of a standard normal deviate. erfc is a Chebyshev fit with relative error below 1.2e-7 everywhere
 -- (Press et al., Numerical Recipes, section 6.2).
@@ -47,6 +47,19 @@ CREATE OR REPLACE TEMP MACRO fisher_p(f_a, g_a, f_b, g_b) AS
 -- Probability of at least k of n draws from a set of N with K marked ones (hypergeometric).
 CREATE OR REPLACE TEMP MACRO enriched_p(k, n, marked, total) AS
     least(list_sum([table_probability(x, n, marked, total - marked) FOR x IN range(k::BIGINT, least(n, marked)::BIGINT + 1)]), 1);
+
+-- One-sided p-value of the G-test (likelihood ratio) of more joint groups than independence gives: j of a and b among n.
+CREATE OR REPLACE TEMP MACRO entropy_term(seen, expected) AS CASE WHEN seen > 0 THEN seen * ln(seen / expected) ELSE 0 END;
+CREATE OR REPLACE TEMP MACRO g_squared(j, a, b, n) AS
+    2 * (
+        entropy_term(j, a * b / n) + entropy_term(a - j, a * (n - b) / n)
+        + entropy_term(b - j, (n - a) * b / n) + entropy_term(n - a - b + j, (n - a) * (n - b) / n)
+    );
+CREATE OR REPLACE TEMP MACRO association_p_of(j, a, b, n) AS
+    CASE
+        WHEN j >= a * b / n THEN normal_p(sqrt(greatest(g_squared(j, a, b, n), 0))) / 2
+        ELSE 1 - normal_p(sqrt(greatest(g_squared(j, a, b, n), 0))) / 2
+    END;
 
 -- Bounds of a proportion k / n (Wilson 1927), z = 1.96.
 CREATE OR REPLACE TEMP MACRO wilson(k, n, side) AS
