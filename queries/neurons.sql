@@ -1,14 +1,16 @@
--- Neurons, most frequent first; filter by layer, circuit or label.
+-- Neurons, most frequent first; filter by layer, circuit, label or template.
 --
 -- $layer INTEGER: only this layer
 -- $top_cluster INTEGER: only this circuit
 -- $labelled BOOLEAN: only neurons with (true) or without (false) a label
+-- $template BOOLEAN: only neurons that come with the form of the prompts (true), or only others (false)
 -- $limit BIGINT: at most this many rows
 SELECT
     layer,
     neuron,
     label,
     graph_count,
+    group_count,
     node_count,
     in_degree,
     out_degree,
@@ -19,5 +21,6 @@ FROM neurons
 WHERE ($layer IS NULL OR layer = $layer)
     AND ($top_cluster IS NULL OR top_cluster = $top_cluster)
     AND ($labelled IS NULL OR (label IS NOT NULL) = $labelled)
+    AND ($template IS NULL OR coalesce(is_template, false) = $template)
 ORDER BY graph_count DESC, in_degree + out_degree DESC, layer, neuron
 LIMIT $limit

@@ -431,6 +431,8 @@ INSERT INTO neurons (
     appearance_count,
     group_count,
     node_count,
+    bos_share,
+    is_template,
     in_degree,
     out_degree,
     min_activation,
@@ -449,7 +451,32 @@ INSERT INTO neurons (
     hierarchy_depth,
     infomap_flow
 )
-WITH by_neuron AS (
+WITH places AS (
+    SELECT
+        layer,
+        neuron,
+        sum(len(list_filter(positions, lambda position: position = 0)))
+        / nullif(sum(len(list_filter(positions, lambda position: position >= 0))), 0) AS bos_share
+    FROM input.neuron_graphs
+    GROUP BY layer, neuron
+),
+large_groups AS (
+    SELECT count(*) FROM input.group_sizes WHERE graph_count >= 5
+),
+forms AS (
+    SELECT layer, neuron, count(*) AS groups
+    FROM (
+        SELECT layer, neuron, group_id
+        FROM input.neuron_graphs
+        JOIN input.graphs USING (graph_id)
+        JOIN input.group_sizes USING (group_id)
+        WHERE graph_count >= 5
+        GROUP BY layer, neuron, group_id
+        HAVING count(*) >= 0.8 * any_value(graph_count)
+    )
+    GROUP BY layer, neuron
+),
+by_neuron AS (
     SELECT
         layer,
         neuron,
@@ -483,6 +510,8 @@ SELECT
     seen.graph_count,
     seen.group_count,
     seen.node_count,
+    places.bos_share,
+    CASE WHEN (FROM large_groups) > 0 THEN coalesce(forms.groups = (FROM large_groups), false) END,
     coalesce(in_degree, 0),
     coalesce(out_degree, 0),
     seen.activation_min,
@@ -503,6 +532,8 @@ SELECT
 FROM input.neurons AS seen
 LEFT JOIN (FROM input.labels_here WHERE rank = 1) AS best USING (layer, neuron)
 LEFT JOIN by_neuron USING (layer, neuron)
+LEFT JOIN places USING (layer, neuron)
+LEFT JOIN forms USING (layer, neuron)
 LEFT JOIN out_degrees USING (layer, neuron)
 LEFT JOIN in_degrees USING (layer, neuron)
 LEFT JOIN input.neuron_norms AS norms USING (layer, neuron)

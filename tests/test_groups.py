@@ -327,3 +327,37 @@ def test_checks_find_edges_that_do_not_add_up(tmp_path: Path) -> None:
     with duckdb.connect(str(tmp_path / "a.duckdb")) as con:
         con.execute("UPDATE edge_groups SET count = count + 1 WHERE group_id = 0")
         assert [result.name for result in run_checks(con) if not result.passed] == ["edges_add_up_by_group"]
+
+
+def test_constants_of_the_prompts_are_marked(tmp_path: Path) -> None:
+    """Neurons at the first position, and neurons that most graphs of every large group contain."""
+    for number in range(17):
+        always, bos, rare = factories.ct_feature(1, 1, 2), factories.ct_feature(0, 5, 0), factories.ct_feature(2, 2, 1)
+        nodes = [always] if number % 6 else []  # in 14 of 17
+        nodes += [bos] if number < 9 else []
+        nodes += [rare, factories.ct_feature(2, 2, 0)] if number in (3, 16) else []
+        group = "a" if number < 8 else "b" if number < 14 else f"single {number}"
+        graph = factories.ct_graph(nodes, [], slug=f"{number}", prompt_group=group)
+        factories.write(tmp_path / "g" / f"{number:02d}.json", graph)
+    aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
+    build_database(tmp_path / "a.duckdb", Inputs(tmp_path / "stats"))
+    with duckdb.connect(str(tmp_path / "a.duckdb"), read_only=True) as con:
+        found = {
+            row[:2]: row[2:]
+            for row in con.execute("SELECT layer, neuron, bos_share, is_template FROM neurons").fetchall()
+        }
+    # In a: graphs 0 to 7 without 0 and 6, 6 of 8, below 80 %.
+    assert found == {(1, 1): (0.0, False), (0, 5): (1.0, False), (2, 2): (0.5, False)}
+    for number in (0, 6):
+        graph = factories.ct_graph(
+            [factories.ct_feature(1, 1, 2), *([factories.ct_feature(0, 5, 0)])], [], slug=f"{number}", prompt_group="a"
+        )
+        factories.write(tmp_path / "g" / f"{number:02d}.json", graph)
+    aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1, fresh=True)
+    build_database(tmp_path / "a.duckdb", Inputs(tmp_path / "stats"))
+    with duckdb.connect(str(tmp_path / "a.duckdb"), read_only=True) as con:
+        # Now in 8 of 8 of a and 5 of 6 of b.
+        rows = con.execute("SELECT layer, neuron FROM neurons WHERE is_template").fetchall()
+    assert rows == [(1, 1)]
+    command = ["query", str(tmp_path / "a.duckdb"), "neurons", "--template", "false", "--format", "csv"]
+    assert len(CliRunner().invoke(main, command).stdout.splitlines()) == 3

@@ -24,6 +24,7 @@ class Atlas(GraphQueries):
         layer: int | None = None,
         top_cluster: int | None = None,
         labelled: bool | None = None,
+        template: bool | None = None,
         limit: int | None = None,
     ) -> duckdb.DuckDBPyRelation:
         """Return neurons, most frequent first.
@@ -32,13 +33,16 @@ class Atlas(GraphQueries):
             layer: Neurons of this layer.
             top_cluster: Neurons of this cluster of the top level.
             labelled: True for neurons with a label, False for those without.
+            template: True for neurons that come with the form of the prompts, False for the others.
             limit: Number of rows at most.
 
         Returns:
-            layer, neuron, label, graph_count, node_count, in_degree, out_degree, max_activation, cluster_path,
+            layer, neuron, label, graph_count, group_count, node_count, in_degree, out_degree, max_activation, cluster_path,
             infomap_flow.
         """
-        return self.query("neurons", layer=layer, top_cluster=top_cluster, labelled=labelled, limit=limit)
+        return self.query(
+            "neurons", layer=layer, top_cluster=top_cluster, labelled=labelled, template=template, limit=limit
+        )
 
     def neuron(self, neuron: Neuron) -> duckdb.DuckDBPyRelation:
         """Return one neuron: one row, or no row where it is in no graph.

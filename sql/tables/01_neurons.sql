@@ -17,6 +17,8 @@ CREATE TABLE neurons (
     graph_count INTEGER GENERATED ALWAYS AS (appearance_count) VIRTUAL,
     group_count INTEGER,
     node_count INTEGER,
+    bos_share FLOAT,
+    is_template BOOLEAN,
     in_degree INTEGER NOT NULL,
     out_degree INTEGER NOT NULL,
     min_activation FLOAT,
@@ -53,6 +55,8 @@ COMMENT ON COLUMN neurons.appearance_count IS 'The same as graph_count, under it
 COMMENT ON COLUMN neurons.graph_count IS 'Number of distinct graphs that contain the neuron; the denominator of edge frequency.';
 COMMENT ON COLUMN neurons.group_count IS 'Number of distinct groups of prompts that contain the neuron; NULL if not counted.';
 COMMENT ON COLUMN neurons.node_count IS 'Nodes: each token position of each graph counts once.';
+COMMENT ON COLUMN neurons.bos_share IS 'Share of its nodes at the first token position. Near 1: a constant of every prompt that begins with the same token. NULL if positions are unknown.';
+COMMENT ON COLUMN neurons.is_template IS 'Whether it is in at least 80 % of the graphs of every group of prompts with five graphs or more: it comes with the form of the prompts. NULL if no group is as large.';
 COMMENT ON COLUMN neurons.in_degree IS 'Number of edges into the neuron; a pair with edges of two methods counts twice.';
 COMMENT ON COLUMN neurons.out_degree IS 'Number of edges out of the neuron; a pair with edges of two methods counts twice.';
 COMMENT ON COLUMN neurons.min_activation IS 'Smallest activation over the nodes of the graphs; neurons of an MLP act with either sign.';
