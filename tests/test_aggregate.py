@@ -68,6 +68,7 @@ def test_the_zoo_equals_both_twins(name: str, aggregate_made) -> None:
             require(stats, dataset)
 
 
+@pytest.mark.slow
 def test_the_real_graphs_equal_both_twins(real_graphs: list[Path], tmp_path: Path) -> None:
     summary = aggregate_graphs(real_graphs, tmp_path / "stats")
     graphs = [reference_impl.load(path) for path in real_graphs]
