@@ -389,20 +389,23 @@ def test_the_page_of_a_circuit(run, small_atlas: Path) -> None:
 def test_how_reliable_edges_are(run, small_atlas: Path) -> None:
     told = run("info", small_atlas, "--reliability").stdout
     assert "Two sets of so many graphs each" in told
+    assert "are in both halves of the groups of prompts" in told.replace("\n", " ")
     assert "rank correlation" in told
     assert "graphs of the edge" in told
-    assert "Forecast (Spearman-Brown" in told or "Too few edges" in told
+    assert any(words in told for words in ("Forecast (Spearman-Brown", "Too few edges", "No forecast"))
 
 
 def test_the_forecast_is_the_formula_of_spearman_and_brown() -> None:
     from atlas.cli.pages import _forecast
 
-    told = _forecast([{"graph_count": 100, "rank_correlation": 0.5, "both_count": 50}])
+    level = {"graph_count": 100, "fixed_rank_correlation": 0.5, "fixed_count": 50, "both_share": 0.6}
+    told = _forecast([level])
     # k * r / (1 + (k - 1) * r) with r = 0.5 is 0.8 for k = 4, and 0.9 for k = 9.
     assert "0.8 with about 400" in told
     assert "0.9 with about 900" in told
-    for levels in ([], [{"graph_count": 3, "rank_correlation": None, "both_count": 1}]):
+    for levels in ([], [level | {"fixed_rank_correlation": None}], [level | {"fixed_count": 9}]):
         assert "Too few edges" in _forecast(levels)
+    assert "less than half of the edges are in both halves" in _forecast([level | {"both_share": 0.49}])
 
 
 @pytest.mark.parametrize(

@@ -282,7 +282,7 @@ def spearman(pairs: list[tuple[float, float]]) -> float:
 
 
 def test_reliability_compares_disjoint_sets_of_graphs(con) -> None:
-    graphs = [int(row["content_hash"][0], 16) for row in rows(con, "graphs")]
+    graphs = [row["split_bucket"] for row in rows(con, "graphs")]
     cells = defaultdict(list)
     for row in rows(con, "edge_samples"):
         cells[src(row) + tgt(row)].append((row["bucket"], row["count"], row["mean_weight"]))
@@ -301,6 +301,13 @@ def test_reliability_compares_disjoint_sets_of_graphs(con) -> None:
         seen = {key: pair for key, pair in means.items() if pair != [None, None]}
         both = [tuple(pair) for pair in seen.values() if None not in pair]
         assert (row["edge_count"], row["both_count"]) == (len(seen), len(both))
+        assert row["both_share"] == pytest.approx(len(both) / len(seen))
+        fixed = []
+        for mine in cells.values():
+            if {bucket % 2 for bucket, *_ in mine} == {0, 1}:
+                fixed.append(tuple(sum(n * w for b, n, w in mine if b < 2 * size and b % 2 == half) for half in (0, 1)))
+        assert row["fixed_count"] == len(fixed)
+        assert row["fixed_rank_correlation"] == pytest.approx(spearman(fixed), abs=1e-6)
         if len(both) > 1:
             assert row["rank_correlation"] == pytest.approx(spearman(both), abs=1e-9)
         tops = [

@@ -203,10 +203,19 @@ def reliability_page(atlas: Atlas) -> Group:
     correlation r, two sets of k * n graphs have k * r / (1 + (k - 1) * r).
     """
     levels = rows_of(atlas.sql("FROM reliability"))
-    columns = ("graph_count", "edge_count", "both_count", "rank_correlation", "top_count", "top_overlap")
-    heads = ("graphs", "edges", "in both", "rank correlation", "strongest", "shared")
-    cells = [[_share(row[name]) if name == "top_overlap" else row[name] for name in columns] for row in levels]
-    parts: list[Any] = [table(heads, cells, title="Two sets of so many graphs each, edges compared by mean weight")]
+    columns = (
+        "graph_count",
+        "edge_count",
+        "both_share",
+        "rank_correlation",
+        "fixed_rank_correlation",
+        "top_count",
+        "top_overlap",
+    )
+    heads = ("graphs", "edges", "in both", "rank correlation", "of the same edges", "strongest", "shared")
+    shares = ("both_share", "top_overlap")
+    cells = [[_share(row[name]) if name in shares else row[name] for name in columns] for row in levels]
+    parts: list[Any] = [Text(_spoken_about(levels)), table(heads, cells, title="\nTwo sets of so many graphs each")]
     edges = rows_of(atlas.sql("FROM edge_reliability"))
     cells = [
         [
@@ -281,11 +290,31 @@ def _share(value: float | None) -> str | None:
     return None if value is None else f"{value:.0%}"
 
 
+def _spoken_about(levels: Sequence[_Row]) -> str:
+    """Return which share of the edges the largest sets both have."""
+    if not levels or levels[-1]["both_share"] is None:
+        return "No edges to compare."
+    last = levels[-1]
+    return (
+        f"Of {last['edge_count']:,} edges (a sample), {_share(last['both_share'])} are in both halves of the groups of prompts; "
+        "nothing is known about how the others repeat."
+    )
+
+
 def _forecast(levels: Sequence[_Row]) -> str:
-    known = [row for row in levels if row["rank_correlation"] is not None and row["both_count"] >= 10]
-    if not known or not 0 < known[-1]["rank_correlation"] < 1:
+    """Return the forecast of the formula of Spearman and Brown, or why its assumptions do not hold.
+
+    It needs one set of edges at all sizes, so it is about `fixed_rank_correlation`; and it would mislead where most
+    edges are not in that set.
+    """
+    known = [row for row in levels if row["fixed_rank_correlation"] is not None and row["fixed_count"] >= 10]
+    if not known or not 0 < known[-1]["fixed_rank_correlation"] < 1:
         return "\nToo few edges are in both sets to say how many graphs would be enough."
-    graphs, found = known[-1]["graph_count"], known[-1]["rank_correlation"]
+    if known[-1]["both_share"] < 0.5:
+        return (
+            "\nNo forecast: less than half of the edges are in both halves, so more graphs would bring new edges first."
+        )
+    graphs, found = known[-1]["graph_count"], known[-1]["fixed_rank_correlation"]
     enough = [(target, graphs * target * (1 - found) / (found * (1 - target))) for target in TARGETS]
     told = ", ".join(f"{target:g} with about {shown(float(f'{number:.2g}'))}" for target, number in enough)
     return f"\nForecast (Spearman-Brown, from {graphs:,} graphs with {found:.2f}): rank correlation {told} graphs."
