@@ -35,7 +35,8 @@ from atlas.cli.main import main
 from atlas.database import build_database, run_checks
 from atlas.database.inputs import Inputs
 from atlas.errors import InputError, SourceChanged
-from atlas.pipeline import aggregate_graphs, merge_stats
+from atlas.pipeline import aggregate_graphs, merge_stats, run_recipe
+from atlas.pipeline.recipe import load_recipe
 
 TEMPLATE = "The saying goes: {} is to {} as {} is to"
 WORDS = [factories.words_of(seed, 3) for seed in range(20)]
@@ -297,8 +298,35 @@ def test_a_group_that_was_parted_is_refused(tmp_path: Path) -> None:
     aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1, groups=str(groups))
     factories.write(tmp_path / "g" / "3.json", factories.random_graph(3))
     groups.write_text("graph,prompt_group\n0.json,x\n1.json,y\n")
-    with pytest.raises(SourceChanged, match="in different groups now; start over with --fresh"):
+    with pytest.raises(SourceChanged, match="was made with groups 'file .*; start over with --fresh"):
         aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1, groups=str(groups))
+    # The sources of a corpus group its prompts only when there are enough of them.
+    for seed in range(LEAST_SOURCES):
+        graph = factories.random_graph(seed)
+        graph["metadata"] |= {"source": f"s{min(seed, LEAST_SOURCES - 2)}", "prompt": "one text for all of them"}
+        factories.write(tmp_path / "h" / f"{seed}.json", graph)
+    aggregate_graphs([tmp_path / "h"], tmp_path / "sources", threads=1)
+    graph["metadata"]["source"] = "another"
+    factories.write(tmp_path / "h" / "9.json", graph | {"metadata": graph["metadata"] | {"slug": "9"}})
+    with pytest.raises(SourceChanged, match="in different groups now; start over with --fresh"):
+        aggregate_graphs([tmp_path / "h"], tmp_path / "sources", threads=1)
+
+
+def test_a_recipe_with_a_file_of_groups_follows_it(tmp_path: Path) -> None:
+    for seed in range(4):
+        factories.write(tmp_path / "g" / f"{seed}.json", factories.random_graph(seed))
+    groups = tmp_path / "groups.csv"
+    (tmp_path / "r.toml").write_text(
+        '[graphs]\npaths = ["${HERE}/g"]\n[aggregate]\ngroups = "${HERE}/groups.csv"\n[[cluster]]\nmin_count = 1\ntrials = 1\n'
+    )
+    for names in ("xxyz", "xyyz"):
+        groups.write_text("graph,prompt_group\n" + "".join(f"{seed}.json,{name}\n" for seed, name in enumerate(names)))
+        run_recipe(load_recipe(tmp_path / "r.toml", output=tmp_path / "r.duckdb"), recipe_path=tmp_path / "r.toml")
+        with duckdb.connect(str(tmp_path / "r.duckdb"), read_only=True) as con:
+            assert con.execute("SELECT string_agg(prompt_group, '' ORDER BY graph_id) FROM graphs").fetchall() == [
+                (names,)
+            ]
+            assert str(tmp_path) not in str(con.execute("FROM metadata").fetchall())
 
 
 def test_an_atlas_says_how_many_groups_its_prompts_are(tmp_path: Path) -> None:

@@ -38,11 +38,12 @@ from atlas.aggregate.plan import (
     save_plan,
     stat_files,
 )
+from atlas.aggregate.prompt_groups import read_group_file
 from atlas.aggregate.reduce.phase import reduce_inputs
 from atlas.aggregate.spill.previous_stats import holds_stats, refuse_other_options
 from atlas.errors import InputError, NothingReadable, SourceChanged, SpaceMismatch, UsageError
 from atlas.graph import Source, Space
-from atlas.io.files import write_parquet
+from atlas.io.files import sha256_of, write_parquet
 from atlas.io.work_dir import Store, open_store
 from atlas.options import AUTO, GROUP_LINKS, NONE, AggregateOptions
 from atlas.runtime.devices import choose_device
@@ -168,7 +169,11 @@ def _earlier(
 
 def _made_with(options: AggregateOptions, **reading: Any) -> dict[str, Any]:
     """Return the options that decide the statistics. The manifest records them, and increments must use the same."""
-    groups = options.groups if options.groups in (AUTO, NONE) else "file"
+    groups = options.groups
+    if groups not in (AUTO, NONE):
+        path = Path(groups)
+        read_group_file(path)  # says what is wrong with it, before any graph is read
+        groups = f"file {sha256_of(path)[:16]}"
     return reading | {"cooccurrence": options.cooccurrence, "groups": groups}
 
 

@@ -213,12 +213,6 @@ def load_recipe(
     recipe = _recipe(_with_variables(table, variables, str(path)), str(path))
     _check_sources(recipe, str(path))
     _check_numbers(recipe, str(path))
-    if recipe.atlas.graph_links not in ("auto", "embed", "beside", "none"):
-        raise RecipeError(
-            f"{path}: atlas.graph_links {recipe.atlas.graph_links!r} is none of auto, embed, beside, none"
-        )
-    if not 0 < recipe.atlas.strong_share <= 1:
-        raise RecipeError(f"{path}: atlas.strong_share must be above 0 and at most 1, not {recipe.atlas.strong_share}")
     if not recipe.output_path.name or recipe.output_path.is_dir():
         raise RecipeError(
             f"{path}: output {str(recipe.output_path)!r} must name a file, such as out/{recipe.name}.duckdb"
@@ -277,6 +271,12 @@ def _check_numbers(recipe: Recipe, where: str) -> None:
     for key, value in [*bounds, ("atlas.min_count", recipe.atlas.min_count)]:
         if problem := out_of_bounds(key, value):
             raise RecipeError(f"{where}: {problem}")
+    if recipe.atlas.graph_links not in ("auto", "embed", "beside", "none"):
+        raise RecipeError(
+            f"{where}: atlas.graph_links {recipe.atlas.graph_links!r} is none of auto, embed, beside, none"
+        )
+    if not 0 < recipe.atlas.strong_share <= 1:
+        raise RecipeError(f"{where}: atlas.strong_share must be above 0 and at most 1, not {recipe.atlas.strong_share}")
 
 
 def _apply(table: dict[str, Any], setting: str) -> None:

@@ -15,8 +15,8 @@ from atlas.errors import AtlasFileError, NothingToCluster, SourceChanged, needs_
 from atlas.importers import IMPORTERS
 from atlas.io import package_data as resources
 from atlas.io.files import only_writer, translated_os_errors
-from atlas.io.paths import recorded
-from atlas.options import WireOptions, part_of
+from atlas.io.paths import local_path, recorded
+from atlas.options import AUTO, NONE, WireOptions, part_of
 from atlas.pipeline.aggregation import aggregate_graphs, find_inputs
 from atlas.pipeline.fingerprints import Fingerprints
 from atlas.pipeline.import_stages import imported_files, is_empty, matches, require_inputs, run_import
@@ -165,7 +165,8 @@ class _Run:
         section, how = self.recipe.graphs, self.recipe.aggregate
         assert section is not None  # a recipe without [graphs] has [trace]
         folder = self.work / "stats"
-        sources, _ = find_inputs(section.paths)
+        found, _ = find_inputs(section.paths)
+        inputs: list[tuple[str, Path]] = [*found]
         # Device, memory and threads do not change the statistics, so a new GPU reruns nothing.
         parameters: dict[str, Any] = {
             "model": section.model,
@@ -176,8 +177,11 @@ class _Run:
             "groups": how.groups,
             "graph_links": how.graph_links,
         }
+        if how.groups not in (AUTO, NONE):
+            inputs.append(("groups", local_path(how.groups)))
+            parameters["groups"] = "file"
         # An unreadable graph is a reject of the stage; it must not stop the build before that.
-        fingerprint = self.fingerprints.fingerprint("stats", parameters, sources, missing_ok=True)
+        fingerprint = self.fingerprints.fingerprint("stats", parameters, inputs, missing_ok=True)
 
         def run(*, fresh: bool = False) -> object:
             return aggregate_graphs(
@@ -188,7 +192,7 @@ class _Run:
                 threads=how.threads or None,
                 fresh=fresh,
                 progress=self.progress,
-                **parameters,
+                **parameters | {"groups": how.groups},
             )
 
         def run_anyhow() -> object:
@@ -333,7 +337,7 @@ class _Run:
         return result
 
 
-_PATH_KEYS = {"paths", "path", "model", "prompts", "output", "work"}
+_PATH_KEYS = {"paths", "path", "model", "prompts", "output", "work", "groups"}
 
 
 def _recorded(value: object, base: Path | None, key: str = "") -> object:
