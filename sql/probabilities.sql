@@ -7,21 +7,28 @@ CREATE OR REPLACE TEMP MACRO erfc_at(x, t) AS
         + t * (0.27886807 + t * (-1.13520398 + t * (1.48851587 + t * (-0.82215223 + t * 0.17087277)))))))));
 CREATE OR REPLACE TEMP MACRO normal_p(z) AS erfc_at(abs(z) / sqrt(2), 1 / (1 + abs(z) / sqrt(2) / 2));
 
--- Two-sided p-value of Student's t. Exact for whole degrees of freedom up to 200 (Abramowitz and Stegun 26.7.3 and 26.7.4);
--- beyond, the normal deviate with the same p-value (26.7.8).
-CREATE OR REPLACE TEMP MACRO even_terms(c, df) AS
-    list_sum([c ** (2 * j) * exp(lgamma(j + 0.5) - lgamma(0.5) - lgamma(j + 1)) FOR j IN range(df // 2)]);
-CREATE OR REPLACE TEMP MACRO odd_terms(c, df) AS
-    coalesce(list_sum([c ** (2 * j) * exp(lgamma(j + 1) + lgamma(1.5) - lgamma(j + 1.5)) FOR j IN range((df - 1) // 2)]), 0);
+-- Two-sided p-value of Student's t. For whole degrees of freedom up to 200 the series of Abramowitz and Stegun (26.7.3 and
+-- 26.7.4) with c = cos(atan(t / sqrt(df))): one less the first terms, or where that would cancel the sum of the others,
+-- as all terms add up to one. Beyond, the normal deviate with the same p-value (26.7.8).
+CREATE OR REPLACE TEMP MACRO even_terms(c, first, last) AS
+    coalesce(list_sum([c ** (2 * j) * exp(lgamma(j + 0.5) - lgamma(0.5) - lgamma(j + 1)) FOR j IN range(first, last)]), 0);
+CREATE OR REPLACE TEMP MACRO odd_terms(c, first, last) AS
+    coalesce(list_sum([c ** (2 * j) * exp(lgamma(j + 1) + lgamma(1.5) - lgamma(j + 1.5)) FOR j IN range(first, last)]), 0);
+-- Terms until one is below 1e-16 of the first.
+CREATE OR REPLACE TEMP MACRO enough_terms(c) AS least(ceil(37 / -ln(greatest(c ** 2, 1e-30))), 600)::BIGINT;
 CREATE OR REPLACE TEMP MACRO student_series(angle, df) AS
     CASE
-        WHEN df % 2 = 0 THEN 1 - sin(angle) * even_terms(cos(angle), df)
-        ELSE 1 - 2 / pi() * (angle + sin(angle) * cos(angle) * odd_terms(cos(angle), df))
+        WHEN cos(angle) ** 2 > 0.93 AND df % 2 = 0 THEN 1 - sin(angle) * even_terms(cos(angle), 0, df // 2)
+        WHEN cos(angle) ** 2 > 0.93
+            THEN 1 - 2 / pi() * (angle + sin(angle) * cos(angle) * odd_terms(cos(angle), 0, (df - 1) // 2))
+        WHEN df % 2 = 0 THEN sin(angle) * even_terms(cos(angle), df // 2, df // 2 + enough_terms(cos(angle)))
+        ELSE 2 / pi() * sin(angle) * cos(angle)
+            * odd_terms(cos(angle), (df - 1) // 2, (df - 1) // 2 + enough_terms(cos(angle)))
     END;
 CREATE OR REPLACE TEMP MACRO student_p(t, df) AS
     CASE
         WHEN df > 200 OR df <> floor(df) THEN normal_p(t * (1 - 1 / (4 * df)) / sqrt(1 + t ** 2 / (2 * df)))
-        WHEN df >= 1 THEN greatest(student_series(atan(abs(t) / sqrt(df)), df::BIGINT), 0)
+        WHEN df >= 1 THEN least(greatest(student_series(atan(abs(t) / sqrt(df)), df::BIGINT), 0), 1)
     END;
 
 -- The 97.5 % quantile of Student's t (Abramowitz and Stegun 26.7.5).

@@ -399,13 +399,14 @@ def test_the_forecast_is_the_formula_of_spearman_and_brown() -> None:
     from atlas.cli.pages import _forecast
 
     level = {"graph_count": 100, "fixed_rank_correlation": 0.5, "fixed_count": 50, "both_share": 0.6}
-    told = _forecast([level])
+    told = _forecast([level], 8)
     # k * r / (1 + (k - 1) * r) with r = 0.5 is 0.8 for k = 4, and 0.9 for k = 9.
     assert "0.8 with about 400" in told
     assert "0.9 with about 900" in told
     for levels in ([], [level | {"fixed_rank_correlation": None}], [level | {"fixed_count": 9}]):
-        assert "Too few edges" in _forecast(levels)
-    assert "less than half of the edges are in both halves" in _forecast([level | {"both_share": 0.49}])
+        assert "Too few edges" in _forecast(levels, 8)
+    assert "less than half of the edges are in both halves" in _forecast([level | {"both_share": 0.49}], 8)
+    assert "a half has 7 groups of prompts" in _forecast([level], 7)
 
 
 @pytest.mark.parametrize(

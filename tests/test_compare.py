@@ -299,6 +299,31 @@ def test_the_p_value_of_student() -> None:
                 assert p == pytest.approx(student(t, df), rel=1e-6 if df <= 200 else 0.02, abs=1e-9), (t, df)
 
 
+def student_tail(t: float, df: float) -> float:
+    """Two-sided p of Student's t far out, by Simpson's rule over the density at 1 / u."""
+    steps = 20_000
+    scale = math.exp(math.lgamma((df + 1) / 2) - math.lgamma(df / 2)) / math.sqrt(df * math.pi)
+
+    def density(u: float) -> float:
+        return scale * (1 + 1 / (u * u * df)) ** (-(df + 1) / 2) / (u * u) if u else 0.0
+
+    weights = (1 if place in (0, steps) else 4 if place % 2 else 2 for place in range(steps + 1))
+    return 2 * sum(w * density(place / steps / t) for place, w in enumerate(weights)) / steps / t / 3
+
+
+def test_tiny_p_values_are_no_rounding_errors() -> None:
+    from atlas.database.scripts import script
+
+    with duckdb.connect() as con:
+        con.execute(script("probabilities"))
+        values = [(t, df) for df in (2, 3, 7, 30, 31, 120) for t in (6.0, 12.0, 25.0)]
+        rows = ", ".join(f"({t}::DOUBLE, {df})" for t, df in values)
+        found = con.execute(f"SELECT t, df, student_p(t, df) FROM (VALUES {rows}) AS v(t, df)").fetchall()
+    for t, df, p in found:
+        assert p == pytest.approx(student_tail(t, df), rel=1e-5), (t, df)
+    assert min(p for *_, p in found) < 1e-45
+
+
 def test_exact_tests_count_tables() -> None:
     from atlas.database.scripts import script
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from atlas.cli.pages import rows_of
 from atlas.cli.terminal import bar, table
+from atlas.errors import UsageError
 from atlas.io.text import visible
 from atlas.query.attribution_graph import AttributionGraph, GraphNode, GraphPath, signed_product
 from atlas.query.client import Atlas
@@ -53,18 +54,26 @@ def _prompt(graph: AttributionGraph) -> Text:
     nodes = Counter(node.position for node in graph.nodes if node.kind == "neuron")
     tokens = graph.facts["prompt_tokens"] or []
     lines = [f"  {place:>3}  {visible(token)}  ({nodes[place]})" for place, token in enumerate(tokens)]
-    title = "\nPrompt by tokens (neurons at each position)"
+    title = "\nPrompt by tokens (nodes of neurons at each position)"
     return Text("\n".join([title, *lines]) if lines else f"\nPrompt\n  {visible(graph.facts['prompt'] or '')}")
 
 
 def _paths(graph: AttributionGraph, start: str | None, end: str | None, limit: int) -> Text:
     kinds = ("neuron", "token")
     sources = graph.find(start, kinds) if start else [node.node for node in graph.nodes if node.kind == "token"]
-    targets = graph.find(end, ("logit", "neuron")) if end else [node.node for node in graph.targets[:1]]
+    targets = _ends(graph, end) if end else [node.node for node in graph.targets[:1]]
     found = graph.strongest_paths(sources, targets, limit=min(limit, 5))
     title = f"\nStrongest paths from {start or 'the tokens'} to {end or ', '.join(graph.nodes[node].name for node in targets)}"
     lines = [f"  {path.strength:.2%}  {_path(path)}" for path in found]
     return Text("\n".join([title, *(lines or ["  none"])]))
+
+
+def _ends(graph: AttributionGraph, text: str) -> list[int]:
+    """Return the nodes that paths end at: targets with the text, or if there are none, neurons."""
+    try:
+        return graph.find(text, ("logit",))
+    except UsageError:
+        return graph.find(text, ("logit", "neuron"))
 
 
 def _path(path: GraphPath) -> str:

@@ -194,6 +194,7 @@ def circuit_page(atlas: Atlas, cluster_path: str, *, limit: int = 15) -> Group:
 
 # Rank correlations of edge weights for which the number of graphs is forecast.
 TARGETS = (0.7, 0.8, 0.9, 0.95)
+_FEWEST_GROUPS = 8
 
 
 def reliability_page(atlas: Atlas) -> Group:
@@ -215,7 +216,10 @@ def reliability_page(atlas: Atlas) -> Group:
     heads = ("graphs", "edges", "in both", "rank correlation", "of the same edges", "strongest", "shared")
     shares = ("both_share", "top_overlap")
     cells = [[_share(row[name]) if name in shares else row[name] for name in columns] for row in levels]
-    parts: list[Any] = [Text(_spoken_about(levels)), table(heads, cells, title="\nTwo sets of so many graphs each")]
+    parts: list[Any] = [
+        Text(_spoken_about(levels)),
+        table(heads, cells, title="\nTwo sets of so many graphs each, on average"),
+    ]
     edges = rows_of(atlas.sql("FROM edge_reliability"))
     cells = [
         [
@@ -228,7 +232,8 @@ def reliability_page(atlas: Atlas) -> Group:
     ]
     title = "\nThe two halves of all graphs, by the number of graphs that an edge is in"
     parts.append(table(("graphs of the edge", "edges", "rank correlation", "same sign"), cells, title=title))
-    parts.append(Text(_forecast(levels)))
+    halves = atlas.sql("SELECT count(DISTINCT group_id) FROM graphs GROUP BY split_bucket % 2").fetchall()
+    parts.append(Text(_forecast(levels, min((count for (count,) in halves), default=0))))
     return Group(*parts)
 
 
@@ -301,10 +306,10 @@ def _spoken_about(levels: Sequence[_Row]) -> str:
     )
 
 
-def _forecast(levels: Sequence[_Row]) -> str:
+def _forecast(levels: Sequence[_Row], groups: int) -> str:
     """Return the forecast of the formula of Spearman and Brown, or why its assumptions do not hold.
 
-    It needs one set of edges at all sizes, so it is about `fixed_rank_correlation`; and it would mislead where most
+    It needs groups of prompts that are alike, of which `groups` are in the smaller half, and one set of edges, so it is about `fixed_rank_correlation`; and it would mislead where most
     edges are not in that set.
     """
     known = [row for row in levels if row["fixed_rank_correlation"] is not None and row["fixed_count"] >= 10]
@@ -314,6 +319,8 @@ def _forecast(levels: Sequence[_Row]) -> str:
         return (
             "\nNo forecast: less than half of the edges are in both halves, so more graphs would bring new edges first."
         )
+    if groups < _FEWEST_GROUPS:
+        return f"\nNo forecast: a half has {groups} groups of prompts; {_FEWEST_GROUPS} in each are the least that say anything."
     graphs, found = known[-1]["graph_count"], known[-1]["fixed_rank_correlation"]
     enough = [(target, graphs * target * (1 - found) / (found * (1 - target))) for target in TARGETS]
     told = ", ".join(f"{target:g} with about {shown(float(f'{number:.2g}'))}" for target, number in enough)

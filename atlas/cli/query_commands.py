@@ -148,7 +148,7 @@ def sql(file: Path, limits: Limits, text: str, fmt: str | None, limit: int | Non
     metavar="SQL",
     help="Graphs of side A: a condition on the table graphs of an atlas, such as \"corpus_source = 'imports'\".",
 )
-@option("--where-b", metavar="SQL", help="Graphs of side B; by default, without B, those that --where-a leaves.")
+@option("--where-b", metavar="SQL", help="Graphs of side B; by default all other graphs of A.")
 @option("-o", "--output", type=FILE, required=True, help="DuckDB file for the comparison.")
 @option("--limit", default=10, show_default=True, help="Different neurons to print.")
 @option("--memory", default="4GB", show_default=True, metavar="SIZE", help="Memory of DuckDB; beyond it, it spills.")

@@ -144,10 +144,20 @@ def print_comparison_summary(found: Comparison, limit: int) -> None:
     if known and min(known) < _FEW_GRAPHS:
         _tell_particular(found, limit, "a" if found.graphs[0] == min(known) else "b")
         return
-    say(
-        f"  at a false discovery rate of 5 %: {found.different_neurons:,} neurons and {found.different_edges:,} edges differ in "
-        f"frequency, {found.different_means:,} edges in mean weight"
-    )
+    if not found.tested_neurons + found.tested_edges + found.tested_means:
+        say(
+            "  nothing can be tested: a difference needs several groups of prompts on each side, and more that are on one side"
+        )
+        return
+    told = [
+        f"{different:,} of {tested:,} {what}" if tested else f"no {what} (not tested)"
+        for different, tested, what in (
+            (found.different_neurons, found.tested_neurons, "neurons"),
+            (found.different_edges, found.tested_edges, "edges in frequency"),
+            (found.different_means, found.tested_means, "edges in mean weight"),
+        )
+    ]
+    say(f"  different at a false discovery rate of 5 %, of those tested: {', '.join(told)}")
     columns = "layer, neuron, label, frequency_a, frequency_b, difference, difference_low, difference_high, q_value"
     with duckdb.connect(str(found.path), read_only=True) as con:
         rows = con.execute(f"SELECT {columns} FROM different_neurons LIMIT $limit", {"limit": limit}).fetchall()

@@ -31,6 +31,9 @@ class Comparison:
     shared_groups: int
     neurons: int
     edges: int
+    tested_neurons: int
+    tested_edges: int  # in frequency
+    tested_means: int
     different_neurons: int
     different_edges: int  # in frequency
     different_means: int
@@ -160,6 +163,9 @@ def _write(fresh: Path, given: tuple[Side, Side], memory: int) -> tuple[tuple[in
         asked = {
             "neurons": "SELECT count(*) FROM neurons",
             "edges": "SELECT count(*) FROM edges",
+            "tested_neurons": "SELECT count(p_value) FROM neurons",
+            "tested_edges": "SELECT count(p_value) FROM edges",
+            "tested_means": "SELECT count(mean_p_value) FROM edges",
             "different_neurons": "SELECT count(*) FROM neurons WHERE q_value < 0.05",
             "different_edges": "SELECT count(*) FROM edges WHERE q_value < 0.05",
             "different_means": "SELECT count(*) FROM edges WHERE mean_q_value < 0.05",

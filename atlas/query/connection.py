@@ -96,6 +96,8 @@ class AtlasFile:
             UsageError: The query or a parameter does not exist, or a required parameter is missing.
         """
         found = find_query(name)
+        if self._con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'enrichment'").fetchall():
+            raise UsageError(f"{self.path} is a comparison; ask it with SQL: atlas sql FILE 'FROM different_neurons'")
         known = {parameter.name: parameter for parameter in found.parameters}
         for given in parameters:
             if given not in known:

@@ -29,6 +29,8 @@ def read_options(query: Script, arguments: Sequence[str]) -> dict[str, Any]:
     for name in texts:
         if rest and not rest[0].startswith("-"):
             values[name] = rest.pop(0)
+    if "graph_id" in known and rest and rest[0].isdecimal():
+        values["graph_id"] = int(rest.pop(0))
     while rest:
         option, separator, value = rest.pop(0).partition("=")
         key = option.removeprefix("--").replace("-", "_")
@@ -64,7 +66,7 @@ def described(query: Script) -> str:
 def _example(query: Script) -> str:
     """Return example arguments for the required parameters of a query."""
     names = [parameter.name for parameter in query.parameters if parameter.required]
-    ids = {"layer": "L24/N5326", "from_layer": "L24/N5326", "to_layer": "L30/N12"}
+    ids = {"layer": "L24/N5326", "from_layer": "L24/N5326", "to_layer": "L30/N12", "graph_id": "22"}
     words = [ids[name] for name in names if name in ids]
     words += [{"cluster_path": "12.3"}.get(name, "TEXT") for name in names if name not in ids and "neuron" not in name]
     return "".join(f" {word}" for word in words)
