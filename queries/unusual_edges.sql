@@ -52,7 +52,7 @@ SELECT
     coalesce(joint.joint_group_count, 0) AS joint_group_count,
     -- One is added to both counts, so that an edge that no other group has is finite. Without another group that has
     -- both ends, nothing is known, and the surprise is 0.
-    -log2((coalesce(linked.other_group_count, 0) + 1) / (coalesce(joint.joint_group_count, 0) + 1))::FLOAT AS surprise
+    abs(log2((coalesce(linked.other_group_count, 0) + 1) / (coalesce(joint.joint_group_count, 0) + 1)))::FLOAT AS surprise
 FROM here
 LEFT JOIN linked USING (src_layer, src_neuron, tgt_layer, tgt_neuron)
 LEFT JOIN joint USING (src_layer, src_neuron, tgt_layer, tgt_neuron)

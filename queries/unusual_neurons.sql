@@ -29,7 +29,7 @@ SELECT
     coalesce(elsewhere.group_count, 0)::INTEGER AS other_group_count,
     total.other_groups,
     -- One is added to both counts, so that a neuron that no other group contains has a finite surprise.
-    -log2((other_group_count + 1) / (other_groups + 1))::FLOAT AS surprise,
+    abs(log2((other_group_count + 1) / (other_groups + 1)))::FLOAT AS surprise,
     here.positions,
     here.activation_max
 FROM here

@@ -308,7 +308,11 @@ WITH measured AS (
             WHEN getvariable('by_group') THEN t.p_value
             WHEN enough(graphs_a, n_a, graphs_b, n_b) THEN normal_p(independent_z(graphs_a, n_a, graphs_b, n_b))
         END AS p_value,
-        student_p((mean_a - mean_b) / nullif(mean_error, 0), mean_freedom) AS mean_p_value
+        -- An error at the rounding of FLOAT says that weights hardly vary, not that a difference is sure.
+        CASE
+            WHEN mean_error > 1e-6 * greatest(abs(mean_a), abs(mean_b))
+                THEN student_p((mean_a - mean_b) / mean_error, mean_freedom)
+        END AS mean_p_value
     FROM edge_units AS u
     LEFT JOIN tested('edge_rows') AS t USING (unit)
     LEFT JOIN edge_means AS m USING (unit)

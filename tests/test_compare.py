@@ -566,11 +566,14 @@ def test_the_command_compares_selections(tmp_path: Path, atlas_command) -> None:
     done = atlas_command(
         "sql", tmp_path / "c.duckdb", "SELECT value FROM metadata WHERE key = 'where_b'", "--format", "csv"
     )
-    assert done.stdout == f"value\n({where}) IS NOT TRUE\n"
+    assert done.stdout == f"value\nNOT ({where})\n"
     for wrong, said in (
         (("--where-a", "nothing = 1"), "is no SQL condition on the table graphs"),
         (("--where-a", "true); DROP TABLE graphs; --"), "is no SQL condition"),
         (("--where-a", "graph_id < 0"), "no graph of"),
+        (("--where-a", ""), "a condition is empty"),
+        (("--where-a", "true"), "none is left for side B"),
+        ((tmp_path / "c.duckdb", "--where-a", "true"), "is a comparison, not an atlas"),
         ((), "give a second atlas B, or select graphs"),
         ((stats, "--where-b", "true"), "is a stats folder; graphs are selected from an atlas"),
     ):
@@ -596,3 +599,39 @@ def test_what_differs_is_summed_up_by_layer_circuit_and_label(tmp_path: Path) ->
     assert first["expected_count"] == 2.5
     assert first["p_value"] == pytest.approx(1 / math.comb(10, 5))
     assert first["q_value"] == pytest.approx(2 / math.comb(10, 5))
+
+
+def test_weights_that_do_not_vary_are_not_tested(tmp_path: Path) -> None:
+    """A difference at the rounding of a mean is no difference, however small its error."""
+    for side in ("left", "right"):
+        graphs = []
+        for number in range(24):
+            nodes = [factories.ct_feature(layer, index) for layer in range(2) for index in range(4)]
+            links = [factories.link(f"0_{i}_0", f"1_{j}_0", 0.1 * (1 + i) / 3) for i in range(4) for j in range(4)]
+            graphs.append(factories.ct_graph(nodes, links, slug=f"{side}{number}", prompt_group=f"{side}{number % 12}"))
+        stats_of(tmp_path / side, graphs)
+    atlas = build_database(tmp_path / "left.duckdb", Inputs(tmp_path / "left" / "stats")).path
+    for one, other in (
+        (tmp_path / "left" / "stats", tmp_path / "right" / "stats"),
+        (atlas, tmp_path / "left" / "stats"),
+    ):
+        found = compare(one, other, tmp_path / "c.duckdb")
+        assert (found.different_means, found.tested_means) == (0, 0)
+
+
+def test_templates_of_two_corpora_are_one_group(tmp_path: Path) -> None:
+    """Near-duplicates are found over both sides: their names come from each corpus alone."""
+    for side, first in (("left", 0), ("right", 100)):
+        graphs = []
+        for number in range(24):
+            words = factories.words_of(first + number, 3)
+            template = (
+                "The saying of {} goes: {} is to water as {} is to"
+                if number % 2
+                else "Fact: the capital of {} is not {} but {} of course"
+            )
+            nodes = [factories.ct_feature(1, number % 2)]
+            graphs.append(factories.ct_graph(nodes, [], slug=f"{side}{number}", prompt=template.format(*words)))
+        stats_of(tmp_path / side, graphs)
+    found = compare(tmp_path / "left" / "stats", tmp_path / "right" / "stats", tmp_path / "c.duckdb")
+    assert (found.groups, found.shared_groups) == ((2, 2), 2)

@@ -213,6 +213,13 @@ def test_a_cycle_and_a_self_loop_end() -> None:
     [path] = graph.strongest_paths([0], [3])
     assert [node.node for node in path.nodes] == [0, 1, 2, 3]
     assert sorted(graph.order) == [0, 1, 2, 3]
+    # A self-loop alone leaves the order of all other nodes; nodes may be numbered against it.
+    nodes = [node._replace(node=n, kind=kind) for n, kind in enumerate(("logit", "neuron", "neuron", "token"))]
+    graph = AttributionGraph({}, nodes, [(3, 2, 1.0), (2, 2, 1.0), (2, 1, 1.0), (1, 0, 1.0)])
+    assert graph.order == [3, 2, 1, 0]
+    [path] = graph.strongest_paths([3], [0])
+    assert path.strength == 0.5
+    assert graph.flows[3] == 0.5
 
 
 # Unusual

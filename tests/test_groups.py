@@ -308,7 +308,7 @@ def test_a_group_that_was_parted_is_refused(tmp_path: Path) -> None:
     aggregate_graphs([tmp_path / "h"], tmp_path / "sources", threads=1)
     graph["metadata"]["source"] = "another"
     factories.write(tmp_path / "h" / "9.json", graph | {"metadata": graph["metadata"] | {"slug": "9"}})
-    with pytest.raises(SourceChanged, match="in different groups now; start over with --fresh"):
+    with pytest.raises(SourceChanged, match="in different groups now; aggregate the files of all graphs together"):
         aggregate_graphs([tmp_path / "h"], tmp_path / "sources", threads=1)
 
 
@@ -389,3 +389,39 @@ def test_constants_of_the_prompts_are_marked(tmp_path: Path) -> None:
     assert rows == [(1, 1)]
     command = ["query", str(tmp_path / "a.duckdb"), "neurons", "--template", "false", "--format", "csv"]
     assert len(CliRunner().invoke(main, command).stdout.splitlines()) == 3
+
+
+def test_a_phrase_that_all_prompts_share_does_not_join_them() -> None:
+    """Many prompts with one preamble are compared all at once; the others pair by pair, with the same result."""
+    preamble = "you are a helpful assistant and answer in one word"
+    prompts = [f"{preamble} {' '.join(factories.words_of(seed, 25))}" for seed in range(120)]
+    prompts += [f"{preamble} {' '.join(factories.words_of(7, 25)[:-1])} again"]  # one of them, nearly
+    assert partition(near_duplicates(prompts).tolist()) == {
+        frozenset({7, 120}),
+        *(frozenset({place}) for place in range(120) if place != 7),
+    }
+
+
+def test_groups_of_a_file_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "groups.csv"
+    path.write_text("graph,prompt_group\n007,1.10\n7,01\nx,topic\n")
+    assert read_group_file(path) == {"007": "1.10", "7": "01", "x": "topic"}
+    path.write_text("graph,prompt_group\nx,a\nx,b\n")
+    with pytest.raises(InputError, match="states two groups of x: 'a' and 'b'"):
+        read_group_file(path)
+
+
+def test_a_file_of_groups_serves_increments_that_it_does_not_name(tmp_path: Path) -> None:
+    for seed in range(3):
+        factories.write(tmp_path / "g" / f"{seed}.json", factories.random_graph(seed))
+    groups = tmp_path / "groups.csv"
+    groups.write_text("graph,prompt_group\n0.json,x\n1.json,x\n")
+    aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1, groups=str(groups))
+    factories.write(tmp_path / "g" / "3.json", factories.random_graph(3))
+    assert aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1, groups=str(groups)).groups == 3
+
+
+def test_a_group_may_be_a_number(tmp_path: Path) -> None:
+    corpus(tmp_path / "g", range(3), group=lambda seed: seed % 2)
+    aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
+    assert pl.read_parquet(tmp_path / "stats" / "graphs.parquet")["prompt_group"].to_list() == ["0", "1", "0"]

@@ -188,14 +188,15 @@ def group_graphs(inputs: Sequence[Input], option: str) -> GraphGroups:
 def _stated(path: Path, flat: Mapping[str, Sequence[Any]], stated: Sequence[str | None]) -> list[str | None]:
     """Return the groups that a file states by path, file name or slug of a graph, else those that graphs state."""
     groups = read_group_file(path)
-    found = [
-        next((groups[name] for name in (full, Path(file or full).name, slug) if name in groups), own)
-        for full, file, slug, own in zip(flat["path"], flat["file"], flat["slug"], stated, strict=True)
-    ]
-    if found == list(stated):
+    names = list(zip(flat["path"], flat["file"], flat["slug"], strict=True))
+    known = [(full, Path(file or full).name, slug) for full, file, slug in names]
+    if not groups.keys() & {name for row in known for name in row}:
         raise InputError(
             f"{path} names none of the graphs; its column graph has their paths, file names or slugs, such as {flat['path'][0]}"
         )
+    found = [
+        next((groups[name] for name in row if name in groups), own) for row, own in zip(known, stated, strict=True)
+    ]
     return found
 
 
@@ -213,6 +214,6 @@ def _renumbered(item: Input, numbers: Ints) -> Ints | None:
     found[old] = numbers
     if (found[old] != numbers).any():
         raise SourceChanged(
-            f"graphs of one group of {item.folder} are in different groups now; start over with --fresh"
+            f"graphs of one group of {item.folder} are in different groups now; aggregate the files of all graphs together (--fresh)"
         )
     return found

@@ -20,7 +20,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +38,7 @@ STATED, SOURCE, NEAR_DUPLICATE, GRAPH = "stated", "source", "near_duplicate", "g
 SIMILARITY = 0.3
 # A corpus with only a few sources ("fineweb", "c4") is not grouped by source.
 LEAST_SOURCES = 8
+_MANY = 32  # components of one bucket, from which prompts are compared with all others at once
 # 84 bands of 3 hashes of the pairs of words. Two prompts that share a quarter of their pairs share a band with
 # probability 0.73, with a half 0.99999; unrelated prose, which shares 0.02, with 0.0007. A prompt of a template, 0.4 of
 # whose pairs are the template's, has no band to be met by with probability 0.004.
@@ -120,7 +121,7 @@ def read_group_file(path: Path) -> dict[str, str]:
         InputError: The file cannot be read, or lacks a column.
     """
     readers: dict[str, Callable[[Path], pl.DataFrame]] = {
-        ".csv": pl.read_csv,
+        ".csv": lambda path: pl.read_csv(path, infer_schema=False),
         ".jsonl": pl.read_ndjson,
         ".parquet": pl.read_parquet,
     }
@@ -135,7 +136,11 @@ def read_group_file(path: Path) -> dict[str, str]:
         raise InputError(
             f"{path} states no groups ({' '.join(str(error).split())[:200]}); it needs the columns graph and prompt_group"
         ) from error
-    return {graph: well_formed(group) for graph, group in rows if group}
+    groups: dict[str, str] = {}
+    for graph, group in rows:
+        if group and groups.setdefault(graph, well_formed(group)) != well_formed(group):
+            raise InputError(f"{path} states two groups of {graph}: {groups[graph]!r} and {group!r}")
+    return groups
 
 
 def assign_groups(
@@ -197,36 +202,98 @@ def bucket_of_group(name: str) -> int:
     return int(digits[0], 16)
 
 
+class _Components:
+    """Connected components of numbered prompts."""
+
+    def __init__(self, count: int) -> None:
+        self._parent = list(range(count))
+
+    def root(self, i: int) -> int:
+        """Return the number that stands for the component of a prompt."""
+        while self._parent[i] != i:
+            self._parent[i] = self._parent[self._parent[i]]
+            i = self._parent[i]
+        return i
+
+    def join(self, left: int, right: int) -> None:
+        """Make the components of two prompts one."""
+        low, high = sorted((self.root(left), self.root(right)))
+        self._parent[high] = low
+
+    def of(self, members: Sequence[int]) -> dict[int, list[int]]:
+        """Return some prompts by their components."""
+        found: dict[int, list[int]] = {}
+        for i in members:
+            found.setdefault(self.root(i), []).append(i)
+        return found
+
+
 def near_duplicates(prompts: Sequence[str]) -> Ints:
     """Return the number of the connected component of near-duplicates of each prompt, (n_prompts,)."""
     shapes = [shape_of(prompt) for prompt in prompts]
-    parent = list(range(len(prompts)))
+    joined = _Components(len(prompts))
+    compared: list[frozenset[int]] = []
+    for members in _buckets(shapes):
+        # Pairs in one component are not compared. Between two components, all pairs are compared until two are alike.
+        # So the components do not depend on the order of the prompts, and more prompts never split one.
+        components = joined.of(members)
+        if len(components) < 2 or any(known.issuperset(members) for known in compared):
+            continue
+        for left, right in _alike(shapes, components):
+            joined.join(left, right)
+        # A phrase that many prompts share puts them into one bucket again and again.
+        if len(components) > _MANY:
+            compared.append(frozenset(members))
+    return np.array([joined.root(i) for i in range(len(prompts))], np.int64)
 
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
 
+def _buckets(shapes: Sequence[Shape]) -> Iterator[list[int]]:
+    """Yield the prompts that share a band of their signatures, band by band."""
     signatures = _signatures(shapes)
     for start in range(0, _HASHES, _BAND):
         buckets: dict[bytes, list[int]] = {}
         for i, shape in enumerate(shapes):
             if len(shape.single):
                 buckets.setdefault(signatures[i, start : start + _BAND].tobytes(), []).append(i)
-        for members in buckets.values():
-            # Prompts of one component are not compared. Prompts of two components are compared until a similar pair is
-            # found. The components therefore do not depend on the order of the prompts, and more prompts split none.
-            components: dict[int, list[int]] = {}
-            for i in members:
-                components.setdefault(root(i), []).append(i)
-            for left, right in itertools.combinations(list(components), 2):
-                if root(left) != root(right) and any(
-                    similarity(shapes[i], shapes[j]) >= SIMILARITY for i in components[left] for j in components[right]
-                ):
-                    low, high = sorted((root(left), root(right)))
-                    parent[high] = low
-    return np.array([root(i) for i in range(len(prompts))], np.int64)
+        yield from buckets.values()
+
+
+def _alike(shapes: Sequence[Shape], components: dict[int, list[int]]) -> Iterator[tuple[int, int]]:
+    """Yield pairs of alike prompts of different components, enough to connect all components that any pair connects."""
+    if len(components) <= _MANY:
+        for left, right in itertools.combinations(components.values(), 2):
+            pairs = itertools.product(left, right)
+            found = next((pair for pair in pairs if similarity(*(shapes[i] for i in pair)) >= SIMILARITY), None)
+            if found is not None:
+                yield found
+        return
+    # Shared elements of one prompt with all others at once: by the prompts that each element is in.
+    members = [i for group in components.values() for i in group]
+    sizes = np.array([len(shapes[i].single) + len(shapes[i].pairs) for i in members])
+    owner = np.repeat(np.arange(len(members)), sizes)
+    # Words and pairs of words are told apart by their last bit.
+    elements = np.concatenate(
+        [
+            part
+            for i in members
+            for part in (shapes[i].single << np.uint64(1), shapes[i].pairs << np.uint64(1) | np.uint64(1))
+        ]
+    )
+    order = np.argsort(elements, kind="stable")
+    starts = np.flatnonzero(np.append(True, elements[order][1:] != elements[order][:-1]))
+    ends = np.append(starts[1:], len(order))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.repeat(np.arange(len(starts)), ends - starts)
+    holders = owner[order]
+    bounds = np.append(0, np.cumsum(sizes))
+    for row in range(len(members)):
+        mine = place[bounds[row] : bounds[row + 1]]
+        shared = np.bincount(
+            np.concatenate([holders[starts[element] : ends[element]] for element in mine]), minlength=len(members)
+        )
+        alike = np.flatnonzero(shared >= SIMILARITY * (sizes + sizes[row] - shared))
+        for other in alike[alike > row].tolist():
+            yield members[row], members[other]
 
 
 def similarity(left: Shape, right: Shape) -> float:

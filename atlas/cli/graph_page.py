@@ -63,6 +63,8 @@ def _paths(graph: AttributionGraph, start: str | None, end: str | None, limit: i
     sources = graph.find(start, kinds) if start else [node.node for node in graph.nodes if node.kind == "token"]
     targets = _ends(graph, end) if end else [node.node for node in graph.targets[:1]]
     found = graph.strongest_paths(sources, targets, limit=min(limit, 5))
+    if not targets:
+        return Text("\nStrongest paths: the graph has no traced outputs.")
     title = f"\nStrongest paths from {start or 'the tokens'} to {end or ', '.join(graph.nodes[node].name for node in targets)}"
     lines = [f"  {path.strength:.2%}  {_path(path)}" for path in found]
     return Text("\n".join([title, *(lines or ["  none"])]))
@@ -148,6 +150,8 @@ def _unusual(atlas: Atlas, graph: AttributionGraph, limit: int) -> list[Any]:
 
 def _unusual_edges(atlas: Atlas, number: int, limit: int) -> list[Any]:
     edges = [row for row in rows_of(atlas.unusual_edges(number, limit=limit)) if row["surprise"] > 0]
+    if not edges and not atlas.sql("FROM graph_links LIMIT 1").fetchall():
+        return [Text("\nUnusual edges: the links are beside the atlas; build it with --set atlas.graph_links=embed.")]
     if not edges:
         return []
     cells = [

@@ -150,7 +150,7 @@ def sql(file: Path, limits: Limits, text: str, fmt: str | None, limit: int | Non
 )
 @option("--where-b", metavar="SQL", help="Graphs of side B; by default all other graphs of A.")
 @option("-o", "--output", type=FILE, required=True, help="DuckDB file for the comparison.")
-@option("--limit", default=10, show_default=True, help="Different neurons to print.")
+@option("--limit", default=10, show_default=True, type=click.IntRange(1, 10**9), help="Different neurons to print.")
 @option("--memory", default="4GB", show_default=True, metavar="SIZE", help="Memory of DuckDB; beyond it, it spills.")
 def compare(
     left: Path,
@@ -171,10 +171,10 @@ def compare(
     from atlas.query.compare import compare as run
     from atlas.runtime.memory import parse_bytes
 
+    if "" in (where_a, where_b):
+        raise UsageError("compare: a condition is empty; write it like --where-a \"corpus_source = 'imports'\"")
     if right is None and where_a is None:
         raise UsageError("compare: give a second atlas B, or select graphs of A with --where-a")
-    if right is None and where_b is None:
-        where_b = f"({where_a}) IS NOT TRUE"
     started = time.monotonic()
     found = run(left, right or left, output, where_a=where_a, where_b=where_b, memory=parse_bytes(memory))
     print_comparison_summary(found, limit)

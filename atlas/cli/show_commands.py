@@ -58,7 +58,7 @@ def circuit(file: Path, limits: Limits, cluster_path: str, limit: int) -> None:
 
 @click.command(cls=Command)
 @atlas_options
-@click.option("--limit", default=40, show_default=True, help="Graphs to list.")
+@click.option("--limit", default=40, show_default=True, type=click.IntRange(1, 10**9), help="Graphs to list.")
 def graphs(file: Path, limits: Limits, limit: int) -> None:
     """List the graphs of an atlas, with prompt, group and size."""
     from atlas.cli.terminal import opened, show, table
@@ -73,7 +73,7 @@ def graphs(file: Path, limits: Limits, limit: int) -> None:
 @click.argument("name")
 @click.option("--from", "start", metavar="NEURON|TEXT", help="Start of the paths; by default the tokens of the prompt.")
 @click.option("--to", "end", metavar="NEURON|TEXT", help="End of the paths; by default the most probable target.")
-@click.option("--limit", default=10, show_default=True, help="Rows of each table.")
+@click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 10**9), help="Rows of each table.")
 def graph(file: Path, limits: Limits, name: str, start: str | None, end: str | None, limit: int) -> None:
     """Show one graph by NAME (number, or part of path, slug or prompt): targets, paths, what is unusual in it."""
     from atlas.cli.graph_page import graph_page

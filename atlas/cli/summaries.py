@@ -26,7 +26,11 @@ def print_aggregate_summary(summary: Summary) -> None:
         say(f"  {summary.work}")
     if 0 < summary.new_graphs < summary.graphs:
         say(f"  {summary.new_graphs:,} new graphs added to {summary.graphs - summary.new_graphs:,}")
-    groups = f" in {summary.groups:,} groups of prompts" if 0 < summary.groups < summary.graphs else ""
+    groups = (
+        f" in {summary.groups:,} group{'s' if summary.groups > 1 else ''} of prompts"
+        if 0 < summary.groups < summary.graphs
+        else ""
+    )
     say(f"  {summary.graphs:,} graphs{groups}, {summary.neurons:,} neurons, {summary.edges:,} edges")
     say(f"  {summary.links:,} links = {summary.kept.total():,} kept + {summary.dropped.total():,} dropped")
     say(f"    kept: {counted(summary.kept)}")

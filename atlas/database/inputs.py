@@ -95,7 +95,7 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
 def place_of_graphs(inputs: Inputs) -> str:
     """Return where the links of graphs go: `embed`, `beside` or `none`."""
     rows = _rows(inputs.stats, "graph_links")
-    if not rows or inputs.graph_links == NONE:
+    if not DATASETS["stats.graph_links"].path(inputs.stats).exists() or inputs.graph_links == NONE:
         return NONE
     if inputs.graph_links == AUTO:
         return EMBED if rows <= EMBEDDED_ROWS else BESIDE

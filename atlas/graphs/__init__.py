@@ -81,7 +81,7 @@ def parse_graph(blob: Blob, limits: ReadLimits = ReadLimits()) -> Graph:  # noqa
         prompt=metadata.prompt,
         prompt_tokens=metadata.prompt_tokens,
         corpus_source=metadata.source,
-        prompt_group=metadata.prompt_group or None,
+        prompt_group=None if metadata.prompt_group in (None, "") else str(metadata.prompt_group),
         corpus_index=metadata.corpus_index if metadata.corpus_index is not None else metadata.sample_index,
         nodes_exceeded=_nodes_exceeded(raw, metadata),
     )

@@ -78,7 +78,7 @@ class RawMetadata(msgspec.Struct):
     info: RawInfo | None = None
     feature_details: RawFeatureDetails | None = None
     source: Text | None = None
-    prompt_group: Text | None = None
+    prompt_group: Text | Int64 | None = None
     corpus_index: Int64 | None = None
     sample_index: Int64 | None = None
     trace_hash: Text | None = None

@@ -271,6 +271,8 @@ def _check_numbers(recipe: Recipe, where: str) -> None:
     for key, value in [*bounds, ("atlas.min_count", recipe.atlas.min_count)]:
         if problem := out_of_bounds(key, value):
             raise RecipeError(f"{where}: {problem}")
+    if recipe.aggregate.graph_links not in ("auto", "none"):
+        raise RecipeError(f"{where}: aggregate.graph_links {recipe.aggregate.graph_links!r} is none of auto, none")
     if recipe.atlas.graph_links not in ("auto", "embed", "beside", "none"):
         raise RecipeError(
             f"{where}: atlas.graph_links {recipe.atlas.graph_links!r} is none of auto, embed, beside, none"

@@ -69,21 +69,30 @@ class AttributionGraph:
 
     @functools.cached_property
     def order(self) -> list[int]:
-        """Numbers of the nodes, every source before its targets; nodes of a cycle come last."""
+        """Numbers of the nodes, every source before its targets.
+
+        A graph of attributions has no cycles. Where a file has one, it is opened at the node with the fewest sources
+        left, and links against the order are in no path; a link from a node to itself never is.
+        """
         waiting = [0] * len(self.nodes)
-        for _, target, _ in self.links:
-            waiting[target] += 1
+        for source, target, _ in self.links:
+            waiting[target] += source != target
         ready = [node.node for node in self.nodes if not waiting[node.node]]
         found: list[int] = []
-        while ready:
+        done = [False] * len(self.nodes)
+        while len(found) < len(self.nodes):
+            if not ready:
+                ready.append(min((count, node) for node, count in enumerate(waiting) if not done[node])[1])
             node = ready.pop()
+            if done[node]:
+                continue
+            done[node] = True
             found.append(node)
             for target, _, _ in self._out[node]:
-                waiting[target] -= 1
-                if not waiting[target]:
+                waiting[target] -= target != node
+                if not waiting[target] and not done[target]:
                     ready.append(target)
-        seen = set(found)
-        return found + [node.node for node in self.nodes if node.node not in seen]
+        return found
 
     @functools.cached_property
     def _out(self) -> list[list[tuple[int, float, float]]]:
@@ -107,9 +116,11 @@ class AttributionGraph:
         found = [0.0] * len(self.nodes)
         for node in self.targets:
             found[node.node] = (node.probability or 0.0) / weight if weight else 1 / len(self.targets)
+        rank = {node: place for place, node in enumerate(self.order)}
         for place in reversed(self.order):
             for target, _, share in self._out[place]:
-                found[place] += share * found[target]
+                if rank[target] > rank[place]:
+                    found[place] += share * found[target]
         return found
 
     def strongest_paths(self, sources: Collection[int], targets: Collection[int], *, limit: int = 5) -> list[GraphPath]:
@@ -121,7 +132,7 @@ class AttributionGraph:
             limit: Number of paths at most.
 
         Returns:
-            Paths, strongest first. No two have the same nodes.
+            Paths, strongest first. Two links between the same nodes are two paths.
         """
         best: dict[int, list[tuple[float, tuple[int, ...], tuple[float, ...]]]] = {
             node: [(1.0, (node,), ())] for node in sources

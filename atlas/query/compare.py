@@ -13,9 +13,9 @@ import duckdb
 from atlas._version import __version__
 from atlas.database import open_atlas
 from atlas.database.scripts import quoted, script
-from atlas.errors import InputError, OutputError, SpaceMismatch
+from atlas.errors import InputError, OutputError, SpaceMismatch, UsageError
 from atlas.io.files import only_writer, rename, sync, translated_os_errors
-from atlas.query.compare_sides import Side, attach
+from atlas.query.compare_sides import Side, attach, match_groups, select_graphs
 from atlas.stages.manifest import read_manifest
 
 _STORAGE_VERSION = "v1.2.0"
@@ -66,7 +66,7 @@ def compare(
         right: Atlas or stats folder of side B; may be the same atlas.
         out: File to write; an earlier comparison is replaced.
         where_a: SQL condition on the table `graphs` of an atlas: the graphs of side A. All if None.
-        where_b: The same of side B.
+        where_b: The same of side B. If None and both sides are one atlas, side B is the graphs that `where_a` leaves.
         memory: Bytes that DuckDB may take before it spills.
 
     Returns:
@@ -89,13 +89,14 @@ def compare(
         raise SpaceMismatch(
             f"{left} is of {_named(spaces[0])}, {right} of {_named(spaces[1])}; neurons of two feature spaces cannot be compared"
         )
+    sides = _sides(left, right, where_a, where_b)
     with only_writer(out):
         _refuse_foreign(out)
         fresh = out.parent / f".{out.name}.new"
         fresh.unlink(missing_ok=True)
         try:
             with translated_os_errors(out):
-                found = _write(fresh, (Side(left, where_a), Side(right, where_b)), memory)
+                found = _write(fresh, sides, memory)
                 sync(fresh)
                 rename(fresh, out)
         finally:
@@ -113,7 +114,22 @@ def _space(path: Path) -> tuple[str, str | None, str]:
         return str(space["model"]), space["transcoder_set"], str(space["unit_type"])
     with open_atlas(path) as con:
         facts = dict(con.execute("SELECT key, value FROM metadata").fetchall())
+    if "comparison_of" in facts:
+        raise UsageError(f"{path} is a comparison, not an atlas; compare the atlases or stats folders behind it")
     return facts.get("model", "unknown"), facts.get("transcoder_set"), facts.get("unit_type", "neuron")
+
+
+def _sides(left: Path, right: Path, where_a: str | None, where_b: str | None) -> tuple[Side, Side]:
+    """Return both sides with their graphs; side B of the same atlas without a condition is the rest of it."""
+    graphs_a = None if where_a is None else select_graphs(left, where_a)
+    if graphs_a is not None and where_b is None and left.resolve() == right.resolve():
+        chosen = set(graphs_a)
+        rest = [graph for graph in select_graphs(left, "true") if graph not in chosen]
+        if not rest:
+            raise InputError(f"all graphs of {left} have {where_a}; none is left for side B")
+        return Side(left, where_a, graphs_a), Side(left, f"NOT ({where_a})", rest)
+    graphs_b = None if where_b is None else select_graphs(right, where_b)
+    return Side(left, where_a, graphs_a), Side(right, where_b, graphs_b)
 
 
 def _named(space: tuple[str, str | None, str]) -> str:
@@ -138,6 +154,8 @@ def _write(fresh: Path, given: tuple[Side, Side], memory: int) -> tuple[tuple[in
         for name in ("formulas", "probabilities"):
             con.execute(script(name))
         graphs = attach(con, "a", given[0]), attach(con, "b", given[1])
+        if given[0].path.resolve() != given[1].path.resolve():
+            match_groups(con)
         con.execute(f"ATTACH {quoted(str(fresh))} AS comparison (STORAGE_VERSION '{_STORAGE_VERSION}')")
         con.execute("USE comparison")
         con.execute(script("compare"))

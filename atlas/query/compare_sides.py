@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,10 @@ from atlas.stages.manifest import read_manifest
 
 EDGE = "src_layer, src_neuron, tgt_layer, tgt_neuron"
 # A graph without a group is one of its own.
-_SELECTED = "SELECT graph_id, group_id, coalesce(prompt_group, 'graph:' || path) AS name FROM {graphs}"
+_SELECTED = (
+    "SELECT graph_id, group_id, coalesce(prompt_group, 'graph:' || path) AS name, group_rule::VARCHAR AS rule, prompt "
+    "FROM {graphs}"
+)
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,78 @@ class Side:
 
     Attributes:
         path: Atlas file or stats folder.
-        where: SQL condition on the table `graphs` of the atlas; all graphs if None.
+        where: Condition that selected the graphs, in words; all graphs if None.
+        graphs: Numbers of the selected graphs of the atlas; all if None.
     """
 
     path: Path
     where: str | None = None
+    graphs: Sequence[int] | None = None
+
+
+def match_groups(con: duckdb.DuckDBPyConnection) -> None:
+    """Give groups of near-duplicate prompts of both sides one name where their prompts are alike.
+
+    The name of such a group comes from the graphs of its own corpus, so two corpora name the same template differently.
+    Without numpy, which finds near-duplicates, the names stay.
+    """
+    try:
+        from atlas.aggregate.prompt_groups import NEAR_DUPLICATE, near_duplicates
+    except ImportError:
+        return
+    alike = {"rule": NEAR_DUPLICATE}
+    found = [
+        con.execute(
+            f"SELECT name, prompt FROM {side}.selected WHERE rule = $rule AND prompt IS NOT NULL", alike
+        ).fetchall()
+        for side in ("a", "b")
+    ]
+    rows = sorted({row for side in found for row in side})
+    components = near_duplicates([prompt for _, prompt in rows]).tolist()
+    names = {name: name for name, _ in rows}
+
+    def first(name: str) -> str:
+        while names[name] != name:
+            name = names[name]
+        return name
+
+    named: dict[int, str] = {}
+    for (name, _), component in zip(rows, components, strict=True):
+        low, high = sorted((first(name), first(named.setdefault(component, name))))
+        names[high] = low
+    changed = [[first(name), name] for name in names if first(name) != name]
+    for side in ("a", "b"):
+        if changed:
+            con.executemany(f"UPDATE {side}.selected SET name = ? WHERE name = ?", changed)
+
+
+def select_graphs(path: Path, where: str) -> list[int]:
+    """Return the graphs of an atlas that have a condition.
+
+    The condition runs where nothing but the atlas can be read.
+
+    Args:
+        path: Atlas file.
+        where: SQL condition on the table `graphs`.
+
+    Returns:
+        Numbers of the graphs.
+
+    Raises:
+        InputError: No graph has it.
+        UsageError: It is no SQL condition, or `path` is a stats folder.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a stats folder; graphs are selected from an atlas (build it first)")
+    with AtlasFile(path) as atlas:
+        try:
+            rows = atlas.sql(f"SELECT graph_id, ({where}\n) IS TRUE FROM graphs").fetchall()
+        except (QueryError, duckdb.Error) as error:
+            said = " ".join(str(error).split())
+            raise UsageError(f"{where!r} is no SQL condition on the table graphs: {said}") from error
+    if not any(chosen for _, chosen in rows):
+        raise InputError(f"no graph of {path} has {where}; list them with: atlas graphs {path}")
+    return [graph for graph, chosen in rows if chosen]
 
 
 def attach(con: duckdb.DuckDBPyConnection, name: str, side: Side) -> int | None:
@@ -46,13 +116,10 @@ def attach(con: duckdb.DuckDBPyConnection, name: str, side: Side) -> int | None:
         Number of graphs; None if it is unknown.
 
     Raises:
-        InputError: No graph is selected, or the atlas cannot give the edges of a selection.
-        UsageError: The condition is no SQL, or a stats folder is given one.
+        InputError: The atlas cannot give the edges of a selection.
     """
     con.execute(f"ATTACH ':memory:' AS {name}")
     if side.path.is_dir():
-        if side.where is not None:
-            raise UsageError(f"{side.path} is a stats folder; graphs are selected from an atlas (build it first)")
         return _attach_stats(con, name, side.path)
     return _attach_atlas(con, name, side)
 
@@ -68,7 +135,7 @@ def _attach_atlas(con: duckdb.DuckDBPyConnection, name: str, side: Side) -> int 
         f"SELECT {EDGE}, name, graph_count AS graphs, count AS links, mean_weight::DOUBLE * count AS weight_sum "
         f"FROM {source}.edge_groups JOIN (SELECT DISTINCT group_id, name FROM {name}.selected) USING (group_id)"
     )
-    if side.where is None:
+    if side.graphs is None:
         views = _views(name, tables, by_group)
         views["neurons"] = (
             f"SELECT layer, neuron, label, top_cluster, appearance_count AS graph_count FROM {source}.neurons"
@@ -85,28 +152,18 @@ def _attach_atlas(con: duckdb.DuckDBPyConnection, name: str, side: Side) -> int 
         and facts.get("min_edge_count", "1") == "1"
         and facts.get("method") != "weight_graph"
     )
-    has_edges = side.where is not None or _any(con, f"{source}.edge_groups")
+    has_edges = side.graphs is not None or _any(con, f"{source}.edge_groups")
     return _create(con, name, views, stated, is_whole=is_whole, has_edges=has_edges, labels=f"{source}.neurons")
 
 
 def _select(con: duckdb.DuckDBPyConnection, name: str, source: str, side: Side) -> None:
     """Write the selected graphs to the table `selected`."""
     sql = _SELECTED.format(graphs=f"{source}.graphs")
-    if side.where is None:
+    if side.graphs is None:
         con.execute(f"CREATE TABLE {name}.selected AS {sql}")
         return
-    # The condition is run where nothing but the atlas can be read.
-    with AtlasFile(side.path) as atlas:
-        try:
-            ids = [row[0] for row in atlas.sql(f"SELECT graph_id FROM graphs WHERE ({side.where})").fetchall()]
-        except (QueryError, duckdb.Error) as error:
-            said = " ".join(str(error).split())
-            raise UsageError(f"{side.where!r} is no SQL condition on the table graphs: {said}") from error
-    if not ids:
-        raise InputError(f"no graph of {side.path} has {side.where}; list them with: atlas graphs {side.path}")
-    con.execute(
-        f"CREATE TABLE {name}.selected AS {sql} WHERE graph_id IN (SELECT unnest($ids::INTEGER[]))", {"ids": ids}
-    )
+    chosen = {"ids": list(side.graphs)}
+    con.execute(f"CREATE TABLE {name}.selected AS {sql} WHERE graph_id IN (SELECT unnest($ids::INTEGER[]))", chosen)
 
 
 def _selected_edges(con: duckdb.DuckDBPyConnection, name: str, source: str, side: Side, by_group: str) -> str:
@@ -191,7 +248,8 @@ def _create(
     for view in ("neurons", "edges"):
         con.execute(f"CREATE VIEW {name}.{view} AS {views[view]}")
     graphs = con.execute(f"SELECT count(*) FROM {name}.selected").fetchall()[0][0] or stated
-    is_grouped = _any(con, f"{name}.selected") and _any(con, f"{name}.neuron_groups")
+    knows_neurons = _any(con, f"{name}.neuron_groups") or not _any(con, f"{name}.neurons")
+    is_grouped = _any(con, f"{name}.selected") and knows_neurons
     con.execute(
         f"CREATE TABLE {name}.facts AS SELECT $graphs::BIGINT AS graphs, $is_whole AS is_whole, $is_grouped AS is_grouped, "
         "$has_edges AS has_edge_groups",

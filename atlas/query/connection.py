@@ -28,6 +28,8 @@ class AtlasFile:
         self.path = Path(path)
         self.memory = memory
         self._con = open_atlas(path, memory=memory)
+        tables = "SELECT 1 FROM duckdb_tables() WHERE table_name = 'enrichment'"
+        self._is_comparison = bool(self._con.execute(tables).fetchall())
         self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -96,7 +98,7 @@ class AtlasFile:
             UsageError: The query or a parameter does not exist, or a required parameter is missing.
         """
         found = find_query(name)
-        if self._con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'enrichment'").fetchall():
+        if self._is_comparison:
             raise UsageError(f"{self.path} is a comparison; ask it with SQL: atlas sql FILE 'FROM different_neurons'")
         known = {parameter.name: parameter for parameter in found.parameters}
         for given in parameters:
