@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from atlas.cli.groups import Command
+from atlas.cli.help_and_errors import Command
 from atlas.cli.options import FILE, size
 from atlas.errors import needs_extra
 from atlas.options import MEMORY

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from atlas._version import __version__
-from atlas.cli.groups import Group
+from atlas.cli.help_and_errors import Group
 from atlas.cli.import_commands import IMPORTS
 from atlas.cli.make_commands import aggregate, build, cluster, merge
 from atlas.cli.model_commands import project, trace, wire

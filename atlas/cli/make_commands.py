@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from atlas.cli.groups import Command, option
+from atlas.cli.help_and_errors import Command, option
 from atlas.cli.options import FILE, engine_options
 from atlas.errors import needs_extra
 from atlas.io.paths import shell_quoted

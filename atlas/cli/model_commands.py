@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from atlas.cli.groups import Command, option
+from atlas.cli.help_and_errors import Command, option
 from atlas.cli.options import FILE, device_option, engine_options, several, size
 from atlas.errors import needs_extra
 from atlas.options import DIRECT, FLOW, MEMORY, ProjectOptions, PromptOptions, TraceOptions, WireOptions

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from atlas.cli.groups import option
+from atlas.cli.help_and_errors import option
 from atlas.io.paths import local_path
 from atlas.options import MEMORY, AggregateOptions
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from atlas.cli.groups import Command, option
+from atlas.cli.help_and_errors import Command, option
 from atlas.cli.options import FILE, atlas_options, format_options
 from atlas.errors import CheckError, UsageError
 from atlas.io.text import visible

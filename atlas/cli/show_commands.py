@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from atlas.cli.groups import Command
+from atlas.cli.help_and_errors import Command
 from atlas.cli.options import atlas_options
 
 if TYPE_CHECKING:

@@ -93,9 +93,10 @@ def select_graphs(path: Path, where: str) -> list[int]:
     """
     if path.is_dir():
         raise UsageError(f"{path} is a stats folder; graphs are selected from an atlas (build it first)")
+    condition = f"{where}\n"  # a comment at its end must not hide what follows
     with AtlasFile(path) as atlas:
         try:
-            rows = atlas.sql(f"SELECT graph_id, ({where}\n) IS TRUE FROM graphs").fetchall()
+            rows = atlas.sql(f"SELECT graph_id, ({condition}) IS TRUE FROM graphs").fetchall()
         except (QueryError, duckdb.Error) as error:
             said = " ".join(str(error).split())
             raise UsageError(f"{where!r} is no SQL condition on the table graphs: {said}") from error
