@@ -38,7 +38,7 @@ STATED, SOURCE, NEAR_DUPLICATE, GRAPH = "stated", "source", "near_duplicate", "g
 SIMILARITY = 0.3
 # A corpus with only a few sources ("fineweb", "c4") is not grouped by source.
 LEAST_SOURCES = 8
-_MANY = 32  # components of one bucket, from which prompts are compared with all others at once
+_MANY = 32  # prompts of one bucket, above which each is compared with all others at once
 # 84 bands of 3 hashes of the pairs of words. Two prompts that share a quarter of their pairs share a band with
 # probability 0.73, with a half 0.99999; unrelated prose, which shares 0.02, with 0.0007. A prompt of a template, 0.4 of
 # whose pairs are the template's, has no band to be met by with probability 0.004.
@@ -242,7 +242,7 @@ def near_duplicates(prompts: Sequence[str]) -> Ints:
         for left, right in _alike(shapes, components):
             joined.join(left, right)
         # A phrase that many prompts share puts them into one bucket again and again.
-        if len(components) > _MANY:
+        if len(members) > _MANY:
             compared.append(frozenset(members))
     return np.array([joined.root(i) for i in range(len(prompts))], np.int64)
 
@@ -260,40 +260,40 @@ def _buckets(shapes: Sequence[Shape]) -> Iterator[list[int]]:
 
 def _alike(shapes: Sequence[Shape], components: dict[int, list[int]]) -> Iterator[tuple[int, int]]:
     """Yield pairs of alike prompts of different components, enough to connect all components that any pair connects."""
-    if len(components) <= _MANY:
+    members = [i for group in components.values() for i in group]
+    if len(members) <= _MANY:
         for left, right in itertools.combinations(components.values(), 2):
             pairs = itertools.product(left, right)
             found = next((pair for pair in pairs if similarity(*(shapes[i] for i in pair)) >= SIMILARITY), None)
             if found is not None:
                 yield found
         return
-    # Shared elements of one prompt with all others at once: by the prompts that each element is in.
-    members = [i for group in components.values() for i in group]
-    sizes = np.array([len(shapes[i].single) + len(shapes[i].pairs) for i in members])
-    owner = np.repeat(np.arange(len(members)), sizes)
+    label = np.repeat(np.arange(len(components)), [len(group) for group in components.values()])
+    for row, alike in enumerate(_alike_rows([shapes[i] for i in members])):
+        labels = np.unique(label[alike])
+        for other in labels[labels != label[row]].tolist():
+            yield members[row], members[int(np.argmax(label == other))]
+        label[np.isin(label, labels)] = labels[0]
+        if (label == label[0]).all():
+            return
+
+
+def _alike_rows(shapes: Sequence[Shape]) -> Iterator[Ints]:
+    """Yield for each shape the rows of all shapes that are alike, itself too: by the shapes that hold each element."""
+    sizes = np.array([len(shape.single) + len(shape.pairs) for shape in shapes])
     # Words and pairs of words are told apart by their last bit.
-    elements = np.concatenate(
-        [
-            part
-            for i in members
-            for part in (shapes[i].single << np.uint64(1), shapes[i].pairs << np.uint64(1) | np.uint64(1))
-        ]
-    )
-    order = np.argsort(elements, kind="stable")
-    starts = np.flatnonzero(np.append(True, elements[order][1:] != elements[order][:-1]))
-    ends = np.append(starts[1:], len(order))
-    place = np.empty(len(order), np.int64)
-    place[order] = np.repeat(np.arange(len(starts)), ends - starts)
-    holders = owner[order]
+    marked = ((shape.single << np.uint64(1), shape.pairs << np.uint64(1) | np.uint64(1)) for shape in shapes)
+    elements = np.concatenate([part for parts in marked for part in parts])
+    _, place = np.unique(elements, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    holders = np.repeat(np.arange(len(shapes)), sizes)[order]
+    starts = np.append(0, np.cumsum(np.bincount(place)))
     bounds = np.append(0, np.cumsum(sizes))
-    for row in range(len(members)):
+    for row in range(len(shapes)):
         mine = place[bounds[row] : bounds[row + 1]]
-        shared = np.bincount(
-            np.concatenate([holders[starts[element] : ends[element]] for element in mine]), minlength=len(members)
-        )
-        alike = np.flatnonzero(shared >= SIMILARITY * (sizes + sizes[row] - shared))
-        for other in alike[alike > row].tolist():
-            yield members[row], members[other]
+        held = np.concatenate([holders[starts[element] : starts[element + 1]] for element in mine])
+        shared = np.bincount(held, minlength=len(shapes))
+        yield np.flatnonzero(shared >= SIMILARITY * (sizes + sizes[row] - shared))
 
 
 def similarity(left: Shape, right: Shape) -> float:
