@@ -213,6 +213,7 @@ def test_the_newest_of_a_folder_is_read(corpus: Corpus, tmp_path: Path) -> None:
         import_checkpoint(tmp_path / "nowhere", tmp_path / "stats")
 
 
+@pytest.mark.slow
 def test_the_atlas_of_a_checkpoint_passes_every_check(corpus: Corpus, tmp_path: Path, atlas_command) -> None:
     path = corpus.write(tmp_path / "latest.dat", texts=True)
     done = atlas_command("import", "checkpoint", path, "-o", tmp_path / "stats", "--model", "qwen3-32b")

@@ -521,6 +521,7 @@ def test_a_folder_with_signs_of_patterns_is_a_folder(sides: tuple[Path, Path], t
     assert compare(tmp_path / "s[1]*", sides[1], tmp_path / "c.duckdb").graphs == (40, 60)
 
 
+@pytest.mark.slow
 def test_a_selection_of_graphs_gives_what_its_own_statistics_give(tmp_path: Path) -> None:
     """Whole groups come from edge_groups, parts of groups from the links of graphs."""
     stats = in_groups(tmp_path / "all", [f"g{n % 15}" for n in range(45)], 3, 1.5)

@@ -203,6 +203,7 @@ def test_a_missing_input_is_named(project: Path) -> None:
         build(project)
 
 
+@pytest.mark.slow
 def test_the_real_atlas(data: Path, tmp_path: Path) -> None:
     from conftest import ROOT
 

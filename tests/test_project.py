@@ -381,6 +381,7 @@ def test_the_tour_of_an_atlas_without_clusters(small_atlas: Path, tmp_path: Path
     assert "One circuit" not in done.stdout
 
 
+@pytest.mark.slow
 def test_the_command_project(tmp_path: Path, atlas_command: Any) -> None:
     demo = DEMO
     done = atlas_command("project", demo, "-o", tmp_path / "p", "--device", "cpu", "--top-tokens", "3")

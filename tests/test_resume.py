@@ -122,6 +122,7 @@ def test_dying_at_every_kind_of_commit(tmp_path: Path, small_budget: None) -> No
         subprocess.run(["rm", "-rf", str(tmp_path / "stats")], check=True)
 
 
+@pytest.mark.slow
 def test_threads_and_file_order_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "graphs"
     graphs(folder)

@@ -13,9 +13,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from atlas.errors import RecipeError, UsageError
+from atlas.errors import RecipeError, UsageError, needs_extra
 from atlas.importers import IMPORTERS
 from atlas.io.package_data import folder, names
 from atlas.options import (
@@ -326,6 +324,8 @@ def _with_variables(value: Any, environment: Mapping[str, str], where: str) -> A
 
 def _recipe(table: dict[str, Any], where: str) -> Recipe:
     """Convert the table to a `Recipe`; msgspec checks types, required keys and the rules of the options."""
+    with needs_extra("aggregate"):
+        import msgspec
     whole = _whole(Recipe, table, "", where)
     try:
         return msgspec.convert(whole, Recipe)
