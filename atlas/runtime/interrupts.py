@@ -25,6 +25,8 @@ def interruptible(interrupt: Callable[[], None], timeout: float | None = None) -
 
     Raises:
         QueryError: The block failed after the time limit had passed.
+        KeyboardInterrupt: The block failed after Ctrl-C. DuckDB looks for signals, too; where it sees one first, Python's
+            own KeyboardInterrupt is lost behind a RuntimeError.
     """
     watcher = _Watcher(interrupt, timeout)
     try:
@@ -33,6 +35,8 @@ def interruptible(interrupt: Callable[[], None], timeout: float | None = None) -
     except Exception as error:
         if watcher.expired:
             raise QueryError(f"stopped after {timeout:g} s; allow more with --timeout, or ask for less") from error
+        if watcher.interrupted:
+            raise KeyboardInterrupt from error
         raise
 
 
@@ -41,6 +45,7 @@ class _Watcher:
 
     def __init__(self, interrupt: Callable[[], None], timeout: float | None) -> None:
         self.expired = False
+        self.interrupted = False
         self._interrupt = interrupt
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._receiver, self._sender = socket.socketpair()
@@ -77,6 +82,7 @@ class _Watcher:
             else:
                 if not received:
                     return
-                must_stop = must_stop or received[0] == signal.SIGINT
+                self.interrupted = self.interrupted or received[0] == signal.SIGINT
+                must_stop = must_stop or self.interrupted
             if must_stop:
                 self._interrupt()
