@@ -13,7 +13,7 @@ from atlas.cli.pages import rows_of
 from atlas.cli.terminal import bar, table
 from atlas.errors import UsageError
 from atlas.io.text import visible
-from atlas.query.attribution_graph import AttributionGraph, GraphNode, GraphPath, signed_product
+from atlas.query.attribution_graph import AttributionGraph, GraphNode, GraphPath
 from atlas.query.client import Atlas
 
 _LABEL = 40  # characters of a label in a table
@@ -83,8 +83,7 @@ def _path(path: GraphPath) -> str:
     words = [_named(path.nodes[0])]
     for weight, node in zip(path.weights, path.nodes[1:], strict=True):
         words += [f"─{weight:+.3g}→", _named(node)]
-    sign = {1: "", -1: "  (suppresses)", 0: ""}[signed_product(path.weights)]
-    return visible(" ".join(words)) + sign
+    return visible(" ".join(words)) + ("  (suppresses)" if path.sign < 0 else "")
 
 
 def _named(node: GraphNode) -> str:

@@ -119,9 +119,21 @@ def is_duckdb_file(file: Path) -> bool:
     return True
 
 
+def is_comparison(con: duckdb.DuckDBPyConnection) -> bool:
+    """Return True if the current catalog is a file of `atlas compare`.
+
+    Args:
+        con: Connection whose current catalog has a table `metadata`.
+
+    Returns:
+        True for a comparison, False for an atlas.
+    """
+    return bool(con.execute("FROM metadata WHERE key = 'comparison_of'").fetchall())
+
+
 def _require_schema(con: duckdb.DuckDBPyConnection, file: Path) -> None:
     tables = con.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()").fetchall()
-    if ("metadata",) in tables and con.execute("FROM metadata WHERE key = 'comparison_of'").fetchall():
+    if ("metadata",) in tables and is_comparison(con):
         return  # what `atlas compare` wrote: SQL works on it, too
     missing = [name for name in TABLES if (name,) not in tables]
     if missing:

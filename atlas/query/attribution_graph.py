@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import heapq
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -51,6 +51,11 @@ class GraphPath(NamedTuple):
     nodes: tuple[GraphNode, ...]
     weights: tuple[float, ...]
     strength: float
+
+    @property
+    def sign(self) -> int:
+        """Sign of the product of the weights: 1, -1, or 0."""
+        return math.prod((weight > 0) - (weight < 0) for weight in self.weights)
 
 
 @dataclass(frozen=True)
@@ -257,8 +262,3 @@ def _facts(atlas: AtlasFile, name: str) -> dict[str, Any]:
             more = " and others" if len(rows) > 3 else ""
             raise InputError(f"{name!r} could be graph {several}{more}; give a number, or more of the name")
     raise InputError(f"{atlas.path} has no graph {name!r}; list them with: atlas graphs {atlas.path}")
-
-
-def signed_product(weights: Sequence[float]) -> int:
-    """Return the sign of the product of weights: 1, -1, or 0."""
-    return math.prod((weight > 0) - (weight < 0) for weight in weights)

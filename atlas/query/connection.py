@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import duckdb
 
-from atlas.database import DEFAULT_MEMORY, one_line, open_atlas, require_reading, use_catalog
+from atlas.database import DEFAULT_MEMORY, is_comparison, one_line, open_atlas, require_reading, use_catalog
 from atlas.errors import QueryError, UsageError
 from atlas.query.catalogue import find_query
 
@@ -28,8 +28,7 @@ class AtlasFile:
         self.path = Path(path)
         self.memory = memory
         self._con = open_atlas(path, memory=memory)
-        tables = "SELECT 1 FROM duckdb_tables() WHERE table_name = 'enrichment'"
-        self._is_comparison = bool(self._con.execute(tables).fetchall())
+        self._is_comparison = is_comparison(self._con)
         self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
 
     def __reduce__(self) -> tuple[Any, ...]:
