@@ -75,9 +75,12 @@ class Space(NamedTuple):
     transcoder_set: str | None
     unit_type: str
     link_weight: str | None = None  # direct_effect or attribution_flow, if the tracer stated it
+    rules: str | None = None  # what the tracer held constant: relp, gradient, ...
+    baseline: str | None = None  # what it compared sources with: zero or mean
+    metric: str | None = None  # what it traced: sum, logprob, ...
 
     def __str__(self) -> str:
-        said = f" / {self.link_weight}" if self.link_weight else ""
+        said = "".join(f" / {part}" for part in (self.link_weight, self.rules, self.baseline, self.metric) if part)
         return (
             f"{self.model or 'unknown model'} / {self.transcoder_set or 'no transcoder set'} / {self.unit_type}{said}"
         )
@@ -143,6 +146,30 @@ class Links:
 
 
 @dataclass(frozen=True, slots=True)
+class Ablated:
+    """Ablations of one graph in the real model. All arrays of a kind have the same length."""
+
+    node: Ints  # row of Nodes
+    node_effect: Floats  # metric with the node less metric without it
+    source: Ints  # row of Nodes
+    target: Ints  # row of Nodes
+    predicted: Floats  # direct effect by the rules of the graph
+    edge_effect: Floats  # target with the edge less target without it
+    target_value: Floats  # of the target as it is
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """Facts of a tracer about the nodes of a graph. Arrays have shape (n_nodes,), NaN for other nodes than neurons."""
+
+    score_gradient: Floats  # the score by the plain gradient
+    gate: Floats  # before the activation function
+    up: Floats
+    score_sum: float  # sum of |score| over all neurons of the prompt, kept or not
+    ablated: Ablated | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Graph:
     """One attribution graph; `link_total` counts the links in the file, dropped ones included."""
 
@@ -152,6 +179,7 @@ class Graph:
     link_total: int
     dropped_links: Counter[str] = field(default_factory=Counter)
     node_oddities: Counter[str] = field(default_factory=Counter)
+    tracing: Tracing | None = None
 
 
 def pack_units(layer: ArrayLike, index: Ints) -> Ints:

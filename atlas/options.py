@@ -10,32 +10,71 @@ from atlas.errors import UsageError
 T = TypeVar("T")
 MEMORY = 2_000_000_000  # bytes that all processes of an aggregation may take together
 DIRECT, FLOW = "direct_effect", "attribution_flow"
+RELP, RELP_LIVE_NORMS, GRADIENT, INTEGRATED = "relp", "relp-live-norms", "gradient", "integrated-gradients"
+ZERO, MEAN = "zero", "mean"
+SUM, LOGPROB, LOGIT_DIFF, CENTRED = "sum", "logprob", "logit-diff", "centred"
+OF_SCORES, OF_METRIC = "scores", "metric"
+RULE_NAMES, BASELINES = (RELP, RELP_LIVE_NORMS, GRADIENT, INTEGRATED), (ZERO, MEAN)
+METRICS = (SUM, LOGPROB, LOGIT_DIFF, CENTRED)
 AUTO, NONE = "auto", "none"
 GROUP_LINKS = 100_000_000  # with more links, the dataset of edges by group would be as large as all links
 
 
 @dataclass(frozen=True)
 class TraceOptions:
-    """Options that decide a traced graph. The defaults are those of the published graphs.
+    """Options that decide a traced graph.
 
     Attributes:
-        tau: Neurons are kept if |score| >= `tau` x |metric|.
-        top_logits: The metric is the sum of this many highest logits, or of a prompt's own targets.
+        tau: Neurons are kept if |score| >= `tau` x scale.
+        tau_of: Scale of `tau`: `scores`, the sum of |score| over all neurons of the prompt, or `metric`, the |metric| (as in
+            the published graphs), which vanishes where targets and contrasts cancel.
+        top_logits: Number of targets, the highest logits, of a prompt that names none.
         max_nodes: Maximum number of neurons in a graph; the strongest are kept.
-        link_weight: `direct_effect` (source activation x derivative of the target) or `attribution_flow` (the
-            same, times the target's score over its activation).
+        link_weight: `direct_effect` (source x derivative of the target) or `attribution_flow` (the same, times the
+            target's score over its activation).
+        rules: `relp`, `relp-live-norms`, `gradient` or `integrated-gradients`: what is held constant.
+        baseline: `zero` or `mean` (of each neuron over prompts): what a source is compared with. None is `mean` for
+            integrated gradients, else `zero`.
+        metric: `sum`, `logprob`, `logit-diff` or `centred`: what is traced.
+        steps: Number of points on the path of integrated gradients.
+        ablations: Number of nodes, of edges between neurons and of edges to outputs that are cut in the real model, as
+            a random sample of the whole corpus; decides no graph.
     """
 
     tau: float = 0.005
+    tau_of: str = OF_METRIC
     top_logits: int = 5
     max_nodes: int = 500
     link_weight: str = DIRECT
+    rules: str = RELP
+    baseline: str | None = None
+    metric: str = SUM
+    steps: int = 10
+    ablations: int = 2000
 
     def __post_init__(self) -> None:
-        if self.link_weight not in (DIRECT, FLOW):
-            raise UsageError(f"link weight {self.link_weight!r} is none; there are {DIRECT} and {FLOW}")
+        for what, given, known in (
+            ("link weight", self.link_weight, (DIRECT, FLOW)),
+            ("rules", self.rules, RULE_NAMES),
+            ("baseline", self.baseline or ZERO, BASELINES),
+            ("metric", self.metric, METRICS),
+            ("tau of", self.tau_of, (OF_SCORES, OF_METRIC)),
+        ):
+            if given not in known:
+                raise UsageError(f"{what} {given!r} is none; there are {', '.join(known)}")
         if not 0 <= self.tau < 1 or self.top_logits < 1 or self.max_nodes < 1:
             raise UsageError("tau must be from 0 to below 1, the number of logits and of nodes 1 or more")
+        if self.steps < 1 or self.ablations < 0:
+            raise UsageError("integrated gradients take 1 step or more, and ablations are 0 or more")
+        if self.rules == INTEGRATED and self.baseline == ZERO:
+            raise UsageError(
+                "integrated gradients need --baseline mean: norms undo a common scale, so on the way to zero nothing changes"
+            )
+
+    @property
+    def compared_with(self) -> str:
+        """Baseline of the sources: `baseline`, or the default of the rules."""
+        return self.baseline or (MEAN if self.rules == INTEGRATED else ZERO)
 
 
 @dataclass(frozen=True)

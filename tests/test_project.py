@@ -27,7 +27,7 @@ from atlas.database import open_atlas, run_checks  # noqa: E402
 from atlas.errors import InputError  # noqa: E402
 from atlas.importers.llama2c import convert  # noqa: E402
 from atlas.models import Prompt, load_model  # noqa: E402
-from atlas.models.model import activation  # noqa: E402
+from atlas.models.cache import activation  # noqa: E402
 from atlas.models.tokens import passage, readable, shown  # noqa: E402
 from atlas.options import ProjectOptions, PromptOptions  # noqa: E402
 from atlas.pipeline import project_model, run_recipe, trace_prompts  # noqa: E402

@@ -14,9 +14,10 @@ from trace_models import ARCHITECTURES, linearised, tiny  # noqa: E402
 
 from atlas.graph import Graph, NodeKind  # noqa: E402
 from atlas.ids import NeuronId  # noqa: E402
-from atlas.models.model import activation  # noqa: E402
+from atlas.models.cache import activation  # noqa: E402
 from atlas.models.prompts import Prompt  # noqa: E402
 from atlas.options import FLOW, TraceOptions  # noqa: E402
+from atlas.trace.rules import RULES  # noqa: E402
 from atlas.trace.tracer import Traced, Tracer  # noqa: E402
 
 IDS = (3, 14, 15, 9, 26, 5, 3, 8)
@@ -57,15 +58,16 @@ def test_the_linearised_model_has_the_activations_of_the_real_one(architecture: 
     torch.testing.assert_close(cache.logits, logits[:, -1].detach(), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("rules", ["relp", "relp-live-norms", "gradient"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_edge_is_its_definition(architecture: str) -> None:
+def test_every_edge_is_its_definition(architecture: str, rules: str) -> None:
     model = tiny(architecture)
-    graph = trace_one(model, prompt(), tau=0.0, top_logits=3).graph
+    graph = trace_one(model, prompt(), tau=0.0, top_logits=3, rules=rules).graph
     cells, weights = neurons_of(graph), matrix(graph)
     logit_rows = np.flatnonzero(graph.nodes.kind == NodeKind.LOGIT)
     embeddings = model.embedding[list(IDS)][None].clone().requires_grad_()
     assert len(cells) > 100
-    with linearised(model, cut=True) as found, torch.enable_grad():
+    with linearised(model, cut=True, rules=RULES[rules]) as found, torch.enable_grad():
         logits = model.model(inputs_embeds=embeddings).logits
         sources = [found[layer][1] for layer in range(3)]
         targets = [found[layer][0][0, at, unit] for layer, at, unit in cells]
@@ -104,13 +106,14 @@ def test_what_comes_into_a_logit_adds_up_to_it(architecture: str) -> None:
     np.testing.assert_allclose(graph.nodes.probability[rows], probability, rtol=1e-9)
 
 
+@pytest.mark.parametrize("rules", ["relp", "relp-live-norms", "gradient"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_scores_are_activation_times_gradient(architecture: str) -> None:
+def test_scores_are_activation_times_gradient(architecture: str, rules: str) -> None:
     model = tiny(architecture)
-    traced = trace_one(model, prompt(), tau=0.0, top_logits=3)
+    traced = trace_one(model, prompt(), tau=0.0, top_logits=3, rules=rules)
     graph = traced.graph
     tokens = graph.nodes.key[graph.nodes.kind == NodeKind.LOGIT].tolist()
-    with linearised(model, cut=False) as found, torch.enable_grad():
+    with linearised(model, cut=False, rules=RULES[rules]) as found, torch.enable_grad():
         embeddings = model.embedding[list(IDS)][None].clone().requires_grad_()
         metric = model.model(inputs_embeds=embeddings).logits[0, -1, tokens].sum()
         grads = torch.autograd.grad(metric, [found[layer][1] for layer in range(3)])
@@ -146,10 +149,10 @@ def linear_run(model: Any, cache: Any, source: tuple[int, int, int], target: tup
         attention, mlp = block.attention, block.mlp
         stream = stream + after(
             attention,
-            attend(model, attention, layer, before(attention, stream, layer.attention_scale)),
-            layer.attention_scale,
+            attend(model, attention, layer, before(attention, stream, layer.attention_norm.scale)),
+            layer.attention_norm.scale,
         )
-        read = before(mlp, stream, layer.mlp_scale)
+        read = before(mlp, stream, layer.mlp_norm.scale)
         if number == target[0]:
             _, at, unit = target
             gate, up = layer.gate[0, at, unit], layer.up[0, at, unit]
@@ -161,7 +164,7 @@ def linear_run(model: Any, cache: Any, source: tuple[int, int, int], target: tup
         written = activation(layer)[0].clone()
         if number == source[0] and not kept:
             written[source[1], source[2]] = 0
-        stream = stream + after(mlp, mlp.module.down_proj(written), layer.mlp_scale)
+        stream = stream + after(mlp, mlp.module.down_proj(written), layer.mlp_norm.scale)
     raise AssertionError("no such layer")
 
 
@@ -175,7 +178,7 @@ def after(part: Any, written: Any, scale: Any) -> Any:
 
 def attend(model: Any, part: Any, layer: Any, read: Any) -> Any:
     values = part.module.v_proj(read).view(len(read), -1, 4).repeat_interleave(model.groups, 1)
-    mixed = torch.einsum("hts,shd->thd", layer.attention[0], values)
+    mixed = torch.einsum("hts,shd->thd", layer.attention.pattern[0], values)
     return part.module.o_proj(mixed.reshape(len(read), -1))
 
 

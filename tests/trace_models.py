@@ -1,7 +1,7 @@
 """Tiny random models of every architecture, and the linearised model by autograd: the twin of `atlas.trace.linearized`.
 
-The twin changes the modules of `transformers` themselves (norms with a detached scale, detached queries and
-keys, the gate by rule, neurons cut off from what is behind them) and asks autograd, one target at a time.
+The twin changes the modules of `transformers` themselves (by the rules: norms with a detached scale, detached queries
+and keys, the gate; neurons cut off from what is behind them) and asks autograd, one target at a time.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 import transformers
 
 from atlas.models.model import TracedModel
+from atlas.trace.rules import RULES, Rules
 
 VOCABULARY = 50
 ARCHITECTURES = ["llama", "llama-tied", "llama-biases", "mistral", "qwen2", "qwen3", "olmo2", "olmo3"]
@@ -61,48 +62,14 @@ def tiny(architecture: str, *, seed: int = 0, dtype: torch.dtype = torch.float64
             # Drawn in float64 whatever the model's precision, so that all precisions are of one model.
             drawn = torch.randn(value.shape, dtype=torch.float64)
             value.copy_(drawn * (0.3 if value.ndim > 1 else 0.2) + ("norm" in key))
-    if dtype == torch.float64:
-        exact_norms(model)
-        exact_attention()
     return TracedModel(model, Letters(), f"tiny-{architecture}")
 
 
-def exact_norms(model: Any) -> None:
-    """Norms in the model's own precision: transformers computes them in float32."""
-
-    def forward(self: Any, value: torch.Tensor) -> torch.Tensor:
-        return self.weight * (value * torch.rsqrt(value.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
-
-    for module in model.modules():
-        if type(module).__name__.endswith("RMSNorm"):
-            module.forward = MethodType(forward, module)
-
-
-def exact_attention() -> None:
-    """Make the softmax of eager attention keep float64: transformers computes it in float32.
-
-    There a sum over a padded row depends on the width of the processor's vectors, which moves the eighth digit.
-    Models of lower precision compute what they always did.
-    """
-
-    def forward(
-        module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Any, scaling: float, **_: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        key, value = (part.repeat_interleave(module.num_key_value_groups, 1) for part in (key, value))
-        scores = query @ key.transpose(2, 3) * scaling
-        if mask is not None:
-            scores = scores + mask
-        accurate = torch.promote_types(query.dtype, torch.float32)
-        pattern = torch.nn.functional.softmax(scores, dim=-1, dtype=accurate).to(query.dtype)
-        return (pattern @ value).transpose(1, 2).contiguous(), pattern
-
-    # A registered function comes before the one of each architecture, which are all alike.
-    transformers.AttentionInterface.register("eager", forward)
-
-
 @contextmanager
-def linearised(model: TracedModel, *, cut: bool) -> Iterator[dict[int, tuple[torch.Tensor, torch.Tensor]]]:
-    """Run the model of `transformers` by the rules of RelP; gives (neurons, what is written) by layer.
+def linearised(
+    model: TracedModel, *, cut: bool, rules: Rules = RULES["relp"]
+) -> Iterator[dict[int, tuple[torch.Tensor, torch.Tensor]]]:
+    """Run the model of `transformers` by attribution rules; gives (neurons, what is written) by layer.
 
     With `cut` what a neuron writes does not depend on what it read: effects are direct.
     """
@@ -125,7 +92,8 @@ def linearised(model: TracedModel, *, cut: bool) -> Iterator[dict[int, tuple[tor
 
         def mlp(self: Any, value: torch.Tensor, layer: int = layer) -> torch.Tensor:
             gate, up = self.gate_proj(value), self.up_proj(value)
-            neurons = up * (gate * torch.sigmoid(gate)).detach() / 2 + gate * (up * torch.sigmoid(gate)).detach() / 2
+            silu, share = gate * torch.sigmoid(gate), torch.sigmoid(gate)
+            neurons = up * silu.detach() / 2 + gate * (up * share).detach() / 2 if rules.half_rule else up * silu
             written = neurons.detach().requires_grad_() if cut else neurons
             if not cut and not written.requires_grad:
                 written.requires_grad_()
@@ -133,10 +101,11 @@ def linearised(model: TracedModel, *, cut: bool) -> Iterator[dict[int, tuple[tor
             return self.down_proj(written)
 
         replace(module.mlp, mlp)
-        replace(module.self_attn.q_proj, detached)
-        replace(module.self_attn.k_proj, detached)
+        if not rules.live_patterns:
+            replace(module.self_attn.q_proj, detached)
+            replace(module.self_attn.k_proj, detached)
     for module in model.model.modules():
-        if type(module).__name__.endswith("RMSNorm"):
+        if type(module).__name__.endswith("RMSNorm") and not rules.live_norms:
             replace(module, norm)
     try:
         yield found

@@ -18,7 +18,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from atlas.models.model import TracedModel, inverse_rms, weight_of, wide
+from atlas.models.cache import inverse_rms, wide
+from atlas.models.model import TracedModel, weight_of
 from atlas.stages import DATASETS
 
 NEGLIGIBLE = 1e-8

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from atlas.models.model import TracedModel, activation
+from atlas.models.cache import activation
+from atlas.models.model import TracedModel
 from atlas.models.prompts import Prompt
 from atlas.models.tokens import passage, shown
 from atlas.stages import DATASETS

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +18,10 @@ from torch import Tensor
 
 from atlas.errors import UsageError
 from atlas.models.architectures import require_supported
+from atlas.models.cache import Blend, Cache, LayerCache, attention_cache, norm_cache, wide
+from atlas.models.exact import FLOAT64_ATTENTION, compute_in_float64
 
+Writer = Callable[[int, Tensor], Tensor]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 
 
@@ -44,61 +47,17 @@ class Block:
     mlp: Sublayer
 
 
-@dataclass(frozen=True)
-class LayerCache:
-    """Values of one layer on a batch: B prompts of n positions, H heads, m neurons, model width d."""
-
-    attention: Tensor  # (B, H, n, n) pattern, rows are queries
-    attention_scale: Tensor  # (B, n, 1) inverse root mean square at the norm of the attention
-    mlp_scale: Tensor  # (B, n, 1) the same at the norm of the MLP
-    gate: Tensor  # (B, n, m) before SiLU
-    up: Tensor  # (B, n, m)
-    mlp_out: Tensor  # (B, n, d) contribution of the MLP to the residual stream
-
-    def of(self, prompt: int, length: int) -> LayerCache:
-        """Return the cache of one prompt without padding, as a batch of one."""
-        return LayerCache(
-            self.attention[prompt : prompt + 1, :, :length, :length],
-            *(
-                value[prompt : prompt + 1, :length]
-                for value in (self.attention_scale, self.mlp_scale, self.gate, self.up, self.mlp_out)
-            ),
-        )
-
-
-@dataclass(frozen=True)
-class Cache:
-    """Values of a forward pass."""
-
-    embedding: Tensor  # (B, n, d)
-    layers: list[LayerCache]
-    final: Tensor  # (B, n, d) residual stream before the last norm
-    final_scale: Tensor  # (B, n, 1)
-    logits: Tensor  # (B, vocabulary) at the last token of each prompt
-    lengths: tuple[int, ...]
-
-    def of(self, prompt: int) -> Cache:
-        """Return the cache of one prompt without padding, as a batch of one."""
-        length, one = self.lengths[prompt], slice(prompt, prompt + 1)
-        return Cache(
-            self.embedding[one, :length],
-            [layer.of(prompt, length) for layer in self.layers],
-            self.final[one, :length],
-            self.final_scale[one, :length],
-            self.logits[one],
-            (length,),
-        )
-
-
 class TracedModel:
     """Model of `transformers` with its tokenizer; `name` is its name in graphs and statistics."""
 
     def __init__(self, model: Any, tokenizer: Any, name: str) -> None:
         config = model.config
         require_supported(config.to_dict(), name)
-        if config._attn_implementation != "eager":
+        if config._attn_implementation not in ("eager", FLOAT64_ATTENTION):
             raise UsageError(f'{name} gives no attention patterns; load it with attn_implementation="eager"')
         self.model = model.eval().requires_grad_(False)
+        if model.dtype == torch.float64:
+            compute_in_float64(model)
         self.tokenizer = tokenizer
         self.name = name
         self.blocks = [_block(module) for module in model.model.layers]
@@ -158,61 +117,132 @@ class TracedModel:
         texts: list[str] = self.tokenizer.convert_ids_to_tokens(ids)
         return texts
 
-    def forward(self, prompts: list[list[int]]) -> Cache:
+    def forward(self, prompts: list[list[int]], blend: Blend | None = None) -> Cache:
         """Run the model on token ids.
 
         Prompts are padded on the right. Attention is causal, so padding does not change the values of a prompt.
 
         Args:
             prompts: Token ids per prompt, of any lengths.
+            blend: Values that embeddings and neurons write instead of their own. Attention, norms, gates and ups are
+                computed from them.
 
         Returns:
             Activations and logits of the batch, padded to its longest prompt.
         """
+        ids, lengths = self._padded(prompts)
+        seen: dict[tuple[int, str], Any] = {}
+        written: Writer | None = None
+        if blend is not None:
+            found = blend
+
+            def written(layer: int, _: Tensor) -> Tensor:
+                return found.neurons(layer).to(self.model.dtype)
+
+        embedding = self.embedding[ids] if blend is None else blend.tokens().to(self.model.dtype)
+        with torch.no_grad(), self._kept(seen), self.writing(written):
+            self.model.model(inputs_embeds=embedding, use_cache=False)
+            return self._cache(embedding, seen, lengths)
+
+    def _padded(self, prompts: list[list[int]]) -> tuple[Tensor, tuple[int, ...]]:
+        """Return token ids padded on the right, (B, n), and the length of every prompt."""
         lengths = tuple(len(ids) for ids in prompts)
         ids = torch.zeros(len(prompts), max(lengths), dtype=torch.long, device=self.device)
         for row, prompt in enumerate(prompts):
             ids[row, : len(prompt)] = torch.tensor(prompt)
-        seen: dict[tuple[int, str], Tensor] = {}
-        with torch.no_grad(), self._kept(seen):
-            self.model.model(input_ids=ids, use_cache=False)
-            return self._cache(ids, seen, lengths)
+        return ids, lengths
+
+    def last_logits(self, prompts: list[list[int]]) -> Tensor:
+        """Run the model without recording its values.
+
+        Args:
+            prompts: Token ids per prompt.
+
+        Returns:
+            Logits at the last token of every prompt (B, vocabulary), float32 at least.
+        """
+        ids, lengths = self._padded(prompts)
+        with torch.no_grad():
+            hidden = self.model.model(input_ids=ids, use_cache=False).last_hidden_state
+            last = hidden[torch.arange(len(lengths)), torch.tensor(lengths) - 1]
+            return wide(self.model.get_output_embeddings()(last))
 
     @contextmanager
-    def _kept(self, seen: dict[tuple[int, str], Tensor]) -> Iterator[None]:
-        """Record the values that `_cache` needs, by layer and name, while the model runs."""
+    def writing(self, write: Writer | None) -> Iterator[None]:
+        """Replace what neurons write, while the model runs.
+
+        Args:
+            write: Called with the number of the layer and its activations (B, n, m), returns what the neurons write
+                instead; None changes nothing.
+
+        Yields:
+            Nothing.
+        """
         hooks = []
+        for layer, block in enumerate(self.blocks if write is not None else []):
 
-        def keep(module: Any, layer: int, name: str, *, result: bool) -> None:
-            def before(_: object, args: tuple[Tensor, ...]) -> None:
-                seen[layer, name] = args[0]
+            def before(_: object, args: tuple[Tensor, ...], layer: int = layer) -> tuple[Tensor]:
+                assert write is not None
+                return (write(layer, args[0]),)
 
-            def after(_: object, __: object, output: Any) -> None:
-                seen[layer, name] = output[1] if isinstance(output, tuple) else output
-
-            hooks.append(module.register_forward_hook(after) if result else module.register_forward_pre_hook(before))
-
-        for layer, block in enumerate(self.blocks):
-            mlp = block.mlp
-            keep(block.attention.module, layer, "attention", result=True)
-            keep(block.attention.norm, layer, "attention_norm", result=False)
-            keep(mlp.norm, layer, "mlp_norm", result=False)
-            keep(mlp.module.gate_proj, layer, "gate", result=True)
-            keep(mlp.module.up_proj, layer, "up", result=True)
-            keep(mlp.norm_after or mlp.module, layer, "mlp_out", result=True)
-        keep(self.final_norm, -1, "final", result=False)
+            hooks.append(block.mlp.module.down_proj.register_forward_pre_hook(before))
         try:
             yield
         finally:
             for hook in hooks:
                 hook.remove()
 
-    def _cache(self, ids: Tensor, seen: dict[tuple[int, str], Tensor], lengths: tuple[int, ...]) -> Cache:
+    @contextmanager
+    def _kept(self, seen: dict[tuple[int, str], Any]) -> Iterator[None]:
+        """Record the values that `_cache` needs, by layer and name, while the model runs."""
+        hooks = []
+
+        def keep_input(module: Any, layer: int, name: str) -> None:
+            def before(_: object, args: tuple[Tensor, ...]) -> None:
+                seen[layer, name] = args[0]
+
+            hooks.append(module.register_forward_pre_hook(before))
+
+        def keep_output(module: Any, layer: int, name: str) -> None:
+            def after(_: object, __: object, output: Any) -> None:
+                seen[layer, name] = output[1] if isinstance(output, tuple) else output
+
+            hooks.append(module.register_forward_hook(after))
+
+        def keep_rotation(module: Any, layer: int) -> None:
+            def before(_: object, __: object, given: dict[str, Any]) -> None:
+                seen[layer, "rotation"] = given["position_embeddings"]
+
+            hooks.append(module.register_forward_pre_hook(before, with_kwargs=True))
+
+        for layer, block in enumerate(self.blocks):
+            mlp, attention = block.mlp, block.attention.module
+            keep_output(attention, layer, "pattern")
+            keep_rotation(attention, layer)
+            for name in ("q", "k"):
+                norm = getattr(attention, f"{name}_norm", None)
+                if norm is not None:
+                    keep_input(norm, layer, f"{name}_norm")
+                keep_output(norm or getattr(attention, f"{name}_proj"), layer, name)
+            keep_output(attention.v_proj, layer, "v")
+            keep_input(block.attention.norm, layer, "attention_norm")
+            keep_input(mlp.norm, layer, "mlp_norm")
+            keep_output(mlp.module.gate_proj, layer, "gate")
+            keep_output(mlp.module.up_proj, layer, "up")
+            keep_output(mlp.norm_after or mlp.module, layer, "mlp_out")
+        keep_input(self.final_norm, -1, "final")
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _cache(self, embedding: Tensor, seen: dict[tuple[int, str], Any], lengths: tuple[int, ...]) -> Cache:
         layers = [
             LayerCache(
-                wide(seen[layer, "attention"]),
-                inverse_rms(seen[layer, "attention_norm"], block.attention.norm),
-                inverse_rms(seen[layer, "mlp_norm"], block.mlp.norm),
+                attention_cache(block.attention.module, layer, seen),
+                norm_cache(seen[layer, "attention_norm"], block.attention.norm),
+                norm_cache(seen[layer, "mlp_norm"], block.mlp.norm),
                 *(wide(seen[layer, name]) for name in ("gate", "up", "mlp_out")),
             )
             for layer, block in enumerate(self.blocks)
@@ -221,24 +251,7 @@ class TracedModel:
         last = torch.tensor(lengths, device=final.device) - 1
         stream = final[torch.arange(len(lengths), device=final.device), last]
         logits = self.model.get_output_embeddings()(self.final_norm(stream))
-        return Cache(
-            wide(self.embedding[ids]),
-            layers,
-            wide(final),
-            inverse_rms(final, self.final_norm),
-            wide(logits),
-            lengths,
-        )
-
-
-def wide(value: Tensor) -> Tensor:
-    """Return a tensor in float32, or float64 if it is float64: sums over thousands of products need it."""
-    return value if value.dtype == torch.float64 else value.float()
-
-
-def inverse_rms(value: Tensor, norm: Any) -> Tensor:
-    """Return 1 / sqrt(mean of squares + epsilon) over the last axis, which is kept."""
-    return torch.rsqrt(wide(value).square().mean(-1, keepdim=True) + norm.variance_epsilon)
+        return Cache(wide(embedding), layers, norm_cache(final, self.final_norm), wide(logits), lengths)
 
 
 def _block(module: Any) -> Block:
@@ -253,8 +266,3 @@ def weight_of(linear: torch.nn.Linear, like: Tensor) -> Tensor:
     """Return the weight of a linear layer in the type of `like`."""
     weight: Tensor = linear.weight
     return weight.to(like.dtype)
-
-
-def activation(layer: LayerCache) -> Tensor:
-    """Return the activations of neurons: silu(gate) * up, (B, n, m)."""
-    return torch.nn.functional.silu(layer.gate) * layer.up

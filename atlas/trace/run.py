@@ -17,7 +17,7 @@ from atlas.models.load import enough_memory
 from atlas.models.prompts import Prompt, count_prompts, read_prompts
 from atlas.options import PromptOptions
 from atlas.trace.graph_files import FORMATS, write_graph, written_as
-from atlas.trace.tracer import Traced, Tracer, prompt_hash
+from atlas.trace.tracer import Traced, Tracer
 
 Progress = Callable[[str, int, int], None]
 REJECTS = "rejects.csv"
@@ -119,9 +119,10 @@ def trace_to_sink(
     """
     summary = TraceSummary()
     flushed = time.monotonic()
+    tracer.ablations_per_graph = tracer.options.ablations / max(1, count_prompts(prompts, corpus))
 
     def known(prompt: Prompt) -> bool:
-        return prompt_hash(tracer.model, prompt, tracer.options) in sink.hashes
+        return tracer.hash_of(prompt) in sink.hashes
 
     for item in _traced(tracer, prompts, corpus, batch, known, summary, progress):
         if isinstance(item, Reject):
@@ -188,7 +189,7 @@ def trace_to_files(
         path = out / _name(prompt.path)
         if fresh or not path.exists():
             return False
-        if written_as(path) != (form, prompt_hash(tracer.model, prompt, tracer.options)):
+        if written_as(path) != (form, tracer.hash_of(prompt)):
             raise SpaceMismatch(
                 f"{path} was made of another prompt, model or options, or in another format; choose another -o, or start over with --fresh"
             )

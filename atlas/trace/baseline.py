@@ -1,0 +1,42 @@
+"""Baselines: zero, or the mean of every neuron and embedding over prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from atlas.models.cache import Baseline, activation
+from atlas.models.model import TracedModel
+
+MEAN_PROMPTS = 200  # over which means are taken, the first of a corpus
+
+
+def zero_baseline(model: TracedModel) -> Baseline:
+    """Return zeros: a neuron that is not there writes nothing."""
+    like = torch.zeros((), device=model.device, dtype=torch.promote_types(model.model.dtype, torch.float32))
+    return Baseline(like.new_zeros(len(model.blocks), 2, model.neurons), like.new_zeros(2, model.width))
+
+
+def mean_baseline(model: TracedModel, prompts: Iterable[tuple[int, ...]]) -> Baseline:
+    """Compute means over prompts, at the first position and over all others.
+
+    Args:
+        model: The model.
+        prompts: Token ids of each prompt.
+
+    Returns:
+        Means of every neuron and of the embeddings. Without any prompt, or prompts of one token, zeros.
+    """
+    zero = zero_baseline(model)
+    neurons, tokens = zero.neurons.double(), zero.tokens.double()
+    counts = torch.zeros(2, dtype=torch.float64, device=model.device)
+    for ids in prompts:
+        cache = model.forward([list(ids)])
+        active = torch.stack([activation(layer)[0] for layer in cache.layers]).double()
+        embedding = cache.embedding[0].double()
+        neurons += torch.stack([active[:, 0], active[:, 1:].sum(1)], 1)
+        tokens += torch.stack([embedding[0], embedding[1:].sum(0)])
+        counts += torch.tensor([1, len(ids) - 1], device=model.device)
+    share = 1 / counts.clamp(min=1)[:, None]
+    return Baseline((neurons * share).to(zero.neurons.dtype), (tokens * share).to(zero.tokens.dtype))
