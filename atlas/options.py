@@ -14,6 +14,7 @@ RELP, RELP_LIVE_NORMS, GRADIENT, INTEGRATED = "relp", "relp-live-norms", "gradie
 ZERO, MEAN = "zero", "mean"
 SUM, LOGPROB, LOGIT_DIFF, CENTRED = "sum", "logprob", "logit-diff", "centred"
 OF_SCORES, OF_METRIC = "scores", "metric"
+TAUS = {OF_SCORES: 0.001, OF_METRIC: 0.005}
 RULE_NAMES, BASELINES = (RELP, RELP_LIVE_NORMS, GRADIENT, INTEGRATED), (ZERO, MEAN)
 METRICS = (SUM, LOGPROB, LOGIT_DIFF, CENTRED)
 AUTO, NONE = "auto", "none"
@@ -25,7 +26,7 @@ class TraceOptions:
     """Options that decide a traced graph.
 
     Attributes:
-        tau: Neurons are kept if |score| >= `tau` x scale.
+        tau: Neurons are kept if |score| >= `tau` x scale. None is 0.001 of the scores, or 0.005 of the metric.
         tau_of: Scale of `tau`: `scores`, the sum of |score| over all neurons of the prompt, or `metric`, the |metric| (as in
             the published graphs), which vanishes where targets and contrasts cancel.
         top_logits: Number of targets, the highest logits, of a prompt that names none.
@@ -41,8 +42,8 @@ class TraceOptions:
             a random sample of the whole corpus; decides no graph.
     """
 
-    tau: float = 0.005
-    tau_of: str = OF_METRIC
+    tau: float | None = None
+    tau_of: str = OF_SCORES
     top_logits: int = 5
     max_nodes: int = 500
     link_weight: str = DIRECT
@@ -62,7 +63,7 @@ class TraceOptions:
         ):
             if given not in known:
                 raise UsageError(f"{what} {given!r} is none; there are {', '.join(known)}")
-        if not 0 <= self.tau < 1 or self.top_logits < 1 or self.max_nodes < 1:
+        if not 0 <= self.threshold < 1 or self.top_logits < 1 or self.max_nodes < 1:
             raise UsageError("tau must be from 0 to below 1, the number of logits and of nodes 1 or more")
         if self.steps < 1 or self.ablations < 0:
             raise UsageError("integrated gradients take 1 step or more, and ablations are 0 or more")
@@ -70,6 +71,11 @@ class TraceOptions:
             raise UsageError(
                 "integrated gradients need --baseline mean: norms undo a common scale, so on the way to zero nothing changes"
             )
+
+    @property
+    def threshold(self) -> float:
+        """Share of the scale that a neuron needs: `tau`, or the default of its scale."""
+        return self.tau if self.tau is not None else TAUS[self.tau_of]
 
     @property
     def compared_with(self) -> str:

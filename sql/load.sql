@@ -101,7 +101,7 @@ SELECT
     g.group_id,
     l.weight,
     CASE WHEN t.activation <> 0 AND (SELECT weights_are_effects FROM input.parameters) THEN l.weight::DOUBLE / t.activation END AS share,
-    CASE WHEN s.activation <> 0 THEN l.weight::DOUBLE / s.activation END AS derivative,
+    CASE WHEN s.activation <> 0 AND (SELECT baseline_is_zero FROM input.parameters) THEN l.weight::DOUBLE / s.activation END AS derivative,
     s.position = t.position AS is_same_position
 FROM input.graph_links AS l
 JOIN input.graph_nodes AS s ON s.graph_id = l.graph_id AND s.node = l.source AND s.kind = 'neuron'
@@ -268,6 +268,34 @@ INSERT INTO graph_nodes BY NAME
 FROM input.graph_nodes
 WHERE (SELECT embed_graph_links FROM input.parameters)
 ORDER BY graph_id, node;
+
+INSERT INTO regimes BY NAME
+SELECT
+    layer,
+    neuron,
+    node_count,
+    up_factor_sum / node_count AS up_factor,
+    gate_factor_sum / node_count AS gate_factor,
+    CASE greatest(both_positive_count, up_negative_count, gate_negative_count, both_negative_count)
+        WHEN both_positive_count THEN 'gate+ up+'
+        WHEN up_negative_count THEN 'gate+ up-'
+        WHEN gate_negative_count THEN 'gate- up+'
+        ELSE 'gate- up-'
+    END AS regime,
+    greatest(both_positive_count, up_negative_count, gate_negative_count, both_negative_count) / node_count AS regime_share
+FROM input.regimes
+ORDER BY layer, neuron;
+
+INSERT INTO ablated_nodes BY NAME
+SELECT
+    * EXCLUDE (score_sum),
+    abs(score) / nullif(score_sum, 0) AS score_share
+FROM input.ablated_nodes
+ORDER BY graph_id, layer, neuron, position;
+
+INSERT INTO ablated_edges BY NAME
+FROM input.ablated_edges
+ORDER BY graph_id, src_layer, src_neuron, src_position, tgt_layer, tgt_neuron, tgt_token_id, tgt_position;
 
 INSERT INTO graph_links BY NAME
 FROM input.graph_links

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from atlas.aggregate.traced_facts import TracedFacts
 from atlas.graph import Graph, GraphInfo, NodeKind, Reject, Space, member_of
 from atlas.ids import INDEX_BITS, MAX_INDEX
 from atlas.stages import DATASETS
@@ -60,6 +61,7 @@ class Bookkeeping:
     _file_rows: list[dict[str, Any]] = field(default_factory=list)
     _tokens: dict[int, _Token] = field(default_factory=dict)
     _labels: Counter[tuple[int, str]] = field(default_factory=Counter)
+    _traced: TracedFacts = field(default_factory=TracedFacts)
 
     def add(self, graphs: Sequence[Graph], counts: Sequence[GraphCounts], first: int) -> None:
         """Add graphs, numbered from `first`."""
@@ -73,6 +75,7 @@ class Bookkeeping:
             ):
                 self._count_rows += [(number, subject, is_kept, why, n) for why, n in sorted(reasons.items()) if n]
             self._add_texts(graph)
+            self._traced.add(number, graph)
             self.set_names |= graph.info.set_names
         self._graphs.append(pa.Table.from_pylist(rows, DATASETS["stats.graphs"].schema))
 
@@ -123,6 +126,7 @@ class Bookkeeping:
             "tokens": self._token_table(),
             "graph_labels": self._label_table(),
             "files": pa.Table.from_pylist(self._file_rows, files) if self._file_rows else files.empty_table(),
+            **self._traced.tables(),
         }
 
     def _token_table(self) -> pa.Table:

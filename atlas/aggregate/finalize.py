@@ -35,6 +35,9 @@ _MERGES = {
     "rejects": "FROM rows ORDER BY path, reason, message",
     "files": "FROM rows ORDER BY path",
     "tokens": "SELECT token_id, min(token) AS token, sum(input_graph_count)::BIGINT AS input_graph_count, sum(output_graph_count)::BIGINT AS output_graph_count, max(probability_max) AS probability_max FROM rows GROUP BY token_id ORDER BY token_id",
+    "ablated_nodes": "FROM rows ORDER BY graph_id, layer, neuron, position",
+    "ablated_edges": "FROM rows ORDER BY graph_id, src_layer, src_neuron, src_position, tgt_layer, tgt_neuron, tgt_token_id, tgt_position",
+    "regimes": "SELECT layer, neuron, sum(node_count)::BIGINT AS node_count, sum(up_factor_sum) AS up_factor_sum, sum(gate_factor_sum) AS gate_factor_sum, sum(both_positive_count)::BIGINT AS both_positive_count, sum(up_negative_count)::BIGINT AS up_negative_count, sum(gate_negative_count)::BIGINT AS gate_negative_count, sum(both_negative_count)::BIGINT AS both_negative_count FROM rows GROUP BY layer, neuron ORDER BY layer, neuron",
     "graph_labels": "SELECT layer, neuron, text, sum(graph_count)::BIGINT AS graph_count FROM rows GROUP BY layer, neuron, text ORDER BY layer, neuron, graph_count DESC, text",
 }
 BOOKKEEPING = tuple(_MERGES)
@@ -170,7 +173,7 @@ def _final_tables(
     """Yield one bookkeeping table per input, with final graph ids and without rows of files that were read again."""
     tables = bookkeeping_tables(run.store, name, inputs)
     for (item, table), ids in zip(tables, parts.graph_ids, strict=True):
-        if name in ("graphs", "link_counts"):
+        if "graph_id" in table.column_names:
             table = with_ids(table, ids)
         if name == "graphs":
             table = parts.groups.filled(table, item.source.number)

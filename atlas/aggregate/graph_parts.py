@@ -23,7 +23,7 @@ from atlas.stages import DATASETS, Dataset
 NODES, LINKS = DATASETS["stats.graph_nodes"], DATASETS["stats.graph_links"]
 _KINDS = pa.array([kind.name.lower() for kind in NodeKind])
 _RUN_COLUMNS = {
-    "graph_nodes": ("key", "kind", "unit", "position", "activation", "influence", "probability"),
+    "graph_nodes": ("key", "kind", "unit", "position", "activation", "influence", "score_gradient", "probability"),
     "graph_links": ("key", "source", "target", "weight"),
 }
 _WHOLE = ("graph_id", "node", "source", "target")
@@ -91,6 +91,6 @@ def _node_columns(columns: Columns) -> dict[str, Any]:
     found["token_id"] = pa.array(unit.astype(np.int64), mask=~is_token)
     found["kind"] = pa.DictionaryArray.from_arrays(pa.array(kind.astype(np.int32)), _KINDS)
     found["position"] = pa.array(columns["position"], mask=columns["position"] < 0)
-    for name in ("activation", "influence", "probability"):
+    for name in ("activation", "influence", "score_gradient", "probability"):
         found[name] = pa.array(columns[name], mask=np.isnan(columns[name]))
     return found | {name: columns[name] for name in ("graph_id", "node")}

@@ -12,7 +12,20 @@ import click
 from atlas.cli.help_and_errors import Command, option
 from atlas.cli.options import FILE, device_option, engine_options, several, size
 from atlas.errors import needs_extra
-from atlas.options import DIRECT, FLOW, MEMORY, ProjectOptions, PromptOptions, TraceOptions, WireOptions
+from atlas.options import (
+    BASELINES,
+    DIRECT,
+    FLOW,
+    MEMORY,
+    METRICS,
+    OF_METRIC,
+    OF_SCORES,
+    RULE_NAMES,
+    ProjectOptions,
+    PromptOptions,
+    TraceOptions,
+    WireOptions,
+)
 
 T = TypeVar("T")
 
@@ -75,11 +88,43 @@ def _taken(options: dict[str, Any], kind: type[T]) -> T:
     help="Statistics, or one graph file per prompt.",
 )
 @option(
-    "--tau",
-    default=TraceOptions.tau,
+    "--rules",
+    default=TraceOptions.rules,
     show_default=True,
     heading="Graph",
-    help="Keep neurons whose |score| is this share of the metric.",
+    type=click.Choice(RULE_NAMES),
+    help="What is held constant where effects are computed.",
+)
+@option(
+    "--baseline",
+    heading="Graph",
+    type=click.Choice(BASELINES),
+    help="What a source is compared with; zero by default, mean for integrated-gradients.",
+)
+@option(
+    "--metric",
+    default=TraceOptions.metric,
+    show_default=True,
+    heading="Graph",
+    type=click.Choice(METRICS),
+    help="What is traced at the last token.",
+)
+@option(
+    "--steps", default=TraceOptions.steps, show_default=True, heading="Graph", help="Points of integrated-gradients."
+)
+@option(
+    "--tau",
+    type=float,
+    heading="Graph",
+    help="Keep neurons whose |score| is this share of the scale; 0.001 of the scores or 0.005 of the metric by default.",
+)
+@option(
+    "--tau-of",
+    default=TraceOptions.tau_of,
+    show_default=True,
+    heading="Graph",
+    type=click.Choice([OF_SCORES, OF_METRIC]),
+    help="Scale of --tau: the sum of all |scores| of the prompt, or the |metric|.",
 )
 @option(
     "--top-logits",
@@ -102,6 +147,13 @@ def _taken(options: dict[str, Any], kind: type[T]) -> T:
     heading="Graph",
     type=click.Choice([DIRECT, FLOW]),
     help="Source activation x derivative of the target, or that times the target's score over its activation.",
+)
+@option(
+    "--ablations",
+    default=TraceOptions.ablations,
+    show_default=True,
+    heading="Graph",
+    help="Random nodes, edges, and edges to outputs of the whole corpus to cut in the model; for statistics.",
 )
 @_prompt_options
 @_model_options

@@ -229,7 +229,7 @@ def _facts(inputs: Inputs) -> dict[str, str]:
         "transcoder_set": space["transcoder_set"],
         "unit_type": space["unit_type"],
         "method": manifest["method"],
-        "link_weight": space.get("link_weight"),
+        **{name: space.get(name) for name in ("link_weight", "rules", "baseline", "metric")},
         "graph_inputs": ", ".join(manifest["inputs"]),
         "stat_quality": manifest.get("stat_quality", "exact"),
         "graphs_stated": manifest.get("graphs_stated"),

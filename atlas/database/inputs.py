@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from atlas.database.scripts import quoted
 from atlas.errors import UsageError
-from atlas.options import AUTO, DIRECT, NONE
+from atlas.options import AUTO, DIRECT, NONE, ZERO
 from atlas.stages import DATASETS, Dataset, datasets_of, require
 from atlas.stages.manifest import read_manifest
 
@@ -75,6 +75,7 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
     parameters["strong_share"] = [inputs.strong_share]
     # Graphs that do not say what their weights measure are of circuit-tracer: direct effects.
     parameters["weights_are_effects"] = [manifest["space"].get("link_weight") in (None, DIRECT)]
+    parameters["baseline_is_zero"] = [manifest["space"].get("baseline") in (None, ZERO)]
     parameters["stat_quality"] = [manifest.get("stat_quality", "exact")]
     space = manifest["space"]
     names = [name for name in (space["transcoder_set"], *manifest.get("set_names", ())) if name]

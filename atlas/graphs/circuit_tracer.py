@@ -32,7 +32,7 @@ def space(metadata: RawMetadata) -> Space:
     scan = "+".join(metadata.scan) if isinstance(metadata.scan, list) else metadata.scan
     # The tracer of this package also writes neurons in this format, and states their unit type.
     unit_type = "neuron" if metadata.unit_type == "neuron" else "feature"
-    return Space(scan, _transcoder_set(metadata), unit_type, metadata.link_weight)
+    return Space(scan, _transcoder_set(metadata), unit_type, **metadata.attribution)
 
 
 def _transcoder_set(metadata: RawMetadata) -> str | None:

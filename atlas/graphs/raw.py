@@ -83,6 +83,14 @@ class RawMetadata(msgspec.Struct):
     sample_index: Int64 | None = None
     trace_hash: Text | None = None
     link_weight: Text | None = None
+    rules: Text | None = None
+    baseline: Text | None = None
+    metric: Text | None = None
+
+    @property
+    def attribution(self) -> dict[str, str | None]:
+        """What the tracer states of its weights, by the names of `Space`."""
+        return {name: getattr(self, name) for name in ("link_weight", "rules", "baseline", "metric")}
     unit_type: Text | None = None
     nodes_exceeded: bool | None = None
 

@@ -23,7 +23,7 @@ _NEURON_LABEL = re.compile(r"L\d+/N\d+(?:: (.*))?\Z", re.DOTALL)
 def space(metadata: RawMetadata) -> Space:
     """Return the feature space, with the model that `scan` names. RelP graphs have no transcoders."""
     scan = metadata.scan if isinstance(metadata.scan, str) else None
-    return Space(_SAME_MODEL.get(scan, scan) if scan else None, None, "neuron", metadata.link_weight)
+    return Space(_SAME_MODEL.get(scan, scan) if scan else None, None, "neuron", **metadata.attribution)
 
 
 def neuron_text(clerp: str) -> str | None:

@@ -20,7 +20,7 @@ from atlas.pipeline.models import load
 from atlas.runtime.dask_executor import dask_executor
 from atlas.runtime.progress import Progress
 from atlas.stages import DATASETS, is_whole
-from atlas.trace import Tracer, TraceSummary, trace_to_sink
+from atlas.trace import Tracer, TraceSummary, baseline_of, trace_to_sink
 
 if TYPE_CHECKING:
     from atlas.aggregate import Summary
@@ -35,7 +35,7 @@ class Shard:
     model: str
     prompts: Path
     out: Path  # stats folder that all shards are merged into
-    options: TraceOptions | None
+    options: TraceOptions
     corpus: PromptOptions
     name: str | None
     device: str
@@ -120,7 +120,9 @@ def trace_shard(task: tuple[Shard, bool]) -> TraceSummary:
     """Trace one shard on this worker; prompts that the target holds already are skipped."""
     shard, has_earlier = task
     loaded = load(shard.model, name=shard.name, device=gpu_of(shard.number, shard.device), dtype=shard.dtype)
-    tracer = Tracer(loaded, shard.options)
+    tracer = Tracer(
+        loaded, shard.options, baseline=baseline_of(loaded, shard.options, shard.prompts, shard.corpus)
+    )
     corpus = ShardedPromptOptions(**dataclasses.asdict(shard.corpus), shard=(shard.number, shard.of))
     shard.folder.parent.mkdir(parents=True, exist_ok=True)
     sink = Aggregator(

@@ -78,12 +78,12 @@ def trace_prompts(
         UsageError: An option has an invalid value.
     """
     with needs_extra("trace"):
-        from atlas.options import PromptOptions
-        from atlas.trace import Tracer, trace_to_files
+        from atlas.options import PromptOptions, TraceOptions
+        from atlas.trace import Tracer, baseline_of, trace_to_files
     with needs_extra("aggregate"):
         from atlas.pipeline.trace_shards import Shard, trace_on_cluster
 
-    corpus = corpus or PromptOptions()
+    corpus, options = corpus or PromptOptions(), options or TraceOptions()
     if batch is not None and batch < 1:
         raise UsageError("a batch is 1 prompt or more")
     if form != "stats" and save_graphs:
@@ -96,7 +96,7 @@ def trace_prompts(
         return trace_on_cluster(shared, out, scheduler, shards, memory, threads, fresh=fresh, progress=progress)
     loaded = load(model, name=name, device=device, dtype=dtype)
     batch = batch or loaded.usual_batch
-    tracer = Tracer(loaded, options)
+    tracer = Tracer(loaded, options, baseline=baseline_of(loaded, options, prompts, corpus))
     if form != "stats":
         return trace_to_files(
             tracer, prompts, corpus, out, form=form, batch=batch, fresh=fresh, progress=progress

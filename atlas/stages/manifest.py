@@ -16,7 +16,7 @@ from atlas.io.files import only_writer, recover_folder, swap_folder, translated_
 MANIFEST = "manifest.json"
 
 
-VERSION = 6  # of the datasets between the stages; increased when readers would notice a change
+VERSION = 7  # of the datasets between the stages; increased when readers would notice a change
 
 
 # Keys of the manifest that readers of a stage need. A user's own script must write them, too.

@@ -187,6 +187,7 @@ STATS = (
                     ("position", pa.int32()),
                     ("activation", pa.float32()),
                     ("influence", pa.float32()),
+                    ("score_gradient", pa.float32()),
                     ("probability", pa.float32()),
                 ),
             ]
@@ -203,6 +204,55 @@ STATS = (
         ),
         "one link of one graph, between two of its nodes",
         parted=True,
+        optional=True,
+    ),
+    Dataset(
+        "regimes",
+        "stats",
+        pa.schema(
+            [
+                *NEURON,
+                *required(
+                    ("node_count", pa.int64()),
+                    ("up_factor_sum", pa.float64()),
+                    ("gate_factor_sum", pa.float64()),
+                    ("both_positive_count", pa.int64()),
+                    ("up_negative_count", pa.int64()),
+                    ("gate_negative_count", pa.int64()),
+                    ("both_negative_count", pa.int64()),
+                ),
+            ]
+        ),
+        "one traced neuron: how its activation depends on its up and gate where it is a node",
+        optional=True,
+    ),
+    Dataset(
+        "ablated_nodes",
+        "stats",
+        pa.schema(
+            [
+                *required(("graph_id", pa.int32())),
+                *NEURON,
+                *required(("position", pa.int32()), ("score", pa.float64()), ("score_gradient", pa.float64())),
+                *required(("score_sum", pa.float64()), ("effect", pa.float64())),
+            ]
+        ),
+        "one node of a random sample, taken away in the model: its score beside the effect on the metric",
+        optional=True,
+    ),
+    Dataset(
+        "ablated_edges",
+        "stats",
+        pa.schema(
+            [
+                *required(("graph_id", pa.int32()), ("src_layer", pa.int32()), ("src_neuron", pa.int32())),
+                *required(("src_position", pa.int32())),
+                *fields(("tgt_layer", pa.int32()), ("tgt_neuron", pa.int32()), ("tgt_token_id", pa.int64())),
+                *required(("tgt_position", pa.int32()), ("predicted", pa.float64()), ("effect", pa.float64())),
+                *required(("target_value", pa.float64())),
+            ]
+        ),
+        "one edge of a random sample, to a neuron or an output, cut in the model: prediction beside effect",
         optional=True,
     ),
     Dataset(

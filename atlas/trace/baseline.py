@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 
 from atlas.models.cache import Baseline, activation
 from atlas.models.model import TracedModel
+from atlas.models.prompts import Prompt, read_prompts
+from atlas.options import MEAN, PromptOptions, TraceOptions
 
 MEAN_PROMPTS = 200  # over which means are taken, the first of a corpus
 
@@ -40,3 +44,12 @@ def mean_baseline(model: TracedModel, prompts: Iterable[tuple[int, ...]]) -> Bas
         counts += torch.tensor([1, len(ids) - 1], device=model.device)
     share = 1 / counts.clamp(min=1)[:, None]
     return Baseline((neurons * share).to(zero.neurons.dtype), (tokens * share).to(zero.tokens.dtype))
+
+
+def baseline_of(model: TracedModel, options: TraceOptions, prompts: Path, corpus: PromptOptions) -> Baseline | None:
+    """Return the means over the first prompts of a corpus, of all its shards; None where the baseline is zero."""
+    if options.compared_with != MEAN:
+        return None
+    found = (item.ids for item in read_prompts(prompts, model, corpus) if isinstance(item, Prompt))
+    with torch.no_grad():
+        return mean_baseline(model, itertools.islice(found, MEAN_PROMPTS))

@@ -119,12 +119,12 @@ def trace_to_sink(
     """
     summary = TraceSummary()
     flushed = time.monotonic()
-    tracer.ablations_per_graph = tracer.options.ablations / max(1, count_prompts(prompts, corpus))
 
     def known(prompt: Prompt) -> bool:
         return tracer.hash_of(prompt) in sink.hashes
 
-    for item in _traced(tracer, prompts, corpus, batch, known, summary, progress):
+    sample = tracer.options.ablations
+    for item in _traced(tracer, prompts, corpus, batch, known, summary, progress, sample=sample):
         if isinstance(item, Reject):
             sink.reject(item)
             continue
@@ -225,9 +225,15 @@ def _traced(
     known: Callable[[Prompt], bool],
     summary: TraceSummary,
     progress: Progress,
+    *,
+    sample: int = 0,
 ) -> Iterator[Traced | Reject]:
-    """Yield graphs and rejects batch by batch, in the order of the corpus, and count them in `summary`."""
+    """Yield graphs and rejects batch by batch, in the order of the corpus, and count them in `summary`.
+
+    Of the whole corpus, `sample` nodes and edges of each kind are cut in the model.
+    """
     total = count_prompts(prompts, corpus)
+    tracer.ablations_per_graph = sample / total
     started, done = time.monotonic(), 0
     progress("tracing prompts", 0, total)
     for group in _batches(read_prompts(prompts, tracer.model, corpus), batch):

@@ -79,6 +79,7 @@ class Tracer:
         """Facts that decide the graph of a prompt: the fingerprint of the model, and the options."""
         apart = ("link_weight", "rules", "baseline", "metric", "ablations")  # the feature space states the others
         options = {key: value for key, value in asdict(self.options).items() if key not in apart}
+        options["tau"] = self.options.threshold
         if self.options.compared_with == MEAN:
             options["baseline"] = self.baseline.fingerprint
         return {"traced_model": self.model.fingerprint, **options}
@@ -94,7 +95,7 @@ class Tracer:
         """
         options = self.options
         # Keys are spelled as in the first version, so that hashes of existing graphs stay valid.
-        spelled: dict[str, Any] = {"tau": options.tau, "top": options.top_logits}
+        spelled: dict[str, Any] = {"tau": options.threshold, "top": options.top_logits}
         spelled |= {"max_nodes": options.max_nodes, "link_weight": options.link_weight}
         later = {"tau_of": OF_METRIC, "rules": RELP, "compared_with": ZERO, "metric": SUM}
         spelled |= {name: getattr(options, name) for name, first in later.items() if getattr(options, name) != first}
@@ -173,7 +174,7 @@ class Tracer:
         if not (np.isfinite([metric, score_sum]).all() and bool(torch.isfinite(cache.logits).all())):
             return Reject(prompt.path, "not_finite", "the model computes NaN or infinity on this prompt")
         scale = abs(metric) if options.tau_of == OF_METRIC else score_sum
-        cells, exceeded = _strongest(score, options.tau * scale, options.max_nodes)
+        cells, exceeded = _strongest(score, options.threshold * scale, options.max_nodes)
         effects = self._effects(prompt, cache, cells, outputs)
         nodes, tracing = self._nodes(prompt, cache, cells, scored, outputs, score_sum)
         weights = torch.cat([effects.neurons, effects.tokens, effects.error[:, None]], 1).double().cpu().numpy()

@@ -27,7 +27,7 @@ COMMENT ON COLUMN edge_strengths.strong_count IS 'Links with |weight| >= metadat
 COMMENT ON COLUMN edge_strengths.strong_graph_count IS 'Distinct graphs with at least one such link.';
 COMMENT ON COLUMN edge_strengths.strong_group_count IS 'Distinct groups of prompts with at least one such link.';
 COMMENT ON COLUMN edge_strengths.derivative_count IS 'Links whose source states an activation other than 0; the denominator of the derivative columns.';
-COMMENT ON COLUMN edge_strengths.mean_derivative IS 'Mean of weight / activation of the source: how the target changes with the source.';
+COMMENT ON COLUMN edge_strengths.mean_derivative IS 'Mean of weight / activation of the source: how the target changes with the source. NULL if sources are compared with their mean (metadata.baseline).';
 COMMENT ON COLUMN edge_strengths.std_derivative IS 'Population standard deviation of it over the links.';
 COMMENT ON COLUMN edge_strengths.same_sign_share IS 'Share of the links whose derivative has the more frequent sign, 0.5 to 1: sign consistency given the sign of the source.';
 COMMENT ON COLUMN edge_strengths.position_count IS 'Links whose two ends state a position.';

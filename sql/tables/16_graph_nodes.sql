@@ -10,6 +10,7 @@ CREATE TABLE graph_nodes (
     position INTEGER,
     activation FLOAT,
     influence FLOAT,
+    score_gradient FLOAT,
     probability FLOAT
 );
 
@@ -20,4 +21,5 @@ COMMENT ON COLUMN graph_nodes.neuron IS 'Index of a neuron within its layer; NUL
 COMMENT ON COLUMN graph_nodes.position IS 'Token position, from 0; NULL if the file states none.';
 COMMENT ON COLUMN graph_nodes.activation IS 'Activation at the position; NULL if the graph states none.';
 COMMENT ON COLUMN graph_nodes.influence IS 'Influence as the graph states it (RelP graphs: RelP score).';
+COMMENT ON COLUMN graph_nodes.score_gradient IS 'The score by the plain gradient, for graphs of this tracer: close to the effect of taking this node alone away.';
 COMMENT ON COLUMN graph_nodes.probability IS 'Probability of a logit.';

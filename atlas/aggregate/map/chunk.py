@@ -131,6 +131,7 @@ class Chunk:
             "unit": pending.node_key,
         }
         columns["position"] = nodes.pop("position").astype(np.int32)
+        nodes["score_gradient"] = np.concatenate([_score_gradient(graph) for graph in pending.graphs])
         self.runs.add(f"graph_nodes.{self._flushes}", columns | {n: v.astype(np.float32) for n, v in nodes.items()})
         rows = np.flatnonzero(pending.table < len(TABLES))
         ends = {
@@ -140,6 +141,12 @@ class Chunk:
         columns = {"key": take(pending.graph, rows), **{n: take(v, rows).astype(np.uint32) for n, v in ends.items()}}
         columns["weight"] = take(pending.weight, rows).astype(np.float32)
         self.runs.add(f"graph_links.{self._flushes}", columns)
+
+
+def _score_gradient(graph: Graph) -> Floats:
+    if graph.tracing is not None:
+        return graph.tracing.score_gradient
+    return np.full(len(graph.nodes.kind), np.nan)
 
 
 @dataclass(frozen=True, slots=True)

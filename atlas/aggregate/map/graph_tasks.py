@@ -24,7 +24,7 @@ from atlas.io.files import sha256_of
 from atlas.io.work_dir import Store, open_store
 
 # Bookkeeping tables in the spill file. The table `graphs` is a file of its own, which marks a task as done.
-BOOKKEEPING = ("link_counts", "rejects", "tokens", "graph_labels", "files")
+BOOKKEEPING = ("link_counts", "rejects", "tokens", "graph_labels", "files", "regimes", "ablated_nodes", "ablated_edges")
 Reader = Callable[[Source], Iterator[Graph | Reject]]
 
 

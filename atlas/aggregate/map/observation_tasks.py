@@ -21,6 +21,7 @@ from atlas.aggregate.map.graph_tasks import FinishedTask, finish_task
 from atlas.aggregate.map.observation_files import Group, columns_of, graph_hash, observe, read_graph, read_group
 from atlas.aggregate.spill.key_ranges import KeyRange, split
 from atlas.aggregate.spill.run_files import INDEX, RunFile, RunWriter
+from atlas.aggregate.traced_facts import TracedFacts
 from atlas.graph import Ints, Source, Space
 from atlas.io.work_dir import Store, open_store
 from atlas.stages import DATASETS
@@ -273,6 +274,7 @@ def _tables_of(bookkeeping: GraphRefs, links: LinkCounts, neuron_counts: Ints) -
     ]
     counts = DATASETS["stats.link_counts"].schema
     tables = {name: DATASETS[f"stats.{name}"].empty() for name in ("tokens", "graph_labels", "files")}
+    tables |= TracedFacts().tables()
     tables["graphs"] = pa.table(
         {field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema
     )
