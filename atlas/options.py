@@ -148,11 +148,12 @@ class WireOptions:
 
     Attributes:
         top_connections: Number of connections to keep per polarity and direction of a neuron.
-        fold_norms: Multiply the gains of the MLPs' norms into the weights.
+        fold_norms: Multiply the gains of the MLPs' norms into the weights. None folds them where the norm is behind the
+            MLP (OLMo 2 and 3), because the weights alone then do not say how much a neuron writes.
     """
 
     top_connections: int = 10
-    fold_norms: bool = False
+    fold_norms: bool | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.top_connections <= 1000:

@@ -8,7 +8,9 @@ CREATE OR REPLACE TABLE listed (
     tgt_neuron INTEGER NOT NULL,
     c_up FLOAT,
     c_gate FLOAT,
-    strength FLOAT NOT NULL,
+    strength FLOAT,
+    derivative FLOAT,
+    polarity VARCHAR,
     confidence FLOAT,
     rank INTEGER NOT NULL
 );
@@ -22,7 +24,8 @@ SELECT
     listing.c_up,
     listing.c_gate,
     listing.strength,
-    CASE WHEN listing.strength > 0 THEN 'excitatory' ELSE 'inhibitory' END AS polarity,
+    listing.derivative,
+    coalesce(listing.polarity, CASE WHEN listing.strength > 0 THEN 'excitatory' ELSE 'inhibitory' END) AS polarity,
     listing.confidence,
     upstream_rank,
     downstream_rank
@@ -34,7 +37,14 @@ FROM (
         tgt_neuron,
         -- Both lists state the same numbers up to rounding. The list of the source takes precedence.
         arg_min(
-            {c_up: c_up, c_gate: c_gate, strength: strength, confidence: confidence},
+            {
+                c_up: c_up,
+                c_gate: c_gate,
+                strength: strength,
+                derivative: derivative,
+                polarity: polarity,
+                confidence: confidence
+            },
             rank + CASE WHEN direction = 'downstream' THEN 0 ELSE 1_000_000 END
         ) AS listing,
         min(rank) FILTER (direction = 'upstream') AS upstream_rank,

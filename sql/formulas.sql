@@ -5,7 +5,9 @@ CREATE OR REPLACE TEMP MACRO deviation_of(n, total, total_sq) AS
     CASE
         WHEN total_sq IS NULL THEN NULL
         WHEN n < 2 THEN 0
-        ELSE sqrt(greatest(total_sq / n - (total / n) ** 2, 0))
+        -- Equal values leave the rounding of the two sums, which differs by processor.
+        WHEN total_sq / n - (total / n) ** 2 < 1e-14 * total_sq / n THEN 0
+        ELSE sqrt(total_sq / n - (total / n) ** 2)
     END;
 
 -- Number of graphs that two neurons share, divided by the number expected by chance.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,23 @@ pytest.importorskip("transformers")
 
 from test_trace import IDS, neurons_of, prompt  # noqa: E402
 from test_trace_rules import OTHERS  # noqa: E402
-from trace_models import ARCHITECTURES, tiny  # noqa: E402
+from trace_models import ARCHITECTURES, linearised, tiny  # noqa: E402
 
 from atlas.graph import NodeKind  # noqa: E402
+from atlas.models import Prompt, load_model, read_prompts  # noqa: E402
 from atlas.models.cache import Baseline  # noqa: E402
-from atlas.options import TraceOptions  # noqa: E402
+from atlas.options import PromptOptions, TraceOptions  # noqa: E402
 from atlas.trace import mean_baseline  # noqa: E402
+from atlas.trace.rules import RULES  # noqa: E402
 from atlas.trace.tracer import Traced, Tracer  # noqa: E402
 
+DEMO = Path(__file__).resolve().parents[1] / "build" / "demo"
 Cell = tuple[int, int, int]
 
 
-def slow_run(model: Any, replace: Cell, value: float, held: dict[int, Any] | None) -> tuple[dict[int, Any], Any]:
+def slow_run(
+    model: Any, replace: Cell, value: float, held: dict[int, Any] | None, ids: tuple[int, ...] = IDS
+) -> tuple[dict[int, Any], Any]:
     """Run the model with one neuron's value replaced. Activations by layer as the neurons themselves would be; logits.
 
     With `held`, all other neurons write those values, whatever they read.
@@ -48,7 +54,7 @@ def slow_run(model: Any, replace: Cell, value: float, held: dict[int, Any] | Non
         module.mlp.forward = forward
     try:
         with torch.no_grad():
-            logits = model.model(torch.tensor([IDS])).logits[0, -1]
+            logits = model.model(torch.tensor([ids])).logits[0, -1]
     finally:
         for mlp in before:
             del mlp.forward
@@ -90,6 +96,54 @@ def test_effects_are_those_of_the_model_with_one_value_replaced(architecture: st
         assert effect == pytest.approx(float(expected[place]), rel=1e-8, abs=1e-12)
         assert value == pytest.approx(float(there[place]), rel=1e-9)
     assert between == 25
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rules", ["relp", "relp-live-norms", "gradient"])
+def test_fidelity_of_the_demo_by_an_independent_implementation(rules: str) -> None:
+    """Five prompts: predictions by autograd on the model of `transformers`, effects by one run each."""
+    model = load_model(DEMO, device="cpu", dtype="float64")
+    corpus = read_prompts(DEMO / "prompts.jsonl", model, PromptOptions())
+    prompts = [item for item in itertools.islice(corpus, 0, 300, 60) if isinstance(item, Prompt)]
+    tracer = Tracer(model, TraceOptions(rules=rules, max_nodes=60))
+    tracer.ablations_per_graph = 12
+    assert len(prompts) == 5
+    for given, traced in zip(prompts, tracer.trace(prompts), strict=True):
+        assert isinstance(traced, Traced)
+        graph, cells = traced.graph, neurons_of(traced.graph)
+        assert graph.tracing is not None
+        cut = graph.tracing.ablated
+        assert cut is not None
+        tokens = graph.nodes.key[graph.nodes.kind == NodeKind.LOGIT].tolist()
+        whole, logits = slow_run(model, (-1, 0, 0), 0.0, None, given.ids)
+        totals = [slow_run(model, cells[row], 0.0, None, given.ids)[1] for row in cut.node.tolist()]
+        with linearised(model, cut=False, rules=RULES[rules]) as found, torch.enable_grad():
+            leaf = model.embedding[list(given.ids)][None].clone().requires_grad_()
+            metric = model.model(inputs_embeds=leaf).logits[0, -1, tokens].sum()
+            grads = torch.autograd.grad(metric, [found[layer][1] for layer in range(5)])
+        for row, effect, without in zip(cut.node.tolist(), cut.node_effect, totals, strict=True):
+            layer, at, unit = cells[row]
+            score = float((found[layer][1] * grads[layer])[0, at, unit].detach())
+            assert graph.nodes.influence[row] == pytest.approx(score, rel=1e-7, abs=1e-12)
+            assert effect == pytest.approx(float((logits - without)[tokens].sum()), rel=1e-7, abs=1e-11)
+        runs = [slow_run(model, cells[source], 0.0, whole, given.ids) for source in cut.source.tolist()]
+        with linearised(model, cut=True, rules=RULES[rules]) as found, torch.enable_grad():
+            leaf = model.embedding[list(given.ids)][None].clone().requires_grad_()
+            outputs = model.model(inputs_embeds=leaf).logits[0, -1]
+            for (seen, without), source, target, effect, predicted in zip(
+                runs, cut.source.tolist(), cut.target.tolist(), cut.edge_effect, cut.predicted, strict=True
+            ):
+                low, at, unit = cells[source]
+                if graph.nodes.kind[target] == NodeKind.LOGIT:
+                    token = int(graph.nodes.key[target])
+                    value, expected = outputs[token], float((logits - without)[token])
+                else:
+                    high, to, other = cells[target]
+                    value, expected = found[high][0][0, to, other], float((whole[high] - seen[high])[to, other])
+                [grad] = torch.autograd.grad(value, [found[low][1]], retain_graph=True)
+                direct = float((found[low][1] * grad)[0, at, unit].detach())
+                assert predicted == pytest.approx(direct, rel=1e-7, abs=1e-12)
+                assert effect == pytest.approx(expected, rel=1e-7, abs=1e-11)
 
 
 def stand_in(mean: Baseline, kind: str, cell: Cell) -> float:

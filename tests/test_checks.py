@@ -64,7 +64,7 @@ DAMAGE = {
     "UPDATE connections SET strength = strength * 2 WHERE rowid = 3": "connections_true",
     "UPDATE connections SET polarity = 'excitatory' WHERE strength < 0": "connections_true",
     "UPDATE connections SET confidence = 1.5 WHERE rowid = 0": "connections_true",
-    "INSERT INTO connections BY NAME SELECT * EXCLUDE (listed_by) FROM connections LIMIT 1": "connections_true",
+    "INSERT INTO connections BY NAME SELECT * EXCLUDE (listed_by, agreeing, opposing) FROM connections LIMIT 1": "connections_true",
     "UPDATE connections SET tgt_layer = src_layer WHERE rowid = 0": "connections_true",
     "UPDATE connections SET upstream_rank = NULL, downstream_rank = NULL WHERE rowid = 0": "connections_true",
     "UPDATE direct_effects SET ratio_max = 1.5 WHERE layer = 1 AND neuron = 2": "projections_ordered",

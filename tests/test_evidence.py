@@ -59,7 +59,7 @@ def test_every_pair_is_there_once_with_what_is_known_of_it(both: Path) -> None:
     key = ("src_layer", "src_neuron", "tgt_layer", "tgt_neuron")
     edges = {tuple(row[name] for name in key): row for row in rows(both, "FROM edges")}
     connections = {tuple(row[name] for name in key): row for row in rows(both, "FROM connections")}
-    activation = {(row["layer"], row["neuron"]): row["mean_activation"] for row in rows(both, "FROM neurons")}
+    derivative = {tuple(row[name] for name in key): row["mean_derivative"] for row in rows(both, "FROM edge_strengths")}
     assert {row["method"] for row in edges.values()} == {"relp"}
     found = {tuple(row[name] for name in key): row for row in rows(both, "FROM edge_evidence")}
     assert found.keys() == edges.keys() | connections.keys()
@@ -68,8 +68,9 @@ def test_every_pair_is_there_once_with_what_is_known_of_it(both: Path) -> None:
         assert row["evidence"] == ("both" if observed and wired else "observed only" if observed else "weights only")
         assert row["count"] == (observed and observed["count"])
         assert row["strength"] == (wired and wired["strength"])
-        if observed and wired:
-            assert row["same_sign"] == (observed["mean_weight"] * activation[pair[:2]] * wired["strength"] > 0)
+        assert row["observed"] == derivative.get(pair)
+        if observed and wired and wired["strength"] is not None:
+            assert row["same_sign"] == (derivative[pair] * wired["strength"] > 0)
         else:
             assert row["same_sign"] is None
     assert {row["evidence"] for row in found.values()} == {"both", "observed only", "weights only"}
@@ -90,8 +91,11 @@ def test_agreement_by_layers_is_its_definition(both: Path) -> None:
         assert (row["observed_count"], row["connection_count"], row["both_count"]) == (observed, wired, len(agreed))
         sizes = [sum(layer == row[end] for layer, _ in known) for end in ("src_layer", "tgt_layer")]
         assert row["lift"] == pytest.approx(len(agreed) * math.prod(sizes) / (observed * wired), rel=1e-5)
-        assert row["sign_agreement"] == pytest.approx(sum(pair["same_sign"] for pair in agreed) / len(agreed), rel=1e-5)
-        assert row["rank_correlation"] == pytest.approx(spearman([(abs(pair["mean_weight"]), abs(pair["strength"])) for pair in agreed]), abs=1e-5)  # fmt: skip
+        signed = [pair for pair in agreed if pair["predicted"] is not None]
+        assert 0 < len(signed) < len(agreed)
+        assert row["sign_agreement"] == pytest.approx(sum(pair["same_sign"] for pair in signed) / len(signed), rel=1e-5)
+        expected = spearman([(abs(pair["observed"]), abs(pair["predicted"])) for pair in signed])
+        assert row["rank_correlation"] == pytest.approx(expected, abs=1e-5)
 
 
 def spearman(pairs: list[tuple[float, float]]) -> float:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -31,6 +32,7 @@ from atlas.graph import Reject
 from atlas.models import Prompt, TracedModel, load_model, read_prompts
 from atlas.options import PromptOptions, ShardedPromptOptions, TraceOptions
 from atlas.pipeline import aggregate_graphs, trace_prompts
+from atlas.stages import datasets_of
 from atlas.trace import Tracer, graph_json
 from atlas.trace.graph_files import FORMATS
 
@@ -341,3 +343,39 @@ def test_progress_says_how_far_it_is(demo: TracedModel, tmp_path: Path) -> None:
     trace_prompts(demo, write_prompts(tmp_path / "p.jsonl", LINES), tmp_path / "stats", batch=4, progress=lambda *step: seen.append(step))  # fmt: skip
     assert [step for step in seen if step[0] == "tracing prompts"] == [("tracing prompts", done, 6) for done in (0, 4, 6)]  # fmt: skip
     assert time.monotonic() > 0
+
+
+_TRACE = """
+import sys
+from pathlib import Path
+from atlas.options import PromptOptions
+from atlas.pipeline import trace_prompts
+model, prompts, out = sys.argv[1:]
+trace_prompts(model, Path(prompts), Path(out), dtype="float64", corpus=PromptOptions(limit=24, seed=1), threads=1)
+"""
+
+
+@pytest.mark.slow
+def test_statistics_in_float64_are_the_same_on_another_processor(tmp_path: Path) -> None:
+    """Without the wide vectors of this processor: whole numbers and 32-bit columns to the bit, sums to 1e-9."""
+    narrow = {
+        "ATEN_CPU_CAPABILITY": "default",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR X86_V3",
+        "OPENBLAS_CORETYPE": "Nehalem",
+    }
+    folders = []
+    for name, environment in (("wide", {}), ("narrow", narrow)):
+        folders.append(tmp_path / name)
+        given = [str(DEMO), str(DEMO / "prompts.jsonl"), str(folders[-1])]
+        subprocess.run([sys.executable, "-c", _TRACE, *given], check=True, env=os.environ | environment, cwd=tmp_path)
+    for dataset in datasets_of("stats"):
+        if dataset.optional and not dataset.path(folders[0]).exists():
+            continue
+        one, other = (pq.read_table(dataset.path(folder)) for folder in folders)
+        assert len(one) == len(other), dataset.name
+        for column in one.column_names:
+            here, there = one[column], other[column]
+            if column == "mtime_ns" or here.equals(there):
+                continue
+            assert pa.types.is_float64(here.type), (dataset.name, column)
+            np.testing.assert_allclose(here.to_numpy(), there.to_numpy(), rtol=1e-9, atol=1e-12, err_msg=column)

@@ -18,20 +18,23 @@ from conftest import ROOT  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from atlas.cli.main import main  # noqa: E402
-from atlas.errors import InputError, OutputError, UsageError  # noqa: E402
+from atlas.errors import InputError, OutputError, StageError, UsageError  # noqa: E402
+from atlas.graph import Space  # noqa: E402
 from atlas.options import WireOptions  # noqa: E402
+from atlas.stages.stats_writer import StatsWriter  # noqa: E402
 from atlas.wiring import wire  # noqa: E402
 from atlas.wiring.top_k import TopK  # noqa: E402
 
 DEMO = ROOT / "build" / "demo"
 LAYERS, NEURONS, WIDTH = 4, 23, 16
+ENDS = ("src_layer", "src_neuron", "tgt_layer", "tgt_neuron")
 
 
-def make_model(folder: Path, *, seed: int = 0, behind: bool = False, prefix: str = "model.", dtype: Any = torch.float32, shards: int = 1) -> Path:  # fmt: skip
+def make_model(folder: Path, *, seed: int = 0, behind: bool = False, prefix: str = "model.", dtype: Any = torch.float32, shards: int = 1, layers: int = LAYERS) -> Path:  # fmt: skip
     """A random model's folder; with `behind` the norm of the MLP stands behind it, as in OLMo 2 and 3."""
     generator = torch.Generator().manual_seed(seed)
     tensors = {}
-    for layer in range(LAYERS):
+    for layer in range(layers):
         for name, shape in (("up", (NEURONS, WIDTH)), ("gate", (NEURONS, WIDTH)), ("down", (WIDTH, NEURONS))):
             tensors[f"{prefix}layers.{layer}.mlp.{name}_proj.weight"] = torch.randn(shape, generator=generator).to(
                 dtype
@@ -41,7 +44,7 @@ def make_model(folder: Path, *, seed: int = 0, behind: bool = False, prefix: str
     folder.mkdir(parents=True)
     config = {
         "model_type": "llama",
-        "num_hidden_layers": LAYERS,
+        "num_hidden_layers": layers,
         "intermediate_size": NEURONS,
         "hidden_size": WIDTH,
         "hidden_act": "silu",
@@ -77,13 +80,28 @@ def every_pair(folder: Path, *, fold: bool = False, behind: bool = False, prefix
     return found
 
 
-def ranked(pairs: dict[tuple[int, ...], tuple[float, float]], top: int) -> dict[str, dict[tuple[int, ...], int]]:
+Factors = dict[tuple[int, ...], tuple[float, float]]
+
+
+def polarity_of(pair: tuple[int, ...], up: float, gate: float, factors: Factors) -> tuple[str, float]:
+    """The list a pair belongs to, and what it is ranked by."""
+    if pair[2:] in factors:
+        of_up, of_gate = factors[pair[2:]]
+        derivative = (of_up * up + of_gate * gate) / max(abs(of_up), abs(of_gate))
+        return "excitatory" if derivative > 0 else "inhibitory", abs(derivative)
+    name = "mixed" if up * gate < 0 else "excitatory" if up > 0 else "inhibitory"
+    return name, abs(up) + abs(gate)
+
+
+def ranked(
+    pairs: dict[tuple[int, ...], tuple[float, float]], top: int, factors: Factors
+) -> dict[str, dict[tuple[int, ...], int]]:
     """Rank of the listed pairs by direction, one list per neuron and polarity."""
     lists: dict[tuple[Any, ...], list[tuple[float, tuple[int, ...]]]] = {}
     for pair, (up, gate) in pairs.items():
-        if up * gate > 0:
-            for direction, neuron in (("upstream", pair[2:]), ("downstream", pair[:2])):
-                lists.setdefault((direction, neuron, up > 0), []).append((-abs(up) - abs(gate), pair))
+        polarity, strength = polarity_of(pair, up, gate, factors)
+        for direction, neuron in (("upstream", pair[2:]), ("downstream", pair[:2])):
+            lists.setdefault((direction, neuron, polarity), []).append((-strength, pair))
     found: dict[str, dict[tuple[int, ...], int]] = {"upstream": {}, "downstream": {}}
     for (direction, _, _), candidates in lists.items():
         found[direction] |= {pair: rank for rank, (_, pair) in enumerate(sorted(candidates)[:top], 1)}
@@ -94,8 +112,11 @@ def connections(stats: Path) -> list[dict[str, Any]]:
     return duckdb.sql(f"FROM '{stats}/connections.parquet'").pl().to_dicts()
 
 
-def assert_is_brute_force(stats: Path, pairs: dict[tuple[int, ...], tuple[float, float]], top: int) -> None:
-    expected = ranked(pairs, top)
+def assert_is_brute_force(
+    stats: Path, pairs: dict[tuple[int, ...], tuple[float, float]], top: int, factors: Factors | None = None
+) -> None:
+    factors = factors or {}
+    expected = ranked(pairs, top, factors)
     rows = connections(stats)
     keys = [(row["src_layer"], row["src_neuron"], row["tgt_layer"], row["tgt_neuron"]) for row in rows]
     assert keys == sorted(set(keys))
@@ -107,9 +128,18 @@ def assert_is_brute_force(stats: Path, pairs: dict[tuple[int, ...], tuple[float,
     for key, row in zip(keys, rows, strict=True):
         up, gate = pairs[key]
         assert (row["c_up"], row["c_gate"]) == pytest.approx((up, gate), rel=1e-4, abs=1e-5)
-        assert row["strength"] == pytest.approx(up + gate, rel=1e-4)
-        assert row["polarity"] == ("excitatory" if up > 0 else "inhibitory")
-        assert row["confidence"] == pytest.approx(min(abs(up), abs(gate)) / max(abs(up), abs(gate)), rel=1e-3, abs=1e-4)
+        assert row["polarity"] == polarity_of(key, up, gate, factors)[0]
+        if up * gate < 0:
+            assert row["strength"] is row["confidence"] is None
+        else:
+            assert row["strength"] == pytest.approx(up + gate, rel=1e-4)
+            confidence = min(abs(up), abs(gate)) / max(abs(up), abs(gate))
+            assert row["confidence"] == pytest.approx(confidence, rel=1e-3, abs=1e-4)
+        if key[2:] in factors:
+            of_up, of_gate = factors[key[2:]]
+            assert row["derivative"] == pytest.approx(of_up * up + of_gate * gate, rel=1e-3, abs=1e-4)
+        else:
+            assert row["derivative"] is None
 
 
 @pytest.mark.parametrize("behind", [False, True])
@@ -127,6 +157,72 @@ def test_the_lists_are_those_of_brute_force(tmp_path: Path, behind: bool, fold: 
     assert_is_brute_force(tmp_path / "stats", every_pair(model, fold=fold, behind=behind), 3)
 
 
+def traced(folder: Path) -> Factors:
+    """Statistics that state regimes of every second neuron of the upper layers; mean factors by neuron."""
+    import random
+
+    rng = random.Random(5)
+    writer, found = StatsWriter(folder), {}
+    for layer in range(1, LAYERS):
+        for neuron in range(0, NEURONS, 2):
+            count = rng.randrange(1, 9)
+            sums = rng.gauss(0.3, 1) * count, rng.gauss(0, 1) * count
+            counts = {f"{name}_count": 0 for name in ("both_positive", "up_negative", "gate_negative", "both_negative")}
+            row = {"layer": layer, "neuron": neuron, "node_count": count, **counts}
+            writer.add("regimes", {key: [value] for key, value in {**row, "up_factor_sum": sums[0], "gate_factor_sum": sums[1]}.items()})
+            found[layer, neuron] = sums[0] / count, sums[1] / count
+    writer.finish(Space("m", None, "neuron"), "relp", [], options={}, counts={})
+    writer.close()
+    return found
+
+
+def test_known_regimes_decide_sign_and_rank_of_a_connection(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "m")
+    (tmp_path / "traced").mkdir()
+    factors = traced(tmp_path / "traced")
+    wire(
+        model,
+        tmp_path / "stats",
+        WireOptions(top_connections=3),
+        regimes=tmp_path / "traced",
+        device="cpu",
+        memory=40 * NEURONS * 5,
+    )
+    assert_is_brute_force(tmp_path / "stats", every_pair(model), 3, factors)
+    rows = connections(tmp_path / "stats")
+    assert {row["polarity"] for row in rows} == {"excitatory", "inhibitory", "mixed"}
+    # Half of the pairs with a known regime have products of opposite signs, and are kept.
+    known = [row for row in rows if row["derivative"] is not None]
+    assert sum(row["strength"] is None for row in known) > 0.2 * len(known)
+    edges = duckdb.sql(f"FROM '{tmp_path}/stats/edges/*.parquet'").pl().to_dicts()
+    assert len(edges) == sum(row["polarity"] != "mixed" for row in rows)
+    weight = {tuple(edge[key] for key in ENDS): edge["weight_sum"] for edge in edges}
+    for row in rows:
+        if row["polarity"] != "mixed":
+            assert weight[tuple(row[key] for key in ENDS)] == (row["strength"] if row["derivative"] is None else row["derivative"])
+
+
+def test_regimes_of_something_else_are_refused(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "m")
+    (tmp_path / "none").mkdir()
+    writer = StatsWriter(tmp_path / "none")
+    writer.finish(Space("m", None, "neuron"), "relp", [], options={}, counts={})
+    writer.close()
+    with pytest.raises(StageError, match="regimes"):
+        wire(model, tmp_path / "stats", regimes=tmp_path / "none", device="cpu")
+    (tmp_path / "traced").mkdir()
+    traced(tmp_path / "traced")
+    with pytest.raises(InputError, match="is of a larger model than 2 layers"):
+        wire(make_model(tmp_path / "small", layers=2), tmp_path / "stats", regimes=tmp_path / "traced", device="cpu")
+
+
+def test_norms_behind_the_mlp_are_folded_by_default(tmp_path: Path) -> None:
+    for behind in (False, True):
+        model = make_model(tmp_path / str(behind), behind=behind)
+        wire(model, tmp_path / "stats", WireOptions(top_connections=3), device="cpu")
+        assert_is_brute_force(tmp_path / "stats", every_pair(model, fold=behind, behind=behind), 3)
+
+
 @pytest.mark.parametrize("options", [{"shards": 3}, {"prefix": "model.language_model."}, {"prefix": ""}, {"dtype": torch.bfloat16}])  # fmt: skip
 def test_files_of_every_kind(tmp_path: Path, options: dict[str, Any]) -> None:
     model = make_model(tmp_path / "m", **options)
@@ -139,30 +235,32 @@ def test_more_connections_than_there_are(tmp_path: Path) -> None:
     summary = wire(model, tmp_path / "stats", WireOptions(top_connections=1000), device="cpu")
     pairs = every_pair(model)
     assert_is_brute_force(tmp_path / "stats", pairs, 1000)
-    assert summary.connections == summary.upstream == summary.downstream == sum(a * b > 0 for a, b in pairs.values())
+    assert summary.connections == summary.upstream == summary.downstream == len(pairs)
 
 
 def test_every_neuron_but_those_of_the_last_layer_has_its_lists(tmp_path: Path) -> None:
     """As published for OLMo-3-7B: 31 layers x 11,008 neurons x 20 = 6,824,960 downstream connections."""
     summary = wire(DEMO, tmp_path / "stats", device="cpu")
     assert (summary.layers, summary.neurons) == (5, 1600)
-    assert summary.downstream == summary.upstream == (5 - 1) * 320 * 20
+    assert summary.downstream == summary.upstream == (5 - 1) * 320 * 30
     assert summary.operations == 10 * 320 * 320 * 4 * 128
     counts = duckdb.sql(f"SELECT src_layer, count(downstream_rank), max(downstream_rank) FROM '{tmp_path}/stats/connections.parquet' GROUP BY ALL ORDER BY ALL").fetchall()  # fmt: skip
-    assert counts == [(layer, 6400, 10) for layer in range(4)]
+    assert counts == [(layer, 9600, 10) for layer in range(4)]
+    counts = duckdb.sql(f"SELECT count(downstream_rank) FROM '{tmp_path}/stats/connections.parquet' WHERE polarity <> 'mixed'").fetchall()  # fmt: skip
+    assert counts == [(4 * 320 * 20,)]
 
 
 def test_edges_say_the_strength_and_nothing_that_is_not_known(tmp_path: Path) -> None:
     wire(make_model(tmp_path / "m"), tmp_path / "stats", WireOptions(top_connections=2), device="cpu", name="mine")
     edges = duckdb.sql(f"FROM '{tmp_path}/stats/edges/*.parquet'").pl().to_dicts()
-    found = connections(tmp_path / "stats")
+    found = [row for row in connections(tmp_path / "stats") if row["polarity"] != "mixed"]
     assert len(edges) == len(found)
     for edge, connection in zip(edges, found, strict=True):
         assert (edge["src_layer"], edge["src_neuron"], edge["tgt_layer"], edge["tgt_neuron"]) == tuple(connection[key] for key in ("src_layer", "src_neuron", "tgt_layer", "tgt_neuron"))  # fmt: skip
         assert edge["weight_sum"] == edge["weight_min"] == edge["weight_max"] == connection["strength"]
         assert (edge["method"], edge["count"], edge["graph_count"], edge["positive_count"]) == ("weight_graph", 1, None, int(connection["strength"] > 0))  # fmt: skip
     manifest = json.loads((tmp_path / "stats" / "manifest.json").read_text())
-    assert manifest["space"] == {"model": "mine", "transcoder_set": None, "unit_type": "neuron", "link_weight": "weight_graph"}  # fmt: skip
+    assert Space(**manifest["space"]) == Space("mine", None, "neuron", "weight_graph")
 
 
 @pytest.mark.parametrize("when", [1, 2, 4])
@@ -273,4 +371,4 @@ def test_the_command(tmp_path: Path) -> None:
     )
     assert done.exit_code == 0, done.output
     assert "1,600 neurons in 5 layers" in done.stderr
-    assert "12,800 downstream, 12,800 upstream" in done.stderr
+    assert "19,200 downstream, 19,200 upstream" in done.stderr

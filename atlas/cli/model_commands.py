@@ -248,7 +248,12 @@ def project(model: str, output: Path, prompts: Path | None, **options: Any) -> N
     show_default=True,
     help="Connections of each polarity and direction per neuron.",
 )
-@option("--fold-norms", is_flag=True, help="Count the gains of the MLPs' norms into the weights.")
+@option(
+    "--fold-norms/--no-fold-norms",
+    default=None,
+    help="Count the gains of the MLPs' norms into the weights; by default for OLMo 2 and 3.",
+)
+@option("--regimes", type=FILE, help="Statistics of a trace of the model: predict its neurons as they fire there.")
 @option("--name", help="What the statistics call the model; its folder where left out.")
 @device_option
 @option(
@@ -263,7 +268,7 @@ def project(model: str, output: Path, prompts: Path | None, **options: Any) -> N
 def wire(model: Path, output: Path, memory: str, **options: Any) -> None:
     """Connect the neurons of MODEL (a folder with config.json and *.safetensors) by its weights alone.
 
-    Every neuron gets its strongest excitatory and inhibitory connections, upstream and downstream.
+    Every neuron gets its strongest excitatory, inhibitory and mixed connections, upstream and downstream.
     """
     from atlas.cli.summaries import print_wiring_summary
     from atlas.cli.terminal import progress, resource_usage, say

@@ -213,13 +213,17 @@ class _Run:
         files = [(f"model/{path.name}", path) for path in Weights(model).inputs()]
         parameters = asdict(section) | {"model": section.name or model.resolve().name}
         how = self.recipe.aggregate
+        traced = self.recipe.trace
+        # Traced neurons state in which regime they fire.
+        regimes = self.work / "stats" if traced and Path(traced.model).name == model.resolve().name else None
+        if regimes is not None:
+            files.append(("regimes", DATASETS["stats.regimes"].path(regimes)))
 
         def run() -> object:
             options = part_of(section, WireOptions)
             memory = parse_bytes(how.memory)
-            return wire(
-                model, folder, options, name=section.name, device=how.device, memory=memory, progress=self.progress
-            )
+            given = {"name": section.name, "regimes": regimes, "device": how.device, "memory": memory}
+            return wire(model, folder, options, **given, progress=self.progress)
 
         fingerprint = self.fingerprints.fingerprint("wiring", parameters, files)
         self._stage("wiring", fingerprint, is_whole(folder, "stats"), run)

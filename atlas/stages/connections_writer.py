@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from atlas.io.package_data import folder
 from atlas.stages.stats_writer import StatsWriter
@@ -37,8 +38,8 @@ class Connections:
     def add(self, direction: str, columns: Mapping[str, Any]) -> None:
         """Add rows to the lists of sources (`downstream`) or of targets (`upstream`).
 
-        The columns are those of `listed` in sql/connections.sql. `strength` is negative for an inhibitory connection;
-        `c_up`, `c_gate` and `confidence` may be null.
+        The columns are those of `listed` in sql/connections.sql. `strength` is negative for an inhibitory connection.
+        All values may be null, or left out, except that without a polarity the strength is needed.
         """
         rows = len(columns["rank"])
         incoming = pa.table({"direction": pa.repeat(direction, rows), **columns})
@@ -53,14 +54,19 @@ class Connections:
         for batch in reader:
             columns = {name: batch[name] for name in batch.schema.names}
             writer.add("connections", columns)
-            # A connection is one observation of its strength.
-            weight = batch["strength"].to_numpy().astype(np.float64)
-            ends = {name: columns[name] for name in ("src_layer", "src_neuron", "tgt_layer", "tgt_neuron")}
+            listed = [len(batch) - batch[name].null_count for name in ("downstream_rank", "upstream_rank")]
+            counts += [len(batch), *listed]
+            # A connection is one observation of its derivative, or of its strength. Without a regime, a mixed pair is no edge:
+            # it has no sign.
+            predicted = pc.coalesce(batch["derivative"], batch["strength"])
+            weight = predicted.drop_null().to_numpy().astype(np.float64)
+            ends = {
+                name: columns[name].filter(predicted.is_valid())
+                for name in ("src_layer", "src_neuron", "tgt_layer", "tgt_neuron")
+            }
             sums = {"weight_sum": weight, "weight_abs_sum": abs(weight), "weight_sq_sum": weight**2}
             about = {"method": METHOD, "count": 1, "positive_count": (weight > 0).astype(np.int64)}
             writer.add("edges", ends | sums | about | {"weight_min": weight, "weight_max": weight})
-            listed = [len(batch) - batch[name].null_count for name in ("downstream_rank", "upstream_rank")]
-            counts += [len(batch), *listed]
         return int(counts[0]), int(counts[1]), int(counts[2])
 
     def ends(self) -> pa.Table:

@@ -138,7 +138,8 @@ STATS = (
             [
                 *PAIR,
                 *fields(("c_up", pa.float32()), ("c_gate", pa.float32())),
-                *required(("strength", pa.float32()), ("polarity", NAME)),
+                *fields(("strength", pa.float32()), ("derivative", pa.float32())),
+                *required(("polarity", NAME)),
                 *fields(("confidence", pa.float32()), ("upstream_rank", pa.int32()), ("downstream_rank", pa.int32())),
             ]
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -9,13 +10,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from atlas.io.files import only_writer, translated_os_errors
 from atlas.options import WireOptions
 from atlas.runtime.devices import choose_device
 from atlas.stages.manifest import MANIFEST, replaced_folder
+from atlas.wiring.regimes import REGIMES, comparable, read_regimes
 from atlas.wiring.state import State
-from atlas.wiring.top_k import TopK, connect
+from atlas.wiring.top_k import POLARITIES, TopK, connect
 from atlas.wiring.weights import Weights, on
 from atlas.wiring.write_stats import write_stats
 
@@ -44,6 +47,7 @@ def wire(
     options: WireOptions | None = None,
     *,
     name: str | None = None,
+    regimes: Path | None = None,
     device: str = "auto",
     memory: int = 2_000_000_000,
     fresh: bool = False,
@@ -56,6 +60,7 @@ def wire(
         out: Stats folder, which is replaced.
         options: Number of connections to keep; the defaults where None.
         name: Name of the model in the statistics; the folder's name where None.
+        regimes: Stats folder of a trace of this model. Its neurons are predicted in the regime in which they were traced.
         device: `auto`, `cpu` or `cuda`.
         memory: Bytes for the tiles of products and for the join of the lists. Three matrices of a layer and 40 bytes
             per held connection need additional memory.
@@ -66,19 +71,23 @@ def wire(
         Counts of neurons and connections.
 
     Raises:
-        InputError: The folder holds no gated MLP of the Llama family.
+        InputError: The folder holds no gated MLP of the Llama family, or `regimes` states none.
         OutputError: `out` exists and is not a stats folder.
         UsageError: An option has an invalid value.
     """
     options = options or WireOptions()
     weights = Weights(model)
     where = choose_device(device)
-    purpose = {"options": asdict(options), "files": [_facts(path) for path in weights.inputs()]}
+    folds = weights.norm_is_behind if options.fold_norms is None else options.fold_norms
+    options = dataclasses.replace(options, fold_norms=folds)
+    factors = read_regimes(regimes, weights.shape) if regimes is not None else None
+    files = weights.inputs() if regimes is None else [*weights.inputs(), REGIMES.path(regimes)]
+    purpose = {"options": asdict(options), "files": [_facts(path) for path in files], "polarities": POLARITIES}
     with replaced_folder(out, "stats") as folder, only_writer(work_folder(out)), translated_os_errors(out):
         state = State(work_folder(out), out / MANIFEST, json.dumps(purpose, sort_keys=True), fresh=fresh)
-        seconds, pairs = _connect_layers(weights, options, state, where, memory, progress)
+        seconds, pairs = _connect_layers(weights, options, factors, state, where, memory, progress)
         progress("writing connections", 0, 0)
-        counts = write_stats(folder, state, weights, name or model.resolve().name, asdict(options), memory)
+        counts = write_stats(folder, state, weights, factors, name or model.resolve().name, asdict(options), memory)
     state.remove()
     shape = weights.shape
     operations = pairs * _FLOPS_PER_PAIR * shape.width
@@ -97,7 +106,13 @@ def _facts(path: Path) -> list[str | int]:
 
 
 def _connect_layers(
-    weights: Weights, options: WireOptions, state: State, device: str, memory: int, progress: Progress
+    weights: Weights,
+    options: WireOptions,
+    factors: Tensor | None,
+    state: State,
+    device: str,
+    memory: int,
+    progress: Progress,
 ) -> tuple[float, int]:
     """Connect all layer pairs and save the lists in `state`; return the seconds and the pairs of neurons."""
     shape = weights.shape
@@ -108,15 +123,17 @@ def _connect_layers(
     total = shape.layers * (shape.layers - 1) // 2
     # Memory for the rows of a tile: products, strengths, a mask and the buffers of top K.
     rows = max(min(memory // (40 * shape.neurons), shape.neurons), 1)
+    folds = bool(options.fold_norms)
     for upper in range(state.done + 1, shape.layers):
-        reads = weights.reads(upper, fold_norms=options.fold_norms)
+        reads = weights.reads(upper, fold_norms=folds)
+        regimes = comparable(factors[upper]).to(device) if factors is not None else None
         up, gate = (on(device, value) for value in reads)
         upstream = TopK.none(shape.neurons, options.top_connections, device)
         for lower in range(upper):
             progress("connecting layers", upper * (upper - 1) // 2 + lower, total)
-            writes = on(device, weights.writes(lower, fold_norms=options.fold_norms))
+            writes = on(device, weights.writes(lower, fold_norms=folds))
             mine = downstream.rows(slice(lower * shape.neurons, (lower + 1) * shape.neurons))
-            connect((up, gate), writes, (lower, upper), upstream, mine, rows)
+            connect((up, gate), writes, regimes, (lower, upper), upstream, mine, rows)
             pairs += shape.neurons**2
         state.save_upstream(upper, upstream)
         if time.monotonic() - saved > SAVE_SECONDS:

@@ -115,7 +115,7 @@ class Weights:
         """
         shape = (self.shape.neurons, self.shape.width)
         up, gate = (self.tensor(f"layers.{layer}.mlp.{name}_proj.weight", shape) for name in ("up", "gate"))
-        if fold_norms and not self._norm_is_behind:
+        if fold_norms and not self.norm_is_behind:
             gain = self.tensor(f"layers.{layer}.{_NORM_BEFORE}.weight", shape[1:]).float()
             up, gate = up.float() * gain, gate.float() * gain
         return up, gate
@@ -132,12 +132,13 @@ class Weights:
         """
         shape = (self.shape.width, self.shape.neurons)
         down = self.tensor(f"layers.{layer}.mlp.down_proj.weight", shape).T
-        if fold_norms and self._norm_is_behind:
+        if fold_norms and self.norm_is_behind:
             down = down.float() * self.tensor(f"layers.{layer}.{_NORM_AFTER}.weight", shape[:1]).float()
         return down.contiguous()
 
     @cached_property
-    def _norm_is_behind(self) -> bool:
+    def norm_is_behind(self) -> bool:
+        """True if the norm of an MLP is behind it (OLMo 2 and 3)."""
         return f"{self.prefix}layers.0.{_NORM_AFTER}.weight" in self._files
 
     def inputs(self) -> list[Path]:

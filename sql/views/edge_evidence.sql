@@ -7,22 +7,28 @@ SELECT
     tgt_layer,
     tgt_neuron,
     CASE
-        WHEN c.strength IS NULL THEN 'observed only'
+        WHEN c.polarity IS NULL THEN 'observed only'
         WHEN o.count IS NULL THEN 'weights only'
         ELSE 'both'
     END AS evidence,
     o.count,
     o.graph_count,
     o.mean_weight,
+    -- A link weight is activation x derivative. Without activations per link, the mean activation gives the sign.
+    coalesce(d.mean_derivative, o.mean_weight * coalesce(sign(s.mean_activation), 1)) AS observed,
+    coalesce(c.derivative, c.strength) AS predicted,
     c.strength,
+    c.derivative,
     c.polarity,
     c.confidence,
     c.upstream_rank,
     c.downstream_rank,
-    -- A link weight is activation x derivative. Activations have either sign; connections predict the derivative.
-    (o.mean_weight * coalesce(sign(s.mean_activation), 1) > 0) = (c.strength > 0) AS same_sign
+    (observed > 0) = (predicted > 0) AS same_sign
 FROM (FROM edges WHERE method <> 'weight_graph') AS o
 FULL JOIN connections AS c USING (src_layer, src_neuron, tgt_layer, tgt_neuron)
+LEFT JOIN edge_strengths AS d USING (src_layer, src_neuron, tgt_layer, tgt_neuron)
 LEFT JOIN neurons AS s ON s.layer = src_layer AND s.neuron = src_neuron;
 COMMENT ON COLUMN edge_evidence.evidence IS 'both, observed only (in graphs), or weights only (a connection that no graph shows).';
-COMMENT ON COLUMN edge_evidence.same_sign IS 'Whether the mean weight has the predicted sign, given the sign of the mean activation of the source; NULL unless evidence is both.';
+COMMENT ON COLUMN edge_evidence.observed IS 'Mean derivative of the target by the source in the graphs (edge_strengths.mean_derivative); without it the mean weight, with the sign of the source''s mean activation taken out.';
+COMMENT ON COLUMN edge_evidence.predicted IS 'derivative of the connection, else its strength; NULL for a pair of opposite signs whose target has no known regime.';
+COMMENT ON COLUMN edge_evidence.same_sign IS 'Whether observed and predicted have one sign; NULL unless both are known.';

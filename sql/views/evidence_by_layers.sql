@@ -5,8 +5,8 @@ WITH known AS (
     -- Count only neurons of this atlas, because the graphs cannot show other neurons.
     SELECT
         e.*,
-        rank() OVER (PARTITION BY src_layer, tgt_layer, evidence ORDER BY abs(mean_weight)) AS observed_rank,
-        rank() OVER (PARTITION BY src_layer, tgt_layer, evidence ORDER BY abs(strength)) AS weight_rank
+        rank() OVER (PARTITION BY src_layer, tgt_layer, evidence, predicted IS NULL ORDER BY abs(observed)) AS observed_rank,
+        rank() OVER (PARTITION BY src_layer, tgt_layer, evidence, predicted IS NULL ORDER BY abs(predicted)) AS weight_rank
     FROM edge_evidence AS e
     SEMI JOIN neurons AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
     SEMI JOIN neurons AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
@@ -21,7 +21,7 @@ counted AS (
         count(*) FILTER (evidence <> 'observed only') AS connection_count,
         count(*) FILTER (evidence = 'both') AS both_count,
         avg(same_sign::INTEGER)::FLOAT AS sign_agreement,
-        (corr(observed_rank, weight_rank) FILTER (evidence = 'both'))::FLOAT AS rank_correlation
+        (corr(observed_rank, weight_rank) FILTER (evidence = 'both' AND predicted IS NOT NULL))::FLOAT AS rank_correlation
     FROM known
     GROUP BY src_layer, tgt_layer
 ),
@@ -45,5 +45,5 @@ COMMENT ON COLUMN evidence_by_layers.observed_count IS 'Observed edges.';
 COMMENT ON COLUMN evidence_by_layers.connection_count IS 'Connections between neurons of this atlas.';
 COMMENT ON COLUMN evidence_by_layers.both_count IS 'Pairs that are both an observed edge and a connection.';
 COMMENT ON COLUMN evidence_by_layers.lift IS 'both_count divided by the number expected by chance: observed x connections / possible pairs.';
-COMMENT ON COLUMN evidence_by_layers.sign_agreement IS 'Share of the pairs in both_count with the predicted sign (edge_evidence.same_sign).';
-COMMENT ON COLUMN evidence_by_layers.rank_correlation IS 'Spearman correlation of |mean weight| and |strength| over the pairs in both_count.';
+COMMENT ON COLUMN evidence_by_layers.sign_agreement IS 'Share of the pairs in both_count with the predicted sign, of those that have one (edge_evidence.same_sign).';
+COMMENT ON COLUMN evidence_by_layers.rank_correlation IS 'Spearman correlation of |observed| and |predicted| (edge_evidence) over the pairs in both_count.';
