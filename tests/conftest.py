@@ -110,6 +110,7 @@ def make_small_atlas(folder: Path) -> None:
     import_labels([LabelFile(labels, source="made"), LabelFile(folder / "stats")], folder / "labels")
     factories.write_projections(folder / "projections")
     factories.write_connections(folder / "stats")
+    factories.write_traced_facts(folder / "stats")
     factories.write_reports(folder / "reports")
     inputs = Inputs(
         folder / "stats",

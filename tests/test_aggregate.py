@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import reference_impl
 
+from atlas.graph import Space
 from atlas.errors import InputError, OutputError, SpaceMismatch
 from atlas.pipeline import aggregate_graphs
 from atlas.stages import DATASETS, datasets_of, require
@@ -250,12 +251,8 @@ def test_model_replaces_and_transcoder_set_fills_what_the_files_say(aggregate_ma
     stats = aggregate_made(
         [factories.ct_graph([factories.ct_feature(0, 1)], [], info=None)], model="mine", transcoder_set="set"
     )
-    assert json.loads((stats / "manifest.json").read_text())["space"] == {
-        "model": "mine",
-        "transcoder_set": "set",
-        "unit_type": "feature",
-        "link_weight": None,
-    }
+    space = Space(**json.loads((stats / "manifest.json").read_text())["space"])
+    assert space == Space("mine", "set", "feature")
     named = aggregate_made([factories.ct_graph([factories.ct_feature(0, 1)], [])], transcoder_set="other", fresh=True)
     assert json.loads((named / "manifest.json").read_text())["space"]["transcoder_set"] == "clt-hp"
 

@@ -140,8 +140,8 @@ def test_a_manifest_that_a_power_cut_emptied_is_no_dead_end(tmp_path: Path, mani
     ("version", "kind", "told"),
     [
         (99, NewerVersion, "was written by a newer version of circuit-atlas .* update circuit-atlas"),
-        (1, StageError, "is of version 1, this one reads 6; run the stats stage again"),
-        ("6", StageError, "is of version 6, this one reads 6"),
+        (1, StageError, "is of version 1, this one reads 7; run the stats stage again"),
+        ("7", StageError, "is of version 7, this one reads 7"),
     ],
 )
 def test_the_version_of_a_stage_is_read(

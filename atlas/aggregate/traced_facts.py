@@ -1,4 +1,4 @@
-"""What a tracer adds to its graphs, as tables: regimes of neurons, and effects of ablations in the model."""
+"""Facts that a tracer adds to its graphs, as tables: regimes of neurons, and effects of ablations in the model."""
 
 from __future__ import annotations
 

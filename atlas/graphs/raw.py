@@ -89,7 +89,7 @@ class RawMetadata(msgspec.Struct):
 
     @property
     def attribution(self) -> dict[str, str | None]:
-        """What the tracer states of its weights, by the names of `Space`."""
+        """Facts of the tracer about its weights, by the names of `Space`."""
         return {name: getattr(self, name) for name in ("link_weight", "rules", "baseline", "metric")}
     unit_type: Text | None = None
     nodes_exceeded: bool | None = None

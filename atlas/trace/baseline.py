@@ -47,7 +47,20 @@ def mean_baseline(model: TracedModel, prompts: Iterable[tuple[int, ...]]) -> Bas
 
 
 def baseline_of(model: TracedModel, options: TraceOptions, prompts: Path, corpus: PromptOptions) -> Baseline | None:
-    """Return the means over the first prompts of a corpus, of all its shards; None where the baseline is zero."""
+    """Compute the baseline that the options ask for, from the first prompts of a corpus.
+
+    Args:
+        model: The model.
+        options: Options of the trace.
+        prompts: File of the corpus.
+        corpus: Options that select its prompts, over all shards.
+
+    Returns:
+        Means over the first 200 prompts, or None where the baseline is zero.
+
+    Raises:
+        InputError: The prompts cannot be read.
+    """
     if options.compared_with != MEAN:
         return None
     found = (item.ids for item in read_prompts(prompts, model, corpus) if isinstance(item, Prompt))
