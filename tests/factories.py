@@ -287,14 +287,26 @@ def write_traced_facts(stats: Path) -> None:
         signs = [rng.randrange(5) for _ in range(4)]
         sums = {"up_factor_sum": rng.gauss(0, 1), "gate_factor_sum": rng.gauss(0, 1)}
         counts = dict(zip(("both_positive", "up_negative", "gate_negative", "both_negative"), signs, strict=True))
-        regimes.append({"layer": layer, "neuron": neuron, "node_count": sum(signs) or 1, **sums} | {f"{name}_count": value for name, value in counts.items()})
+        regimes.append(
+            {"layer": layer, "neuron": neuron, "node_count": sum(signs) or 1, **sums}
+            | {f"{name}_count": value for name, value in counts.items()}
+        )
         score, effect = rng.gauss(0, 1), rng.gauss(0, 1)
         where = {"graph_id": number % 5, "position": 1}
         facts = {"score": score, "score_gradient": effect + rng.gauss(0, 0.1), "score_sum": 60.0, "effect": effect}
         nodes.append(where | {"layer": layer, "neuron": neuron} | facts)
         target = {"tgt_layer": layer + 1, "tgt_neuron": 1} if number % 2 else {"tgt_token_id": number}
         ends = {"src_layer": layer, "src_neuron": neuron, "src_position": 0, "tgt_position": 1}
-        edges.append({"graph_id": number % 5, **ends, **target, "predicted": score, "effect": effect, "target_value": rng.gauss(0, 9)})
+        edges.append(
+            {
+                "graph_id": number % 5,
+                **ends,
+                **target,
+                "predicted": score,
+                "effect": effect,
+                "target_value": rng.gauss(0, 9),
+            }
+        )
     for name, rows in (("regimes", regimes), ("ablated_nodes", nodes), ("ablated_edges", edges)):
         dataset = DATASETS[f"stats.{name}"]
         pq.write_table(pa.Table.from_pylist(rows, dataset.schema), dataset.path(stats))

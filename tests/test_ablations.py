@@ -199,8 +199,15 @@ def rank(values: np.ndarray) -> np.ndarray:
 def test_fidelity_is_what_its_columns_say(demo: Path) -> None:
     with duckdb.connect(str(demo / "out" / "demo.duckdb"), read_only=True) as con:
         nodes = con.sql("SELECT score, score_gradient, effect, score_share FROM ablated_nodes").fetchnumpy()
-        edges = con.sql("SELECT predicted, effect, abs(predicted / target_value) AS share FROM ablated_edges WHERE tgt_token_id IS NULL").fetchnumpy()
-        found = {(row[0], row[1]): row[2:] for row in con.sql("SELECT subject, size, count, rank_correlation, slope, same_sign_share, gradient_rank_correlation FROM fidelity").fetchall()}
+        edges = con.sql(
+            "SELECT predicted, effect, abs(predicted / target_value) AS share FROM ablated_edges WHERE tgt_token_id IS NULL"
+        ).fetchnumpy()
+        found = {
+            (row[0], row[1]): row[2:]
+            for row in con.sql(
+                "SELECT subject, size, count, rank_correlation, slope, same_sign_share, gradient_rank_correlation FROM fidelity"
+            ).fetchall()
+        }
     assert len(nodes["score"]) > 20
     for size, least, most in (("all", 0, np.inf), ("large", 0.05, np.inf), ("medium", 0.01, 0.05), ("small", 0, 0.01)):
         for subject, predicted, effect, share, scale in (
@@ -229,17 +236,26 @@ def test_regimes_and_ablations_reach_the_statistics(tmp_path: Path) -> None:
     tracer = Tracer(model, TraceOptions(tau=0.01))
     tracer.ablations_per_graph = 4
     rng = np.random.default_rng(1)
-    graphs = [traced.graph for traced in tracer.trace([prompt(tuple(rng.integers(1, 50, 6).tolist())) for _ in range(8)]) if isinstance(traced, Traced)]
+    graphs = [
+        traced.graph
+        for traced in tracer.trace([prompt(tuple(rng.integers(1, 50, 6).tolist())) for _ in range(8)])
+        if isinstance(traced, Traced)
+    ]
     expected: dict[tuple[int, int], list[Any]] = {}
     for graph in graphs:
         assert graph.tracing is not None
         for row, (layer, _, unit) in enumerate(neurons_of(graph)):
-            gate, up = (torch.tensor(float(values[row]), dtype=torch.float64, requires_grad=True) for values in (graph.tracing.gate, graph.tracing.up))
+            gate, up = (
+                torch.tensor(float(values[row]), dtype=torch.float64, requires_grad=True)
+                for values in (graph.tracing.gate, graph.tracing.up)
+            )
             with torch.enable_grad():
                 value = torch.nn.functional.silu(gate) * up
             assert float(value.detach()) == pytest.approx(graph.nodes.activation[row], rel=1e-9)
             of_gate, of_up = torch.autograd.grad(value, [gate, up])
-            expected.setdefault((layer, unit), []).append((float(of_up), float(of_gate), float(gate.detach()) > 0, float(up.detach()) > 0))
+            expected.setdefault((layer, unit), []).append(
+                (float(of_up), float(of_gate), float(gate.detach()) > 0, float(up.detach()) > 0)
+            )
     sink = Aggregator(tmp_path / "stats", space=tracer.space, threads=1)
     for graph in graphs:
         sink.add_graph(graph)
@@ -259,7 +275,9 @@ def test_regimes_and_ablations_reach_the_statistics(tmp_path: Path) -> None:
         assert row["both_negative_count"] == signs.count((False, False))
     graph_ids = pq.read_table(tmp_path / "stats" / "graphs.parquet").to_pylist()
     id_of = {row["content_hash"]: row["graph_id"] for row in graph_ids}
-    nodes, edges = (pq.read_table(tmp_path / "stats" / f"ablated_{name}.parquet").to_pylist() for name in ("nodes", "edges"))
+    nodes, edges = (
+        pq.read_table(tmp_path / "stats" / f"ablated_{name}.parquet").to_pylist() for name in ("nodes", "edges")
+    )
     assert (len(nodes), len(edges)) == (8 * 4, 8 * 8)
     for graph in graphs:
         cells, facts = neurons_of(graph), graph.tracing
@@ -276,10 +294,16 @@ def test_regimes_and_ablations_reach_the_statistics(tmp_path: Path) -> None:
             target: Any = row["tgt_token_id"]
             if target is None:
                 target = (row["tgt_layer"], row["tgt_position"], row["tgt_neuron"])
-            found.add(((row["src_layer"], row["src_position"], row["src_neuron"]), target, row["effect"], row["predicted"]))
+            found.add(
+                ((row["src_layer"], row["src_position"], row["src_neuron"]), target, row["effect"], row["predicted"])
+            )
         assert found == {
             (cells[source], cells[target] if target < len(cells) else int(graph.nodes.key[target]), effect, predicted)
             for source, target, effect, predicted in zip(
-                facts.ablated.source.tolist(), facts.ablated.target.tolist(), facts.ablated.edge_effect, facts.ablated.predicted, strict=True
+                facts.ablated.source.tolist(),
+                facts.ablated.target.tolist(),
+                facts.ablated.edge_effect,
+                facts.ablated.predicted,
+                strict=True,
             )
         }

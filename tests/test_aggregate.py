@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import reference_impl
 
-from atlas.graph import Space
 from atlas.errors import InputError, OutputError, SpaceMismatch
+from atlas.graph import Space
 from atlas.pipeline import aggregate_graphs
 from atlas.stages import DATASETS, datasets_of, require
 

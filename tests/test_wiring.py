@@ -169,7 +169,10 @@ def traced(folder: Path) -> Factors:
             sums = rng.gauss(0.3, 1) * count, rng.gauss(0, 1) * count
             counts = {f"{name}_count": 0 for name in ("both_positive", "up_negative", "gate_negative", "both_negative")}
             row = {"layer": layer, "neuron": neuron, "node_count": count, **counts}
-            writer.add("regimes", {key: [value] for key, value in {**row, "up_factor_sum": sums[0], "gate_factor_sum": sums[1]}.items()})
+            writer.add(
+                "regimes",
+                {key: [value] for key, value in {**row, "up_factor_sum": sums[0], "gate_factor_sum": sums[1]}.items()},
+            )
             found[layer, neuron] = sums[0] / count, sums[1] / count
     writer.finish(Space("m", None, "neuron"), "relp", [], options={}, counts={})
     writer.close()
@@ -199,7 +202,9 @@ def test_known_regimes_decide_sign_and_rank_of_a_connection(tmp_path: Path) -> N
     weight = {tuple(edge[key] for key in ENDS): edge["weight_sum"] for edge in edges}
     for row in rows:
         if row["polarity"] != "mixed":
-            assert weight[tuple(row[key] for key in ENDS)] == (row["strength"] if row["derivative"] is None else row["derivative"])
+            assert weight[tuple(row[key] for key in ENDS)] == (
+                row["strength"] if row["derivative"] is None else row["derivative"]
+            )
 
 
 def test_regimes_of_something_else_are_refused(tmp_path: Path) -> None:

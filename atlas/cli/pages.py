@@ -269,10 +269,30 @@ def info_page(atlas: Atlas) -> Group:
             ("total", "links in the files", grouped(facts["links_in_files"]), facts["total_graphs"], "100.00%")
         )
         parts.append(table(("links", "table or reason", "count", "graphs", "share"), counted, title="\nLinks"))
+    if fidelity := rows_of(atlas.sql("FROM fidelity WHERE size = 'all'")):
+        parts.append(_fidelity(fidelity))
     circuits = atlas.circuits(level=1, limit=5)
     title = "\nLargest circuits (more: atlas query FILE circuits --min-size 3 --max-size 60; one: atlas circuit FILE 1)"
     parts.append(table(circuits.columns, circuits.fetchall(), title=title))
     return Group(*parts)
+
+
+def _fidelity(rows: Sequence[_Row]) -> Any:
+    """Return a table of predicted against measured effects of single cuts in the model."""
+    cells = [
+        (
+            row["subject"],
+            f"{row['count']:,}",
+            f"{row['group_count']:,}",
+            f"{row['rank_correlation']:.2f}" if row["rank_correlation"] is not None else None,
+            f"{row['slope']:.2f}" if row["slope"] is not None else None,
+            _share(row["same_sign_share"]),
+            f"{row['gradient_rank_correlation']:.2f}" if row["gradient_rank_correlation"] is not None else None,
+        )
+        for row in rows
+    ]
+    heads = ("cut in the model", "sample", "groups", "rank correlation", "slope", "same sign", "of the gradient")
+    return table(heads, cells, title="\nEffects of single cuts against their predictions (by size: FROM fidelity)")
 
 
 def groups_note(facts: Mapping[str, str]) -> str | None:

@@ -91,6 +91,7 @@ class RawMetadata(msgspec.Struct):
     def attribution(self) -> dict[str, str | None]:
         """Facts of the tracer about its weights, by the names of `Space`."""
         return {name: getattr(self, name) for name in ("link_weight", "rules", "baseline", "metric")}
+
     unit_type: Text | None = None
     nodes_exceeded: bool | None = None
 

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from atlas.models.recorder import Seen
+
 
 @dataclass(frozen=True)
 class NormCache:
@@ -41,11 +43,14 @@ class AttentionCache:
         """Return the cache of one prompt without padding, as a batch of one."""
         one = slice(prompt, prompt + 1)
         return AttentionCache(
-            self.pattern[one, :, :length, :length],
-            *(value[one, :length] for value in (self.query, self.key, self.value)),
-            *(norm and norm.of(prompt, length) for norm in (self.query_norm, self.key_norm)),
-            self.cos[:, :length],
-            self.sin[:, :length],
+            pattern=self.pattern[one, :, :length, :length],
+            query=self.query[one, :length],
+            key=self.key[one, :length],
+            value=self.value[one, :length],
+            query_norm=self.query_norm and self.query_norm.of(prompt, length),
+            key_norm=self.key_norm and self.key_norm.of(prompt, length),
+            cos=self.cos[:, :length],
+            sin=self.sin[:, :length],
         )
 
 
@@ -64,8 +69,12 @@ class LayerCache:
         """Return the cache of one prompt without padding, as a batch of one."""
         one = slice(prompt, prompt + 1)
         return LayerCache(
-            *(part.of(prompt, length) for part in (self.attention, self.attention_norm, self.mlp_norm)),
-            *(value[one, :length] for value in (self.gate, self.up, self.mlp_out)),
+            attention=self.attention.of(prompt, length),
+            attention_norm=self.attention_norm.of(prompt, length),
+            mlp_norm=self.mlp_norm.of(prompt, length),
+            gate=self.gate[one, :length],
+            up=self.up[one, :length],
+            mlp_out=self.mlp_out[one, :length],
         )
 
 
@@ -162,13 +171,21 @@ def norm_cache(value: Tensor, norm: Any) -> NormCache:
     return NormCache(wide(value), inverse_rms(value, norm))
 
 
-def attention_cache(attention: Any, layer: int, seen: dict[tuple[int, str], Any]) -> AttentionCache:
+def attention_cache(attention: Any, layer: int, seen: Seen) -> AttentionCache:
     """Return the cache of an attention from the recorded values of its layer."""
-    norms = [
-        norm_cache(seen[layer, f"{name}_norm"], getattr(attention, f"{name}_norm"))
-        if (layer, f"{name}_norm") in seen
-        else None
-        for name in ("q", "k")
-    ]
-    values = [wide(seen[layer, name]).flatten(2) for name in ("q", "k", "v")]
-    return AttentionCache(wide(seen[layer, "pattern"]), *values, *norms, *(wide(part) for part in seen[layer, "rotation"]))
+
+    def norm_of(name: str) -> NormCache | None:
+        value = seen.get((layer, f"{name}_norm"))
+        return None if value is None else norm_cache(value, getattr(attention, f"{name}_norm"))
+
+    cos, sin = seen[layer, "rotation"]
+    return AttentionCache(
+        pattern=wide(seen[layer, "pattern"]),
+        query=wide(seen[layer, "q"]).flatten(2),
+        key=wide(seen[layer, "k"]).flatten(2),
+        value=wide(seen[layer, "v"]),
+        query_norm=norm_of("q"),
+        key_norm=norm_of("k"),
+        cos=wide(cos),
+        sin=wide(sin),
+    )

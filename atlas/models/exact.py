@@ -57,7 +57,8 @@ def _frequencies(rotary: Any, prefix: str, *layer_type: str) -> Tensor:
     if kind != "default":
         return held
     share = torch.arange(len(held), dtype=torch.float64, device=held.device) / len(held)
-    return 1.0 / given["rope_theta"] ** share
+    found: Tensor = 1.0 / given["rope_theta"] ** share
+    return found
 
 
 def _use_attention(model: Any) -> None:

@@ -20,6 +20,7 @@ from atlas.errors import UsageError
 from atlas.models.architectures import require_supported
 from atlas.models.cache import Blend, Cache, LayerCache, attention_cache, norm_cache, wide
 from atlas.models.exact import FLOAT64_ATTENTION, compute_in_float64
+from atlas.models.recorder import Recorder, Seen
 
 Writer = Callable[[int, Tensor], Tensor]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
@@ -131,7 +132,6 @@ class TracedModel:
             Activations and logits of the batch, padded to its longest prompt.
         """
         ids, lengths = self._padded(prompts)
-        seen: dict[tuple[int, str], Any] = {}
         written: Writer | None = None
         if blend is not None:
             found = blend
@@ -140,7 +140,7 @@ class TracedModel:
                 return found.neurons(layer).to(self.model.dtype)
 
         embedding = self.embedding[ids] if blend is None else blend.tokens().to(self.model.dtype)
-        with torch.no_grad(), self._kept(seen), self.writing(written):
+        with torch.no_grad(), self._kept() as seen, self.writing(written):
             self.model.model(inputs_embeds=embedding, use_cache=False)
             return self._cache(embedding, seen, lengths)
 
@@ -193,51 +193,31 @@ class TracedModel:
                 hook.remove()
 
     @contextmanager
-    def _kept(self, seen: dict[tuple[int, str], Any]) -> Iterator[None]:
+    def _kept(self) -> Iterator[Seen]:
         """Record the values that `_cache` needs, by layer and name, while the model runs."""
-        hooks = []
-
-        def keep_input(module: Any, layer: int, name: str) -> None:
-            def before(_: object, args: tuple[Tensor, ...]) -> None:
-                seen[layer, name] = args[0]
-
-            hooks.append(module.register_forward_pre_hook(before))
-
-        def keep_output(module: Any, layer: int, name: str) -> None:
-            def after(_: object, __: object, output: Any) -> None:
-                seen[layer, name] = output[1] if isinstance(output, tuple) else output
-
-            hooks.append(module.register_forward_hook(after))
-
-        def keep_rotation(module: Any, layer: int) -> None:
-            def before(_: object, __: object, given: dict[str, Any]) -> None:
-                seen[layer, "rotation"] = given["position_embeddings"]
-
-            hooks.append(module.register_forward_pre_hook(before, with_kwargs=True))
-
+        recorder = Recorder()
         for layer, block in enumerate(self.blocks):
             mlp, attention = block.mlp, block.attention.module
-            keep_output(attention, layer, "pattern")
-            keep_rotation(attention, layer)
+            recorder.keep_output(attention, layer, "pattern")
+            recorder.keep_rotation(attention, layer)
             for name in ("q", "k"):
                 norm = getattr(attention, f"{name}_norm", None)
                 if norm is not None:
-                    keep_input(norm, layer, f"{name}_norm")
-                keep_output(norm or getattr(attention, f"{name}_proj"), layer, name)
-            keep_output(attention.v_proj, layer, "v")
-            keep_input(block.attention.norm, layer, "attention_norm")
-            keep_input(mlp.norm, layer, "mlp_norm")
-            keep_output(mlp.module.gate_proj, layer, "gate")
-            keep_output(mlp.module.up_proj, layer, "up")
-            keep_output(mlp.norm_after or mlp.module, layer, "mlp_out")
-        keep_input(self.final_norm, -1, "final")
+                    recorder.keep_input(norm, layer, f"{name}_norm")
+                recorder.keep_output(norm or getattr(attention, f"{name}_proj"), layer, name)
+            recorder.keep_output(attention.v_proj, layer, "v")
+            recorder.keep_input(block.attention.norm, layer, "attention_norm")
+            recorder.keep_input(mlp.norm, layer, "mlp_norm")
+            recorder.keep_output(mlp.module.gate_proj, layer, "gate")
+            recorder.keep_output(mlp.module.up_proj, layer, "up")
+            recorder.keep_output(mlp.norm_after or mlp.module, layer, "mlp_out")
+        recorder.keep_input(self.final_norm, -1, "final")
         try:
-            yield
+            yield recorder.seen
         finally:
-            for hook in hooks:
-                hook.remove()
+            recorder.remove()
 
-    def _cache(self, embedding: Tensor, seen: dict[tuple[int, str], Any], lengths: tuple[int, ...]) -> Cache:
+    def _cache(self, embedding: Tensor, seen: Seen, lengths: tuple[int, ...]) -> Cache:
         layers = [
             LayerCache(
                 attention_cache(block.attention.module, layer, seen),

@@ -222,8 +222,16 @@ class _Run:
         def run() -> object:
             options = part_of(section, WireOptions)
             memory = parse_bytes(how.memory)
-            given = {"name": section.name, "regimes": regimes, "device": how.device, "memory": memory}
-            return wire(model, folder, options, **given, progress=self.progress)
+            return wire(
+                model,
+                folder,
+                options,
+                name=section.name,
+                regimes=regimes,
+                device=how.device,
+                memory=memory,
+                progress=self.progress,
+            )
 
         fingerprint = self.fingerprints.fingerprint("wiring", parameters, files)
         self._stage("wiring", fingerprint, is_whole(folder, "stats"), run)

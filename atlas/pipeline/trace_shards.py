@@ -120,9 +120,7 @@ def trace_shard(task: tuple[Shard, bool]) -> TraceSummary:
     """Trace one shard on this worker; prompts that the target holds already are skipped."""
     shard, has_earlier = task
     loaded = load(shard.model, name=shard.name, device=gpu_of(shard.number, shard.device), dtype=shard.dtype)
-    tracer = Tracer(
-        loaded, shard.options, baseline=baseline_of(loaded, shard.options, shard.prompts, shard.corpus)
-    )
+    tracer = Tracer(loaded, shard.options, baseline=baseline_of(loaded, shard.options, shard.prompts, shard.corpus))
     corpus = ShardedPromptOptions(**dataclasses.asdict(shard.corpus), shard=(shard.number, shard.of))
     shard.folder.parent.mkdir(parents=True, exist_ok=True)
     sink = Aggregator(

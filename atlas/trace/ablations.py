@@ -61,7 +61,9 @@ class Ablator:
             source, target = _some(sources, some), _some(targets, some)
             seen = self.cache.logits.new_zeros(2, len(source))
 
-            def write(layer: int, active: Tensor, source: NodeIndex = source, target: NodeIndex = target, seen: Tensor = seen) -> Tensor:
+            def write(
+                layer: int, active: Tensor, source: NodeIndex = source, target: NodeIndex = target, seen: Tensor = seen
+            ) -> Tensor:
                 rows = torch.nonzero(target.layer == layer).flatten()
                 at = target.position[rows], target.neuron[rows]
                 seen[0, rows], seen[1, rows] = active[(0, *at)].to(seen.dtype), active[(rows + 1, *at)].to(seen.dtype)

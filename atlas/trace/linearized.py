@@ -24,7 +24,7 @@ def vjp_norm(norm: Any, gradient: Tensor, cache: NormCache, *, live: bool) -> Te
     d scale / dx = -scale^3 x / d, so the live part is -x scale^3 mean(gain x gradient x).
     """
     inner = gradient * norm.weight.to(gradient.dtype)
-    before = inner * cache.scale
+    before: Tensor = inner * cache.scale
     if live:
         before = before - cache.value * cache.scale**3 * (inner * cache.value).mean(-1, keepdim=True)
     return before

@@ -79,6 +79,8 @@ class Tracer:
         """Facts that decide the graph of a prompt: the fingerprint of the model, and the options."""
         apart = ("link_weight", "rules", "baseline", "metric", "ablations")  # the feature space states the others
         options = {key: value for key, value in asdict(self.options).items() if key not in apart}
+        if not self._rules.on_path:
+            del options["steps"]
         options["tau"] = self.options.threshold
         if self.options.compared_with == MEAN:
             options["baseline"] = self.baseline.fingerprint
@@ -158,7 +160,9 @@ class Tracer:
 
     def _scores(self, state: Cache, run: Cache, outputs: list[Outputs], rules: Rules) -> Tensor:
         """Return (activation - baseline) x gradient of the metric, (layers, B, n, m), with the gradient at `state`."""
-        rows = [mine.shares @ mine.gradients(self.model, logits) for mine, logits in zip(outputs, state.logits, strict=True)]
+        rows = [
+            mine.shares @ mine.gradients(self.model, logits) for mine, logits in zip(outputs, state.logits, strict=True)
+        ]
         prompt = torch.arange(len(rows), device=state.logits.device)
         metric = at_last_token(self.model, state, torch.stack(rows), prompt, rules)
         found: list[Tensor] = [metric] * len(run.layers)

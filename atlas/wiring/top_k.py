@@ -94,9 +94,7 @@ class Tile:
         yield len(SIGNS), torch.where(self.up * self.gate < 0, self.up.abs() + self.gate.abs(), 0.0)
 
 
-def tiles(
-    reads: tuple[Tensor, Tensor], writes: Tensor, regimes: Tensor | None, most_rows: int
-) -> Iterator[Tile]:
+def tiles(reads: tuple[Tensor, Tensor], writes: Tensor, regimes: Tensor | None, most_rows: int) -> Iterator[Tile]:
     """Yield the products of a layer pair, `most_rows` target neurons at a time."""
     up, gate = reads
     for start in range(0, len(up), most_rows):

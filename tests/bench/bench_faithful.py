@@ -124,7 +124,9 @@ class Measured:
         joined[outputs] = logits[torch.arange(len(outputs)), outputs]
         return self.rows(joined[None])[0]
 
-    def _writer(self, cells: NodeIndex, kept: Tensor, held: Tensor, reference: Tensor) -> Callable[[int, Tensor], Tensor]:
+    def _writer(
+        self, cells: NodeIndex, kept: Tensor, held: Tensor, reference: Tensor
+    ) -> Callable[[int, Tensor], Tensor]:
         def write(layer: int, active: Tensor) -> Tensor:
             mine = torch.nonzero(cells.layer == layer).flatten()
             written = reference[layer].to(active.dtype).expand_as(active).clone()
@@ -155,12 +157,16 @@ class Measured:
             return self.model.last_logits([list(self.prompt.ids)] * len(kept))
 
 
-def scores(model: TracedModel, prompt: Prompt, cache: Cache, baseline: Baseline, reference: Tensor) -> dict[str, Tensor]:
+def scores(
+    model: TracedModel, prompt: Prompt, cache: Cache, baseline: Baseline, reference: Tensor
+) -> dict[str, Tensor]:
     """The scores of all cells by every method, (layers, n, m)."""
     found = {}
     for name, (rules, start) in METHODS.items():
         tracer = Tracer(model, TraceOptions(rules=rules, baseline=start), baseline=baseline)
-        found[name] = tracer.scores([list(prompt.ids)], cache, [choose_outputs("sum", cache.logits[0], (), (), 5)])[:, 0]
+        found[name] = tracer.scores([list(prompt.ids)], cache, [choose_outputs("sum", cache.logits[0], (), (), 5)])[
+            :, 0
+        ]
     norms = torch.stack([block.mlp.module.down_proj.weight.norm(dim=0) for block in model.blocks])[:, None]
     found["distance from the mean x output norm"] = (activations(cache) - reference).abs() * norms
     seed = sum(prompt.ids)
@@ -188,7 +194,9 @@ def minimality(measured: Measured, score: Tensor, reference: Tensor, count: int 
     return len(change), int(little.sum()), int((change < 0).sum())
 
 
-def edge_effects(model: TracedModel, cache: Cache, baseline: Baseline, name: str, score: Tensor) -> tuple[NodeIndex, Tensor]:
+def edge_effects(
+    model: TracedModel, cache: Cache, baseline: Baseline, name: str, score: Tensor
+) -> tuple[NodeIndex, Tensor]:
     """The strongest neurons by a method, and the direct effects between them and on the outputs."""
     top = torch.topk(score.abs().flatten(), EDGE_NODES).indices.sort().values
     cells = NodeIndex(*torch.unravel_index(top, score.shape))
@@ -212,7 +220,9 @@ def of_prompt(
     cache = model.forward([list(prompt.ids)])
     measured = Measured(model, prompt, cache)
     shape = (1, *reference.values.shape)
-    ends = measured.keeping(torch.cat([torch.zeros(shape, dtype=torch.bool), torch.ones(shape, dtype=torch.bool)]), reference.values)
+    ends = measured.keeping(
+        torch.cat([torch.zeros(shape, dtype=torch.bool), torch.ones(shape, dtype=torch.bool)]), reference.values
+    )
     for name, score in scores(model, prompt, cache, baseline, reference.values).items():
         signed = torch.stack([first(score, share) for share in SIZES])
         absolute = torch.stack([first(score.abs(), share) for share in SIZES])
@@ -297,7 +307,18 @@ def print_table(kind: str, table: list[dict[str, object]], found: dict[tuple[str
         return f"{row['value']:.2f} ({row['low']:.2f} {row['high']:.2f})"
 
     print(f"\nreference: {kind}; f at 1 % of the cells, intervals over prompts in brackets")
-    heads = ("CPR sum", "CMD sum", "CPR centred", "CMD centred", "f sum", "f centred", "f logit-diff", "KL", "same", "taken away")
+    heads = (
+        "CPR sum",
+        "CMD sum",
+        "CPR centred",
+        "CMD centred",
+        "f sum",
+        "f centred",
+        "f logit-diff",
+        "KL",
+        "same",
+        "taken away",
+    )
     print(f"{'':38}" + "".join(f"{head:>19}" for head in heads))
     for name in dict.fromkeys(name for name, _ in found):
         cells = []
@@ -311,7 +332,7 @@ def print_table(kind: str, table: list[dict[str, object]], found: dict[tuple[str
         print(f"{name:38}" + "".join(f"{cell:>19}" for cell in cells), flush=True)
     if kind != "mean":
         return
-    print(f"\nminimality: share of cells in the circuit of 1 % with little effect, and whose removal raises the metric")
+    print("\nminimality: share of cells in the circuit of 1 % with little effect, and whose removal raises the metric")
     for (name, way), rows in found.items():
         if way == "minimality":
             tried, little, raising = (sum(row[0][key] for row in rows) for key in ("tried", "little", "raising"))
@@ -340,7 +361,13 @@ def draw(path: Path, title: str, kind: str, table: list[dict[str, object]]) -> N
 
     figure, axes = plt.subplots(1, 3, figsize=(15, 4.5), layout="constrained")
     for axis, (way, metric, what) in zip(
-        axes, (("signed", "sum", "f, signed (CPR)"), ("absolute", "sum", "f, absolute (CMD)"), ("absolute", "kl", "KL in nats")), strict=True
+        axes,
+        (
+            ("signed", "sum", "f, signed (CPR)"),
+            ("absolute", "sum", "f, absolute (CMD)"),
+            ("absolute", "kl", "KL in nats"),
+        ),
+        strict=True,
     ):
         for name in dict.fromkeys(str(row["method"]) for row in table):
             rows = [r for r in table if (r["method"], r["way"], r["metric"]) == (name, way, metric)]
@@ -371,7 +398,13 @@ def main() -> None:
     with torch.no_grad(), tempfile.TemporaryDirectory() as work:
         if options.model:
             model = load_model(options.model, device=options.device)
-            report(model.name, model, models.prompts_of(options.corpus, model, PromptOptions()), options.prompts, options.output)
+            report(
+                model.name,
+                model,
+                models.prompts_of(options.corpus, model, PromptOptions()),
+                options.prompts,
+                options.output,
+            )
             return
         report("demo model", *models.demo(), options.prompts, options.output)
         if models.has_stories():

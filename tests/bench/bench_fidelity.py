@@ -67,7 +67,9 @@ def measure(model: TracedModel, prompts: list[Prompt], tracer: Tracer) -> dict[s
 
 def report(title: str, model: TracedModel, prompts: list[Prompt], count: int) -> None:
     mean = mean_baseline(model, [prompt.ids for prompt in prompts[count : count + 200]])
-    print(f"\n{title}: {count} prompts, the 100 strongest neurons of each; means over {len(prompts[count:count + 200])} others")
+    print(
+        f"\n{title}: {count} prompts, the 100 strongest neurons of each; means over {len(prompts[count : count + 200])} others"
+    )
     print(f"{'':42} {'n':>7} {'rho':>6} {'slope':>6} {'sign':>6}")
     for rules, baseline in RULES:
         options = TraceOptions(tau=0.0, max_nodes=100, rules=rules, baseline=baseline)
