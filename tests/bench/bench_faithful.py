@@ -359,7 +359,7 @@ def draw(path: Path, title: str, kind: str, table: list[dict[str, object]]) -> N
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 3, figsize=(15, 4.5), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(17, 4.5), layout="constrained")
     for axis, (way, metric, what) in zip(
         axes,
         (
@@ -377,7 +377,7 @@ def draw(path: Path, title: str, kind: str, table: list[dict[str, object]]) -> N
         axis.set(xscale="log", xlabel="share of the neurons kept", ylabel=what)
         if metric != "kl":
             axis.axhline(1, color="grey", linewidth=0.7)
-    axes[0].legend(fontsize=8, frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
     figure.suptitle(f"{title}: neurons kept, all others write {'their mean' if kind == 'mean' else 'another prompt'}")
     figure.savefig(path, dpi=120)
     plt.close(figure)
