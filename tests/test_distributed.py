@@ -16,10 +16,10 @@ import pytest
 from test_aggregate import assert_equals_loop, bytes_of
 from test_resume import assert_same_statistics, graphs
 
-from atlas.aggregate.spill.run_files import RunFile, RunWriter
 from atlas.errors import AtlasError, SpaceMismatch, UsageError
 from atlas.graphs import read_graphs
 from atlas.io import work_dir as store
+from atlas.io.run_files import RunFile, RunWriter
 from atlas.pipeline import aggregate_graphs
 
 distributed = pytest.importorskip("distributed")

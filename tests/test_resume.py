@@ -410,7 +410,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_space(tmp_path: P
 
 
 def test_damaged_spill_files_are_named(tmp_path: Path) -> None:
-    from atlas.aggregate.spill.run_files import RunFile
+    from atlas.io.run_files import RunFile
 
     for content in (b"", b"short", b"x" * 1000):
         (tmp_path / "a.runs").write_bytes(content)

@@ -32,10 +32,10 @@ from atlas.aggregate.map.observation_files import COLUMNS, columns_of, graph_has
 from atlas.aggregate.map.observation_tasks import GraphRefs, numbered, write_observed, write_reduced
 from atlas.aggregate.plan import Budget, bookkeeping_name
 from atlas.aggregate.spill.previous_stats import holds_stats, refuse_other_options
-from atlas.aggregate.spill.run_files import RunFile
 from atlas.errors import InputError, UsageError
 from atlas.graph import MAX_WEIGHT, Graph, Ints, Reject, Space
 from atlas.io.files import only_writer
+from atlas.io.run_files import RunFile
 from atlas.io.work_dir import open_store
 from atlas.options import MEMORY, NONE, AggregateOptions
 from atlas.runtime.devices import choose_device

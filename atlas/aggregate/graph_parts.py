@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from atlas.aggregate.inputs import Input
 from atlas.aggregate.kernels.key_stats import run_starts
-from atlas.aggregate.spill.run_files import RunFile
 from atlas.graph import Ints, NodeKind
 from atlas.ids import INDEX_BITS, MAX_INDEX
 from atlas.io.files import parquet_writer
+from atlas.io.run_files import RunFile
 from atlas.io.work_dir import Store
 from atlas.stages import DATASETS, Dataset
 

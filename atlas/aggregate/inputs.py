@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 from atlas.aggregate.context import Provenance
 from atlas.aggregate.map.graph_tasks import read_bookkeeping, read_finished_task, refuse_other_space, runs_name
 from atlas.aggregate.prompt_groups import STATED, GraphGroups, assign_groups, read_group_file, single_groups
-from atlas.aggregate.spill.run_files import RunFile
 from atlas.aggregate.spill.sorted_sources import SortedSource
 from atlas.errors import InputError, NothingReadable, SourceChanged, StageError
 from atlas.graph import Ints, Space
+from atlas.io.run_files import RunFile
 from atlas.io.work_dir import Store
 from atlas.options import AUTO, NONE
 from atlas.stages import DATASETS

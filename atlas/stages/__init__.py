@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from atlas.errors import StageError
+from atlas.stages.activation_schemas import ACTIVATIONS
 from atlas.stages.dataset import STATISTICS, Dataset
 from atlas.stages.manifest import VERSION, read_manifest
 from atlas.stages.other_schemas import STAGES
@@ -19,7 +20,7 @@ from atlas.stages.stats_schema import STATS
 
 __all__ = ["DATASETS", "STATISTICS", "VERSION", "Dataset", "datasets_of", "is_whole", "require"]
 
-_DATASETS = (*STATS, *STAGES)
+_DATASETS = (*STATS, *STAGES, *ACTIVATIONS)
 DATASETS: Mapping[str, Dataset] = {f"{dataset.stage}.{dataset.name}": dataset for dataset in _DATASETS}
 
 

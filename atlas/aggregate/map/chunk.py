@@ -14,9 +14,9 @@ from atlas.aggregate.edge_sample import sample_cells
 from atlas.aggregate.kernels import cpu_kernel
 from atlas.aggregate.kernels.key_stats import KeyStats, LinkBatch, run_starts, take
 from atlas.aggregate.link_tables import TABLES
-from atlas.aggregate.spill.run_files import RunWriter
 from atlas.graph import Floats, Graph, Ints, NodeKind
 from atlas.ids import INDEX_BITS, NEURON_BITS
+from atlas.io.run_files import RunWriter
 
 # A key with at least this many links in one chunk is written as one row of statistics (88 bytes) instead of rows of
 # 18 bytes each, and is not sorted again. With fewer links, combining costs more than it saves.

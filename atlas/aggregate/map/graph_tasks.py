@@ -17,10 +17,10 @@ from atlas.aggregate.bookkeeping import Bookkeeping
 from atlas.aggregate.context import JobContext
 from atlas.aggregate.map.chunk import Chunk
 from atlas.aggregate.plan import bookkeeping_name, stat_files
-from atlas.aggregate.spill.run_files import RunFile, RunWriter
 from atlas.errors import InputError, SpaceMismatch
 from atlas.graph import Graph, Reject, Source, Space
 from atlas.io.files import sha256_of
+from atlas.io.run_files import RunFile, RunWriter
 from atlas.io.work_dir import Store, open_store
 
 # Bookkeeping tables in the spill file. The table `graphs` is a file of its own, which marks a task as done.

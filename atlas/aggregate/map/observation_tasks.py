@@ -20,9 +20,9 @@ from atlas.aggregate.map.chunk import SplitHalf, bucket_of, write_observations, 
 from atlas.aggregate.map.graph_tasks import FinishedTask, finish_task
 from atlas.aggregate.map.observation_files import Group, columns_of, graph_hash, observe, read_graph, read_group
 from atlas.aggregate.spill.key_ranges import KeyRange, split
-from atlas.aggregate.spill.run_files import INDEX, RunFile, RunWriter
 from atlas.aggregate.traced_facts import TracedFacts
 from atlas.graph import Ints, Source, Space
+from atlas.io.run_files import INDEX, RunFile, RunWriter
 from atlas.io.work_dir import Store, open_store
 from atlas.stages import DATASETS
 

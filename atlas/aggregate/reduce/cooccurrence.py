@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from atlas.aggregate.kernels import count_cooccurrence, sort_words
 from atlas.aggregate.kernels.key_stats import LOW
-from atlas.aggregate.spill.run_files import RunFile, RunWriter
 from atlas.errors import UsageError
 from atlas.graph import Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
+from atlas.io.run_files import RunFile, RunWriter
 from atlas.io.work_dir import Store, open_store
 from atlas.stages import DATASETS
 

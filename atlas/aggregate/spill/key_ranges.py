@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atlas.aggregate.spill.run_files import STEP
 from atlas.graph import Ints
 from atlas.ids import NEURON_BITS
+from atlas.io.run_files import STEP
 
 END = 1 << (2 * NEURON_BITS)
 

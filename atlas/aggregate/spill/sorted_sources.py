@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from atlas.aggregate.prompt_groups import GraphGroups
 from atlas.aggregate.spill.key_ranges import KeyRange, split
 from atlas.aggregate.spill.previous_stats import KeyedDataset, dataset_of
-from atlas.aggregate.spill.run_files import INDEX, RunFile, RunWriter
 from atlas.graph import Ints
+from atlas.io.run_files import INDEX, RunFile, RunWriter
 from atlas.io.work_dir import Store
 
 _SOURCES = "origins.json"

@@ -1,0 +1,366 @@
+"""Collector of activations into a store: contexts, kept activations sorted by unit, and what they were looked for on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from atlas.activations.merge import COUNTS, RUN, merge_activations, store_source, task_source, unit_counts
+from atlas.activations.spaces import ActivationSpace
+from atlas.errors import InputError, UsageError
+from atlas.graph import Ints
+from atlas.ids import INDEX_BITS
+from atlas.io.files import only_writer, write_parquet
+from atlas.io.run_files import RunFile, RunWriter
+from atlas.io.work_dir import LocalStore
+from atlas.options import MEMORY
+from atlas.runtime.journal import Journal, claim
+from atlas.runtime.progress import Progress, silent
+from atlas.stages import DATASETS, is_whole
+from atlas.stages.manifest import MANIFEST, read_manifest, refuse_foreign_folder, replaced_folder, write_manifest
+
+CONTEXTS, UNITS, VOCABULARY = (DATASETS[f"activations.{name}"] for name in ("contexts", "units", "vocabulary"))
+_PENDING_BYTES = 14  # of a kept activation: unit, context, position, value
+SPLITS = ("explain", "score")  # halves by document, so that labels are scored on other documents
+
+
+@dataclass(frozen=True)
+class Context:
+    """Window of tokens: `start` is the place of its first token in the document."""
+
+    token_ids: tuple[int, ...]
+    document: str | None = None
+    start: int = 0
+    source: str | None = None
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of the place and the tokens. A context of one hash is collected once."""
+        facts = [self.document, self.start, list(self.token_ids)]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    @property
+    def split(self) -> str:
+        """Half of the documents to which it belongs."""
+        name = self.document if self.document is not None else self.content_hash
+        return SPLITS[hashlib.sha256(name.encode()).digest()[0] & 1]
+
+
+@dataclass
+class StoreSummary:
+    """Counts of a store."""
+
+    contexts: int = 0
+    tokens: int = 0  # that were looked at, without skipped ones
+    activations: int = 0
+    new_contexts: int = 0
+    known_contexts: int = 0  # that an earlier run collected
+
+
+class Collector:
+    """Collector of the activations of any model into a store.
+
+    Unless `fresh`, new contexts are added to the store that the folder already holds. `layers` maps every layer to its
+    number of units; `thresholds` to the size above which |activation| is kept. Flushed contexts survive the process:
+    a new collector of the same folder goes on behind them. Use it as a context manager, or call `write` at the end.
+
+    >>> import tempfile
+    >>> values = np.zeros((1, 4, 3), np.float32)
+    >>> values[0, 2, 1] = 1.5
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     collector = Collector(Path(folder) / "store", space=ActivationSpace("my-model"), layers={0: 3})
+    ...     collector.add({0: values}, [Context((5, 6, 7, 8))])
+    ...     collector.write().activations
+    1
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        *,
+        space: ActivationSpace,
+        layers: Mapping[int, int],
+        thresholds: Mapping[int, float] | None = None,
+        memory: int = MEMORY,
+        fresh: bool = False,
+        progress: Progress = silent,
+    ) -> None:
+        self._out = out = Path(out)
+        self.space = space
+        self._layers = dict(layers)
+        self._thresholds = {layer: float((thresholds or {}).get(layer, 0.0)) for layer in layers}
+        self._memory = memory
+        self._progress = progress
+        self._written = False
+        refuse_foreign_folder(out.resolve(), "activations")
+        whole = out.resolve()
+        self._store = LocalStore(whole.with_name(f".{whole.name}.collecting"))
+        self._lock = ExitStack()
+        self._lock.enter_context(only_writer(self._store.folder))
+        self._earlier = out if not fresh and is_whole(out, "activations") else None
+        if self._earlier:
+            space.require(ActivationSpace.of(read_manifest(out, "activations")["space"]), out)
+            self._require_layers(out)
+        if fresh:
+            self._store.remove()
+        purpose = json.dumps([space.as_dict(), sorted(self._layers.items()), sorted(self._thresholds.items())])
+        claim(self._store, out / MANIFEST, purpose)
+        self._journal = Journal.opened(self._store)
+        self._begin()
+
+    def _require_layers(self, out: Path) -> None:
+        rows = pq.read_table(UNITS.path(out)).to_pylist()
+        held = {row["layer"]: (row["unit_count"], row["threshold"]) for row in rows}
+        mine = {layer: (count, self._thresholds[layer]) for layer, count in self._layers.items()}
+        if held != mine:
+            raise UsageError(f"{out} holds other layers, units or thresholds; choose another -o, or --fresh")
+
+    def _begin(self) -> None:
+        self.summary = StoreSummary()
+        self.hashes: set[str] = set()
+        self._tables: list[pa.Table] = []
+        if self._earlier:
+            table = pq.read_table(CONTEXTS.path(self._earlier))
+            self._tables.append(table)
+            self.hashes.update(table["content_hash"].to_pylist())
+            self.summary.tokens = int(pq.read_table(UNITS.path(self._earlier))["token_count"][0].as_py())
+        self._next = 0
+        while self._name(self._next) in self._journal.trusted:
+            file = RunFile(self._store, self._name(self._next))
+            table = pa.ipc.open_stream(file.blob("contexts")).read_all()
+            self._tables.append(table)
+            self.hashes.update(table["content_hash"].to_pylist())
+            self.summary.tokens += json.loads(file.blob("facts"))["tokens"]
+            self._next += 1
+        self._count = sum(map(len, self._tables))
+        self.summary.known_contexts = self._count
+        self._pending: list[dict[str, NDArray[Any]]] = []
+        self._rows: list[dict[str, Any]] = []
+        self._pending_rows = self._pending_tokens = 0
+
+    @staticmethod
+    def _name(number: int) -> str:
+        return f"tasks/{number:06d}.runs"
+
+    def holds(self, context: Context) -> bool:
+        """Return True if the store holds a context already.
+
+        Args:
+            context: Window of tokens.
+
+        Returns:
+            Whether an earlier call or run added it.
+        """
+        return context.content_hash in self.hashes
+
+    def add(self, activations: Mapping[int, Any], contexts: Sequence[Context]) -> None:
+        """Add the activations of whole contexts. A context that the store holds already is skipped.
+
+        Args:
+            activations: By layer, an array or tensor (contexts, positions, units). Positions behind the end of a
+                context are padding.
+            contexts: The contexts, one per row.
+
+        Raises:
+            UsageError: A layer or a shape is not that of the collector, or the store is written.
+            InputError: An activation is NaN or infinite.
+        """
+        if self._written:
+            raise UsageError("the store is written; make another Collector to add to it")
+        if set(activations) != set(self._layers):
+            raise UsageError(f"activations of the layers {sorted(self._layers)} are needed, not {sorted(activations)}")
+        new = [row for row, context in enumerate(contexts) if not self.holds(context)]
+        looked_at = self._mask(contexts, new)
+        numbers = self._number(contexts, new)
+        for layer, values in activations.items():
+            self._add_layer(layer, values, numbers, new, looked_at)
+        if self._pending_rows * _PENDING_BYTES * 3 > self._memory // 2:
+            self.flush()
+
+    def _mask(self, contexts: Sequence[Context], rows: Sequence[int]) -> NDArray[np.bool_]:
+        """Return True for the cells (rows, longest context) that are looked at."""
+        width = max((len(contexts[row].token_ids) for row in rows), default=0)
+        mask = np.zeros((len(rows), width), np.bool_)
+        skipped = set(self.space.skipped_tokens)
+        for place, row in enumerate(rows):
+            ids = contexts[row].token_ids
+            mask[place, : len(ids)] = [token not in skipped for token in ids]
+        if self.space.skips_first and width:
+            mask[:, 0] = False
+        self._pending_tokens += int(mask.sum())
+        return mask
+
+    def _number(self, contexts: Sequence[Context], rows: Sequence[int]) -> Ints:
+        """Record new contexts and return their numbers."""
+        first = self._count
+        for row in rows:
+            context = contexts[row]
+            found = context.content_hash
+            if found in self.hashes:
+                raise UsageError("a batch holds one context twice; give each of them once")
+            self.hashes.add(found)
+            self._rows.append(
+                {
+                    "context_id": self._count,
+                    "token_ids": list(context.token_ids),
+                    "document": context.document,
+                    "start": context.start,
+                    "source": context.source,
+                    "split": context.split,
+                    "content_hash": found,
+                }
+            )
+            self._count += 1
+        self.summary.new_contexts += len(rows)
+        return np.arange(first, self._count)
+
+    def _add_layer(
+        self, layer: int, values: Any, numbers: Ints, rows: Sequence[int], looked_at: NDArray[np.bool_]
+    ) -> None:
+        expected = self._layers[layer]
+        if values.ndim != 3 or values.shape[2] != expected or values.shape[1] < looked_at.shape[1]:
+            raise UsageError(
+                f"activations of layer {layer} have the shape {tuple(values.shape)}; needed are contexts x positions x {expected}"
+            )
+        if not len(rows):
+            return
+        row, position, unit, value = kept_cells(values, list(rows), looked_at, self._thresholds[layer])
+        if not np.isfinite(value).all():
+            raise InputError(f"layer {layer} has an activation that is NaN or infinite")
+        self._pending.append(
+            {
+                "unit": (layer << INDEX_BITS | unit).astype(np.uint32),
+                "context_id": numbers[row].astype(np.int32),
+                "position": position.astype(np.uint16 if looked_at.shape[1] < 1 << 16 else np.int32),
+                "value": value.astype(np.float32),
+            }
+        )
+        self._pending_rows += len(value)
+
+    def flush(self) -> None:
+        """Write all pending contexts and activations to the work folder, so that they survive this process."""
+        if not self._rows:
+            return
+        names = ("unit", "context_id", "position", "value")
+        joined = {name: np.concatenate([piece[name] for piece in self._pending]) for name in names}
+        # By unit, then context: the pieces of one batch are in order of contexts, and batches ascend.
+        order = np.lexsort((joined["position"], joined["context_id"], joined["unit"]))
+        writer = RunWriter()
+        ordered = {name: values[order] for name, values in joined.items()}
+        writer.add(RUN, ordered)
+        writer.add(COUNTS, unit_counts(ordered["unit"].astype(np.int64)))
+        table = pa.Table.from_pylist(self._rows, CONTEXTS.schema)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+        writer.add_blob("contexts", sink.getvalue())
+        writer.add_blob("facts", json.dumps({"tokens": self._pending_tokens}).encode())
+        writer.write(self._store, self._name(self._next), lasting=False)
+        self._journal.note(self._name(self._next))
+        self.summary.tokens += self._pending_tokens
+        self._tables.append(table)
+        self._pending, self._rows = [], []
+        self._pending_rows = self._pending_tokens = 0
+        self._next += 1
+
+    def write(self, vocabulary: pa.Table | None = None, **facts: Any) -> StoreSummary:
+        """Write the store.
+
+        Args:
+            vocabulary: Rows of the dataset `vocabulary`; those of an earlier store where None.
+            **facts: Further entries of the manifest.
+
+        Returns:
+            Counts of the store.
+
+        Raises:
+            InputError: Nothing was added.
+            OutputError: The folder cannot be written.
+        """
+        self.flush()
+        self._written = True
+        if not self._count:
+            self.close()
+            raise InputError(f"no context was added, so {self._out} was not written")
+        if not self._next:
+            self.close()
+            self.summary.contexts = self._count
+            self.summary.activations = int(read_manifest(self._out, "activations")["counts"]["activations"])
+            return self.summary
+        sources = [store_source(self._earlier)] if self._earlier else []
+        sources += [task_source(self._store, self._name(number)) for number in range(self._next)]
+        if vocabulary is None:
+            earlier = VOCABULARY.path(self._earlier) if self._earlier else None
+            vocabulary = pq.read_table(earlier) if earlier else VOCABULARY.empty()
+        with replaced_folder(self._out, "activations") as folder:
+            write_parquet(pa.concat_tables(self._tables).cast(CONTEXTS.schema).combine_chunks(), CONTEXTS.path(folder))
+            write_parquet(vocabulary, VOCABULARY.path(folder))
+            write_parquet(self._unit_table(), UNITS.path(folder))
+            self.summary.activations = merge_activations(folder, sources, self._memory // 2, self._progress)
+            self.summary.contexts = self._count
+            counts = {"contexts": self._count, "tokens": self.summary.tokens, "activations": self.summary.activations}
+            write_manifest(folder, "activations", space=self.space.as_dict(), counts=counts, **facts)
+        self.close()
+        self._store.remove()
+        return self.summary
+
+    def _unit_table(self) -> pa.Table:
+        layers = sorted(self._layers)
+        return UNITS.table(
+            {
+                "layer": np.array(layers, np.int32),
+                "unit_count": np.array([self._layers[layer] for layer in layers], np.int32),
+                "threshold": [self._thresholds[layer] for layer in layers],
+                "token_count": np.full(len(layers), self.summary.tokens, np.int64),
+                "context_count": np.full(len(layers), self._count, np.int64),
+            }
+        )
+
+    def close(self) -> None:
+        """Release the folder. Flushed contexts stay, and the next collector of the folder goes on behind them."""
+        self._lock.close()
+
+    def __enter__(self) -> Collector:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None and not self._written:
+                self.write()
+        finally:
+            self.close()
+
+
+def kept_cells(
+    values: Any, rows: list[int], looked_at: NDArray[np.bool_], threshold: float
+) -> tuple[Ints, Ints, Ints, NDArray[Any]]:
+    """Return row, position, unit and value of the cells that are looked at and have |value| > threshold.
+
+    `values` is an array or tensor (contexts, positions, units); a tensor is searched on its device. Cells are in the
+    order of rows, positions and units. NaN is kept, so that it is noticed.
+    """
+    width = looked_at.shape[1]
+    if hasattr(values, "is_cuda"):
+        import torch
+
+        chosen = values[rows, :width].float()
+        mask = torch.from_numpy(looked_at).to(chosen.device)[..., None] & ~(chosen.abs() <= threshold)
+        row, position, unit = torch.nonzero(mask, as_tuple=True)
+        found = chosen[row, position, unit]
+        return tuple(part.cpu().numpy() for part in (row, position, unit, found))  # type: ignore[return-value]
+    chosen = np.asarray(values)[rows, :width]
+    row, position, unit = np.nonzero(looked_at[..., None] & ~(np.abs(chosen) <= threshold))
+    return row, position, unit, chosen[row, position, unit]

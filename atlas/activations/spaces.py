@@ -1,0 +1,62 @@
+"""Identity of a store of activations: what a value is, and where it was looked for. Stores of two identities never mix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from atlas.errors import SpaceMismatch
+
+MLP, RESIDUAL, DICTIONARY = "mlp", "resid", "sae"
+
+
+@dataclass(frozen=True)
+class ActivationSpace:
+    """What the values of a store are.
+
+    Attributes:
+        model: Name of the model.
+        revision: Fingerprint of its weights, or a revision on the hub.
+        hook: `mlp` (neurons of gated MLPs), `resid` (residual stream behind a block) or `sae` (features of a dictionary).
+        unit_type: `neuron`, `feature` or `dimension`.
+        value_kind: What a value is: `activation`, `code` of a dictionary, `gate`, or as a source states it.
+        dictionary: Hash of the weights of the dictionary; None without one.
+        window: Maximum number of tokens of a context.
+        skips_first: The first position of every context is not looked at.
+        skipped_tokens: Token ids that are not looked at, such as special tokens.
+        dtype: Type in which values were computed.
+    """
+
+    model: str | None
+    revision: str | None = None
+    hook: str = MLP
+    unit_type: str = "neuron"
+    value_kind: str = "activation"
+    dictionary: str | None = None
+    window: int | None = None
+    skips_first: bool = False
+    skipped_tokens: tuple[int, ...] = ()
+    dtype: str | None = None
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> ActivationSpace:
+        """Return the identity that a manifest states; unknown keys are ignored."""
+        known = {item.name for item in fields(cls)}
+        given = {name: value for name, value in facts.items() if name in known}
+        given["skipped_tokens"] = tuple(given.get("skipped_tokens") or ())
+        return cls(**given)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the identity as a manifest states it."""
+        return asdict(self) | {"skipped_tokens": list(self.skipped_tokens)}
+
+    def require(self, other: ActivationSpace, where: object) -> None:
+        """Raise `SpaceMismatch` where another identity differs, with the first difference."""
+        for item in fields(self):
+            mine, theirs = getattr(self, item.name), getattr(other, item.name)
+            if mine != theirs:
+                raise SpaceMismatch(
+                    f"two stores of activations do not mix: {item.name} is {theirs!r} in {where} and {mine!r} here; "
+                    "choose another -o, or start over with --fresh"
+                )

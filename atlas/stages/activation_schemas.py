@@ -1,0 +1,159 @@
+"""Datasets of the stages `activations` (a store of contexts and activations) and `measures` (statistics of a store)."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from atlas.stages.dataset import NAME, Dataset, fields, required
+
+UNIT = required(("layer", pa.int32()), ("unit", pa.int32()))
+
+ACTIVATIONS = (
+    Dataset(
+        "contexts",
+        "activations",
+        pa.schema(
+            [
+                *required(("context_id", pa.int32()), ("token_ids", pa.list_(pa.int32()))),
+                *fields(
+                    ("document", pa.string()),
+                    ("start", pa.int32()),
+                    ("source", pa.string()),
+                    ("split", pa.string()),
+                    ("content_hash", pa.string()),
+                ),
+            ]
+        ),
+        "one window of tokens that activations were collected on",
+    ),
+    Dataset(
+        "activations",
+        "activations",
+        pa.schema(
+            [
+                *UNIT,
+                *required(("context_id", pa.int32()), ("position", pa.int32()), ("value", pa.float32())),
+            ]
+        ),
+        "one kept activation of one unit on one token, sorted by unit",
+        parted=True,
+    ),
+    Dataset(
+        "units",
+        "activations",
+        pa.schema(
+            [
+                *required(("layer", pa.int32()), ("unit_count", pa.int32()), ("threshold", pa.float64())),
+                *required(("token_count", pa.int64()), ("context_count", pa.int64())),
+            ]
+        ),
+        "one layer: its units, the threshold of kept activations, and the tokens they were looked for on",
+    ),
+    Dataset(
+        "vectors",
+        "activations",
+        pa.schema(
+            [
+                *required(("layer", pa.int32()), ("context_id", pa.int32()), ("position", pa.int32())),
+                *required(("vector", pa.list_(pa.float32()))),
+            ]
+        ),
+        "one dense vector of the residual stream at one token",
+        parted=True,
+        optional=True,
+    ),
+    Dataset(
+        "vocabulary",
+        "activations",
+        pa.schema([*required(("token_id", pa.int64()), ("token", pa.string())), *fields(("is_special", pa.bool_()))]),
+        "one token of the vocabulary, as readable text",
+    ),
+    Dataset(
+        "activation_stats",
+        "measures",
+        pa.schema(
+            [
+                *UNIT,
+                *required(
+                    ("threshold", pa.float64()),
+                    ("token_count", pa.int64()),
+                    ("context_count", pa.int64()),
+                    ("active_count", pa.int64()),
+                    ("active_context_count", pa.int64()),
+                    ("positive_count", pa.int64()),
+                    ("density", pa.float64()),
+                    ("density_low", pa.float64()),
+                    ("density_high", pa.float64()),
+                    ("is_dead", pa.bool_()),
+                    ("is_dense", pa.bool_()),
+                ),
+                *fields(
+                    ("mean_active", pa.float64()),
+                    ("std_active", pa.float64()),
+                    ("min_active", pa.float64()),
+                    ("max_active", pa.float64()),
+                    ("quantiles", pa.list_(pa.float64())),
+                ),
+            ]
+        ),
+        "one unit over all contexts of a store",
+    ),
+    Dataset(
+        "activation_histograms",
+        "measures",
+        pa.schema(
+            [
+                *UNIT,
+                *required(("sign", pa.int32()), ("bin", pa.int32()), ("low", pa.float64()), ("high", pa.float64())),
+                *required(("count", pa.int64())),
+            ]
+        ),
+        "one bin of the kept activations of one unit, by powers of two to the half",
+    ),
+    Dataset(
+        "activation_tokens",
+        "measures",
+        pa.schema(
+            [
+                *UNIT,
+                *required(("relation", NAME), ("rank", pa.int32()), ("token_id", pa.int64())),
+                *required(("active_count", pa.int64()), ("token_count", pa.int64())),
+                *fields(
+                    ("recall", pa.float64()),
+                    ("precision", pa.float64()),
+                    ("lift", pa.float64()),
+                    ("mean_active", pa.float64()),
+                ),
+            ]
+        ),
+        "a token that a unit fires on, or before or after it",
+    ),
+    Dataset(
+        "activation_examples",
+        "measures",
+        pa.schema(
+            [
+                *UNIT,
+                *required(("stratum", NAME), ("rank", pa.int32()), ("context_id", pa.int32()), ("position", pa.int32())),
+                *required(("value", pa.float64())),
+                *fields(("weight", pa.float64())),
+            ]
+        ),
+        "a context in which a unit fires, one per context, by strata of its strength",
+    ),
+    Dataset(
+        "coactivation",
+        "measures",
+        pa.schema(
+            [
+                *UNIT,
+                *required(("rank", pa.int32()), ("other_layer", pa.int32()), ("other_unit", pa.int32())),
+                *required(("joint_count", pa.int64()), ("active_count", pa.int64()), ("other_count", pa.int64())),
+                *required(("jaccard", pa.float64()), ("cosine", pa.float64())),
+                *fields(("pmi", pa.float64()), ("association_p", pa.float64())),
+            ]
+        ),
+        "units that are active on the same tokens",
+        optional=True,
+    ),
+)
