@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from atlas.errors import UsageError
 
@@ -107,6 +107,9 @@ class PromptOptions:
     max_tokens: int = 128
     truncate: bool = False
 
+    # Documents of any length, which the reader cuts into windows itself.
+    whole: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
         if self.separator == "":
             raise UsageError("the separator is empty; leave it out to cut at line ends")
@@ -117,10 +120,53 @@ class PromptOptions:
 
 
 @dataclass(frozen=True)
+class DocumentOptions(PromptOptions):
+    """Prompt options of documents that are not cut: `max_tokens` and `truncate` have no effect."""
+
+    whole: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
 class ShardedPromptOptions(PromptOptions):
     """Prompt options of one shard: (i, n) is the part i, from 0, of n parts. Equal prompts are in one part."""
 
     shard: tuple[int, int] = (0, 1)
+
+
+@dataclass(frozen=True)
+class CollectOptions:
+    """Options of a collection of activations.
+
+    Attributes:
+        hook: `mlp` (neurons), `resid` (residual stream behind a block), or `sae` (features of a dictionary).
+        layers: Numbers of the layers; all of them if None.
+        threshold: Activations with |value| above it are kept. None keeps all of a dictionary that are not 0, and of neurons
+            the share `density`.
+        density: Share of the activations of a layer to keep; its threshold is taken from the first contexts.
+        positions: `all`, or `last` for one residual vector per context.
+        window: Maximum number of tokens of a context; longer documents are cut.
+        skip_first: Do not look at the first position of a document, which is alike in all of them.
+        skip_special: Do not look at special tokens.
+    """
+
+    hook: str = "mlp"
+    layers: tuple[int, ...] | None = None
+    threshold: float | None = None
+    density: float = 0.02
+    positions: str = "all"
+    window: int = 128
+    skip_first: bool = True
+    skip_special: bool = True
+
+    def __post_init__(self) -> None:
+        if self.hook not in ("mlp", "resid", "sae"):
+            raise UsageError(f"hook {self.hook!r} is none; there are mlp, resid, sae")
+        if self.positions not in ("all", "last"):
+            raise UsageError(f"positions {self.positions!r} is none; there are all and last")
+        if not 0 < self.density <= 1 or (self.threshold is not None and not self.threshold >= 0):
+            raise UsageError("the density must be above 0 and at most 1, the threshold 0 or more")
+        if self.window < 2:
+            raise UsageError("a window is 2 tokens or more")
 
 
 @dataclass(frozen=True)

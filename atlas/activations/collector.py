@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -30,7 +31,9 @@ from atlas.runtime.progress import Progress, silent
 from atlas.stages import DATASETS, is_whole
 from atlas.stages.manifest import MANIFEST, read_manifest, refuse_foreign_folder, replaced_folder, write_manifest
 
-CONTEXTS, UNITS, VOCABULARY = (DATASETS[f"activations.{name}"] for name in ("contexts", "units", "vocabulary"))
+CONTEXTS, UNITS, VOCABULARY, VECTORS = (
+    DATASETS[f"activations.{name}"] for name in ("contexts", "units", "vocabulary", "vectors")
+)
 _PENDING_BYTES = 14  # of a kept activation: unit, context, position, value
 SPLITS = ("explain", "score")  # halves by document, so that labels are scored on other documents
 
@@ -134,7 +137,7 @@ class Collector:
             table = pq.read_table(CONTEXTS.path(self._earlier))
             self._tables.append(table)
             self.hashes.update(table["content_hash"].to_pylist())
-            self.summary.tokens = int(pq.read_table(UNITS.path(self._earlier))["token_count"][0].as_py())
+            self.summary.tokens = int(read_manifest(self._earlier, "activations")["counts"]["tokens"])
         self._next = 0
         while self._name(self._next) in self._journal.trusted:
             file = RunFile(self._store, self._name(self._next))
@@ -146,6 +149,7 @@ class Collector:
         self._count = sum(map(len, self._tables))
         self.summary.known_contexts = self._count
         self._pending: list[dict[str, NDArray[Any]]] = []
+        self._vectors: list[pa.Table] = []
         self._rows: list[dict[str, Any]] = []
         self._pending_rows = self._pending_tokens = 0
 
@@ -185,6 +189,40 @@ class Collector:
         numbers = self._number(contexts, new)
         for layer, values in activations.items():
             self._add_layer(layer, values, numbers, new, looked_at)
+        if self._pending_rows * _PENDING_BYTES * 3 > self._memory // 2:
+            self.flush()
+
+    def add_vectors(self, vectors: Mapping[int, Any], contexts: Sequence[Context], *, last: bool = False) -> None:
+        """Add dense vectors, such as those of a residual stream, of whole contexts.
+
+        Args:
+            vectors: By layer, an array or tensor (contexts, positions, d).
+            contexts: The contexts, one per row.
+            last: Keep the vector of the last token of each context alone.
+
+        Raises:
+            UsageError: The store is written.
+            InputError: A vector holds NaN or infinity.
+        """
+        if self._written:
+            raise UsageError("the store is written; make another Collector to add to it")
+        new = [row for row, context in enumerate(contexts) if not self.holds(context)]
+        looked_at = self._mask(contexts, new)
+        if last:
+            ends = [len(contexts[row].token_ids) - 1 for row in new]
+            looked_at = looked_at & (np.arange(looked_at.shape[1]) == np.array(ends, np.int64)[:, None])
+        numbers = self._number(contexts, new)
+        row, position = np.nonzero(looked_at)
+        for layer, values in vectors.items():
+            found = _dense(values, new)[row, position]
+            if not np.isfinite(found).all():
+                raise InputError(f"layer {layer} has a vector with NaN or infinity")
+            columns = {"layer": np.full(len(row), layer, np.int32), "context_id": numbers[row].astype(np.int32)}
+            columns["position"] = position.astype(np.int32)
+            flat = pa.array(found.ravel())
+            offsets = np.arange(len(row) + 1, dtype=np.int32) * found.shape[1]
+            self._vectors.append(VECTORS.table({**columns, "vector": pa.ListArray.from_arrays(offsets, flat)}))
+            self._pending_rows += found.size
         if self._pending_rows * _PENDING_BYTES * 3 > self._memory // 2:
             self.flush()
 
@@ -252,7 +290,18 @@ class Collector:
         """Write all pending contexts and activations to the work folder, so that they survive this process."""
         if not self._rows:
             return
+        if self._vectors:
+            table = pa.concat_tables(self._vectors).sort_by([(name, "ascending") for name in VECTORS.schema.names[:3]])
+            self._store.put_with(f"{self._name(self._next)}.parquet", lambda path: write_parquet(table, path))
+            self._journal.note(f"{self._name(self._next)}.parquet")
+            self._vectors = []
+        self._flush_cells()
+
+    def _flush_cells(self) -> None:
         names = ("unit", "context_id", "position", "value")
+        if not self._pending:
+            kinds = (np.uint32, np.int32, np.uint16, np.float32)
+            self._pending.append({name: np.zeros(0, kind) for name, kind in zip(names, kinds, strict=True)})
         joined = {name: np.concatenate([piece[name] for piece in self._pending]) for name in names}
         # By unit, then context: the pieces of one batch are in order of contexts, and batches ascend.
         order = np.lexsort((joined["position"], joined["context_id"], joined["unit"]))
@@ -308,12 +357,25 @@ class Collector:
             write_parquet(vocabulary, VOCABULARY.path(folder))
             write_parquet(self._unit_table(), UNITS.path(folder))
             self.summary.activations = merge_activations(folder, sources, self._memory // 2, self._progress)
+            self._place_vectors(folder)
             self.summary.contexts = self._count
             counts = {"contexts": self._count, "tokens": self.summary.tokens, "activations": self.summary.activations}
             write_manifest(folder, "activations", space=self.space.as_dict(), counts=counts, **facts)
         self.close()
         self._store.remove()
         return self.summary
+
+    def _place_vectors(self, folder: Path) -> None:
+        """Copy the vectors of an earlier store, and move those of the tasks behind them."""
+        earlier = sorted(VECTORS.path(self._earlier).glob("*.parquet")) if self._earlier else []
+        names = [f"{self._name(number)}.parquet" for number in range(self._next)]
+        mine = [name for name in names if name in self._store.names()]
+        if earlier or mine:
+            VECTORS.path(folder).mkdir()
+        for number, path in enumerate(earlier):
+            shutil.copyfile(path, VECTORS.path(folder) / f"part-{number:05d}.parquet")
+        for number, name in enumerate(mine, len(earlier)):
+            self._store.fetch(name, VECTORS.path(folder) / f"part-{number:05d}.parquet")
 
     def _unit_table(self) -> pa.Table:
         layers = sorted(self._layers)
@@ -342,6 +404,14 @@ class Collector:
                 self.write()
         finally:
             self.close()
+
+
+def _dense(values: Any, rows: Sequence[int]) -> NDArray[np.float32]:
+    """Return some rows of an array or tensor as float32; bfloat16 is widened exactly."""
+    if hasattr(values, "is_cuda"):
+        values = values[list(rows)].float().cpu().numpy()
+        return np.asarray(values)
+    return np.asarray(values)[list(rows)].astype(np.float32)
 
 
 def kept_cells(

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -151,6 +151,30 @@ class TracedModel:
         for row, prompt in enumerate(prompts):
             ids[row, : len(prompt)] = torch.tensor(prompt)
         return ids, lengths
+
+    def values(self, prompts: list[list[int]], layers: Sequence[int], *, residual: bool) -> dict[int, Tensor]:
+        """Run the model and return the activations of neurons, or the residual stream, of some layers.
+
+        Args:
+            prompts: Token ids per prompt, padded on the right.
+            layers: Numbers of the layers.
+            residual: The residual stream behind each block, instead of the neurons.
+
+        Returns:
+            By layer, values (B, n, neurons) or (B, n, d) in the type of the model. Values on padding have no meaning.
+        """
+        recorder = Recorder()
+        for layer in layers:
+            if residual:
+                recorder.keep_stream(self.model.model.layers[layer], layer, "values")
+            else:
+                recorder.keep_input(self.blocks[layer].mlp.module.down_proj, layer, "values")
+        try:
+            with torch.no_grad():
+                self.model.model(input_ids=self._padded(prompts)[0], use_cache=False)
+        finally:
+            recorder.remove()
+        return {layer: recorder.seen[layer, "values"] for layer in layers}
 
     def last_logits(self, prompts: list[list[int]]) -> Tensor:
         """Run the model without recording its values.

@@ -166,7 +166,7 @@ def _prompt(path: Path, row: Row, model: TracedModel, options: PromptOptions) ->
             raise _Unusable("bad_target", "a token is target and contrast at once")
     except _Unusable as error:
         return Reject(name, error.reason, str(error))
-    most = min(options.max_tokens, model.most_positions)
+    most = len(ids) if options.whole else min(options.max_tokens, model.most_positions)
     whole_count = None
     if options.truncate and len(ids) > most:
         whole_count, ids = len(ids), ids[:most]

@@ -32,6 +32,14 @@ class Recorder:
 
         self._hooks.append(module.register_forward_hook(after))
 
+    def keep_stream(self, block: Any, layer: int, name: str) -> None:
+        """Record the residual stream behind a block."""
+
+        def after(_: object, __: object, output: Any) -> None:
+            self.seen[layer, name] = output[0] if isinstance(output, tuple) else output
+
+        self._hooks.append(block.register_forward_hook(after))
+
     def keep_rotation(self, attention: Any, layer: int) -> None:
         """Record cosines and sines of the rotary positions of an attention."""
 

@@ -1,0 +1,250 @@
+"""Collection of the activations of a model on text: neurons, residual streams, and features of a dictionary."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from atlas.activations.collector import VOCABULARY, Collector, Context, StoreSummary
+from atlas.activations.dictionaries import Dictionary, place_of
+from atlas.activations.spaces import DICTIONARY, MLP, RESIDUAL, ActivationSpace
+from atlas.errors import InputError, UsageError
+from atlas.graph import Reject
+from atlas.models.load import enough_memory
+from atlas.models.model import TracedModel
+from atlas.models.prompts import Prompt, count_prompts, read_prompts
+from atlas.models.tokens import shown
+from atlas.options import MEMORY, CollectOptions, DocumentOptions
+
+Progress = Callable[[str, int, int], None]
+FIRST_CONTEXTS = 100  # from which the threshold of a density is taken
+
+
+@dataclass
+class CollectSummary:
+    """Counts of a collection."""
+
+    store: StoreSummary
+    units: dict[int, int]
+    thresholds: dict[int, float]
+    rejects: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What is read from the model: the hook, the layers, and the dictionary of features."""
+
+    model: TracedModel
+    options: CollectOptions
+    layers: tuple[int, ...]
+    dictionary: Dictionary | None
+
+    @property
+    def units(self) -> dict[int, int]:
+        """Number of units of every layer; none for residual streams."""
+        if self.options.hook == RESIDUAL:
+            return {}
+        count = self.dictionary.features if self.dictionary else self.model.neurons
+        return dict.fromkeys(self.layers, count)
+
+    def values(self, contexts: Sequence[Context]) -> dict[int, Tensor]:
+        """Return the activations on contexts by layer, (contexts, positions, units or d)."""
+        ids = [list(context.token_ids) for context in contexts]
+        with enough_memory():
+            found = self.model.values(ids, self.layers, residual=self.options.hook != MLP)
+            if self.dictionary is None:
+                return found
+            return {layer: self.dictionary.encode(values) for layer, values in found.items()}
+
+    def space(self, skipped: Sequence[int]) -> ActivationSpace:
+        """Return the identity of the store."""
+        kinds = {MLP: ("neuron", "activation"), RESIDUAL: ("dimension", "activation"), DICTIONARY: ("feature", "code")}
+        unit_type, value_kind = kinds[self.options.hook]
+        return ActivationSpace(
+            model=self.model.name,
+            revision=self.model.fingerprint,
+            hook=self.options.hook,
+            unit_type=unit_type,
+            value_kind=value_kind,
+            dictionary=self.dictionary.fingerprint if self.dictionary else None,
+            window=self.options.window,
+            skips_first=self.options.skip_first,
+            skipped_tokens=tuple(skipped),
+            dtype=str(self.model.model.dtype).removeprefix("torch."),
+        )
+
+
+def collect(
+    model: TracedModel,
+    text: Path,
+    out: Path,
+    options: CollectOptions | None = None,
+    *,
+    dictionary: Dictionary | None = None,
+    corpus: DocumentOptions | None = None,
+    batch: int = 8,
+    memory: int = MEMORY,
+    fresh: bool = False,
+    progress: Progress,
+) -> CollectSummary:
+    """Collect the activations of a model on text into a store. Contexts that the store holds are skipped.
+
+    Args:
+        model: Model with its tokenizer.
+        text: .jsonl, .txt or .parquet.
+        out: Folder of the store.
+        options: What is collected; the defaults where None.
+        dictionary: Sparse autoencoder, for the hook `sae`.
+        corpus: Options that select the documents of the text.
+        batch: Number of contexts per forward pass.
+        memory: Bytes that the store may take while it is sorted; the model needs additional memory.
+        fresh: Discard an earlier store and start over.
+        progress: Called with the name of the step, the number done and the total.
+
+    Returns:
+        Counts of the store.
+
+    Raises:
+        InputError: The text cannot be read, or no context is left.
+        SpaceMismatch: The folder holds a store of something else.
+        UsageError: The hook, the layers and the dictionary do not fit each other or the model.
+    """
+    options, corpus = options or CollectOptions(), corpus or DocumentOptions()
+    reader = Reader(model, options, _layers(model, options, dictionary), dictionary)
+    special = sorted(set(getattr(model.tokenizer, "all_special_ids", ()))) if options.skip_special else []
+    rejects: Counter[str] = Counter()
+    contexts = _contexts(text, model, corpus, options.window, rejects)
+    thresholds = _thresholds(reader, text, corpus, special)
+    total = count_prompts(text, corpus)
+    collector = Collector(
+        out, space=reader.space(special), layers=reader.units, thresholds=thresholds, memory=memory, fresh=fresh, progress=progress
+    )
+    try:
+        for group in _batched(contexts, batch):
+            waiting = [context for _, context in group if not collector.holds(context)]
+            if waiting:
+                _add(collector, reader, waiting)
+            progress("collecting activations", group[-1][0], total)
+        facts = {"text": text.name, "positions": options.positions, "layers": list(reader.layers)}
+        summary = collector.write(vocabulary(model), **facts)
+    finally:
+        collector.close()
+    return CollectSummary(summary, reader.units, thresholds, rejects)
+
+
+def _layers(model: TracedModel, options: CollectOptions, dictionary: Dictionary | None) -> tuple[int, ...]:
+    """Return the layers to read; raises `UsageError` where the options do not fit."""
+    if (options.hook == DICTIONARY) != (dictionary is not None):
+        raise UsageError("the hook sae needs a dictionary, and other hooks have none; give --hook sae --sae FOLDER")
+    count = len(model.blocks)
+    if dictionary is not None:
+        if dictionary.width != model.width:
+            raise UsageError(f"the dictionary is of vectors of width {dictionary.width}, and the model's have {model.width}")
+        stated = place_of(dictionary)
+        layers = options.layers or ((stated,) if stated is not None else ())
+        if len(layers) != 1:
+            raise UsageError("a dictionary reads one layer, and its configuration states none; give it with --layers N")
+    else:
+        layers = options.layers if options.layers is not None else tuple(range(count))
+    wrong = [layer for layer in layers if not 0 <= layer < count]
+    if wrong or not layers:
+        raise UsageError(f"layer {wrong[0] if wrong else layers} is none of the model's layers 0 to {count - 1}")
+    return tuple(sorted(set(layers)))
+
+
+def _contexts(
+    text: Path, model: TracedModel, corpus: DocumentOptions, window: int, rejects: Counter[str]
+) -> Iterator[tuple[int, Context]]:
+    """Yield the windows of all documents, each with the number of documents read so far."""
+    most = min(window, model.most_positions)
+    for done, item in enumerate(read_prompts(text, model, corpus), 1):
+        if isinstance(item, Reject):
+            rejects[item.reason] += 1
+            continue
+        yield from ((done, context) for context in windows(item, most))
+
+
+def windows(document: Prompt, most: int) -> Iterator[Context]:
+    """Yield the windows of a document, of at most `most` tokens; a rest of one token is left out.
+
+    Args:
+        document: Text with its tokens.
+        most: Maximum number of tokens.
+
+    Yields:
+        Contexts in order, which do not overlap.
+    """
+    for start in range(0, len(document.ids), most):
+        ids = document.ids[start : start + most]
+        if len(ids) > 1:
+            name = document.path.rsplit("/", 1)[-1].removesuffix(".json")
+            yield Context(ids, name, start, document.source)
+
+
+def _batched(items: Iterator[tuple[int, Context]], size: int) -> Iterator[list[tuple[int, Context]]]:
+    while group := list(itertools.islice(items, size)):
+        seen: dict[str, tuple[int, Context]] = {}
+        for done, context in group:
+            seen.setdefault(context.content_hash, (done, context))
+        yield list(seen.values())
+
+
+def _add(collector: Collector, reader: Reader, contexts: list[Context]) -> None:
+    values = reader.values(contexts)
+    if reader.options.hook == RESIDUAL:
+        collector.add_vectors(values, contexts, last=reader.options.positions == "last")
+    else:
+        collector.add(values, contexts)
+
+
+def _thresholds(reader: Reader, text: Path, corpus: DocumentOptions, special: Sequence[int]) -> dict[int, float]:
+    """Return the threshold of every layer: as given, 0 for a dictionary, or by the density of the first contexts."""
+    options = reader.options
+    if options.hook == RESIDUAL:
+        return {}
+    if options.threshold is not None or options.hook == DICTIONARY:
+        return dict.fromkeys(reader.layers, options.threshold or 0.0)
+    first = _contexts(text, reader.model, corpus, options.window, Counter())
+    found: dict[int, list[Tensor]] = {layer: [] for layer in reader.layers}
+    for _, context in itertools.islice(first, FIRST_CONTEXTS):
+        ids = np.array(context.token_ids)
+        looked_at = ~np.isin(ids, special)
+        looked_at[0] &= not options.skip_first
+        for layer, values in reader.values([context]).items():
+            found[layer].append(values[0, torch.from_numpy(looked_at)].float().abs().flatten().cpu())
+    return {layer: _quantile(pieces, options.density) for layer, pieces in found.items()}
+
+
+def _quantile(pieces: list[Tensor], density: float) -> float:
+    """Return the value above which a share `density` of the values is."""
+    values = torch.cat(pieces) if pieces else torch.zeros(0)
+    if not len(values):
+        raise InputError("the first contexts hold no token that is looked at; give a --threshold")
+    kept = max(1, int(len(values) * density))
+    return float(values.kthvalue(len(values) - kept).values) if kept < len(values) else 0.0
+
+
+def vocabulary(model: TracedModel) -> pa.Table:
+    """Return the readable text of every token.
+
+    Args:
+        model: Model with its tokenizer.
+
+    Returns:
+        Rows of the dataset `vocabulary`.
+    """
+    ids = list(range(model.vocabulary))
+    special = set(getattr(model.tokenizer, "all_special_ids", ()))
+    return VOCABULARY.table(
+        {"token_id": ids, "token": shown(model, ids), "is_special": [token in special for token in ids]}
+    )
+
+

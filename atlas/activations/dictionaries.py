@@ -1,0 +1,290 @@
+"""Sparse autoencoders: features of a residual stream or an MLP, from the files of the tools that train them.
+
+| file | layout |
+|---|---|
+| SAELens | folder with cfg.json and sae_weights.safetensors |
+| dictionary_learning | folder with ae.pt and config.json, or ae.pt alone |
+| sparsify | folder with cfg.json and sae.safetensors |
+| state dict | .pt or .safetensors with W_enc, W_dec, b_enc, b_dec, or encoder.weight, decoder.weight |
+
+A code is f(W_enc (x - b) + b_enc), where b is b_dec or 0, and f depends on the kind: ReLU, TopK, BatchTopK (a threshold
+at use), JumpReLU, gated, or ReLU clamped from above.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from atlas.errors import InputError, needs_extra
+
+RELU, TOPK, JUMP_RELU, GATED = "relu", "topk", "jumprelu", "gated"
+_PLACES = (
+    re.compile(r"blocks\.(?P<layer>\d+)\.hook_resid_(?P<side>pre|post)"),  # SAELens
+    re.compile(r"resid_(?P<side>pre|post)_layer_(?P<layer>\d+)"),  # dictionary_learning
+    re.compile(r"(?:model\.)?layers\.(?P<layer>\d+)(?P<side>)"),  # sparsify
+)
+_CONFIGS = ("cfg.json", "config.json")
+_WEIGHTS = ("sae_weights.safetensors", "sae.safetensors", "ae.pt", "sae.pt", "model.safetensors")
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """Sparse autoencoder with F features of vectors of width d, in float32."""
+
+    encoder: Tensor  # (d, F)
+    decoder: Tensor  # (F, d)
+    encoder_bias: Tensor  # (F,)
+    decoder_bias: Tensor  # (d,)
+    kind: str = RELU
+    subtracts_bias: bool = True  # the decoder's bias is taken from the input
+    k: int | None = None  # of TopK
+    threshold: Tensor | None = None  # (F,) of JumpReLU, or () of BatchTopK
+    gate: Mapping[str, Tensor] = field(default_factory=dict)  # of a gated one: b_gate, r_mag, b_mag
+    most: float | None = None  # clamp from above
+    facts: Mapping[str, Any] = field(default_factory=dict)  # of its configuration file
+
+    @property
+    def features(self) -> int:
+        """Number of features."""
+        return self.encoder.shape[1]
+
+    @property
+    def width(self) -> int:
+        """Width of the vectors."""
+        return self.encoder.shape[0]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of all weights and of what decides a code."""
+        digest = hashlib.sha256(repr((self.kind, self.subtracts_bias, self.k, self.most)).encode())
+        tensors = [self.encoder, self.decoder, self.encoder_bias, self.decoder_bias, *self.gate.values()]
+        for value in [*tensors, *([self.threshold] if self.threshold is not None else [])]:
+            digest.update(value.float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def to(self, device: torch.device | str) -> Dictionary:
+        """Return the dictionary on a device.
+
+        Args:
+            device: Device of the weights.
+
+        Returns:
+            The same dictionary there.
+        """
+        moved = {name: getattr(self, name).to(device) for name in ("encoder", "decoder", "encoder_bias", "decoder_bias")}
+        threshold = None if self.threshold is None else self.threshold.to(device)
+        gate = {name: value.to(device) for name, value in self.gate.items()}
+        others = (self.kind, self.subtracts_bias, self.k)
+        return Dictionary(*moved.values(), *others, threshold, gate, self.most, self.facts)
+
+    def encode(self, vectors: Tensor) -> Tensor:
+        """Compute codes.
+
+        Args:
+            vectors: (..., d).
+
+        Returns:
+            Codes (..., F), float32.
+        """
+        inputs = vectors.float()
+        if self.subtracts_bias:
+            inputs = inputs - self.decoder_bias
+        if self.kind == GATED:
+            found = self._gated(inputs)
+        else:
+            before = inputs @ self.encoder + self.encoder_bias
+            found = self._activated(before)
+        return found if self.most is None else found.clamp(max=self.most)
+
+    def _activated(self, before: Tensor) -> Tensor:
+        if self.kind == JUMP_RELU:
+            assert self.threshold is not None
+            return torch.where(before > self.threshold, before.relu(), 0.0)
+        codes = before.relu()
+        if self.kind == TOPK and self.k is not None and self.k < self.features:
+            best = torch.topk(codes, self.k, dim=-1)
+            return torch.zeros_like(codes).scatter(-1, best.indices, best.values)
+        return codes
+
+    def _gated(self, inputs: Tensor) -> Tensor:
+        product = inputs @ self.encoder
+        size = torch.relu(product * self.gate["r_mag"].exp() + self.gate["b_mag"])
+        return torch.where(product + self.gate["b_gate"] > 0, size, 0.0)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Compute the reconstruction of vectors.
+
+        Args:
+            codes: (..., F).
+
+        Returns:
+            Vectors (..., d).
+        """
+        return codes @ self.decoder + self.decoder_bias
+
+
+def place_of(dictionary: Dictionary) -> int | None:
+    """Return the layer behind which a dictionary reads the residual stream, by its configuration; None if not stated.
+
+    Raises `InputError` for a dictionary that reads another place.
+    """
+    facts = dictionary.facts
+    meta = facts.get("metadata")
+    name = facts.get("hook_name") or (meta.get("hook_name") if isinstance(meta, dict) else None)
+    name = str(name or facts.get("submodule_name") or "")
+    if not name:
+        layer = facts.get("layer")
+        return layer if isinstance(layer, int) else None
+    found = next((match for place in _PLACES if (match := place.fullmatch(name))), None)
+    if found is None:
+        raise InputError(f"the dictionary reads {name}; supported are dictionaries of the residual stream")
+    # The stream before a block is the one behind the block before it.
+    return int(found["layer"]) - (found["side"] == "pre")
+
+
+def load_dictionary(path: Path) -> Dictionary:
+    """Load a sparse autoencoder.
+
+    Args:
+        path: Folder or file, in one of the layouts above.
+
+    Returns:
+        The dictionary, in float32.
+
+    Raises:
+        InputError: The file cannot be read, holds no sparse autoencoder, or one that is not supported.
+        MissingExtra: safetensors is not installed.
+    """
+    weights = path
+    facts: dict[str, Any] = {}
+    if path.is_dir():
+        found = [path / name for name in _WEIGHTS if (path / name).is_file()]
+        if not found:
+            raise InputError(f"{path} holds no sparse autoencoder; it has none of {', '.join(_WEIGHTS)}")
+        weights = found[0]
+        facts = next((_config(path / name) for name in _CONFIGS if (path / name).is_file()), {})
+    tensors = _tensors(weights)
+    try:
+        return _assembled(tensors, facts)
+    except KeyError as error:
+        names = ", ".join(sorted(tensors))[:200]
+        raise InputError(f"{weights} holds no sparse autoencoder: it lacks {error}; it has {names}") from error
+    except ValueError as error:
+        raise InputError(f"{weights}: {error}") from error
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds no object; it is the configuration of a sparse autoencoder")
+    # dictionary_learning puts the facts of the dictionary under `trainer`.
+    trainer = found.get("trainer")
+    return {**found, **trainer} if isinstance(trainer, dict) else found
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            with needs_extra("trace"):
+                from safetensors.torch import load_file
+            found: Any = load_file(path)
+        else:
+            # Nothing but tensors and built-ins is read: no code of the file runs.
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file may raise anything in the libraries that read it
+        said = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} cannot be read as tensors alone: {said}") from error
+    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
+        found = found["state_dict"]
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds {type(found).__name__}, not the named tensors of a sparse autoencoder")
+    return {str(name): value.detach().float() for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def _first(tensors: Mapping[str, Tensor], *names: str) -> Tensor | None:
+    return next((tensors[name] for name in names if name in tensors), None)
+
+
+def _assembled(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Dictionary:
+    """Return the dictionary of named tensors; raises `KeyError` or `ValueError` for others."""
+    encoder = tensors["W_enc"] if "W_enc" in tensors else tensors["encoder.weight"].T
+    decoder = tensors["W_dec"] if "W_dec" in tensors else tensors["decoder.weight"].T
+    width, features = encoder.shape
+    if decoder.shape != (features, width):
+        raise ValueError(f"the encoder has the shape {(width, features)} and the decoder {tuple(decoder.shape)}")
+    zeros = torch.zeros(features)
+    decoder_bias = _first(tensors, "b_dec", "bias", "decoder.bias", "decoder_bias")
+    encoder_bias = _first(tensors, "b_enc", "encoder.bias")
+    named = str(facts.get("architecture") or facts.get("dict_class") or facts.get("activation_fn_str") or "").lower()
+    k = _count(facts, tensors)
+    gate = _gate(tensors)
+    threshold = tensors.get("threshold")
+    kind = RELU
+    if gate:
+        kind = GATED
+    elif threshold is not None and bool((threshold >= 0).all()) and ("topk" not in named or "batch" in named):
+        # BatchTopK keeps the k x batch largest codes while it trains, and those above a threshold when it is used.
+        kind = JUMP_RELU
+    elif k is not None:
+        kind = TOPK
+    elif "topk" in named:
+        raise ValueError("the configuration names TopK and states no k")
+    if facts.get("rescale_acts_by_decoder_norm"):
+        raise ValueError("rescale_acts_by_decoder_norm is set; fold the norms of the decoder into the weights first")
+    if str(facts.get("normalize_activations") or "none") not in ("none", "None"):
+        raise ValueError(
+            f"normalize_activations is {facts['normalize_activations']!r}; fold it into the weights first (fold_activation_norm_scaling_factor)"
+        )
+    subtracts = facts.get("apply_b_dec_to_input")
+    if subtracts is None:
+        # JumpReLU autoencoders of dictionary_learning and of Gemma Scope do not; all others do.
+        subtracts = not (kind == JUMP_RELU and "W_enc" in tensors)
+    return Dictionary(
+        encoder.contiguous(),
+        decoder.contiguous(),
+        encoder_bias if encoder_bias is not None else zeros,
+        decoder_bias if decoder_bias is not None else torch.zeros(width),
+        kind,
+        bool(subtracts),
+        k,
+        threshold if kind == JUMP_RELU else None,
+        gate,
+        float(facts["clamp"]) if facts.get("clamp") is not None else None,
+        dict(facts),
+    )
+
+
+def _count(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> int | None:
+    """Return the k of TopK, of the configuration or of the weights."""
+    inner = facts.get("activation_fn_kwargs")
+    given = facts.get("k") or (inner.get("k") if isinstance(inner, dict) else None)
+    if given is None and "k" in tensors:
+        given = tensors["k"].item()
+    if given is None:
+        return None
+    if not isinstance(given, int | float) or int(given) < 1:
+        raise ValueError(f"k is {given!r}, not a number of features")
+    return int(given)
+
+
+def _gate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the biases and scales of a gated dictionary, under the names of SAELens; empty for others."""
+    found = {
+        "b_gate": _first(tensors, "b_gate", "gate_bias"),
+        "r_mag": tensors.get("r_mag"),
+        "b_mag": _first(tensors, "b_mag", "mag_bias"),
+    }
+    return {name: value for name, value in found.items() if value is not None} if None not in found.values() else {}

@@ -1,0 +1,235 @@
+"""Collected activations against the hooks of transformers, and dictionaries against a plain forward pass."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from conftest import ROOT  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+
+from atlas.activations.collect import collect  # noqa: E402
+from atlas.activations.dictionaries import Dictionary, load_dictionary, place_of  # noqa: E402
+from atlas.errors import InputError, UsageError  # noqa: E402
+from atlas.models import TracedModel, load_model  # noqa: E402
+from atlas.options import CollectOptions, DocumentOptions  # noqa: E402
+
+DEMO = ROOT / "build" / "demo"
+WIDTH, FEATURES = 128, 300
+
+
+@pytest.fixture(scope="module")
+def model() -> TracedModel:
+    return load_model(DEMO, device="cpu")
+
+
+def progress(*_: object) -> None:
+    pass
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.jsonl"
+    long = "\n".join(f"    def method_{n}(self, value):\n        return self.values[{n}] + value" for n in range(12))
+    rows = [{"text": "def close(self):\n    self.file.close()", "source": "io"}, {"text": ""}, {"text": long, "source": "long"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def hooked(model: TracedModel, ids: list[int], place: str, layer: int) -> Any:
+    """Values inside the model of transformers, by one hook, (positions, units)."""
+    seen = []
+    block = model.model.model.layers[layer]
+    if place == "mlp":
+        handle = block.mlp.down_proj.register_forward_pre_hook(lambda _, args: seen.append(args[0][0]))
+    else:
+        handle = block.register_forward_hook(lambda _, __, out: seen.append((out[0] if isinstance(out, tuple) else out)[0]))
+    with torch.no_grad():
+        model.model(torch.tensor([ids]))
+    handle.remove()
+    return seen[0]
+
+
+def contexts(store: Path) -> list[dict[str, Any]]:
+    return pq.read_table(store / "contexts.parquet").to_pylist()
+
+
+def cells(store: Path) -> dict[tuple[int, int, int, int], float]:
+    rows = [row for part in sorted((store / "activations").glob("*")) for row in pq.read_table(part).to_pylist()]
+    return {(row["layer"], row["unit"], row["context_id"], row["position"]): row["value"] for row in rows}
+
+
+def test_neurons_are_those_of_the_hooks(model: TracedModel, text: Path, tmp_path: Path) -> None:
+    found = collect(model, text, tmp_path / "store", CollectOptions(window=32, threshold=0.5, layers=(1, 4)), batch=3, progress=progress)
+    rows = contexts(tmp_path / "store")
+    assert [len(row["token_ids"]) for row in rows][:-1] == [len(rows[0]["token_ids"]), *([32] * (len(rows) - 2))]
+    assert [row["start"] for row in rows] == [0, *range(0, 32 * (len(rows) - 1), 32)]
+    assert {row["source"] for row in rows} == {"io", "long"}
+    assert found.rejects == {"empty": 1}
+    whole = model.tokenizer(json.loads(text.read_text().splitlines()[2])["text"])["input_ids"]
+    assert [token for row in rows[1:] for token in row["token_ids"]] == whole[: sum(len(row["token_ids"]) for row in rows[1:])]
+    held, seen = cells(tmp_path / "store"), 0
+    for row in rows:
+        for layer in (1, 4):
+            values = hooked(model, row["token_ids"], "mlp", layer)
+            for at in range(1, len(row["token_ids"])):
+                for unit in torch.nonzero(values[at].abs() > 0.5).flatten().tolist():
+                    assert held[layer, unit, row["context_id"], at] == pytest.approx(float(values[at, unit]), rel=1e-4)
+                    seen += 1
+    assert seen == len(held) > 500
+    units = pq.read_table(tmp_path / "store" / "units.parquet").to_pylist()
+    looked_at = sum(len(row["token_ids"]) - 1 for row in rows)
+    assert [(row["layer"], row["unit_count"], row["token_count"]) for row in units] == [(1, 320, looked_at), (4, 320, looked_at)]
+
+
+def test_a_density_gives_its_threshold(model: TracedModel, text: Path, tmp_path: Path) -> None:
+    found = collect(model, text, tmp_path / "store", CollectOptions(density=0.05, window=64), progress=progress)
+    held = cells(tmp_path / "store")
+    for layer in range(5):
+        values = torch.cat([hooked(model, row["token_ids"], "mlp", layer)[1:] for row in contexts(tmp_path / "store")]).abs().flatten()
+        kept = sum(key[0] == layer for key in held)
+        assert kept == pytest.approx(0.05 * len(values), rel=0.01)
+        assert kept == int((values > found.thresholds[layer] * (1 + 1e-6)).sum())
+
+
+@pytest.mark.parametrize("positions", ["all", "last"])
+def test_residual_vectors_are_those_of_the_hooks(model: TracedModel, text: Path, tmp_path: Path, positions: str) -> None:
+    options = CollectOptions(hook="resid", positions=positions, window=16, layers=(0, 3))
+    collect(model, text, tmp_path / "store", options, batch=2, progress=progress)
+    rows = [row for part in sorted((tmp_path / "store" / "vectors").glob("*")) for row in pq.read_table(part).to_pylist()]
+    held = {(row["layer"], row["context_id"], row["position"]): row["vector"] for row in rows}
+    count = 0
+    for row in contexts(tmp_path / "store"):
+        for layer in (0, 3):
+            values = hooked(model, row["token_ids"], "resid", layer)
+            last = len(row["token_ids"]) - 1
+            for at in [last] if positions == "last" else range(1, last + 1):
+                np.testing.assert_allclose(held[layer, row["context_id"], at], values[at], rtol=1e-4, atol=1e-5)
+                count += 1
+    assert count == len(held)
+
+
+def weights(seed: int = 0) -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "W_enc": torch.randn(WIDTH, FEATURES, generator=generator) * 0.1,
+        "W_dec": torch.randn(FEATURES, WIDTH, generator=generator) * 0.1,
+        "b_enc": torch.randn(FEATURES, generator=generator) * 0.1,
+        "b_dec": torch.randn(WIDTH, generator=generator) * 0.1,
+    }
+
+
+def saelens(folder: Path, given: dict[str, Any], **config: Any) -> Path:
+    folder.mkdir()
+    save_file({name: value.contiguous() for name, value in given.items()}, folder / "sae_weights.safetensors")
+    (folder / "cfg.json").write_text(json.dumps({"hook_name": "blocks.2.hook_resid_post", **config}))
+    return folder
+
+
+def by_rows(given: dict[str, Any]) -> dict[str, Any]:
+    """The same weights under the names of dictionary_learning."""
+    return {"encoder.weight": given["W_enc"].T.contiguous(), "encoder.bias": given["b_enc"], "decoder.weight": given["W_dec"].T.contiguous()}
+
+
+X = torch.randn(40, WIDTH, generator=torch.Generator().manual_seed(9))
+
+
+def test_every_kind_of_dictionary_is_its_formula(tmp_path: Path) -> None:
+    given = weights()
+    before = (X - given["b_dec"]) @ given["W_enc"] + given["b_enc"]
+    raw = X @ given["W_enc"] + given["b_enc"]
+
+    def same(loaded: Dictionary, codes: Any) -> None:
+        torch.testing.assert_close(loaded.encode(X), codes, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(loaded.decode(codes), codes @ given["W_dec"] + given["b_dec"], rtol=1e-5, atol=1e-5)
+
+    same(load_dictionary(saelens(tmp_path / "a", given, architecture="standard", apply_b_dec_to_input=True)), before.relu())
+    same(load_dictionary(saelens(tmp_path / "b", given, architecture="standard", apply_b_dec_to_input=False)), raw.relu())
+    top = torch.zeros_like(before)
+    for row in range(len(before)):
+        best = torch.argsort(before[row], descending=True)[:7]
+        top[row, best] = before[row, best].relu()
+    same(load_dictionary(saelens(tmp_path / "c", given, architecture="topk", activation_fn_kwargs={"k": 7}, apply_b_dec_to_input=True)), top)
+    threshold = torch.rand(FEATURES, generator=torch.Generator().manual_seed(3))
+    jump = saelens(tmp_path / "d", given | {"threshold": threshold}, architecture="jumprelu", apply_b_dec_to_input=False)
+    same(load_dictionary(jump), torch.where(raw > threshold, raw, 0.0))
+    gates = {name: torch.randn(FEATURES, generator=torch.Generator().manual_seed(n)) * 0.1 for n, name in enumerate(("b_gate", "r_mag", "b_mag"))}
+    product = (X - given["b_dec"]) @ given["W_enc"]
+    size = (product * gates["r_mag"].exp() + gates["b_mag"]).relu()
+    gated = {name: value for name, value in given.items() if name != "b_enc"} | gates
+    same(load_dictionary(saelens(tmp_path / "e", gated, architecture="gated")), torch.where(product + gates["b_gate"] > 0, size, 0.0))
+    same(load_dictionary(saelens(tmp_path / "f", given, architecture="standard", clamp=0.5)), before.relu().clamp(max=0.5))
+    # dictionary_learning
+    torch.save(by_rows(given) | {"bias": given["b_dec"]}, tmp_path / "ae.pt")
+    same(load_dictionary(tmp_path / "ae.pt"), before.relu())
+    (tmp_path / "batch").mkdir()
+    torch.save(by_rows(given) | {"b_dec": given["b_dec"], "k": torch.tensor(7), "threshold": torch.tensor(0.3)}, tmp_path / "batch" / "ae.pt")
+    (tmp_path / "batch" / "config.json").write_text(json.dumps({"trainer": {"dict_class": "BatchTopKSAE", "k": 7, "submodule_name": "resid_post_layer_3"}}))
+    batch = load_dictionary(tmp_path / "batch")
+    same(batch, torch.where(before > 0.3, before, 0.0))
+    assert place_of(batch) == 3
+    torch.save(by_rows(given) | {"b_dec": given["b_dec"], "k": torch.tensor(7), "threshold": torch.tensor(-1.0)}, tmp_path / "top.pt")
+    same(load_dictionary(tmp_path / "top.pt"), top)
+
+
+def test_features_are_codes_of_the_residual_stream(model: TracedModel, text: Path, tmp_path: Path) -> None:
+    dictionary = load_dictionary(saelens(tmp_path / "sae", weights(), architecture="standard", apply_b_dec_to_input=True))
+    collect(model, text, tmp_path / "store", CollectOptions(hook="sae", window=24), dictionary=dictionary, progress=progress)
+    held, count = cells(tmp_path / "store"), 0
+    for row in contexts(tmp_path / "store"):
+        codes = dictionary.encode(hooked(model, row["token_ids"], "resid", 2))
+        for at in range(1, len(row["token_ids"])):
+            for unit in torch.nonzero(codes[at] > 1e-3).flatten().tolist():
+                assert held[2, unit, row["context_id"], at] == pytest.approx(float(codes[at, unit]), rel=1e-3, abs=1e-4)
+                count += 1
+    assert 0.9 * len(held) < count <= len(held)
+    manifest = json.loads((tmp_path / "store" / "manifest.json").read_text())
+    assert manifest["space"]["dictionary"] == dictionary.fingerprint
+    assert manifest["space"]["value_kind"] == "code"
+
+
+def test_a_collection_is_added_to_and_does_not_depend_on_batches(model: TracedModel, text: Path, tmp_path: Path) -> None:
+    options = CollectOptions(window=16, threshold=0.5, layers=(2,))
+    for size in (1, 4):
+        collect(model, text, tmp_path / str(size), options, batch=size, progress=progress)
+    one, four = (cells(tmp_path / str(size)) for size in (1, 4))
+    near = {key for found in (one, four) for key, value in found.items() if abs(abs(value) - 0.5) < 1e-4}
+    assert one.keys() - near == four.keys() - near
+    collect(model, text, tmp_path / "grown", options, batch=1, corpus=DocumentOptions(limit=1), progress=progress)
+    collect(model, text, tmp_path / "grown", options, batch=1, progress=progress)
+    assert cells(tmp_path / "grown") == one
+
+
+def test_what_does_not_fit_is_said(model: TracedModel, text: Path, tmp_path: Path) -> None:
+    sae = load_dictionary(saelens(tmp_path / "sae", weights(), architecture="standard"))
+    small = Dictionary(torch.zeros(4, 6), torch.zeros(6, 4), torch.zeros(6), torch.zeros(4))
+    for options, dictionary, said in (
+        (CollectOptions(hook="sae"), None, "the hook sae needs a dictionary"),
+        (CollectOptions(), sae, "other hooks have none"),
+        (CollectOptions(layers=(9,)), None, "layer 9 is none of the model's layers 0 to 4"),
+        (CollectOptions(hook="sae"), small, "vectors of width 4, and the model's have 128"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            collect(model, text, tmp_path / "x", options, dictionary=dictionary, progress=progress)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.pt").write_bytes(b"no tensor")
+    torch.save({"x": torch.zeros(1)}, tmp_path / "other.pt")
+    for path, said in (
+        (tmp_path / "empty", "holds no sparse autoencoder"),
+        (tmp_path / "broken.pt", "cannot be read as tensors alone"),
+        (tmp_path / "other.pt", "lacks 'encoder.weight'; it has x"),
+        (saelens(tmp_path / "n", weights(), normalize_activations="layer_norm"), "normalize_activations is 'layer_norm'"),
+        (saelens(tmp_path / "t", weights(), architecture="topk"), "names TopK and states no k"),
+    ):
+        with pytest.raises(InputError, match=said):
+            load_dictionary(path)
+    with pytest.raises(InputError, match="reads blocks.2.mlp.hook_post"):
+        place_of(load_dictionary(saelens(tmp_path / "m", weights(), hook_name="blocks.2.mlp.hook_post")))
