@@ -12,6 +12,7 @@ MEMORY = 2_000_000_000  # bytes that all processes of an aggregation may take to
 DIRECT, FLOW = "direct_effect", "attribution_flow"
 RELP, RELP_LIVE_NORMS, GRADIENT, INTEGRATED = "relp", "relp-live-norms", "gradient", "integrated-gradients"
 ZERO, MEAN = "zero", "mean"
+MEANS = "means_of_the_first_prompts"  # hash of the baseline `mean`, as an option of a trace
 SUM, LOGPROB, LOGIT_DIFF, CENTRED = "sum", "logprob", "logit-diff", "centred"
 OF_SCORES, OF_METRIC = "scores", "metric"
 TAUS = {OF_SCORES: 0.001, OF_METRIC: 0.005}
@@ -63,10 +64,11 @@ class TraceOptions:
         ):
             if given not in known:
                 raise UsageError(f"{what} {given!r} is none; there are {', '.join(known)}")
-        if not 0 <= self.threshold < 1 or self.top_logits < 1 or self.max_nodes < 1:
-            raise UsageError("tau must be from 0 to below 1, the number of logits and of nodes 1 or more")
-        if self.steps < 1 or self.ablations < 0:
-            raise UsageError("integrated gradients take 1 step or more, and ablations are 0 or more")
+        if not 0 <= self.threshold < 1:
+            raise UsageError(f"tau must be from 0 to below 1, not {self.tau}")
+        for name, least in (("top_logits", 1), ("max_nodes", 1), ("steps", 1), ("ablations", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} must be {least} or more, not {getattr(self, name)}")
         if self.rules == INTEGRATED and self.baseline == ZERO:
             raise UsageError(
                 "integrated gradients need --baseline mean: norms undo a common scale, so on the way to zero nothing changes"

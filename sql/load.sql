@@ -612,6 +612,41 @@ INSERT INTO report_examples BY NAME
 FROM input.report_examples
 ORDER BY layer, neuron, file, kind, rank;
 
+INSERT INTO contexts BY NAME
+FROM input.contexts
+ORDER BY context_id;
+
+INSERT INTO activations BY NAME
+FROM input.activations
+WHERE (SELECT embed_activations FROM input.parameters)
+ORDER BY layer, unit, context_id, position;
+
+INSERT INTO vocabulary BY NAME
+FROM input.vocabulary
+ORDER BY token_id;
+
+INSERT INTO activation_stats BY NAME
+FROM input.activation_stats
+ORDER BY layer, unit;
+
+INSERT INTO activation_histograms BY NAME
+FROM input.activation_histograms
+ORDER BY layer, unit, sign, bin;
+
+INSERT INTO activation_tokens BY NAME
+SELECT t.*, v.token
+FROM input.activation_tokens AS t
+LEFT JOIN input.vocabulary AS v USING (token_id)
+ORDER BY layer, unit, relation, rank;
+
+INSERT INTO activation_examples BY NAME
+FROM input.activation_examples
+ORDER BY layer, unit, stratum, rank;
+
+INSERT INTO coactivation BY NAME
+FROM input.coactivation
+ORDER BY layer, unit, rank;
+
 INSERT INTO sources
 SELECT path, 'graph', size_bytes, content_hash FROM input.graphs
 UNION ALL

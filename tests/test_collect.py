@@ -39,7 +39,11 @@ def progress(*_: object) -> None:
 def text(tmp_path: Path) -> Path:
     path = tmp_path / "text.jsonl"
     long = "\n".join(f"    def method_{n}(self, value):\n        return self.values[{n}] + value" for n in range(12))
-    rows = [{"text": "def close(self):\n    self.file.close()", "source": "io"}, {"text": ""}, {"text": long, "source": "long"}]
+    rows = [
+        {"text": "def close(self):\n    self.file.close()", "source": "io"},
+        {"text": ""},
+        {"text": long, "source": "long"},
+    ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
@@ -51,7 +55,9 @@ def hooked(model: TracedModel, ids: list[int], place: str, layer: int) -> Any:
     if place == "mlp":
         handle = block.mlp.down_proj.register_forward_pre_hook(lambda _, args: seen.append(args[0][0]))
     else:
-        handle = block.register_forward_hook(lambda _, __, out: seen.append((out[0] if isinstance(out, tuple) else out)[0]))
+        handle = block.register_forward_hook(
+            lambda _, __, out: seen.append((out[0] if isinstance(out, tuple) else out)[0])
+        )
     with torch.no_grad():
         model.model(torch.tensor([ids]))
     handle.remove()
@@ -68,14 +74,23 @@ def cells(store: Path) -> dict[tuple[int, int, int, int], float]:
 
 
 def test_neurons_are_those_of_the_hooks(model: TracedModel, text: Path, tmp_path: Path) -> None:
-    found = collect(model, text, tmp_path / "store", CollectOptions(window=32, threshold=0.5, layers=(1, 4)), batch=3, progress=progress)
+    found = collect(
+        model,
+        text,
+        tmp_path / "store",
+        CollectOptions(window=32, threshold=0.5, layers=(1, 4)),
+        batch=3,
+        progress=progress,
+    )
     rows = contexts(tmp_path / "store")
     assert [len(row["token_ids"]) for row in rows][:-1] == [len(rows[0]["token_ids"]), *([32] * (len(rows) - 2))]
     assert [row["start"] for row in rows] == [0, *range(0, 32 * (len(rows) - 1), 32)]
     assert {row["source"] for row in rows} == {"io", "long"}
     assert found.rejects == {"empty": 1}
     whole = model.tokenizer(json.loads(text.read_text().splitlines()[2])["text"])["input_ids"]
-    assert [token for row in rows[1:] for token in row["token_ids"]] == whole[: sum(len(row["token_ids"]) for row in rows[1:])]
+    assert [token for row in rows[1:] for token in row["token_ids"]] == whole[
+        : sum(len(row["token_ids"]) for row in rows[1:])
+    ]
     held, seen = cells(tmp_path / "store"), 0
     for row in rows:
         for layer in (1, 4):
@@ -87,24 +102,35 @@ def test_neurons_are_those_of_the_hooks(model: TracedModel, text: Path, tmp_path
     assert seen == len(held) > 500
     units = pq.read_table(tmp_path / "store" / "units.parquet").to_pylist()
     looked_at = sum(len(row["token_ids"]) - 1 for row in rows)
-    assert [(row["layer"], row["unit_count"], row["token_count"]) for row in units] == [(1, 320, looked_at), (4, 320, looked_at)]
+    assert [(row["layer"], row["unit_count"], row["token_count"]) for row in units] == [
+        (1, 320, looked_at),
+        (4, 320, looked_at),
+    ]
 
 
 def test_a_density_gives_its_threshold(model: TracedModel, text: Path, tmp_path: Path) -> None:
     found = collect(model, text, tmp_path / "store", CollectOptions(density=0.05, window=64), progress=progress)
     held = cells(tmp_path / "store")
     for layer in range(5):
-        values = torch.cat([hooked(model, row["token_ids"], "mlp", layer)[1:] for row in contexts(tmp_path / "store")]).abs().flatten()
+        values = (
+            torch.cat([hooked(model, row["token_ids"], "mlp", layer)[1:] for row in contexts(tmp_path / "store")])
+            .abs()
+            .flatten()
+        )
         kept = sum(key[0] == layer for key in held)
         assert kept == pytest.approx(0.05 * len(values), rel=0.01)
         assert kept == int((values > found.thresholds[layer] * (1 + 1e-6)).sum())
 
 
 @pytest.mark.parametrize("positions", ["all", "last"])
-def test_residual_vectors_are_those_of_the_hooks(model: TracedModel, text: Path, tmp_path: Path, positions: str) -> None:
+def test_residual_vectors_are_those_of_the_hooks(
+    model: TracedModel, text: Path, tmp_path: Path, positions: str
+) -> None:
     options = CollectOptions(hook="resid", positions=positions, window=16, layers=(0, 3))
     collect(model, text, tmp_path / "store", options, batch=2, progress=progress)
-    rows = [row for part in sorted((tmp_path / "store" / "vectors").glob("*")) for row in pq.read_table(part).to_pylist()]
+    rows = [
+        row for part in sorted((tmp_path / "store" / "vectors").glob("*")) for row in pq.read_table(part).to_pylist()
+    ]
     held = {(row["layer"], row["context_id"], row["position"]): row["vector"] for row in rows}
     count = 0
     for row in contexts(tmp_path / "store"):
@@ -136,7 +162,11 @@ def saelens(folder: Path, given: dict[str, Any], **config: Any) -> Path:
 
 def by_rows(given: dict[str, Any]) -> dict[str, Any]:
     """The same weights under the names of dictionary_learning."""
-    return {"encoder.weight": given["W_enc"].T.contiguous(), "encoder.bias": given["b_enc"], "decoder.weight": given["W_dec"].T.contiguous()}
+    return {
+        "encoder.weight": given["W_enc"].T.contiguous(),
+        "encoder.bias": given["b_enc"],
+        "decoder.weight": given["W_dec"].T.contiguous(),
+    }
 
 
 X = torch.randn(40, WIDTH, generator=torch.Generator().manual_seed(9))
@@ -151,38 +181,73 @@ def test_every_kind_of_dictionary_is_its_formula(tmp_path: Path) -> None:
         torch.testing.assert_close(loaded.encode(X), codes, rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(loaded.decode(codes), codes @ given["W_dec"] + given["b_dec"], rtol=1e-5, atol=1e-5)
 
-    same(load_dictionary(saelens(tmp_path / "a", given, architecture="standard", apply_b_dec_to_input=True)), before.relu())
-    same(load_dictionary(saelens(tmp_path / "b", given, architecture="standard", apply_b_dec_to_input=False)), raw.relu())
+    same(
+        load_dictionary(saelens(tmp_path / "a", given, architecture="standard", apply_b_dec_to_input=True)),
+        before.relu(),
+    )
+    same(
+        load_dictionary(saelens(tmp_path / "b", given, architecture="standard", apply_b_dec_to_input=False)), raw.relu()
+    )
     top = torch.zeros_like(before)
     for row in range(len(before)):
         best = torch.argsort(before[row], descending=True)[:7]
         top[row, best] = before[row, best].relu()
-    same(load_dictionary(saelens(tmp_path / "c", given, architecture="topk", activation_fn_kwargs={"k": 7}, apply_b_dec_to_input=True)), top)
+    same(
+        load_dictionary(
+            saelens(
+                tmp_path / "c", given, architecture="topk", activation_fn_kwargs={"k": 7}, apply_b_dec_to_input=True
+            )
+        ),
+        top,
+    )
     threshold = torch.rand(FEATURES, generator=torch.Generator().manual_seed(3))
-    jump = saelens(tmp_path / "d", given | {"threshold": threshold}, architecture="jumprelu", apply_b_dec_to_input=False)
+    jump = saelens(
+        tmp_path / "d", given | {"threshold": threshold}, architecture="jumprelu", apply_b_dec_to_input=False
+    )
     same(load_dictionary(jump), torch.where(raw > threshold, raw, 0.0))
-    gates = {name: torch.randn(FEATURES, generator=torch.Generator().manual_seed(n)) * 0.1 for n, name in enumerate(("b_gate", "r_mag", "b_mag"))}
+    gates = {
+        name: torch.randn(FEATURES, generator=torch.Generator().manual_seed(n)) * 0.1
+        for n, name in enumerate(("b_gate", "r_mag", "b_mag"))
+    }
     product = (X - given["b_dec"]) @ given["W_enc"]
     size = (product * gates["r_mag"].exp() + gates["b_mag"]).relu()
     gated = {name: value for name, value in given.items() if name != "b_enc"} | gates
-    same(load_dictionary(saelens(tmp_path / "e", gated, architecture="gated")), torch.where(product + gates["b_gate"] > 0, size, 0.0))
-    same(load_dictionary(saelens(tmp_path / "f", given, architecture="standard", clamp=0.5)), before.relu().clamp(max=0.5))
+    same(
+        load_dictionary(saelens(tmp_path / "e", gated, architecture="gated")),
+        torch.where(product + gates["b_gate"] > 0, size, 0.0),
+    )
+    same(
+        load_dictionary(saelens(tmp_path / "f", given, architecture="standard", clamp=0.5)),
+        before.relu().clamp(max=0.5),
+    )
     # dictionary_learning
     torch.save(by_rows(given) | {"bias": given["b_dec"]}, tmp_path / "ae.pt")
     same(load_dictionary(tmp_path / "ae.pt"), before.relu())
     (tmp_path / "batch").mkdir()
-    torch.save(by_rows(given) | {"b_dec": given["b_dec"], "k": torch.tensor(7), "threshold": torch.tensor(0.3)}, tmp_path / "batch" / "ae.pt")
-    (tmp_path / "batch" / "config.json").write_text(json.dumps({"trainer": {"dict_class": "BatchTopKSAE", "k": 7, "submodule_name": "resid_post_layer_3"}}))
+    torch.save(
+        by_rows(given) | {"b_dec": given["b_dec"], "k": torch.tensor(7), "threshold": torch.tensor(0.3)},
+        tmp_path / "batch" / "ae.pt",
+    )
+    (tmp_path / "batch" / "config.json").write_text(
+        json.dumps({"trainer": {"dict_class": "BatchTopKSAE", "k": 7, "submodule_name": "resid_post_layer_3"}})
+    )
     batch = load_dictionary(tmp_path / "batch")
     same(batch, torch.where(before > 0.3, before, 0.0))
     assert place_of(batch) == 3
-    torch.save(by_rows(given) | {"b_dec": given["b_dec"], "k": torch.tensor(7), "threshold": torch.tensor(-1.0)}, tmp_path / "top.pt")
+    torch.save(
+        by_rows(given) | {"b_dec": given["b_dec"], "k": torch.tensor(7), "threshold": torch.tensor(-1.0)},
+        tmp_path / "top.pt",
+    )
     same(load_dictionary(tmp_path / "top.pt"), top)
 
 
 def test_features_are_codes_of_the_residual_stream(model: TracedModel, text: Path, tmp_path: Path) -> None:
-    dictionary = load_dictionary(saelens(tmp_path / "sae", weights(), architecture="standard", apply_b_dec_to_input=True))
-    collect(model, text, tmp_path / "store", CollectOptions(hook="sae", window=24), dictionary=dictionary, progress=progress)
+    dictionary = load_dictionary(
+        saelens(tmp_path / "sae", weights(), architecture="standard", apply_b_dec_to_input=True)
+    )
+    collect(
+        model, text, tmp_path / "store", CollectOptions(hook="sae", window=24), dictionary=dictionary, progress=progress
+    )
     held, count = cells(tmp_path / "store"), 0
     for row in contexts(tmp_path / "store"):
         codes = dictionary.encode(hooked(model, row["token_ids"], "resid", 2))
@@ -196,7 +261,9 @@ def test_features_are_codes_of_the_residual_stream(model: TracedModel, text: Pat
     assert manifest["space"]["value_kind"] == "code"
 
 
-def test_a_collection_is_added_to_and_does_not_depend_on_batches(model: TracedModel, text: Path, tmp_path: Path) -> None:
+def test_a_collection_is_added_to_and_does_not_depend_on_batches(
+    model: TracedModel, text: Path, tmp_path: Path
+) -> None:
     options = CollectOptions(window=16, threshold=0.5, layers=(2,))
     for size in (1, 4):
         collect(model, text, tmp_path / str(size), options, batch=size, progress=progress)
@@ -226,7 +293,10 @@ def test_what_does_not_fit_is_said(model: TracedModel, text: Path, tmp_path: Pat
         (tmp_path / "empty", "holds no sparse autoencoder"),
         (tmp_path / "broken.pt", "cannot be read as tensors alone"),
         (tmp_path / "other.pt", "lacks 'encoder.weight'; it has x"),
-        (saelens(tmp_path / "n", weights(), normalize_activations="layer_norm"), "normalize_activations is 'layer_norm'"),
+        (
+            saelens(tmp_path / "n", weights(), normalize_activations="layer_norm"),
+            "normalize_activations is 'layer_norm'",
+        ),
         (saelens(tmp_path / "t", weights(), architecture="topk"), "names TopK and states no k"),
     ):
         with pytest.raises(InputError, match=said):

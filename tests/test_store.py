@@ -69,7 +69,10 @@ def stored(out: Path) -> dict[Cell, float]:
     rows = [row for part in sorted((out / "activations").glob("*.parquet")) for row in pq.read_table(part).to_pylist()]
     keys = [(row["layer"], row["unit"], row["context_id"], row["position"]) for row in rows]
     assert keys == sorted(set(keys))
-    return {(key[0], key[1], contexts[key[2]]["content_hash"], key[3]): row["value"] for key, row in zip(keys, rows, strict=True)}
+    return {
+        (key[0], key[1], contexts[key[2]]["content_hash"], key[3]): row["value"]
+        for key, row in zip(keys, rows, strict=True)
+    }
 
 
 def bytes_of(folder: Path) -> dict[str, str]:
@@ -99,7 +102,9 @@ def test_a_store_holds_every_cell_above_the_threshold(tmp_path: Path, memory: in
 def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     given = batches(2)
     collect(tmp_path / "whole", given, memory=10**6)
-    first = Collector(tmp_path / "store", space=SPACE, layers=LAYERS, thresholds=dict.fromkeys(LAYERS, 1.0), memory=10**6)
+    first = Collector(
+        tmp_path / "store", space=SPACE, layers=LAYERS, thresholds=dict.fromkeys(LAYERS, 1.0), memory=10**6
+    )
     for values, contexts in given[:7]:
         first.add(values, contexts)
         first.flush()
@@ -133,7 +138,10 @@ def test_tensors_give_what_arrays_give(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     given = batches(5)
     collect(tmp_path / "arrays", given)
-    collect(tmp_path / "tensors", [({k: torch.from_numpy(v) for k, v in values.items()}, contexts) for values, contexts in given])
+    collect(
+        tmp_path / "tensors",
+        [({k: torch.from_numpy(v) for k, v in values.items()}, contexts) for values, contexts in given],
+    )
     assert bytes_of(tmp_path / "tensors") == bytes_of(tmp_path / "arrays")
 
 
@@ -141,7 +149,11 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     given = batches(6)
     collect(tmp_path / "store", given)
     with pytest.raises(SpaceMismatch, match="hook is 'mlp' in .* and 'sae' here"):
-        Collector(tmp_path / "store", space=ActivationSpace("m", hook="sae", skips_first=True, skipped_tokens=(9,)), layers=LAYERS)
+        Collector(
+            tmp_path / "store",
+            space=ActivationSpace("m", hook="sae", skips_first=True, skipped_tokens=(9,)),
+            layers=LAYERS,
+        )
     with pytest.raises(UsageError, match="other layers, units or thresholds"):
         Collector(tmp_path / "store", space=SPACE, layers=LAYERS)
     (tmp_path / "mine").mkdir()

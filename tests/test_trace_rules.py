@@ -219,7 +219,8 @@ def test_options_that_make_no_sense_are_refused() -> None:
         ({"rules": "lrp"}, "rules 'lrp' is none; there are relp, relp-live-norms, gradient, integrated-gradients"),
         ({"metric": "loss"}, "metric 'loss' is none"),
         ({"rules": "integrated-gradients", "baseline": "zero"}, "integrated gradients need --baseline mean"),
-        ({"steps": 0}, "1 step or more"),
+        ({"steps": 0}, "steps must be 1 or more, not 0"),
+        ({"tau": float("nan")}, "tau must be from 0 to below 1, not nan"),
     ):
         with pytest.raises(UsageError, match=said):
             TraceOptions(**wrong)  # type: ignore[arg-type]

@@ -31,7 +31,7 @@ from atlas.errors import InputError, SpaceMismatch, UsageError
 from atlas.graph import Reject
 from atlas.models import Prompt, TracedModel, load_model, read_prompts
 from atlas.options import PromptOptions, ShardedPromptOptions, TraceOptions
-from atlas.pipeline import aggregate_graphs, trace_prompts
+from atlas.pipeline import aggregate_graphs, merge_stats, trace_prompts
 from atlas.stages import datasets_of
 from atlas.trace import Tracer, graph_json
 from atlas.trace.graph_files import FORMATS
@@ -343,6 +343,27 @@ def test_progress_says_how_far_it_is(demo: TracedModel, tmp_path: Path) -> None:
     trace_prompts(demo, write_prompts(tmp_path / "p.jsonl", LINES), tmp_path / "stats", batch=4, progress=lambda *step: seen.append(step))  # fmt: skip
     assert [step for step in seen if step[0] == "tracing prompts"] == [("tracing prompts", done, 6) for done in (0, 4, 6)]  # fmt: skip
     assert time.monotonic() > 0
+
+
+def test_traces_of_other_models_and_options_do_not_merge(demo: TracedModel, tmp_path: Path) -> None:
+    lines = [tmp_path / f"{number}.txt" for number in range(2)]
+    for number, path in enumerate(lines):
+        path.write_text("\n".join(line.replace("\n", " ") for line in LINES[3 * number : 3 * number + 3]))
+    for name, path, options in (
+        ("a", lines[0], {}),
+        ("b", lines[1], {}),
+        ("tau", lines[1], {"tau": 0.01}),
+        ("mean", lines[0], {"baseline": "mean"}),
+        ("other mean", lines[1], {"baseline": "mean"}),
+    ):
+        trace_prompts(demo, path, tmp_path / name, options=TraceOptions(ablations=3, **options), threads=1)
+    assert merge_stats([tmp_path / "a", tmp_path / "b"], tmp_path / "merged", threads=1).graphs == 6
+    sizes = [len(pq.read_table(tmp_path / name / "ablated_nodes.parquet")) for name in ("a", "b", "merged")]
+    assert sizes[2] == sizes[0] + sizes[1] > 0
+    with pytest.raises(SpaceMismatch, match="two traces do not mix: tau is 0.001 in .* and 0.01 in"):
+        merge_stats([tmp_path / "a", tmp_path / "tau"], tmp_path / "x", threads=1)
+    with pytest.raises(SpaceMismatch, match="two traces do not mix: means_of_the_first_prompts is"):
+        merge_stats([tmp_path / "mean", tmp_path / "other mean"], tmp_path / "x", threads=1)
 
 
 _TRACE = """

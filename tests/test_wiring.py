@@ -22,7 +22,7 @@ from atlas.errors import InputError, OutputError, StageError, UsageError  # noqa
 from atlas.graph import Space  # noqa: E402
 from atlas.options import WireOptions  # noqa: E402
 from atlas.stages.stats_writer import StatsWriter  # noqa: E402
-from atlas.wiring import wire  # noqa: E402
+from atlas.wiring import Weights, wire  # noqa: E402
 from atlas.wiring.top_k import TopK  # noqa: E402
 
 DEMO = ROOT / "build" / "demo"
@@ -157,7 +157,7 @@ def test_the_lists_are_those_of_brute_force(tmp_path: Path, behind: bool, fold: 
     assert_is_brute_force(tmp_path / "stats", every_pair(model, fold=fold, behind=behind), 3)
 
 
-def traced(folder: Path) -> Factors:
+def traced(folder: Path, model: Path) -> Factors:
     """Statistics that state regimes of every second neuron of the upper layers; mean factors by neuron."""
     import random
 
@@ -174,7 +174,9 @@ def traced(folder: Path) -> Factors:
                 {key: [value] for key, value in {**row, "up_factor_sum": sums[0], "gate_factor_sum": sums[1]}.items()},
             )
             found[layer, neuron] = sums[0] / count, sums[1] / count
-    writer.finish(Space("m", None, "neuron"), "relp", [], options={}, counts={})
+    writer.finish(
+        Space("m", None, "neuron"), "relp", [], options={"traced_mlps": Weights(model).mlp_signature}, counts={}
+    )
     writer.close()
     return found
 
@@ -182,7 +184,7 @@ def traced(folder: Path) -> Factors:
 def test_known_regimes_decide_sign_and_rank_of_a_connection(tmp_path: Path) -> None:
     model = make_model(tmp_path / "m")
     (tmp_path / "traced").mkdir()
-    factors = traced(tmp_path / "traced")
+    factors = traced(tmp_path / "traced", model)
     wire(
         model,
         tmp_path / "stats",
@@ -213,12 +215,21 @@ def test_regimes_of_something_else_are_refused(tmp_path: Path) -> None:
     writer = StatsWriter(tmp_path / "none")
     writer.finish(Space("m", None, "neuron"), "relp", [], options={}, counts={})
     writer.close()
-    with pytest.raises(StageError, match="regimes"):
+    with pytest.raises(InputError, match="states no regimes"):
         wire(model, tmp_path / "stats", regimes=tmp_path / "none", device="cpu")
+    with pytest.raises(StageError, match="is no stats folder"):
+        wire(model, tmp_path / "stats", regimes=tmp_path / "nothing", device="cpu")
     (tmp_path / "traced").mkdir()
-    traced(tmp_path / "traced")
-    with pytest.raises(InputError, match="is of a larger model than 2 layers"):
-        wire(make_model(tmp_path / "small", layers=2), tmp_path / "stats", regimes=tmp_path / "traced", device="cpu")
+    traced(tmp_path / "traced", model)
+    for other in (make_model(tmp_path / "small", layers=2), make_model(tmp_path / "other", seed=1)):
+        with pytest.raises(InputError, match="was traced from another model"):
+            wire(other, tmp_path / "stats", regimes=tmp_path / "traced", device="cpu")
+    # The same weights in another type are the same model.
+    rounded = make_model(tmp_path / "rounded", dtype=torch.bfloat16)
+    wire(rounded, tmp_path / "stats", regimes=tmp_path / "traced", device="cpu")
+    with pytest.raises(OutputError, match="holds statistics of graphs"):
+        wire(model, tmp_path / "traced", regimes=tmp_path / "traced", device="cpu")
+    assert (tmp_path / "traced" / "regimes.parquet").exists()
 
 
 def test_norms_behind_the_mlp_are_folded_by_default(tmp_path: Path) -> None:

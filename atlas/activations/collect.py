@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,7 +125,13 @@ def collect(
     thresholds = _thresholds(reader, text, corpus, special)
     total = count_prompts(text, corpus)
     collector = Collector(
-        out, space=reader.space(special), layers=reader.units, thresholds=thresholds, memory=memory, fresh=fresh, progress=progress
+        out,
+        space=reader.space(special),
+        layers=reader.units,
+        thresholds=thresholds,
+        memory=memory,
+        fresh=fresh,
+        progress=progress,
     )
     try:
         for group in _batched(contexts, batch):
@@ -147,7 +153,9 @@ def _layers(model: TracedModel, options: CollectOptions, dictionary: Dictionary 
     count = len(model.blocks)
     if dictionary is not None:
         if dictionary.width != model.width:
-            raise UsageError(f"the dictionary is of vectors of width {dictionary.width}, and the model's have {model.width}")
+            raise UsageError(
+                f"the dictionary is of vectors of width {dictionary.width}, and the model's have {model.width}"
+            )
         stated = place_of(dictionary)
         layers = options.layers or ((stated,) if stated is not None else ())
         if len(layers) != 1:
@@ -246,5 +254,3 @@ def vocabulary(model: TracedModel) -> pa.Table:
     return VOCABULARY.table(
         {"token_id": ids, "token": shown(model, ids), "is_special": [token in special for token in ids]}
     )
-
-

@@ -424,13 +424,18 @@ def kept_cells(
     """
     width = looked_at.shape[1]
     if hasattr(values, "is_cuda"):
-        import torch
-
-        chosen = values[rows, :width].float()
-        mask = torch.from_numpy(looked_at).to(chosen.device)[..., None] & ~(chosen.abs() <= threshold)
-        row, position, unit = torch.nonzero(mask, as_tuple=True)
-        found = chosen[row, position, unit]
-        return tuple(part.cpu().numpy() for part in (row, position, unit, found))  # type: ignore[return-value]
+        return _kept_on_device(values[rows, :width].float(), looked_at, threshold)
     chosen = np.asarray(values)[rows, :width]
     row, position, unit = np.nonzero(looked_at[..., None] & ~(np.abs(chosen) <= threshold))
     return row, position, unit, chosen[row, position, unit]
+
+
+def _kept_on_device(
+    values: Any, looked_at: NDArray[np.bool_], threshold: float
+) -> tuple[Ints, Ints, Ints, NDArray[Any]]:
+    import torch
+
+    mask = torch.from_numpy(looked_at).to(values.device)[..., None] & ~(values.abs() <= threshold)
+    row, position, unit = torch.nonzero(mask, as_tuple=True)
+    found = values[row, position, unit].cpu().numpy()
+    return row.cpu().numpy(), position.cpu().numpy(), unit.cpu().numpy(), found

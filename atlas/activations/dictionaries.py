@@ -17,7 +17,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -81,11 +81,15 @@ class Dictionary:
         Returns:
             The same dictionary there.
         """
-        moved = {name: getattr(self, name).to(device) for name in ("encoder", "decoder", "encoder_bias", "decoder_bias")}
-        threshold = None if self.threshold is None else self.threshold.to(device)
-        gate = {name: value.to(device) for name, value in self.gate.items()}
-        others = (self.kind, self.subtracts_bias, self.k)
-        return Dictionary(*moved.values(), *others, threshold, gate, self.most, self.facts)
+        return replace(
+            self,
+            encoder=self.encoder.to(device),
+            decoder=self.decoder.to(device),
+            encoder_bias=self.encoder_bias.to(device),
+            decoder_bias=self.decoder_bias.to(device),
+            threshold=None if self.threshold is None else self.threshold.to(device),
+            gate={name: value.to(device) for name, value in self.gate.items()},
+        )
 
     def encode(self, vectors: Tensor) -> Tensor:
         """Compute codes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,9 @@ def store_source(folder: Path) -> Source:
             low, high = (_packed_bound(meta, bound) for bound in ("min", "max"))
             found.append((low, high, part, number))
     pieces = [_counts_of(part.read_row_group(number, columns=["layer", "unit"])) for _, _, part, number in found]
-    joined = {name: np.concatenate([np.zeros(0, np.int64), *(piece[name] for piece in pieces)]) for name in ("unit", "count")}
+    joined = {
+        name: np.concatenate([np.zeros(0, np.int64), *(piece[name] for piece in pieces)]) for name in ("unit", "count")
+    }
     units, place = np.unique(joined["unit"], return_inverse=True)
     counts = np.bincount(place, joined["count"], len(units)).astype(np.int64)
 
@@ -103,7 +106,7 @@ def ranges(sources: Sequence[Source], rows: int) -> list[tuple[int, int]]:
     part = ((total - 1) // max(1, rows)).astype(np.int64)
     bounds = units[1:][np.diff(part) > 0]
     ends = [0, *bounds.tolist(), 1 << 62]
-    return list(zip(ends[:-1], ends[1:], strict=True))
+    return list(itertools.pairwise(ends))
 
 
 def merge_activations(

@@ -45,7 +45,7 @@ from atlas.errors import InputError, NothingReadable, SourceChanged, SpaceMismat
 from atlas.graph import Source, Space
 from atlas.io.files import sha256_of, write_parquet
 from atlas.io.work_dir import Store, open_store
-from atlas.options import AUTO, GROUP_LINKS, NONE, AggregateOptions
+from atlas.options import AUTO, GROUP_LINKS, MEANS, NONE, AggregateOptions
 from atlas.runtime.devices import choose_device
 from atlas.runtime.journal import KEPT, Journal, claim
 from atlas.runtime.progress import Progress, silent
@@ -311,6 +311,7 @@ def merge_stats(
         with started_workers(len(chosen) * FEW_TASKS, options) as workers:
             run = Run(store, workers, options, progress)
             inputs = read_inputs(store, 0, chosen)
+            _require_one_trace(chosen)
             made_with = _common_options(chosen) | _made_with(options)
             below = min(item.sample_below for item in inputs)
             summary = reduce_and_finalize(run, folder, inputs, Provenance(list(dict.fromkeys(paths)), below, made_with))
@@ -326,6 +327,23 @@ def _common_options(folders: Sequence[Path]) -> dict[str, Any]:
     """Return the options that have the same value in all folders."""
     first, *others = (read_manifest(folder, "stats").get("options", {}) for folder in folders)
     return {key: value for key, value in first.items() if all(other.get(key, ...) == value for other in others)}
+
+
+# Options of a trace that decide a graph, beside its feature space.
+_TRACE_OPTIONS = ("traced_model", "tau", "tau_of", "top_logits", "max_nodes", "steps", MEANS)
+
+
+def _require_one_trace(folders: Sequence[Path]) -> None:
+    """Raise `SpaceMismatch` if two folders were traced with different models or options."""
+    traced = [(folder, read_manifest(folder, "stats").get("options", {})) for folder in folders]
+    traced = [(folder, options) for folder, options in traced if "traced_model" in options]
+    for folder, options in traced[1:]:
+        for key in _TRACE_OPTIONS:
+            first, other = traced[0][1].get(key), options.get(key)
+            if first != other:
+                raise SpaceMismatch(
+                    f"two traces do not mix: {key} is {first!r} in {traced[0][0]} and {other!r} in {folder}; merge folders of one model and the same options"
+                )
 
 
 def _distinct(folders: Sequence[Path], skip_duplicates: bool) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from atlas._version import __version__
+from atlas.cli.activation_commands import collect, measure
 from atlas.cli.help_and_errors import Group
 from atlas.cli.import_commands import IMPORTS
 from atlas.cli.make_commands import aggregate, build, cluster, merge
@@ -24,7 +25,7 @@ def import_() -> None:
     """Import files of other tools into stage folders."""
 
 
-for _command in (aggregate, merge, trace, wire, project, cluster, build):
+for _command in (aggregate, merge, trace, wire, project, collect, measure, cluster, build):
     main.add_command(_command)
 for _command in (info, neuron, circuit, graphs, graph, search, query, sql, schema, check, compare, tour):
     main.add_command(_command)

@@ -29,12 +29,15 @@ from atlas.options import (
 
 T = TypeVar("T")
 
-_prompt_options = several(
+document_options = several(
     option("--column", heading="Prompts", help="Name of the text; prompt, text or content by default."),
     option("--separator", heading="Prompts", help="Text that separates prompts in a .txt file; line ends by default."),
     option("--chat", is_flag=True, heading="Prompts", help="Wrap each prompt as a user's turn by the chat template."),
     option("--limit", type=int, heading="Prompts", help="Number of prompts at most."),
     option("--seed", type=int, heading="Prompts", help="Draw the --limit prompts at random; the first by default."),
+)
+prompt_options = several(
+    document_options,
     option(
         "--min-tokens",
         default=PromptOptions.min_tokens,
@@ -53,7 +56,7 @@ _prompt_options = several(
         "--truncate", is_flag=True, heading="Prompts", help="Keep the first --max-tokens of longer prompts instead."
     ),
 )
-_model_options = several(
+model_options = several(
     option(
         "--name", heading="Model", help="Name of the model in graphs and statistics; its folder or hub name by default."
     ),
@@ -69,7 +72,7 @@ _model_options = several(
 )
 
 
-def _taken(options: dict[str, Any], kind: type[T]) -> T:
+def taken(options: dict[str, Any], kind: type[T]) -> T:
     """Remove the options of one kind from those of a command and return them."""
     names = [item.name for item in fields(kind)]  # type: ignore[arg-type]
     return kind(**{name: options.pop(name) for name in names})
@@ -155,8 +158,8 @@ def _taken(options: dict[str, Any], kind: type[T]) -> T:
     heading="Graph",
     help="Random nodes, edges, and edges to outputs of the whole corpus to cut in the model; for statistics.",
 )
-@_prompt_options
-@_model_options
+@prompt_options
+@model_options
 @option("--save-graphs", default=0, type=click.IntRange(0), help="Also keep the first N graphs as files.")
 @engine_options
 @option("--fresh", is_flag=True, help="Start over instead of adding to the statistics that are there.")
@@ -182,8 +185,8 @@ def trace(model: str, prompts: Path, output: Path, memory: str, **options: Any) 
         from atlas.pipeline import trace_prompts
 
     started = time.monotonic()
-    traced_with = _taken(options, TraceOptions)
-    corpus = _taken(options, PromptOptions)
+    traced_with = taken(options, TraceOptions)
+    corpus = taken(options, PromptOptions)
     with progress() as update:
         traced, summary = trace_prompts(
             model,
@@ -219,8 +222,8 @@ def trace(model: str, prompts: Path, output: Path, memory: str, **options: Any) 
     show_default=True,
     help="Prompts for direct effect ratios; 0 leaves them out.",
 )
-@_prompt_options
-@_model_options
+@prompt_options
+@model_options
 @device_option
 def project(model: str, output: Path, prompts: Path | None, **options: Any) -> None:
     """Read from the weights of MODEL which tokens each neuron promotes, suppresses and answers to."""
@@ -231,8 +234,8 @@ def project(model: str, output: Path, prompts: Path | None, **options: Any) -> N
         from atlas.pipeline import project_model
 
     started = time.monotonic()
-    kept = _taken(options, ProjectOptions)
-    corpus = _taken(options, PromptOptions)
+    kept = taken(options, ProjectOptions)
+    corpus = taken(options, PromptOptions)
     with progress() as update:
         summary = project_model(model, output, prompts=prompts, options=kept, corpus=corpus, progress=update, **options)
     print_projections_summary(summary)
@@ -278,7 +281,7 @@ def wire(model: Path, output: Path, memory: str, **options: Any) -> None:
         from atlas.wiring import wire as wire_model
 
     started = time.monotonic()
-    given = _taken(options, WireOptions)
+    given = taken(options, WireOptions)
     with progress() as update:
         summary = wire_model(model, output, given, memory=parse_bytes(memory), progress=update, **options)
     print_wiring_summary(summary)

@@ -10,7 +10,7 @@ from atlas.cli.terminal import say
 from atlas.io.text import counted
 
 if TYPE_CHECKING:
-    from atlas.activations import ProjectSummary
+    from atlas.activations import CollectSummary, MeasureSummary, ProjectSummary
     from atlas.aggregate import Summary
     from atlas.importers.summary import ImportSummary
     from atlas.labels import LabelFileResult
@@ -55,6 +55,10 @@ def print_stage_summary(stage: StageRun) -> None:
             print_aggregate_summary(summary)
     elif stage.name == "wiring":
         print_wiring_summary(stage.result)
+    elif stage.name == "activations":
+        print_collect_summary(stage.result)
+    elif stage.name == "measures":
+        print_measure_summary(stage.result)
     elif stage.name == "projections":
         print_projections_summary(stage.result)
     elif stage.name == "labels":
@@ -103,6 +107,33 @@ def print_projections_summary(summary: ProjectSummary) -> None:
         say(f"  direct effect ratios on {summary.ratio_prompts} prompts: {counted(Counter(summary.effect_types))}")
     if summary.rejects:
         say(f"  prompts not used: {counted(summary.rejects)}")
+
+
+def print_collect_summary(summary: CollectSummary) -> None:
+    """Print counts of a store of activations."""
+    store = summary.store
+    if store.known_contexts:
+        say(f"  {store.known_contexts:,} contexts were collected already")
+    units = f"{sum(summary.units.values()):,} units in {len(summary.units)} layers, " if summary.units else ""
+    say(
+        f"  {store.contexts:,} contexts, {store.tokens:,} tokens looked at: {units}{store.activations:,} activations kept"
+    )
+    if len(set(summary.thresholds.values()) - {0.0}) > 0:
+        told = ", ".join(f"{layer}: {value:.3g}" for layer, value in list(summary.thresholds.items())[:8])
+        say(f"  kept above |value| by layer: {told}{', ...' if len(summary.thresholds) > 8 else ''}")
+    if summary.rejects:
+        say(f"  documents not used: {counted(summary.rejects)}")
+
+
+def print_measure_summary(summary: MeasureSummary) -> None:
+    """Print counts of the statistics of a store."""
+    say(
+        f"  {summary.units:,} units: {summary.dead:,} never active, {summary.dense:,} active on more than 10 % of the tokens"
+    )
+    if summary.coactive is None:
+        say("  coactivation left out: too many activations on the same tokens")
+    else:
+        say(f"  {summary.coactive:,} pairs of coactive units")
 
 
 # With fewer graphs, no difference of frequencies can be significant.

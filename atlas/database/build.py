@@ -18,7 +18,7 @@ import duckdb
 from atlas._version import __version__
 from atlas.database.check import run_checks
 from atlas.database.connect import SCHEMA_VERSION, graphs_folder, open_atlas
-from atlas.database.inputs import BESIDE, Inputs, attach_inputs, place_of_graphs
+from atlas.database.inputs import BESIDE, Inputs, attach_inputs, embeds_activations, place_of_graphs
 from atlas.database.scripts import Script, quoted, script, scripts
 from atlas.errors import AtlasError, AtlasFileError, CheckError, InputError, OutputError
 from atlas.io.files import (
@@ -214,6 +214,20 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
     return counts
 
 
+def _activation_facts(inputs: Inputs) -> dict[str, object]:
+    """Return the metadata about a store of activations; none without a store."""
+    if inputs.activations is None:
+        return {}
+    manifest = read_manifest(inputs.activations, "activations")
+    space = manifest["space"]
+    facts: dict[str, object] = {
+        f"activation_{name}": space.get(name) for name in ("model", "hook", "unit_type", "value_kind", "window")
+    }
+    counts = manifest["counts"]
+    facts |= {"activation_tokens_looked_at": counts["tokens"], "total_contexts": counts["contexts"]}
+    return facts | {"activations": "embed" if embeds_activations(inputs) else "beside"}
+
+
 def _facts(inputs: Inputs) -> dict[str, str]:
     """Return the metadata that are known before the tables are loaded."""
     manifest = read_manifest(inputs.stats, "stats")
@@ -236,6 +250,7 @@ def _facts(inputs: Inputs) -> dict[str, str]:
         "graph_links": place_of_graphs(inputs),
         "strong_share": inputs.strong_share,
         "min_edge_count": max(inputs.min_count, manifest.get("options", {}).get("min_count", 1)),
+        **_activation_facts(inputs),
         **inputs.metadata,
     }
     if inputs.labels is not None:

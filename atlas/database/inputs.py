@@ -35,6 +35,8 @@ class Inputs:
     projections: Path | None = None
     wiring: Path | None = None
     reports: Path | None = None
+    activations: Path | None = None  # store of activations, and
+    measures: Path | None = None  # its statistics
     graph_links: str = AUTO  # embed, beside or none; auto embeds up to EMBEDDED_ROWS links, and puts more beside
     strong_share: float = 0.05  # a link is strong from this share of its target's activation on
     primary: str | None = None  # name of the clustering that `neurons` shows; the first one if None
@@ -58,11 +60,17 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
             _table(con, dataset.name, dataset.empty())
         else:
             _view(con, dataset, require(source, dataset))
-    for stage, folder in (("labels", inputs.labels), ("projections", inputs.projections), ("reports", inputs.reports)):
+    for stage, folder in (
+        ("labels", inputs.labels),
+        ("projections", inputs.projections),
+        ("reports", inputs.reports),
+        ("activations", inputs.activations),
+        ("measures", inputs.measures),
+    ):
         if folder is not None:
             read_manifest(folder, stage)
         for dataset in datasets_of(stage):
-            if folder is not None:
+            if folder is not None and (not dataset.optional or dataset.path(folder).exists()):
                 _view(con, dataset, require(folder, dataset))
             else:
                 _table(con, dataset.name, dataset.empty())
@@ -72,6 +80,7 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
     parameters: dict[str, Any] = {"min_count": [inputs.min_count], "unit_type": [manifest["space"]["unit_type"]]}
     parameters["embed_edge_groups"] = [_rows(inputs.stats, "edge_groups") <= EMBEDDED_ROWS]
     parameters["embed_graph_links"] = [place_of_graphs(inputs) == EMBED]
+    parameters["embed_activations"] = [embeds_activations(inputs)]
     parameters["strong_share"] = [inputs.strong_share]
     # Graphs that do not say what their weights measure are of circuit-tracer: direct effects.
     parameters["weights_are_effects"] = [manifest["space"].get("link_weight") in (None, DIRECT)]
@@ -101,6 +110,13 @@ def place_of_graphs(inputs: Inputs) -> str:
     if inputs.graph_links == AUTO:
         return EMBED if rows <= EMBEDDED_ROWS else BESIDE
     return inputs.graph_links
+
+
+def embeds_activations(inputs: Inputs) -> bool:
+    """Return True if the activations of the store go into the atlas, up to `EMBEDDED_ROWS` of them."""
+    if inputs.activations is None:
+        return False
+    return int(read_manifest(inputs.activations, "activations")["counts"]["activations"]) <= EMBEDDED_ROWS
 
 
 def _rows(stats: Path, name: str) -> int:

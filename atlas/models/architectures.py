@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from torch import Tensor
 
 from atlas.errors import InputError
 
@@ -28,3 +31,20 @@ def require_supported(config: Mapping[str, Any], what: str) -> None:
     for key in _ACTIVATION_KEYS:
         if config.get(key) not in (None, *_ACTIVATIONS):
             raise InputError(f"{what} has the activation {config[key]}; supported is SiLU")
+
+
+def mlp_signature(weights: Iterable[Tensor]) -> str:
+    """Return a hash of the signs of a sample of weights, which is the same in every floating-point type.
+
+    Args:
+        weights: The matrix down_proj of every layer, (d, m).
+
+    Returns:
+        SHA-256 in hexadecimal. Files and a loaded model have the same one.
+    """
+    digest = hashlib.sha256()
+    for value in weights:
+        flat = value.reshape(-1)
+        sample = flat[:: max(1, len(flat) // 1024)] > 0
+        digest.update(f"{tuple(value.shape)}".encode() + sample.cpu().numpy().tobytes())
+    return digest.hexdigest()

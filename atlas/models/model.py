@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from atlas.errors import UsageError
-from atlas.models.architectures import require_supported
+from atlas.models.architectures import mlp_signature, require_supported
 from atlas.models.cache import Blend, Cache, LayerCache, attention_cache, norm_cache, wide
 from atlas.models.exact import FLOAT64_ATTENTION, compute_in_float64
 from atlas.models.recorder import Recorder, Seen
@@ -105,6 +105,11 @@ class TracedModel:
             sample = value.flatten()[:: max(1, value.numel() // 64)].double().cpu().numpy()
             digest.update(f"{key} {tuple(value.shape)} {value.dtype}".encode() + sample.tobytes())
         return digest.hexdigest()
+
+    @cached_property
+    def mlp_signature(self) -> str:
+        """Hash of the signs of a sample of the MLP weights; it does not depend on the type of the weights."""
+        return mlp_signature(block.mlp.module.down_proj.weight for block in self.blocks)
 
     def token_texts(self, ids: list[int]) -> list[str]:
         """Return tokens as the vocabulary spells them.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from atlas.pipeline.aggregation import aggregate_graphs, find_inputs, merge_stats
 from atlas.pipeline.runner import PipelineResult, StageRun, run_recipe
-from atlas.pipeline.tracing import project_model, trace_prompts
+from atlas.pipeline.tracing import collect_activations, project_model, trace_prompts
 from atlas.runtime.memory import peak_memory_mb, peak_worker_mb
 
 __all__ = [
     "PipelineResult",
     "StageRun",
     "aggregate_graphs",
+    "collect_activations",
     "find_inputs",
     "merge_stats",
     "peak_memory_mb",

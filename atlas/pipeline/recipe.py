@@ -20,6 +20,7 @@ from atlas.options import (
     MEMORY,
     AggregateOptions,
     ClusterOptions,
+    CollectOptions,
     ProjectOptions,
     PromptOptions,
     TraceOptions,
@@ -77,6 +78,23 @@ class TraceSection(TraceOptions, PromptOptions):
     def __post_init__(self) -> None:
         TraceOptions.__post_init__(self)
         PromptOptions.__post_init__(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectSection(CollectOptions):
+    """[collect]: a store of activations on text; the model and the prompts of `[trace]` where they are left out."""
+
+    model: str | None = None
+    text: str | None = None
+    sae: str | None = None
+    name: str | None = None
+    dtype: str | None = None
+    batch: int | None = None
+    column: str | None = None
+    separator: str | None = None
+    chat: bool = False
+    limit: int | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +166,7 @@ class Recipe:
     graphs: GraphsSection | None = None
     trace: TraceSection | None = None
     wire: WireSection | None = None
+    collect: CollectSection | None = None
     imports: tuple[ImportSection, ...] = ()
     output: str | None = None
     work: str | None = None
@@ -247,6 +266,9 @@ def _check_sources(recipe: Recipe, where: str) -> None:
             f"{where}: the recipe {names}; give one of [graphs] (with paths), [trace] (with model and prompts) and [[imports]] of one kind of "
             f"{', '.join(IMPORTED_STATS)}; and with it or alone one of [wire] (with model) and [[imports]] of a wiring-cache"
         )
+    collected = recipe.collect
+    if collected and recipe.trace is None and not (collected.model and collected.text):
+        raise RecipeError(f"{where}: [collect] names model and text, unless the recipe has [trace]")
     if kinds.count("reports") > 1 or kinds.count("projections") > (recipe.trace is None):
         raise RecipeError(
             f"{where}: give all files of one kind of imports in one list of paths; [trace] makes projections by itself"

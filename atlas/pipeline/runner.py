@@ -18,9 +18,10 @@ from atlas.io.files import only_writer, translated_os_errors
 from atlas.io.paths import local_path, recorded
 from atlas.options import AUTO, NONE, WireOptions, part_of
 from atlas.pipeline.aggregation import aggregate_graphs, find_inputs
+from atlas.pipeline.collect_stages import CollectedStages
 from atlas.pipeline.fingerprints import Fingerprints
 from atlas.pipeline.import_stages import imported_files, is_empty, matches, require_inputs, run_import
-from atlas.pipeline.recipe import IMPORTED_STATS, ImportSection, Recipe, WireSection
+from atlas.pipeline.recipe import IMPORTED_STATS, CollectSection, ImportSection, Recipe, WireSection
 from atlas.pipeline.trace_stages import TracedStages
 from atlas.runtime.memory import parse_bytes, peak_memory_mb
 from atlas.runtime.progress import Progress, silent
@@ -90,6 +91,8 @@ class _Stages:
     projections: Path | None
     wiring: Path | None
     reports: Path | None
+    activations: Path | None
+    measures: Path | None
 
 
 class _Run:
@@ -116,6 +119,7 @@ class _Run:
         projections = self._projections(traced) if traced else None
         if "projections" in imported:
             projections = self._import(imported["projections"], "projections")
+        store, measured = self._activations(self.recipe.collect, traced) if self.recipe.collect else (None, None)
         reports = self._import(imported["reports"], "reports") if "reports" in imported else None
         assigned = [item for item in self.recipe.imports if item.kind == "assignments" and not is_empty(item)]
         clusters = [self._import(item, f"clusters-{item.name or item.method}") for item in assigned]
@@ -123,7 +127,14 @@ class _Run:
         clusters += [folder for folder in found if folder is not None]
         labels = self._labels(stats, projections)
         folders = _Stages(
-            stats=stats, clusters=clusters, labels=labels, projections=projections, wiring=wiring, reports=reports
+            stats=stats,
+            clusters=clusters,
+            labels=labels,
+            projections=projections,
+            wiring=wiring,
+            reports=reports,
+            activations=store,
+            measures=measured,
         )
         build = self._atlas(folders, traced)
         return PipelineResult(self.recipe.output_path, self.stages, build)
@@ -207,15 +218,15 @@ class _Run:
 
     def _wiring(self, section: WireSection) -> Path:
         with needs_extra("trace"):
-            from atlas.wiring import Weights, wire
+            from atlas.wiring import Weights, are_of, wire
 
         folder, model = self.work / "wiring", Path(section.model)
         files = [(f"model/{path.name}", path) for path in Weights(model).inputs()]
         parameters = asdict(section) | {"model": section.name or model.resolve().name}
         how = self.recipe.aggregate
-        traced = self.recipe.trace
-        # Traced neurons state in which regime they fire.
-        regimes = self.work / "stats" if traced and Path(traced.model).name == model.resolve().name else None
+        # Traced neurons of this model state in which regime they fire.
+        stats = self.work / "stats"
+        regimes = stats if self.recipe.trace and are_of(stats, Weights(model)) else None
         if regimes is not None:
             files.append(("regimes", DATASETS["stats.regimes"].path(regimes)))
 
@@ -236,6 +247,17 @@ class _Run:
         fingerprint = self.fingerprints.fingerprint("wiring", parameters, files)
         self._stage("wiring", fingerprint, is_whole(folder, "stats"), run)
         return folder
+
+    def _activations(self, section: CollectSection, traced: TracedStages | None) -> tuple[Path, Path]:
+        """Run the stages `activations` and `measures`, and return their folders."""
+        stages = CollectedStages(section, self.recipe, traced, self.progress)
+        store, measured = self.work / "activations", self.work / "measures"
+        fingerprint = self.fingerprints.fingerprint("activations", stages.parameters(), stages.inputs())
+        self._stage("activations", fingerprint, is_whole(store, "activations"), lambda: stages.collect(store))
+        fingerprint = self.fingerprints.fingerprint("measures", {}, _files(store, "activations"))
+        is_there = is_whole(measured, "measures")
+        self._stage("measures", fingerprint, is_there, lambda: stages.measure(store, measured))
+        return store, measured
 
     def _import(self, section: ImportSection, name: str) -> Path:
         """Run the stage of an import and return its folder."""
@@ -307,7 +329,7 @@ class _Run:
         recipe, out = self.recipe, self.recipe.output_path
         # The SQL is part of the atlas, so a changed view rebuilds the file.
         inputs = _files(stages.stats, "stats") + _files(resources.folder("sql"), "sql")
-        others = (stages.labels, stages.projections, stages.wiring, stages.reports)
+        others = (stages.labels, stages.projections, stages.wiring, stages.reports, stages.activations, stages.measures)
         for folder in [*stages.clusters, *(folder for folder in others if folder)]:
             inputs += _files(folder, folder.name)
         parameters = asdict(recipe)
@@ -333,6 +355,8 @@ class _Run:
             projections=stages.projections,
             wiring=stages.wiring,
             reports=stages.reports,
+            activations=stages.activations,
+            measures=stages.measures,
             primary=section.primary,
             graph_links=section.graph_links,
             strong_share=section.strong_share,

@@ -32,7 +32,8 @@ class TracedStages:
         self._progress = progress
 
     @cached_property
-    def _model(self) -> TracedModel:
+    def model(self) -> TracedModel:
+        """Model of `[trace]`."""
         section = self._section
         self._progress("loading the model", 0, 0)
         return load(section.model, name=section.name, device=self._recipe.aggregate.device, dtype=section.dtype)
@@ -64,7 +65,7 @@ class TracedStages:
         """Trace the prompts to statistics in `folder`."""
         section, how = self._section, self._recipe.aggregate
         return trace_prompts(
-            self._model,
+            self.model,
             Path(section.prompts),
             folder,
             options=part_of(section, TraceOptions),
@@ -83,7 +84,7 @@ class TracedStages:
         """Write projections, ratios, exemplars and labels to `folder`."""
         section, given = self._section, self._recipe.project
         return project_model(
-            self._model,
+            self.model,
             folder,
             prompts=Path(section.prompts),
             options=part_of(given, ProjectOptions),

@@ -11,10 +11,10 @@ from atlas.pipeline.models import load
 from atlas.runtime.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from atlas.activations import ProjectSummary
+    from atlas.activations import CollectSummary, ProjectSummary
     from atlas.aggregate import Summary
     from atlas.models import TracedModel
-    from atlas.options import ProjectOptions, PromptOptions, TraceOptions
+    from atlas.options import CollectOptions, DocumentOptions, ProjectOptions, PromptOptions, TraceOptions
     from atlas.trace import Tracer, TraceSummary
 
 
@@ -185,3 +185,65 @@ def project_model(
     loaded = load(model, name=name, device=device, dtype=dtype)
     size = batch or loaded.usual_batch
     return project(loaded, out, options, prompts=prompts, corpus=corpus, batch=size, progress=progress)
+
+
+def collect_activations(
+    model: str | TracedModel,
+    text: Path,
+    out: Path,
+    *,
+    options: CollectOptions | None = None,
+    sae: Path | None = None,
+    corpus: DocumentOptions | None = None,
+    name: str | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+    batch: int | None = None,
+    memory: int = MEMORY,
+    fresh: bool = False,
+    progress: Progress = silent,
+) -> CollectSummary:
+    """Collect the activations of a model on text into a store. Contexts that the store holds are skipped.
+
+    Args:
+        model: Folder, name on the model hub, or loaded model.
+        text: .jsonl, .txt or .parquet.
+        out: Folder of the store.
+        options: What is collected; the defaults where None.
+        sae: Folder or file of a sparse autoencoder, for the hook `sae`.
+        corpus: Options that select the documents of the text; the defaults where None.
+        name: Name of the model.
+        device: `auto`, `cpu`, `cuda` or one GPU.
+        dtype: Type of the weights, as for `load_model`.
+        batch: Number of contexts per forward pass; where None, 1 on a CPU and 8 on a GPU.
+        memory: Bytes that sorting may take.
+        fresh: Discard an earlier store and start over.
+        progress: Called with the name of the step, the number done and the total.
+
+    Returns:
+        Counts of the store.
+
+    Raises:
+        InputError: The model, the dictionary or the text cannot be read.
+        MissingExtra: transformers is not installed.
+        SpaceMismatch: The folder holds a store of something else.
+        UsageError: An option has an invalid value, or the options do not fit the model.
+    """
+    with needs_extra("trace"):
+        from atlas.activations import collect, load_dictionary
+
+    loaded = load(model, name=name, device=device, dtype=dtype)
+    dictionary = load_dictionary(sae).to(loaded.device) if sae is not None else None
+    size = batch or loaded.usual_batch
+    return collect(
+        loaded,
+        text,
+        out,
+        options,
+        dictionary=dictionary,
+        corpus=corpus,
+        batch=size,
+        memory=memory,
+        fresh=fresh,
+        progress=progress,
+    )

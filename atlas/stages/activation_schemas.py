@@ -93,6 +93,7 @@ ACTIVATIONS = (
                     ("min_active", pa.float64()),
                     ("max_active", pa.float64()),
                     ("quantiles", pa.list_(pa.float64())),
+                    ("duplicate_context_count", pa.int64()),
                 ),
             ]
         ),
@@ -123,6 +124,7 @@ ACTIVATIONS = (
                     ("precision", pa.float64()),
                     ("lift", pa.float64()),
                     ("mean_active", pa.float64()),
+                    ("mass_share", pa.float64()),
                 ),
             ]
         ),
@@ -134,7 +136,9 @@ ACTIVATIONS = (
         pa.schema(
             [
                 *UNIT,
-                *required(("stratum", NAME), ("rank", pa.int32()), ("context_id", pa.int32()), ("position", pa.int32())),
+                *required(
+                    ("stratum", NAME), ("rank", pa.int32()), ("context_id", pa.int32()), ("position", pa.int32())
+                ),
                 *required(("value", pa.float64())),
                 *fields(("weight", pa.float64())),
             ]

@@ -17,7 +17,7 @@ from atlas.ids import INDEX_BITS
 from atlas.models.cache import Baseline, Blend, Cache, activation
 from atlas.models.model import TracedModel
 from atlas.models.prompts import Prompt
-from atlas.options import FLOW, GRADIENT, MEAN, OF_METRIC, RELP, SUM, ZERO, TraceOptions
+from atlas.options import FLOW, GRADIENT, MEAN, MEANS, OF_METRIC, RELP, SUM, ZERO, TraceOptions
 from atlas.trace.ablations import Ablator
 from atlas.trace.baseline import zero_baseline
 from atlas.trace.effects import Effects, NodeIndex, Sources, direct_effects
@@ -83,8 +83,8 @@ class Tracer:
             del options["steps"]
         options["tau"] = self.options.threshold
         if self.options.compared_with == MEAN:
-            options["baseline"] = self.baseline.fingerprint
-        return {"traced_model": self.model.fingerprint, **options}
+            options[MEANS] = self.baseline.fingerprint
+        return {"traced_model": self.model.fingerprint, "traced_mlps": self.model.mlp_signature, **options}
 
     def hash_of(self, prompt: Prompt) -> str:
         """Return the hash that identifies a traced graph, of the model, the tokens, the targets and the options.

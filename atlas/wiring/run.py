@@ -12,10 +12,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from atlas.errors import OutputError
 from atlas.io.files import only_writer, translated_os_errors
 from atlas.options import WireOptions
 from atlas.runtime.devices import choose_device
-from atlas.stages.manifest import MANIFEST, replaced_folder
+from atlas.stages import is_whole
+from atlas.stages.connections_writer import METHOD
+from atlas.stages.manifest import MANIFEST, read_manifest, replaced_folder
 from atlas.wiring.regimes import REGIMES, comparable, read_regimes
 from atlas.wiring.state import State
 from atlas.wiring.top_k import POLARITIES, TopK, connect
@@ -72,15 +75,16 @@ def wire(
 
     Raises:
         InputError: The folder holds no gated MLP of the Llama family, or `regimes` states none.
-        OutputError: `out` exists and is not a stats folder.
+        OutputError: `out` exists and is not the stats folder of a wiring.
         UsageError: An option has an invalid value.
     """
     options = options or WireOptions()
     weights = Weights(model)
+    _refuse_graphs(out)
     where = choose_device(device)
     folds = weights.norm_is_behind if options.fold_norms is None else options.fold_norms
     options = dataclasses.replace(options, fold_norms=folds)
-    factors = read_regimes(regimes, weights.shape) if regimes is not None else None
+    factors = read_regimes(regimes, weights) if regimes is not None else None
     files = weights.inputs() if regimes is None else [*weights.inputs(), REGIMES.path(regimes)]
     purpose = {"options": asdict(options), "files": [_facts(path) for path in files], "polarities": POLARITIES}
     with replaced_folder(out, "stats") as folder, only_writer(work_folder(out)), translated_os_errors(out):
@@ -92,6 +96,12 @@ def wire(
     shape = weights.shape
     operations = pairs * _FLOPS_PER_PAIR * shape.width
     return WireSummary(shape.layers, shape.layers * shape.neurons, *counts, pairs, seconds, operations)
+
+
+def _refuse_graphs(out: Path) -> None:
+    """Raise `OutputError` if a folder holds statistics of graphs, which took longer to make than a wiring."""
+    if is_whole(out, "stats") and read_manifest(out, "stats")["method"] != METHOD:
+        raise OutputError(f"{out} holds statistics of graphs; choose another -o for the wiring")
 
 
 def work_folder(out: Path) -> Path:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from atlas.errors import InputError, needs_extra
-from atlas.models.architectures import require_supported
+from atlas.models.architectures import mlp_signature, require_supported
 
 _INDEX = "model.safetensors.index.json"
 # The norm of the MLP is before it (Llama, Mistral, Qwen) or after it (OLMo 2 and 3).
@@ -140,6 +140,13 @@ class Weights:
     def norm_is_behind(self) -> bool:
         """True if the norm of an MLP is behind it (OLMo 2 and 3)."""
         return f"{self.prefix}layers.0.{_NORM_AFTER}.weight" in self._files
+
+    @cached_property
+    def mlp_signature(self) -> str:
+        """Hash of the signs of a sample of the MLP weights, as of a loaded model."""
+        shape = (self.shape.width, self.shape.neurons)
+        names = (f"layers.{layer}.mlp.down_proj.weight" for layer in range(self.shape.layers))
+        return mlp_signature(self.tensor(name, shape) for name in names)
 
     def inputs(self) -> list[Path]:
         """List the files that decide the wiring.

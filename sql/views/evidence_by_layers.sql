@@ -5,8 +5,8 @@ WITH known AS (
     -- Count only neurons of this atlas, because the graphs cannot show other neurons.
     SELECT
         e.*,
-        rank() OVER (PARTITION BY src_layer, tgt_layer, evidence, predicted IS NULL ORDER BY abs(observed)) AS observed_rank,
-        rank() OVER (PARTITION BY src_layer, tgt_layer, evidence, predicted IS NULL ORDER BY abs(predicted)) AS weight_rank
+        rank() OVER (PARTITION BY src_layer, tgt_layer, evidence, predicted IS NULL, observed IS NULL ORDER BY abs(observed)) AS observed_rank,
+        rank() OVER (PARTITION BY src_layer, tgt_layer, evidence, predicted IS NULL, observed IS NULL ORDER BY abs(predicted)) AS weight_rank
     FROM edge_evidence AS e
     SEMI JOIN neurons AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
     SEMI JOIN neurons AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
@@ -21,7 +21,7 @@ counted AS (
         count(*) FILTER (evidence <> 'observed only') AS connection_count,
         count(*) FILTER (evidence = 'both') AS both_count,
         avg(same_sign::INTEGER)::FLOAT AS sign_agreement,
-        (corr(observed_rank, weight_rank) FILTER (evidence = 'both' AND predicted IS NOT NULL))::FLOAT AS rank_correlation
+        (corr(observed_rank, weight_rank) FILTER (evidence = 'both' AND predicted IS NOT NULL AND observed IS NOT NULL))::FLOAT AS rank_correlation
     FROM known
     GROUP BY src_layer, tgt_layer
 ),

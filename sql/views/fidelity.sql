@@ -55,11 +55,11 @@ SELECT
     count(*) AS count,
     count(DISTINCT graph_id) AS graph_count,
     count(DISTINCT group_id) AS group_count,
-    corr(predicted_rank, effect_rank)::FLOAT AS rank_correlation,
-    regr_slope(effect, predicted)::FLOAT AS slope,
+    CASE WHEN count(*) >= 3 THEN corr(predicted_rank, effect_rank) END::FLOAT AS rank_correlation,
+    CASE WHEN count(*) >= 3 THEN regr_slope(effect, predicted) END::FLOAT AS slope,
     avg((sign(predicted) = sign(effect))::INTEGER)::FLOAT AS same_sign_share,
-    (corr(gradient_rank, effect_rank) FILTER (gradient IS NOT NULL))::FLOAT AS gradient_rank_correlation,
-    regr_slope(effect, gradient)::FLOAT AS gradient_slope,
+    CASE WHEN count(gradient) >= 3 THEN corr(gradient_rank, effect_rank) END::FLOAT AS gradient_rank_correlation,
+    CASE WHEN count(*) >= 3 THEN regr_slope(effect, gradient) END::FLOAT AS gradient_slope,
     avg((sign(gradient) = sign(effect))::INTEGER)::FLOAT AS gradient_same_sign_share
 FROM ranked
 GROUP BY subject, size
@@ -69,7 +69,7 @@ COMMENT ON COLUMN fidelity.size IS 'all; by the predicted share of the target''s
 COMMENT ON COLUMN fidelity.count IS 'Number of ablations.';
 COMMENT ON COLUMN fidelity.graph_count IS 'Graphs they are in.';
 COMMENT ON COLUMN fidelity.group_count IS 'Groups of prompts these graphs are in: the unit of replication.';
-COMMENT ON COLUMN fidelity.rank_correlation IS 'Spearman correlation of prediction and effect.';
+COMMENT ON COLUMN fidelity.rank_correlation IS 'Spearman correlation of prediction and effect; NULL for fewer than three ablations.';
 COMMENT ON COLUMN fidelity.slope IS 'Slope of the effect on the prediction by least squares: below 1, predictions overstate.';
 COMMENT ON COLUMN fidelity.same_sign_share IS 'Share of the ablations whose effect has the predicted sign.';
 COMMENT ON COLUMN fidelity.gradient_rank_correlation IS 'The same correlation of the plain gradient (score_gradient); NULL for edges.';

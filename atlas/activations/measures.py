@@ -1,0 +1,160 @@
+"""Statistics of a store of activations: density, distribution, tokens, examples and coactivation of every unit."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from atlas.activations.spaces import ActivationSpace
+from atlas.errors import UsageError
+from atlas.io.files import parquet_writer
+from atlas.io.package_data import folder as package_folder
+from atlas.options import MEMORY
+from atlas.stages import DATASETS, require
+from atlas.stages.manifest import read_manifest, replaced_folder, write_manifest
+
+Progress = Callable[[str, int, int], None]
+RESULTS = ("activation_stats", "activation_histograms", "activation_tokens", "activation_examples", "coactivation")
+COACTIVE_PAIRS = 500_000_000  # with more pairs of activations on one token, coactivation is left out
+_BATCH = 100_000
+_LEAST_MB = 256
+
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """Options of the statistics of a store.
+
+    Attributes:
+        top_tokens: Number of tokens to keep per unit and relation.
+        top_examples: Number of strongest contexts to keep per unit.
+        drawn_examples: Number of contexts to draw of each quarter of the active contexts.
+        top_partners: Number of coactive units to keep per unit.
+        least_joint: Minimum number of common tokens of coactive units.
+        seed: Seed of the drawn examples.
+    """
+
+    top_tokens: int = 20
+    top_examples: int = 10
+    drawn_examples: int = 3
+    top_partners: int = 10
+    least_joint: int = 5
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        if min(self.top_tokens, self.top_examples, self.top_partners, self.least_joint) < 1 or self.drawn_examples < 0:
+            raise UsageError("numbers of tokens, examples and partners are 1 or more")
+
+
+@dataclass(frozen=True)
+class MeasureSummary:
+    """Counts of the statistics of a store."""
+
+    units: int
+    dead: int
+    dense: int
+    coactive: int | None  # rows; None where pairs are too many
+
+
+def measure(
+    store: Path,
+    out: Path,
+    options: MeasureOptions | None = None,
+    *,
+    memory: int = MEMORY,
+    progress: Progress = lambda *_: None,
+) -> MeasureSummary:
+    """Write the statistics of a store to a folder.
+
+    Every statistic is about the activations that the store keeps, on the tokens that were looked at. A unit is active
+    where |value| is above the threshold of its layer. Each part of the store holds whole units, so memory is
+    bounded by a part.
+
+    Args:
+        store: Folder of the store.
+        out: Folder of the statistics, which is replaced.
+        options: Numbers of tokens, examples and partners; the defaults where None.
+        memory: Bytes that DuckDB may take; above it, it spills to disk.
+        progress: Called with the name of the step, the number done and the total.
+
+    Returns:
+        Counts of units.
+
+    Raises:
+        OutputError: `out` holds something else.
+        StageError: `store` is none, or is damaged.
+    """
+    options = options or MeasureOptions()
+    manifest = read_manifest(store, "activations")
+    space = ActivationSpace.of(manifest["space"])
+    parts = sorted(require(store, DATASETS["activations.activations"]).glob("*.parquet"))
+    with replaced_folder(out, "measures") as folder, tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": f"{max(memory // 10**6, _LEAST_MB)}MB",
+            "temp_directory": scratch,
+        }
+        with duckdb.connect(config=config) as con:
+            _prepare(con, store, space, options)
+            for number, part in enumerate(parts):
+                progress("measuring units", number, len(parts))
+                con.read_parquet(str(part)).create_view("given_part", replace=True)
+                _run(con, "part")
+            has_partners = _coactivation(con, parts, progress)
+            _run(con, "finish")
+            for name in RESULTS:
+                if name != "coactivation" or has_partners:
+                    _write(con, folder, name)
+            units, dead, dense = con.sql(
+                "SELECT count(*), count_if(is_dead), count_if(is_dense) FROM activation_stats"
+            ).fetchall()[0]
+            rows = int(con.sql("SELECT count(*) FROM coactivation").fetchall()[0][0]) if has_partners else None
+        progress("measuring units", len(parts), len(parts))
+        facts = {"space": manifest["space"], "counts": manifest["counts"], "options": vars(options)}
+        write_manifest(folder, "measures", **facts, coactivation=has_partners)
+    return MeasureSummary(units, dead, dense, rows)
+
+
+def _run(con: duckdb.DuckDBPyConnection, name: str) -> None:
+    con.execute((package_folder("sql") / "measures" / f"{name}.sql").read_text(encoding="utf-8"))
+
+
+def _prepare(con: duckdb.DuckDBPyConnection, store: Path, space: ActivationSpace, options: MeasureOptions) -> None:
+    con.execute((package_folder("sql") / "probabilities.sql").read_text(encoding="utf-8"))
+    for name in ("contexts", "units"):
+        path = require(store, DATASETS[f"activations.{name}"])
+        con.read_parquet(str(path)).create_view(f"given_{name}", replace=True)
+    settings: dict[str, Any] = {name: [value] for name, value in vars(options).items()}
+    settings["first_position"] = [int(space.skips_first)]
+    settings["skipped"] = pa.array([list(space.skipped_tokens)], pa.list_(pa.int32()))
+    con.register("given_settings", pa.table(settings))
+    con.execute("CREATE TABLE settings AS FROM given_settings")
+    con.unregister("given_settings")
+    _run(con, "prepare")
+
+
+def _coactivation(con: duckdb.DuckDBPyConnection, parts: list[Path], progress: Progress) -> bool:
+    """Fill the table `coactivation`; it stays empty where a join would make too many pairs. Return True if it was made."""
+    paths = [str(part) for part in parts]
+    con.read_parquet(paths).create_view("all_activations", replace=True)
+    predicted = con.sql(
+        "SELECT coalesce(sum(n * n), 0) FROM (SELECT count(*) AS n FROM all_activations GROUP BY context_id, position)"
+    ).fetchall()[0][0]
+    fits = bool(predicted <= COACTIVE_PAIRS)
+    progress("measuring coactivation", 0, 0)
+    con.execute(f"CREATE VIEW given_activations AS FROM all_activations {'' if fits else 'LIMIT 0'}")
+    _run(con, "coactivation")
+    return fits
+
+
+def _write(con: duckdb.DuckDBPyConnection, folder: Path, name: str) -> None:
+    dataset = DATASETS[f"measures.{name}"]
+    reader: pa.RecordBatchReader = con.sql(f"FROM sorted_{name}").to_arrow_reader(_BATCH)
+    with parquet_writer(dataset.path(folder), dataset.schema) as writer:
+        for batch in reader:
+            table = pa.Table.from_batches([batch]).select(dataset.schema.names)
+            writer.write_table(table.cast(dataset.schema))

@@ -1,0 +1,128 @@
+"""Commands about activations: `atlas collect`, `atlas measure`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from atlas.cli.help_and_errors import Command, option
+from atlas.cli.model_commands import document_options, model_options, taken
+from atlas.cli.options import FILE, device_option, size
+from atlas.errors import UsageError, needs_extra
+from atlas.options import MEMORY, CollectOptions, DocumentOptions
+
+_memory_option = option(
+    "--memory",
+    heading="Resources",
+    default=size(MEMORY),
+    show_default=True,
+    metavar="SIZE",
+    help="Memory for sorting and statistics; a model comes on top.",
+)
+
+
+def _layers(text: str | None) -> tuple[int, ...] | None:
+    """Return the layers that a text such as `0-3,7` names.
+
+    >>> _layers("0-3,7")
+    (0, 1, 2, 3, 7)
+    """
+    if text is None:
+        return None
+    found: list[int] = []
+    for part in text.split(","):
+        first, mark, last = part.strip().partition("-")
+        if not first.isdecimal() or (mark and not last.isdecimal()):
+            raise UsageError(f"--layers {text!r} is no list of layers; write it like 0-3,7")
+        found += range(int(first), int(last if mark else first) + 1)
+    return tuple(found)
+
+
+@click.command(cls=Command)
+@click.argument("model")
+@click.argument("text", type=FILE)
+@option("-o", "--output", type=FILE, required=True, help="Folder of the store (new text is added to it).")
+@option(
+    "--hook",
+    default=CollectOptions.hook,
+    show_default=True,
+    type=click.Choice(["mlp", "resid", "sae"]),
+    help="Neurons of MLPs, residual streams behind blocks, or features of a sparse autoencoder.",
+)
+@option("--layers", help="Layers such as 0-3,7; all by default, or the one that a sparse autoencoder names.")
+@option("--sae", type=FILE, help="Sparse autoencoder: SAELens, dictionary_learning or sparsify folder, or .pt.")
+@option("--threshold", type=float, help="Keep activations with |value| above it; all but 0 of a sparse autoencoder.")
+@option(
+    "--density",
+    default=CollectOptions.density,
+    show_default=True,
+    help="Without --threshold: share of the activations of neurons to keep.",
+)
+@option(
+    "--positions",
+    default=CollectOptions.positions,
+    show_default=True,
+    type=click.Choice(["all", "last"]),
+    help="Residual vectors of all tokens, or of the last one.",
+)
+@option("--window", default=CollectOptions.window, show_default=True, help="Tokens of a context at most.")
+@option(
+    "--skip-first/--keep-first", default=True, show_default=True, help="Look at the first token of a context, or not."
+)
+@option("--skip-special/--keep-special", default=True, show_default=True, help="Look at special tokens, or not.")
+@document_options
+@model_options
+@device_option
+@_memory_option
+@option("--fresh", is_flag=True, help="Start over instead of adding to the store that is there.")
+def collect(model: str, text: Path, output: Path, memory: str, layers: str | None, **options: Any) -> None:
+    """Collect where neurons or features of MODEL fire in TEXT (.jsonl, .txt, .parquet) into a store.
+
+    Text that is in the store already is not run again. `atlas measure` computes statistics of the store.
+    """
+    from atlas.cli.summaries import print_collect_summary
+    from atlas.cli.terminal import progress, resource_usage, say
+    from atlas.runtime.memory import parse_bytes
+
+    with needs_extra("trace"):
+        from atlas.pipeline import collect_activations
+
+    started = time.monotonic()
+    corpus = DocumentOptions(**{name: options.pop(name) for name in ("column", "separator", "chat", "limit", "seed")})
+    chosen = taken(options | {"layers": _layers(layers)}, CollectOptions)
+    for name in vars(chosen):
+        options.pop(name, None)
+    with progress() as update:
+        summary = collect_activations(
+            model, text, output, options=chosen, corpus=corpus, memory=parse_bytes(memory), progress=update, **options
+        )
+    print_collect_summary(summary)
+    say(f"  {resource_usage(started)}; store in {output}    next: atlas measure {output} -o {output}.measures")
+
+
+@click.command(cls=Command)
+@click.argument("store", type=FILE)
+@option("-o", "--output", type=FILE, required=True, help="Folder for the statistics (replaced if it holds some).")
+@option("--top-tokens", default=20, show_default=True, help="Tokens to keep of each unit.")
+@option("--top-examples", default=10, show_default=True, help="Strongest contexts to keep of each unit.")
+@option("--drawn-examples", default=3, show_default=True, help="Contexts to draw of each quarter of the active ones.")
+@option("--seed", default=42, show_default=True, help="Seed of the drawn contexts.")
+@_memory_option
+def measure(store: Path, output: Path, memory: str, **options: Any) -> None:
+    """Compute density, distribution, tokens, examples and coactivation of every unit of STORE."""
+    from atlas.cli.summaries import print_measure_summary
+    from atlas.cli.terminal import progress, resource_usage, say
+    from atlas.runtime.memory import parse_bytes
+
+    with needs_extra("trace"):
+        from atlas.activations import MeasureOptions
+        from atlas.activations import measure as measure_store
+
+    started = time.monotonic()
+    with progress() as update:
+        summary = measure_store(store, output, MeasureOptions(**options), memory=parse_bytes(memory), progress=update)
+    print_measure_summary(summary)
+    say(f"  {resource_usage(started)}; statistics in {output}")

@@ -1,0 +1,16 @@
+-- Tokens that a unit is active on, and tokens before and behind, by share of its activation.
+-- Example: FROM fires_on({layer}, {neuron}) WHERE relation = 'same' LIMIT 10;
+CREATE MACRO fires_on(of_layer, of_unit) AS TABLE
+SELECT
+    t.relation,
+    t.token,
+    t.mass_share,
+    t.precision,
+    t.recall,
+    t.lift,
+    t.active_count,
+    t.token_count,
+    t.mean_active
+FROM activation_tokens AS t
+WHERE t.layer = of_layer AND t.unit = of_unit
+ORDER BY relation = 'same' DESC, relation DESC, mass_share DESC, token;

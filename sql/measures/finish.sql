@@ -1,0 +1,26 @@
+-- Units that are never active, and the order of all results.
+
+INSERT INTO activation_stats BY NAME
+WITH every AS (
+    SELECT layer, unnest(range(unit_count))::INTEGER AS unit, threshold, token_count, context_count
+    FROM given_units
+)
+SELECT
+    e.*,
+    0 AS active_count,
+    0 AS active_context_count,
+    0 AS positive_count,
+    0.0 AS density,
+    0.0 AS density_low,
+    wilson(0, e.token_count::DOUBLE, 1) AS density_high,
+    true AS is_dead,
+    false AS is_dense,
+    0 AS duplicate_context_count
+FROM every AS e
+ANTI JOIN activation_stats AS s USING (layer, unit);
+
+CREATE VIEW sorted_activation_stats AS FROM activation_stats ORDER BY layer, unit;
+CREATE VIEW sorted_activation_histograms AS FROM activation_histograms ORDER BY layer, unit, sign, bin;
+CREATE VIEW sorted_activation_tokens AS FROM activation_tokens ORDER BY layer, unit, relation, rank;
+CREATE VIEW sorted_activation_examples AS FROM activation_examples ORDER BY layer, unit, stratum, rank;
+CREATE VIEW sorted_coactivation AS FROM coactivation ORDER BY layer, unit, rank;

@@ -1,0 +1,41 @@
+-- How often and how strongly every unit of a store of activations is active, with denominators.
+
+CREATE TABLE activation_stats (
+    layer INTEGER NOT NULL,
+    unit INTEGER NOT NULL,
+    threshold DOUBLE NOT NULL,
+    token_count BIGINT NOT NULL,
+    context_count BIGINT NOT NULL,
+    active_count BIGINT NOT NULL,
+    active_context_count BIGINT NOT NULL,
+    positive_count BIGINT NOT NULL,
+    density DOUBLE NOT NULL,
+    density_low DOUBLE NOT NULL,
+    density_high DOUBLE NOT NULL,
+    is_dead BOOLEAN NOT NULL,
+    is_dense BOOLEAN NOT NULL,
+    mean_active DOUBLE,
+    std_active DOUBLE,
+    min_active DOUBLE,
+    max_active DOUBLE,
+    quantiles DOUBLE[],
+    duplicate_context_count BIGINT
+);
+
+COMMENT ON COLUMN activation_stats.threshold IS 'A unit is active where |value| is above it.';
+COMMENT ON COLUMN activation_stats.token_count IS 'Tokens that were looked at, without skipped ones; the denominator of density.';
+COMMENT ON COLUMN activation_stats.context_count IS 'Contexts that were looked at.';
+COMMENT ON COLUMN activation_stats.active_count IS 'Tokens on which the unit is active.';
+COMMENT ON COLUMN activation_stats.active_context_count IS 'Contexts in which it is active on any token.';
+COMMENT ON COLUMN activation_stats.positive_count IS 'Tokens on which it is active with a positive value.';
+COMMENT ON COLUMN activation_stats.density IS 'active_count / token_count. Tokens of one context are not independent.';
+COMMENT ON COLUMN activation_stats.density_low IS 'Lower bound of density (Wilson, 95 %, as if tokens were independent).';
+COMMENT ON COLUMN activation_stats.density_high IS 'Upper bound of density; of a dead unit, all that is known.';
+COMMENT ON COLUMN activation_stats.is_dead IS 'Never active on token_count tokens.';
+COMMENT ON COLUMN activation_stats.is_dense IS 'Active on more than 10 % of the tokens.';
+COMMENT ON COLUMN activation_stats.mean_active IS 'Mean over the tokens on which it is active.';
+COMMENT ON COLUMN activation_stats.std_active IS 'Sample standard deviation over them.';
+COMMENT ON COLUMN activation_stats.min_active IS 'Smallest value over them.';
+COMMENT ON COLUMN activation_stats.max_active IS 'Largest value over them.';
+COMMENT ON COLUMN activation_stats.quantiles IS 'Exact quantiles over them: 1, 5, 25, 50, 75, 95, 99 and 99.9 %.';
+COMMENT ON COLUMN activation_stats.duplicate_context_count IS 'Contexts left out of the examples because the six tokens up to the peak are those of a stronger one.';

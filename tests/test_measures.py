@@ -1,0 +1,245 @@
+"""Statistics of a store against slow, obvious definitions over a dictionary of cells."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from atlas.activations import measures
+from atlas.activations.collector import Collector, Context
+from atlas.activations.measures import MeasureOptions, measure
+from atlas.activations.spaces import ActivationSpace
+from atlas.errors import OutputError, StageError
+
+LAYERS = {0: 6, 2: 9}
+SPACE = ActivationSpace("m", skips_first=True, skipped_tokens=(3,))
+
+
+def make_store(folder: Path, seed: int = 0, memory: int = 10**9) -> None:
+    """Contexts of repeated phrases, so that tokens tell something and windows repeat; one unit never fires."""
+    rng = np.random.default_rng(seed)
+    phrases = [rng.integers(1, 15, 4).tolist() for _ in range(6)]
+    with Collector(folder, space=SPACE, layers=LAYERS, thresholds={0: 0.8, 2: 1.2}, memory=memory) as collector:
+        for number in range(60):
+            tokens = [token for place in rng.integers(0, 6, 3) for token in phrases[place]][: int(rng.integers(3, 13))]
+            values = {
+                layer: rng.normal(0, 1, (1, len(tokens), units)).astype(np.float32) for layer, units in LAYERS.items()
+            }
+            for layer in LAYERS:
+                values[layer][0, :, 1] = np.where(np.array(tokens) == phrases[0][0], 2.5, 0.0)
+                values[layer][0, :, 4] = 0.0
+                values[layer][0, :, 5] += 3.0 * (number % 3 == 0)
+            collector.add(values, [Context(tuple(tokens), f"doc-{number}")])
+
+
+class Slow:
+    """Every cell that was looked at, one at a time."""
+
+    def __init__(self, store: Path) -> None:
+        self.contexts = [row["token_ids"] for row in pq.read_table(store / "contexts.parquet").to_pylist()]
+        self.units = {row["layer"]: row for row in pq.read_table(store / "units.parquet").to_pylist()}
+        self.cells: dict[tuple[int, int], dict[tuple[int, int], float]] = defaultdict(dict)
+        for part in sorted((store / "activations").glob("*")):
+            for row in pq.read_table(part).to_pylist():
+                self.cells[row["layer"], row["unit"]][row["context_id"], row["position"]] = row["value"]
+        self.looked_at = [
+            (context, at) for context, ids in enumerate(self.contexts) for at in range(1, len(ids)) if ids[at] != 3
+        ]
+
+    def token(self, relation: str, context: int, at: int) -> int | None:
+        ids = self.contexts[context]
+        place = at + {"same": 0, "previous": -1, "next": 1}[relation]
+        return ids[place] if 0 <= place < len(ids) else None
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("measures")
+    make_store(folder / "store")
+    measure(folder / "store", folder / "measures")
+    return folder / "store", folder / "measures"
+
+
+def rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    return pq.read_table(folder / f"{name}.parquet").to_pylist()
+
+
+def test_density_and_distribution(made: tuple[Path, Path]) -> None:
+    slow = Slow(made[0])
+    found = {(row["layer"], row["unit"]): row for row in rows(made[1], "activation_stats")}
+    assert found.keys() == {(layer, unit) for layer, units in LAYERS.items() for unit in range(units)}
+    assert len(slow.looked_at) == slow.units[0]["token_count"]
+    for key, row in found.items():
+        cells = slow.cells[key]
+        values, n = sorted(cells.values()), len(slow.looked_at)
+        assert (row["active_count"], row["token_count"]) == (len(values), n)
+        assert row["threshold"] == {0: 0.8, 2: 1.2}[key[0]]
+        assert row["active_context_count"] == len({context for context, _ in cells})
+        assert row["positive_count"] == sum(value > 0 for value in values)
+        share = len(values) / n
+        assert row["density"] == pytest.approx(share)
+        middle = share + 1.96**2 / (2 * n)
+        half = 1.96 * math.sqrt(share * (1 - share) / n + 1.96**2 / (4 * n * n))
+        bounds = [(middle + side * half) / (1 + 1.96**2 / n) for side in (-1, 1)]
+        assert (row["density_low"], row["density_high"]) == pytest.approx(bounds, abs=1e-4)
+        assert (row["is_dead"], row["is_dense"]) == (not values, share > 0.1)
+        if not values:
+            assert row["mean_active"] is row["max_active"] is row["quantiles"] is None
+            continue
+        assert row["mean_active"] == pytest.approx(statistics.fmean(values))
+        assert row["std_active"] == pytest.approx(statistics.stdev(values) if len(values) > 1 else None)
+        assert (row["min_active"], row["max_active"]) == (values[0], values[-1])
+        expected = [
+            values[max(math.ceil(q * len(values)) - 1, 0)] for q in (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
+        ]
+        assert row["quantiles"] == pytest.approx(expected)
+    assert {row["is_dead"] for row in found.values()} == {True, False}
+
+
+def test_histograms_hold_every_activation(made: tuple[Path, Path]) -> None:
+    slow = Slow(made[0])
+    found: dict[tuple[int, int], Counter[tuple[int, int]]] = defaultdict(Counter)
+    for row in rows(made[1], "activation_histograms"):
+        found[row["layer"], row["unit"]][row["sign"], row["bin"]] = row["count"]
+        inside = [
+            v for v in slow.cells[row["layer"], row["unit"]].values() if row["low"] <= row["sign"] * v < row["high"]
+        ]
+        assert len(inside) == row["count"]
+    for key, cells in slow.cells.items():
+        zeros = len(slow.looked_at) - len(cells)
+        assert sum(found[key].values()) + zeros == len(slow.looked_at)
+
+
+def test_tokens_that_a_unit_fires_on(made: tuple[Path, Path]) -> None:
+    slow = Slow(made[0])
+    found = defaultdict(list)
+    for row in rows(made[1], "activation_tokens"):
+        found[row["layer"], row["unit"], row["relation"]].append(row)
+    for relation in ("same", "previous", "next"):
+        totals = Counter(slow.token(relation, *cell) for cell in slow.looked_at)
+        for key, cells in slow.cells.items():
+            counts: Counter[int] = Counter()
+            mass: Counter[int] = Counter()
+            for cell, value in cells.items():
+                token = slow.token(relation, *cell)
+                if token is not None:
+                    counts[token] += 1
+                    mass[token] += abs(value)  # type: ignore[assignment]
+            mine = found[*key, relation]
+            assert [row["rank"] for row in mine] == list(range(1, len(mine) + 1))
+            order = sorted(mass, key=lambda token: (-mass[token], token))
+            assert [row["token_id"] for row in mine] == order[:20]
+            for row in mine:
+                token = row["token_id"]
+                assert (row["active_count"], row["token_count"]) == (counts[token], totals[token])
+                assert row["recall"] == pytest.approx(counts[token] / sum(counts.values()))
+                assert row["precision"] == pytest.approx(counts[token] / totals[token])
+                assert row["lift"] == pytest.approx(counts[token] / totals[token] / (len(cells) / len(slow.looked_at)))
+                assert row["mass_share"] == pytest.approx(mass[token] / sum(mass.values()))
+    alone = found[0, 1, "same"]
+    assert len(alone) == 1
+    assert alone[0]["precision"] == 1.0
+
+
+def test_examples_are_the_strongest_contexts_and_some_of_each_quarter(made: tuple[Path, Path]) -> None:
+    slow = Slow(made[0])
+    stats = {(row["layer"], row["unit"]): row for row in rows(made[1], "activation_stats")}
+    found = defaultdict(list)
+    for row in rows(made[1], "activation_examples"):
+        found[row["layer"], row["unit"], row["stratum"]].append(row)
+    for key, cells in slow.cells.items():
+        peaks: dict[int, tuple[float, int, float]] = {}
+        for (context, at), value in sorted(cells.items()):
+            if context not in peaks or abs(value) > peaks[context][0]:
+                peaks[context] = abs(value), at, value
+        order = sorted(peaks, key=lambda context: (-peaks[context][0], context))
+        kept, seen = [], set()
+        for context in order:
+            at = peaks[context][1]
+            shingle = tuple(slow.contexts[context][max(at - 5, 0) : at + 1])
+            if shingle not in seen:
+                kept.append(context)
+                seen.add(shingle)
+        assert stats[key]["duplicate_context_count"] == len(order) - len(kept)
+        top = found[*key, "top"]
+        assert [(row["context_id"], row["position"], row["value"]) for row in top] == [
+            (context, peaks[context][1], peaks[context][2]) for context in kept[:10]
+        ]
+        sizes = [len(kept) // 4 + (place < len(kept) % 4) for place in range(4)]
+        first = 0
+        for quarter, size in enumerate(sizes, 1):
+            drawn = found[*key, f"quarter {quarter}"]
+            members = kept[first : first + size]
+            assert len({row["context_id"] for row in drawn}) == len(drawn) == min(3, size)
+            assert {row["context_id"] for row in drawn} <= set(members)
+            assert all(row["weight"] == pytest.approx(size / len(drawn)) for row in drawn)
+            first += size
+
+
+def test_coactive_units_are_active_on_the_same_tokens(made: tuple[Path, Path]) -> None:
+    slow = Slow(made[0])
+    found = defaultdict(list)
+    for row in rows(made[1], "coactivation"):
+        found[row["layer"], row["unit"]].append(row)
+    for key, cells in slow.cells.items():
+        expected = []
+        for other, theirs in slow.cells.items():
+            joint = cells.keys() & theirs.keys()
+            if other == key or len(joint) < 5:
+                continue
+            product = sum(cells[cell] * theirs[cell] for cell in joint)
+            norm = math.sqrt(sum(v * v for v in cells.values()) * sum(v * v for v in theirs.values()))
+            jaccard = len(joint) / (len(cells) + len(theirs) - len(joint))
+            pmi = math.log2(len(slow.looked_at) * len(joint) / (len(cells) * len(theirs)))
+            expected.append((-jaccard, *other, len(joint), product / norm, pmi))
+        mine = found[key]
+        assert len(mine) == min(10, len(expected))
+        for row, (negative, layer, unit, joint, cosine, pmi) in zip(mine, sorted(expected), strict=False):
+            assert (row["other_layer"], row["other_unit"], row["joint_count"]) == (layer, unit, joint)
+            assert (row["jaccard"], row["cosine"], row["pmi"]) == pytest.approx((-negative, cosine, pmi))
+            assert 0 <= row["association_p"] <= 1
+    assert sum(map(len, found.values())) > 20
+
+
+def test_statistics_do_not_depend_on_parts_and_memory(made: tuple[Path, Path], tmp_path: Path) -> None:
+    make_store(tmp_path / "store", memory=1)
+    assert len(list((tmp_path / "store" / "activations").glob("*"))) > 5
+    measure(tmp_path / "store", tmp_path / "measures", memory=1)
+    for name in measures.RESULTS:
+        cut, whole = rows(tmp_path / "measures", name), rows(made[1], name)
+        assert len(cut) == len(whole)
+        for one, other in zip(cut, whole, strict=True):
+            # The order of additions may differ, and nothing else.
+            assert all(
+                one[key] == pytest.approx(other[key], rel=1e-12)
+                if isinstance(one[key], float)
+                else one[key] == other[key]
+                for key in one
+            )
+
+
+def test_too_many_pairs_are_left_out_and_said(
+    made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measures, "COACTIVE_PAIRS", 10)
+    assert measure(made[0], tmp_path / "measures").coactive is None
+    assert not (tmp_path / "measures" / "coactivation.parquet").exists()
+    assert json.loads((tmp_path / "measures" / "manifest.json").read_text())["coactivation"] is False
+
+
+def test_what_is_no_store_is_said(made: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="no activations folder"):
+        measure(tmp_path, tmp_path / "out")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(OutputError, match="holds no measures"):
+        measure(made[0], tmp_path / "mine")
+    assert MeasureOptions().top_tokens == 20
