@@ -112,12 +112,15 @@ def make_small_atlas(folder: Path) -> None:
     factories.write_connections(folder / "stats")
     factories.write_traced_facts(folder / "stats")
     factories.write_reports(folder / "reports")
+    factories.write_activations(folder / "store", folder / "measures")
     inputs = Inputs(
         folder / "stats",
         [folder / "clusters"],
         folder / "labels",
         folder / "projections",
         reports=folder / "reports",
+        activations=folder / "store",
+        measures=folder / "measures",
     )
     build_database(folder / "small.duckdb", inputs)
 

@@ -272,6 +272,35 @@ def write_projections(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps({"stage": "projections", "tool_version": "made"}))
 
 
+def write_activations(store: Path, measures: Path, layers: int = 6, units: int = 1000) -> None:
+    """A store of random activations of the neurons of `random_graph`, with its statistics and a vocabulary."""
+    import numpy as np
+
+    from atlas.activations.cells import Context
+    from atlas.activations.collector import Collector
+    from atlas.activations.measures import MeasureOptions, measure
+    from atlas.activations.spaces import ActivationSpace
+    from atlas.stages import DATASETS
+
+    rng = np.random.default_rng(11)
+    space = ActivationSpace("made", hook="sae", unit_type="feature", value_kind="code", skips_first=True)
+    with Collector(
+        store, space=space, layers=dict.fromkeys(range(layers), units), thresholds=dict.fromkeys(range(layers), 1.5)
+    ) as collector:
+        for number in range(12):
+            tokens = tuple(rng.integers(0, 9, 6).tolist())
+            values = {layer: rng.normal(0, 1, (1, 6, units)) for layer in range(layers)}
+            collector.add(values, [Context(tokens, f"doc-{number}", 0, "made")])
+        words = DATASETS["activations.vocabulary"]
+        ids = list(range(9))
+        collector.write(
+            words.table({"token_id": ids, "token": [f" t{n}" for n in ids], "is_special": [n == 0 for n in ids]})
+        )
+    measure(
+        store, measures, MeasureOptions(top_tokens=3, top_examples=2, drawn_examples=1, least_joint=3, top_partners=2)
+    )
+
+
 def write_traced_facts(stats: Path) -> None:
     """Regimes and ablations, as a trace leaves them, of neurons and graphs that are there."""
     import duckdb

@@ -44,7 +44,7 @@ HEAVY = {
     },
     "transformers": {"models", "importers"},
     "tokenizers": {"importers"},
-    "safetensors": {"models", "wiring", "importers"},
+    "safetensors": {"models", "wiring", "importers", "activations"},
     "msgspec": {"graphs", "pipeline"},
     "numba": {"aggregate", "runtime", "graphs", "importers"},
     "distributed": {"runtime"},

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from atlas.activations import measures
-from atlas.activations.collector import Collector, Context
+from atlas.activations.cells import Context
+from atlas.activations.collector import Collector
 from atlas.activations.measures import MeasureOptions, measure
 from atlas.activations.spaces import ActivationSpace
 from atlas.errors import OutputError, StageError

@@ -32,7 +32,7 @@ def test_the_name_is_the_file_where_it_is_left_out(tmp_path: Path) -> None:
     ("text", "said"),
     [
         (SMALL + "wrong = 1", "unknown key graphs.wrong; there are graphs.paths, graphs.model"),
-        (SMALL + "[nothing]", "unknown key nothing; there are name, graphs, trace, wire, imports, output"),
+        (SMALL + "[nothing]", "unknown key nothing; there are name, graphs, trace, wire, collect, imports, output"),
         (SMALL + "[[cluster]]\nmincount = 3", "unknown key cluster.mincount; there are cluster.name"),
         (SMALL + '[[cluster]]\nmin_count = "five"', "cluster.min_count must be a whole number, not 'five'"),
         (SMALL + "[[cluster]]\nmin_count = true", "cluster.min_count must be a whole number, not True"),

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from atlas.activations.collector import Collector, Context
+from atlas.activations.cells import Context
+from atlas.activations.collector import Collector
 from atlas.activations.spaces import ActivationSpace
 from atlas.errors import InputError, OutputError, SpaceMismatch, UsageError
 

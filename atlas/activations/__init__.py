@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from atlas.activations.cells import Context
 from atlas.activations.collect import CollectSummary, collect
-from atlas.activations.collector import Collector, Context, StoreSummary
+from atlas.activations.collector import Collector, StoreSummary
 from atlas.activations.dictionaries import Dictionary, load_dictionary
 from atlas.activations.measures import MeasureOptions, MeasureSummary, measure
 from atlas.activations.spaces import ActivationSpace

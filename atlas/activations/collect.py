@@ -13,7 +13,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from atlas.activations.collector import VOCABULARY, Collector, Context, StoreSummary
+from atlas.activations.cells import Context
+from atlas.activations.collector import VOCABULARY, Collector, StoreSummary
 from atlas.activations.dictionaries import Dictionary, place_of
 from atlas.activations.spaces import DICTIONARY, MLP, RESIDUAL, ActivationSpace
 from atlas.errors import InputError, UsageError
@@ -40,7 +41,7 @@ class CollectSummary:
 
 @dataclass(frozen=True)
 class Reader:
-    """What is read from the model: the hook, the layers, and the dictionary of features."""
+    """Reader of activations from a model: the hook, the layers, and the dictionary of features."""
 
     model: TracedModel
     options: CollectOptions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from atlas.activations.cells import Context, dense_rows, kept_cells
 from atlas.activations.merge import COUNTS, RUN, merge_activations, store_source, task_source, unit_counts
 from atlas.activations.spaces import ActivationSpace
 from atlas.errors import InputError, UsageError
@@ -35,29 +35,6 @@ CONTEXTS, UNITS, VOCABULARY, VECTORS = (
     DATASETS[f"activations.{name}"] for name in ("contexts", "units", "vocabulary", "vectors")
 )
 _PENDING_BYTES = 14  # of a kept activation: unit, context, position, value
-SPLITS = ("explain", "score")  # halves by document, so that labels are scored on other documents
-
-
-@dataclass(frozen=True)
-class Context:
-    """Window of tokens: `start` is the place of its first token in the document."""
-
-    token_ids: tuple[int, ...]
-    document: str | None = None
-    start: int = 0
-    source: str | None = None
-
-    @property
-    def content_hash(self) -> str:
-        """Hash of the place and the tokens. A context of one hash is collected once."""
-        facts = [self.document, self.start, list(self.token_ids)]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-    @property
-    def split(self) -> str:
-        """Half of the documents to which it belongs."""
-        name = self.document if self.document is not None else self.content_hash
-        return SPLITS[hashlib.sha256(name.encode()).digest()[0] & 1]
 
 
 @dataclass
@@ -214,7 +191,7 @@ class Collector:
         numbers = self._number(contexts, new)
         row, position = np.nonzero(looked_at)
         for layer, values in vectors.items():
-            found = _dense(values, new)[row, position]
+            found = dense_rows(values, new)[row, position]
             if not np.isfinite(found).all():
                 raise InputError(f"layer {layer} has a vector with NaN or infinity")
             columns = {"layer": np.full(len(row), layer, np.int32), "context_id": numbers[row].astype(np.int32)}
@@ -404,38 +381,3 @@ class Collector:
                 self.write()
         finally:
             self.close()
-
-
-def _dense(values: Any, rows: Sequence[int]) -> NDArray[np.float32]:
-    """Return some rows of an array or tensor as float32; bfloat16 is widened exactly."""
-    if hasattr(values, "is_cuda"):
-        values = values[list(rows)].float().cpu().numpy()
-        return np.asarray(values)
-    return np.asarray(values)[list(rows)].astype(np.float32)
-
-
-def kept_cells(
-    values: Any, rows: list[int], looked_at: NDArray[np.bool_], threshold: float
-) -> tuple[Ints, Ints, Ints, NDArray[Any]]:
-    """Return row, position, unit and value of the cells that are looked at and have |value| > threshold.
-
-    `values` is an array or tensor (contexts, positions, units); a tensor is searched on its device. Cells are in the
-    order of rows, positions and units. NaN is kept, so that it is noticed.
-    """
-    width = looked_at.shape[1]
-    if hasattr(values, "is_cuda"):
-        return _kept_on_device(values[rows, :width].float(), looked_at, threshold)
-    chosen = np.asarray(values)[rows, :width]
-    row, position, unit = np.nonzero(looked_at[..., None] & ~(np.abs(chosen) <= threshold))
-    return row, position, unit, chosen[row, position, unit]
-
-
-def _kept_on_device(
-    values: Any, looked_at: NDArray[np.bool_], threshold: float
-) -> tuple[Ints, Ints, Ints, NDArray[Any]]:
-    import torch
-
-    mask = torch.from_numpy(looked_at).to(values.device)[..., None] & ~(values.abs() <= threshold)
-    row, position, unit = torch.nonzero(mask, as_tuple=True)
-    found = values[row, position, unit].cpu().numpy()
-    return row.cpu().numpy(), position.cpu().numpy(), unit.cpu().numpy(), found

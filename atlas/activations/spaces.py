@@ -13,7 +13,7 @@ MLP, RESIDUAL, DICTIONARY = "mlp", "resid", "sae"
 
 @dataclass(frozen=True)
 class ActivationSpace:
-    """What the values of a store are.
+    """Identity of the values of a store.
 
     Attributes:
         model: Name of the model.
@@ -41,18 +41,37 @@ class ActivationSpace:
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> ActivationSpace:
-        """Return the identity that a manifest states; unknown keys are ignored."""
+        """Return the identity that a manifest states.
+
+        Args:
+            facts: Values by name; unknown names are ignored.
+
+        Returns:
+            The identity.
+        """
         known = {item.name for item in fields(cls)}
         given = {name: value for name, value in facts.items() if name in known}
         given["skipped_tokens"] = tuple(given.get("skipped_tokens") or ())
         return cls(**given)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the identity as a manifest states it."""
+        """Return the identity as a manifest states it.
+
+        Returns:
+            Values by name, as JSON holds them.
+        """
         return asdict(self) | {"skipped_tokens": list(self.skipped_tokens)}
 
     def require(self, other: ActivationSpace, where: object) -> None:
-        """Raise `SpaceMismatch` where another identity differs, with the first difference."""
+        """Check that another identity is the same.
+
+        Args:
+            other: Identity of another store.
+            where: Place of that store, for the message.
+
+        Raises:
+            SpaceMismatch: They differ; the message states the first difference.
+        """
         for item in fields(self):
             mine, theirs = getattr(self, item.name), getattr(other, item.name)
             if mine != theirs:

@@ -60,6 +60,21 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
             _table(con, dataset.name, dataset.empty())
         else:
             _view(con, dataset, require(source, dataset))
+    _other_stages(con, inputs)
+    if inputs.wiring is not None:
+        read_manifest(inputs.wiring, "stats")
+    _clusterings(con, inputs)
+    _table(con, "parameters", pa.table(_parameters(inputs, manifest)))
+    _table(con, "metadata", pa.table({"key": list(metadata), "value": [str(value) for value in metadata.values()]}))
+    schema = pa.schema(
+        [("path", pa.string()), ("role", pa.string()), ("size_bytes", pa.int64()), ("content_hash", pa.string())]
+    )
+    columns = list(zip(*inputs.other_sources, strict=True)) or [()] * len(schema)
+    _table(con, "other_sources", pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema))
+
+
+def _other_stages(con: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
+    """Fill the datasets of all stages but statistics and clusterings; those of a missing stage are empty."""
     for stage, folder in (
         ("labels", inputs.labels),
         ("projections", inputs.projections),
@@ -74,9 +89,10 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
                 _view(con, dataset, require(folder, dataset))
             else:
                 _table(con, dataset.name, dataset.empty())
-    if inputs.wiring is not None:
-        read_manifest(inputs.wiring, "stats")
-    _clusterings(con, inputs)
+
+
+def _parameters(inputs: Inputs, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of the one row of `parameters`, which load.sql reads."""
     parameters: dict[str, Any] = {"min_count": [inputs.min_count], "unit_type": [manifest["space"]["unit_type"]]}
     parameters["embed_edge_groups"] = [_rows(inputs.stats, "edge_groups") <= EMBEDDED_ROWS]
     parameters["embed_graph_links"] = [place_of_graphs(inputs) == EMBED]
@@ -93,13 +109,7 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
     parameters |= {
         "set_names": pa.array([["neurons"] if space["unit_type"] == "neuron" else names], pa.list_(pa.string()))
     }
-    _table(con, "parameters", pa.table(parameters))
-    _table(con, "metadata", pa.table({"key": list(metadata), "value": [str(value) for value in metadata.values()]}))
-    schema = pa.schema(
-        [("path", pa.string()), ("role", pa.string()), ("size_bytes", pa.int64()), ("content_hash", pa.string())]
-    )
-    columns = list(zip(*inputs.other_sources, strict=True)) or [()] * len(schema)
-    _table(con, "other_sources", pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema))
+    return parameters
 
 
 def place_of_graphs(inputs: Inputs) -> str:

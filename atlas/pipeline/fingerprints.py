@@ -76,3 +76,22 @@ class Fingerprints:
         self._folder.mkdir(parents=True, exist_ok=True)
         write_json({"fingerprint": fingerprint, "seconds": seconds}, self._folder / f"{stage}.json")
         write_json(self._hashes, self._hashes_path)
+
+
+# Resources of the work. They change no row, so changing them rebuilds nothing.
+_RESOURCES = {"aggregate": ("device", "memory", "threads"), "atlas": ("memory",), "trace": ("batch",)}
+_PLACES = ("output", "work")
+
+
+def deciding(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a recipe that decide the content of an atlas."""
+    chosen = {key: value for key, value in recipe.items() if key not in _PLACES}
+    for section, names in _RESOURCES.items():
+        if isinstance(chosen.get(section), dict):
+            chosen[section] = {key: value for key, value in chosen[section].items() if key not in names}
+    return chosen
+
+
+def files_of(folder: Path, name: str) -> list[tuple[str, Path]]:
+    """Return every file of a stage's folder, so that a stage replaced by a user's script is noticed."""
+    return [(f"{name}/{path.relative_to(folder)}", path) for path in sorted(folder.rglob("*")) if path.is_file()]

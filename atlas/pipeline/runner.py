@@ -19,8 +19,8 @@ from atlas.io.paths import local_path, recorded
 from atlas.options import AUTO, NONE, WireOptions, part_of
 from atlas.pipeline.aggregation import aggregate_graphs, find_inputs
 from atlas.pipeline.collect_stages import CollectedStages
-from atlas.pipeline.fingerprints import Fingerprints
-from atlas.pipeline.import_stages import imported_files, is_empty, matches, require_inputs, run_import
+from atlas.pipeline.fingerprints import Fingerprints, deciding, files_of
+from atlas.pipeline.import_stages import is_empty, matches, require_inputs, run_import
 from atlas.pipeline.recipe import IMPORTED_STATS, CollectSection, ImportSection, Recipe, WireSection
 from atlas.pipeline.trace_stages import TracedStages
 from atlas.runtime.memory import parse_bytes, peak_memory_mb
@@ -254,7 +254,7 @@ class _Run:
         store, measured = self.work / "activations", self.work / "measures"
         fingerprint = self.fingerprints.fingerprint("activations", stages.parameters(), stages.inputs())
         self._stage("activations", fingerprint, is_whole(store, "activations"), lambda: stages.collect(store))
-        fingerprint = self.fingerprints.fingerprint("measures", {}, _files(store, "activations"))
+        fingerprint = self.fingerprints.fingerprint("measures", {}, files_of(store, "activations"))
         is_there = is_whole(measured, "measures")
         self._stage("measures", fingerprint, is_there, lambda: stages.measure(store, measured))
         return store, measured
@@ -262,7 +262,7 @@ class _Run:
     def _import(self, section: ImportSection, name: str) -> Path:
         """Run the stage of an import and return its folder."""
         folder = self.work / name
-        paths = imported_files(section)
+        paths = importedfiles_of(section)
         fingerprint = self.fingerprints.fingerprint(
             name, asdict(section) | {"paths": None}, [(path.name, path) for path in paths]
         )
@@ -279,7 +279,7 @@ class _Run:
         options = self.recipe.cluster[index]
         name = f"clusters-{options.title}"
         folder = self.work / name
-        inputs = _files(stats / "edges", "edges")
+        inputs = files_of(stats / "edges", "edges")
         fingerprint = self.fingerprints.fingerprint(name, asdict(options), inputs)
 
         def run() -> object:
@@ -328,12 +328,12 @@ class _Run:
     def _atlas(self, stages: _Stages, traced: TracedStages | None) -> BuildResult | None:
         recipe, out = self.recipe, self.recipe.output_path
         # The SQL is part of the atlas, so a changed view rebuilds the file.
-        inputs = _files(stages.stats, "stats") + _files(resources.folder("sql"), "sql")
+        inputs = files_of(stages.stats, "stats") + files_of(resources.folder("sql"), "sql")
         others = (stages.labels, stages.projections, stages.wiring, stages.reports, stages.activations, stages.measures)
         for folder in [*stages.clusters, *(folder for folder in others if folder)]:
-            inputs += _files(folder, folder.name)
+            inputs += files_of(folder, folder.name)
         parameters = asdict(recipe)
-        fingerprint = self.fingerprints.fingerprint("atlas", _recorded(_deciding(parameters), self.base), inputs)
+        fingerprint = self.fingerprints.fingerprint("atlas", _recorded(deciding(parameters), self.base), inputs)
         metadata = {"recipe": json.dumps(_recorded(parameters, self.base), sort_keys=True), "recipe_name": recipe.name}
         metadata |= {f"seconds_{stage.name}": str(stage.seconds) for stage in self.stages}
         metadata["peak_memory_mb"] = f"{peak_memory_mb():.0f}"
@@ -345,7 +345,7 @@ class _Run:
             role = name.partition("/")[0]
             sources.append((path.name, role, path.stat().st_size, self.fingerprints.content_hash(path)))
         for item in recipe.imports:
-            for path in imported_files(item):
+            for path in importedfiles_of(item):
                 sources.append((path.name, item.kind, path.stat().st_size, self.fingerprints.content_hash(path)))
         section = recipe.atlas
         given = Inputs(
@@ -385,28 +385,9 @@ def _recorded(value: object, base: Path | None, key: str = "") -> object:
     return recorded(value, base) if isinstance(value, str) and key in _PATH_KEYS and os.path.isabs(value) else value  # noqa: PTH117
 
 
-# Resources of the work. They change no row, so changing them rebuilds nothing.
-_RESOURCES = {"aggregate": ("device", "memory", "threads"), "atlas": ("memory",), "trace": ("batch",)}
-_PLACES = ("output", "work")
-
-
-def _deciding(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a recipe that decide the content of an atlas."""
-    chosen = {key: value for key, value in recipe.items() if key not in _PLACES}
-    for section, names in _RESOURCES.items():
-        if isinstance(chosen.get(section), dict):
-            chosen[section] = {key: value for key, value in chosen[section].items() if key not in names}
-    return chosen
-
-
 def _is_atlas(path: Path) -> bool:
     try:
         open_atlas(path).close()
     except AtlasFileError:
         return False
     return True
-
-
-def _files(folder: Path, name: str) -> list[tuple[str, Path]]:
-    """Return every file of a stage's folder, so that a stage replaced by a user's script is noticed."""
-    return [(f"{name}/{path.relative_to(folder)}", path) for path in sorted(folder.rglob("*")) if path.is_file()]

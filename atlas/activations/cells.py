@@ -1,0 +1,73 @@
+"""Contexts, and the cells of dense activations that a store keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlas.graph import Ints
+
+SPLITS = ("explain", "score")  # halves by document, so that labels are scored on other documents
+
+
+@dataclass(frozen=True)
+class Context:
+    """Window of tokens: `start` is the place of its first token in the document."""
+
+    token_ids: tuple[int, ...]
+    document: str | None = None
+    start: int = 0
+    source: str | None = None
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of the place and the tokens. A context of one hash is collected once."""
+        facts = [self.document, self.start, list(self.token_ids)]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    @property
+    def split(self) -> str:
+        """Half of the documents to which it belongs."""
+        name = self.document if self.document is not None else self.content_hash
+        return SPLITS[hashlib.sha256(name.encode()).digest()[0] & 1]
+
+
+def dense_rows(values: Any, rows: Sequence[int]) -> NDArray[np.float32]:
+    """Return some rows of an array or tensor as float32; bfloat16 is widened exactly."""
+    if hasattr(values, "is_cuda"):
+        values = values[list(rows)].float().cpu().numpy()
+        return np.asarray(values)
+    return np.asarray(values)[list(rows)].astype(np.float32)
+
+
+def kept_cells(
+    values: Any, rows: list[int], looked_at: NDArray[np.bool_], threshold: float
+) -> tuple[Ints, Ints, Ints, NDArray[Any]]:
+    """Return row, position, unit and value of the cells that are looked at and have |value| > threshold.
+
+    `values` is an array or tensor (contexts, positions, units); a tensor is searched on its device. Cells are in the
+    order of rows, positions and units. NaN is kept, so that it is noticed.
+    """
+    width = looked_at.shape[1]
+    if hasattr(values, "is_cuda"):
+        return _kept_on_device(values[rows, :width].float(), looked_at, threshold)
+    chosen = np.asarray(values)[rows, :width]
+    row, position, unit = np.nonzero(looked_at[..., None] & ~(np.abs(chosen) <= threshold))
+    return row, position, unit, chosen[row, position, unit]
+
+
+def _kept_on_device(
+    values: Any, looked_at: NDArray[np.bool_], threshold: float
+) -> tuple[Ints, Ints, Ints, NDArray[Any]]:
+    import torch
+
+    mask = torch.from_numpy(looked_at).to(values.device)[..., None] & ~(values.abs() <= threshold)
+    row, position, unit = torch.nonzero(mask, as_tuple=True)
+    found = values[row, position, unit].cpu().numpy()
+    return row.cpu().numpy(), position.cpu().numpy(), unit.cpu().numpy(), found

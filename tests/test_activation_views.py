@@ -1,0 +1,146 @@
+"""Views and macros over activations against slow, obvious twins in Python over the plain tables."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from atlas.database import open_atlas
+
+
+@pytest.fixture
+def con(small_atlas: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with open_atlas(small_atlas) as opened:
+        yield opened
+
+
+def rows(con: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
+    return con.sql(f"FROM {sql}").pl().to_dicts()
+
+
+UNIT = (1, 2)
+
+
+def test_the_store_is_in_the_atlas(con: duckdb.DuckDBPyConnection) -> None:
+    facts = dict(con.sql("SELECT key, value FROM metadata").fetchall())
+    assert (facts["activation_unit_type"], facts["activation_hook"], facts["activations"]) == (
+        "feature",
+        "sae",
+        "embed",
+    )
+    assert int(facts["total_contexts"]) == len(rows(con, "contexts")) == 12
+    stats = rows(con, "activation_stats")
+    assert sum(row["active_count"] for row in stats) == len(rows(con, "activations"))
+    assert {row["token_count"] for row in stats} == {12 * 5}
+
+
+def test_activations_of_a_unit(con: duckdb.DuckDBPyConnection) -> None:
+    contexts = {row["context_id"]: row for row in rows(con, "contexts")}
+    words = {row["token_id"]: row["token"] for row in rows(con, "vocabulary")}
+    expected = [
+        {
+            "value": row["value"],
+            "token": words[contexts[row["context_id"]]["token_ids"][row["position"]]],
+            "context_id": row["context_id"],
+            "position": row["position"],
+            "document": f"doc-{row['context_id']}",
+            "source": "made",
+        }
+        for row in rows(con, "activations")
+        if (row["layer"], row["unit"]) == UNIT
+    ]
+    assert rows(con, "activations_of(1, 2)") == expected
+    assert len(expected) > 3
+
+
+def test_fires_on_lists_the_tokens_of_a_unit(con: duckdb.DuckDBPyConnection) -> None:
+    mine = [row for row in rows(con, "activation_tokens") if (row["layer"], row["unit"]) == UNIT]
+    found = rows(con, "fires_on(1, 2)")
+    assert len(found) == len(mine) > 3
+    assert [row["relation"] for row in found] == sorted(
+        (row["relation"] for row in mine), key=["same", "previous", "next"].index
+    )
+    by_key = {(row["relation"], row["token"]): row for row in mine}
+    for row in found:
+        expected = by_key[row["relation"], row["token"]]
+        assert all(row[name] == expected[name] for name in row)
+    same = [row["mass_share"] for row in found if row["relation"] == "same"]
+    assert same == sorted(same, reverse=True)
+
+
+def test_examples_of_a_unit_have_their_words(con: duckdb.DuckDBPyConnection) -> None:
+    contexts = {row["context_id"]: row["token_ids"] for row in rows(con, "contexts")}
+    found = rows(con, "examples_of(1, 2)")
+    mine = [row for row in rows(con, "activation_examples") if (row["layer"], row["unit"]) == UNIT]
+    assert len(found) == len(mine)
+    assert [row["stratum"] for row in found][:2] == ["top", "top"]
+    for row in found:
+        ids, at = contexts[row["context_id"]], row["position"]
+        assert row["token"] == f" t{ids[at]}"
+        assert (row["before"] or "") == "".join(f" t{token}" for token in ids[max(at - 10, 0) : at])
+        assert (row["behind"] or "") == "".join(f" t{token}" for token in ids[at + 1 : at + 5])
+
+
+def test_coactive_units_come_with_their_edge(con: duckdb.DuckDBPyConnection) -> None:
+    edges = {
+        (row["src_layer"], row["src_neuron"], row["tgt_layer"], row["tgt_neuron"]): row["graph_count"]
+        for row in rows(con, "edges")
+    }
+    labels = {(row["layer"], row["neuron"]): row["label"] for row in rows(con, "neurons")}
+    seen = 0
+    for layer, neuron in labels:
+        mine = [row for row in rows(con, "coactivation") if (row["layer"], row["unit"]) == (layer, neuron)]
+        found = rows(con, f"coactive({layer}, {neuron})")
+        assert [(row["other_layer"], row["other_unit"], row["jaccard"]) for row in found] == [
+            (row["other_layer"], row["other_unit"], row["jaccard"]) for row in mine
+        ]
+        for row in found:
+            other = (row["other_layer"], row["other_unit"])
+            assert row["label"] == labels.get(other)
+            pair = (layer, neuron, *other) if layer <= other[0] else (*other, layer, neuron)
+            assert row["edge_graph_count"] == edges.get(pair)
+            seen += 1
+    assert seen > 10
+
+
+def test_activity_puts_density_beside_graphs(con: duckdb.DuckDBPyConnection) -> None:
+    neurons = {(row["layer"], row["neuron"]): row for row in rows(con, "neurons")}
+    stats = {(row["layer"], row["unit"]): row for row in rows(con, "activation_stats")}
+    graphs = len(rows(con, "graphs"))
+    found = {(row["layer"], row["unit"]): row for row in rows(con, "activity")}
+    assert found.keys() == stats.keys()
+    for key, row in found.items():
+        assert row["density"] == stats[key]["density"]
+        assert row["context_share"] == stats[key]["active_context_count"] / 12
+        known = neurons.get(key)
+        assert row["graph_count"] == (known and known["graph_count"])
+        assert row["graph_share"] == (known and known["graph_count"] / graphs)
+
+
+def test_circuit_tokens_are_means_over_members(con: duckdb.DuckDBPyConnection) -> None:
+    members = defaultdict(set)
+    for row in rows(con, "neurons"):
+        parts = (row["cluster_path"] or "").split(".")
+        for level in range(1, len(parts) + 1):
+            if row["cluster_path"]:
+                members[".".join(parts[:level])].add((row["layer"], row["neuron"]))
+    tokens = [row for row in rows(con, "activation_tokens") if row["relation"] == "same"]
+    found = {(row["cluster_path"], row["token_id"]): row for row in rows(con, "circuit_tokens")}
+    expected: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    for path, units in members.items():
+        for row in tokens:
+            if (row["layer"], row["unit"]) in units:
+                expected[path, row["token_id"]].append(row)
+    assert found.keys() == expected.keys()
+    assert len(found) > 5
+    for (path, token), mine in expected.items():
+        row, mass = found[path, token], sum(one["mass_share"] for one in mine)
+        assert (row["neuron_count"], row["size"]) == (len(mine), len(members[path]))
+        assert row["mean_mass_share"] == pytest.approx(mass / len(members[path]), rel=1e-6)
+        precision = sum(one["mass_share"] * one["precision"] for one in mine) / mass
+        assert row["mean_precision"] == pytest.approx(precision, rel=1e-6)
