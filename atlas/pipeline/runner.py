@@ -262,7 +262,7 @@ class _Run:
     def _import(self, section: ImportSection, name: str) -> Path:
         """Run the stage of an import and return its folder."""
         folder = self.work / name
-        paths = importedfiles_of(section)
+        paths = imported_files(section)
         fingerprint = self.fingerprints.fingerprint(
             name, asdict(section) | {"paths": None}, [(path.name, path) for path in paths]
         )
@@ -345,7 +345,7 @@ class _Run:
             role = name.partition("/")[0]
             sources.append((path.name, role, path.stat().st_size, self.fingerprints.content_hash(path)))
         for item in recipe.imports:
-            for path in importedfiles_of(item):
+            for path in imported_files(item):
                 sources.append((path.name, item.kind, path.stat().st_size, self.fingerprints.content_hash(path)))
         section = recipe.atlas
         given = Inputs(
@@ -373,7 +373,7 @@ class _Run:
         return result
 
 
-_PATH_KEYS = {"paths", "path", "model", "prompts", "output", "work", "groups"}
+_PATH_KEYS = {"paths", "path", "model", "prompts", "output", "work", "groups", "text", "sae"}
 
 
 def _recorded(value: object, base: Path | None, key: str = "") -> object:
