@@ -20,7 +20,7 @@ from atlas.options import AUTO, NONE, WireOptions, part_of
 from atlas.pipeline.aggregation import aggregate_graphs, find_inputs
 from atlas.pipeline.collect_stages import CollectedStages
 from atlas.pipeline.fingerprints import Fingerprints, deciding, files_of
-from atlas.pipeline.import_stages import is_empty, matches, require_inputs, run_import
+from atlas.pipeline.import_stages import imported_files, is_empty, matches, require_inputs, run_import
 from atlas.pipeline.recipe import IMPORTED_STATS, CollectSection, ImportSection, Recipe, WireSection
 from atlas.pipeline.trace_stages import TracedStages
 from atlas.runtime.memory import parse_bytes, peak_memory_mb
