@@ -276,11 +276,11 @@ def write_activations(store: Path, measures: Path, layers: int = 6, units: int =
     """A store of random activations of the neurons of `random_graph`, with its statistics and a vocabulary."""
     import numpy as np
 
-    from atlas.activations.cells import Context
-    from atlas.activations.collector import Collector
     from atlas.activations.measures import MeasureOptions, measure
-    from atlas.activations.spaces import ActivationSpace
     from atlas.stages import DATASETS
+    from atlas.stages.store.cells import Context
+    from atlas.stages.store.collector import Collector
+    from atlas.stages.store.spaces import ActivationSpace
 
     rng = np.random.default_rng(11)
     space = ActivationSpace("made", hook="sae", unit_type="feature", value_kind="code", skips_first=True)

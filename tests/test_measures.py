@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from atlas.activations import measures
-from atlas.activations.cells import Context
-from atlas.activations.collector import Collector
 from atlas.activations.measures import MeasureOptions, measure
-from atlas.activations.spaces import ActivationSpace
 from atlas.errors import OutputError, StageError
+from atlas.stages.store.cells import Context
+from atlas.stages.store.collector import Collector
+from atlas.stages.store.spaces import ActivationSpace
 
 LAYERS = {0: 6, 2: 9}
 SPACE = ActivationSpace("m", skips_first=True, skipped_tokens=(3,))

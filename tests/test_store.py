@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from atlas.activations.cells import Context
-from atlas.activations.collector import Collector
-from atlas.activations.spaces import ActivationSpace
 from atlas.errors import InputError, OutputError, SpaceMismatch, UsageError
+from atlas.stages.store.cells import Context
+from atlas.stages.store.collector import Collector
+from atlas.stages.store.spaces import ActivationSpace
 
 LAYERS = {0: 7, 3: 5}
 SPACE = ActivationSpace("m", skips_first=True, skipped_tokens=(9,))

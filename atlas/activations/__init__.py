@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from atlas.activations.cells import Context
 from atlas.activations.collect import CollectSummary, collect
-from atlas.activations.collector import Collector, StoreSummary
 from atlas.activations.dictionaries import Dictionary, load_dictionary
 from atlas.activations.measures import MeasureOptions, MeasureSummary, measure
-from atlas.activations.spaces import ActivationSpace
 from atlas.activations.stage import ProjectSummary, project
+from atlas.stages.store.cells import Context
+from atlas.stages.store.collector import Collector, StoreSummary
+from atlas.stages.store.spaces import ActivationSpace
 
 __all__ = [
     "ActivationSpace",

@@ -13,10 +13,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from atlas.activations.cells import Context
-from atlas.activations.collector import VOCABULARY, Collector, StoreSummary
 from atlas.activations.dictionaries import Dictionary, place_of
-from atlas.activations.spaces import DICTIONARY, MLP, RESIDUAL, ActivationSpace
 from atlas.errors import InputError, UsageError
 from atlas.graph import Reject
 from atlas.models.load import enough_memory
@@ -24,6 +21,9 @@ from atlas.models.model import TracedModel
 from atlas.models.prompts import Prompt, count_prompts, read_prompts
 from atlas.models.tokens import shown
 from atlas.options import MEMORY, CollectOptions, DocumentOptions
+from atlas.stages.store.cells import Context
+from atlas.stages.store.collector import VOCABULARY, Collector, StoreSummary
+from atlas.stages.store.spaces import DICTIONARY, MLP, RESIDUAL, ActivationSpace
 
 Progress = Callable[[str, int, int], None]
 FIRST_CONTEXTS = 100  # from which the threshold of a density is taken

@@ -11,13 +11,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from atlas.activations.spaces import ActivationSpace
 from atlas.errors import UsageError
 from atlas.io.files import parquet_writer
 from atlas.io.package_data import folder as package_folder
 from atlas.options import MEMORY
 from atlas.stages import DATASETS, require
 from atlas.stages.manifest import read_manifest, replaced_folder, write_manifest
+from atlas.stages.store.spaces import ActivationSpace
 
 Progress = Callable[[str, int, int], None]
 RESULTS = ("activation_stats", "activation_histograms", "activation_tokens", "activation_examples", "coactivation")

@@ -16,9 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from atlas.activations.cells import Context, dense_rows, kept_cells
-from atlas.activations.merge import COUNTS, RUN, merge_activations, store_source, task_source, unit_counts
-from atlas.activations.spaces import ActivationSpace
 from atlas.errors import InputError, UsageError
 from atlas.graph import Ints
 from atlas.ids import INDEX_BITS
@@ -30,6 +27,9 @@ from atlas.runtime.journal import Journal, claim
 from atlas.runtime.progress import Progress, silent
 from atlas.stages import DATASETS, is_whole
 from atlas.stages.manifest import MANIFEST, read_manifest, refuse_foreign_folder, replaced_folder, write_manifest
+from atlas.stages.store.cells import Context, dense_rows, kept_cells
+from atlas.stages.store.merge import COUNTS, RUN, merge_activations, store_source, task_source, unit_counts
+from atlas.stages.store.spaces import ActivationSpace
 
 CONTEXTS, UNITS, VOCABULARY, VECTORS = (
     DATASETS[f"activations.{name}"] for name in ("contexts", "units", "vocabulary", "vectors")
