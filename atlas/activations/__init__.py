@@ -6,8 +6,8 @@ from atlas.activations.collect import CollectSummary, collect
 from atlas.activations.dictionaries import Dictionary, load_dictionary
 from atlas.activations.measures import MeasureOptions, MeasureSummary, measure
 from atlas.activations.stage import ProjectSummary, project
-from atlas.stages.store.cells import Context
-from atlas.stages.store.collector import Collector, StoreSummary
+from atlas.stages.store.cells import Context, StoreSummary
+from atlas.stages.store.collector import Collector
 from atlas.stages.store.spaces import ActivationSpace
 
 __all__ = [

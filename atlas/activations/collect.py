@@ -21,8 +21,8 @@ from atlas.models.model import TracedModel
 from atlas.models.prompts import Prompt, count_prompts, read_prompts
 from atlas.models.tokens import shown
 from atlas.options import MEMORY, CollectOptions, DocumentOptions
-from atlas.stages.store.cells import Context
-from atlas.stages.store.collector import VOCABULARY, Collector, StoreSummary
+from atlas.stages.store.cells import Context, StoreSummary
+from atlas.stages.store.collector import VOCABULARY, Collector
 from atlas.stages.store.spaces import DICTIONARY, MLP, RESIDUAL, ActivationSpace
 
 Progress = Callable[[str, int, int], None]

@@ -38,6 +38,17 @@ class Context:
         return SPLITS[hashlib.sha256(name.encode()).digest()[0] & 1]
 
 
+@dataclass
+class StoreSummary:
+    """Counts of a store."""
+
+    contexts: int = 0
+    tokens: int = 0  # that were looked at, without skipped ones
+    activations: int = 0
+    new_contexts: int = 0
+    known_contexts: int = 0  # that an earlier run collected
+
+
 def dense_rows(values: Any, rows: Sequence[int]) -> NDArray[np.float32]:
     """Return some rows of an array or tensor as float32; bfloat16 is widened exactly."""
     if hasattr(values, "is_cuda"):
@@ -65,9 +76,8 @@ def kept_cells(
 def _kept_on_device(
     values: Any, looked_at: NDArray[np.bool_], threshold: float
 ) -> tuple[Ints, Ints, Ints, NDArray[Any]]:
-    import torch
-
-    mask = torch.from_numpy(looked_at).to(values.device)[..., None] & ~(values.abs() <= threshold)
-    row, position, unit = torch.nonzero(mask, as_tuple=True)
+    # Methods of the tensor alone: whoever gives tensors has torch loaded.
+    mask = (values.new_tensor(looked_at.astype(np.float32)) > 0)[..., None] & ~(values.abs() <= threshold)
+    row, position, unit = mask.nonzero(as_tuple=True)
     found = values[row, position, unit].cpu().numpy()
     return row.cpu().numpy(), position.cpu().numpy(), unit.cpu().numpy(), found

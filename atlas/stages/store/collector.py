@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,7 +17,6 @@ from numpy.typing import NDArray
 
 from atlas.errors import InputError, UsageError
 from atlas.graph import Ints
-from atlas.ids import INDEX_BITS
 from atlas.io.files import only_writer, write_parquet
 from atlas.io.run_files import RunFile, RunWriter
 from atlas.io.work_dir import LocalStore
@@ -27,25 +25,12 @@ from atlas.runtime.journal import Journal, claim
 from atlas.runtime.progress import Progress, silent
 from atlas.stages import DATASETS, is_whole
 from atlas.stages.manifest import MANIFEST, read_manifest, refuse_foreign_folder, replaced_folder, write_manifest
-from atlas.stages.store.cells import Context, dense_rows, kept_cells
+from atlas.stages.store.cells import Context, StoreSummary, dense_rows, kept_cells
 from atlas.stages.store.merge import COUNTS, RUN, merge_activations, store_source, task_source, unit_counts
+from atlas.stages.store.pending import VECTORS, Pending, check_cells
 from atlas.stages.store.spaces import ActivationSpace
 
-CONTEXTS, UNITS, VOCABULARY, VECTORS = (
-    DATASETS[f"activations.{name}"] for name in ("contexts", "units", "vocabulary", "vectors")
-)
-_PENDING_BYTES = 14  # of a kept activation: unit, context, position, value
-
-
-@dataclass
-class StoreSummary:
-    """Counts of a store."""
-
-    contexts: int = 0
-    tokens: int = 0  # that were looked at, without skipped ones
-    activations: int = 0
-    new_contexts: int = 0
-    known_contexts: int = 0  # that an earlier run collected
+CONTEXTS, UNITS, VOCABULARY = (DATASETS[f"activations.{name}"] for name in ("contexts", "units", "vocabulary"))
 
 
 class Collector:
@@ -125,10 +110,9 @@ class Collector:
             self._next += 1
         self._count = sum(map(len, self._tables))
         self.summary.known_contexts = self._count
-        self._pending: list[dict[str, NDArray[Any]]] = []
-        self._vectors: list[pa.Table] = []
+        self._pending = Pending()
         self._rows: list[dict[str, Any]] = []
-        self._pending_rows = self._pending_tokens = 0
+        self._pending_tokens = 0
 
     @staticmethod
     def _name(number: int) -> str:
@@ -166,8 +150,55 @@ class Collector:
         numbers = self._number(contexts, new)
         for layer, values in activations.items():
             self._add_layer(layer, values, numbers, new, looked_at)
-        if self._pending_rows * _PENDING_BYTES * 3 > self._memory // 2:
-            self.flush()
+        self._flush_if_full()
+
+    def add_cells(self, cells: Mapping[str, NDArray[Any]], contexts: Sequence[Context]) -> None:
+        """Add single activations of whole contexts, such as those of a sparse file. Other cells count as 0.
+
+        Args:
+            cells: Arrays (n_cells,) `layer`, `context` (row of `contexts`), `position`, `unit` and `value`. Cells that are not
+                looked at, or not above the threshold, are left out.
+            contexts: The contexts. One that the store holds already is skipped.
+
+        Raises:
+            UsageError: The store is written.
+            InputError: A cell is outside of its context or of the units of its layer, or its value is NaN or infinite.
+        """
+        if self._written:
+            raise UsageError("the store is written; make another Collector to add to it")
+        new = [row for row, context in enumerate(contexts) if not self.holds(context)]
+        layer, unit, position, value = (np.asarray(cells[name]) for name in ("layer", "unit", "position", "value"))
+        lengths = np.array([len(context.token_ids) for context in contexts], np.int64)
+        check_cells(np.asarray(cells["context"]), layer, unit, position, value, lengths, self._layers)
+        looked_at = self._mask(contexts, new)
+        numbers = self._number(contexts, new)
+        place = np.full(len(contexts), -1)
+        place[new] = np.arange(len(new))
+        row = place[np.asarray(cells["context"])]
+        thresholds = np.zeros(max(self._layers, default=0) + 1)
+        thresholds[list(self._thresholds)] = list(self._thresholds.values())
+        kept = row >= 0
+        kept[kept] = looked_at[row[kept], position[kept]]
+        kept &= np.abs(value) > thresholds[layer]
+        self._pending.keep_cells(layer[kept], unit[kept], numbers[row[kept]], position[kept], value[kept])
+        self._flush_if_full()
+
+    def add_rows(self, vectors: Mapping[int, Any], contexts: Sequence[Context]) -> None:
+        """Add one dense vector per context, of a position that is not known; it is stored as -1.
+
+        Args:
+            vectors: By layer, an array or tensor (contexts, d).
+            contexts: The contexts, one per row.
+
+        Raises:
+            InputError: A vector holds NaN or infinity.
+        """
+        new = [row for row, context in enumerate(contexts) if not self.holds(context)]
+        numbers = self._number(contexts, new)
+        self._pending_tokens += len(new)
+        for layer, values in vectors.items():
+            self._pending.keep_vectors(layer, dense_rows(values, new), numbers, np.full(len(new), -1))
+        self._flush_if_full()
 
     def add_vectors(self, vectors: Mapping[int, Any], contexts: Sequence[Context], *, last: bool = False) -> None:
         """Add dense vectors, such as those of a residual stream, of whole contexts.
@@ -191,17 +222,8 @@ class Collector:
         numbers = self._number(contexts, new)
         row, position = np.nonzero(looked_at)
         for layer, values in vectors.items():
-            found = dense_rows(values, new)[row, position]
-            if not np.isfinite(found).all():
-                raise InputError(f"layer {layer} has a vector with NaN or infinity")
-            columns = {"layer": np.full(len(row), layer, np.int32), "context_id": numbers[row].astype(np.int32)}
-            columns["position"] = position.astype(np.int32)
-            flat = pa.array(found.ravel())
-            offsets = np.arange(len(row) + 1, dtype=np.int32) * found.shape[1]
-            self._vectors.append(VECTORS.table({**columns, "vector": pa.ListArray.from_arrays(offsets, flat)}))
-            self._pending_rows += found.size
-        if self._pending_rows * _PENDING_BYTES * 3 > self._memory // 2:
-            self.flush()
+            self._pending.keep_vectors(layer, dense_rows(values, new)[row, position], numbers[row], position)
+        self._flush_if_full()
 
     def _mask(self, contexts: Sequence[Context], rows: Sequence[int]) -> NDArray[np.bool_]:
         """Return True for the cells (rows, longest context) that are looked at."""
@@ -253,37 +275,24 @@ class Collector:
         row, position, unit, value = kept_cells(values, list(rows), looked_at, self._thresholds[layer])
         if not np.isfinite(value).all():
             raise InputError(f"layer {layer} has an activation that is NaN or infinite")
-        self._pending.append(
-            {
-                "unit": (layer << INDEX_BITS | unit).astype(np.uint32),
-                "context_id": numbers[row].astype(np.int32),
-                "position": position.astype(np.uint16 if looked_at.shape[1] < 1 << 16 else np.int32),
-                "value": value.astype(np.float32),
-            }
-        )
-        self._pending_rows += len(value)
+        self._pending.keep_cells(layer, unit, numbers[row], position, value)
+
+    def _flush_if_full(self) -> None:
+        """Flush where pending activations take their share of the memory; only between batches of whole contexts."""
+        if self._pending.nbytes > self._memory // 2:
+            self.flush()
 
     def flush(self) -> None:
         """Write all pending contexts and activations to the work folder, so that they survive this process."""
         if not self._rows:
             return
-        if self._vectors:
-            table = pa.concat_tables(self._vectors).sort_by([(name, "ascending") for name in VECTORS.schema.names[:3]])
-            self._store.put_with(f"{self._name(self._next)}.parquet", lambda path: write_parquet(table, path))
-            self._journal.note(f"{self._name(self._next)}.parquet")
-            self._vectors = []
-        self._flush_cells()
-
-    def _flush_cells(self) -> None:
-        names = ("unit", "context_id", "position", "value")
-        if not self._pending:
-            kinds = (np.uint32, np.int32, np.uint16, np.float32)
-            self._pending.append({name: np.zeros(0, kind) for name, kind in zip(names, kinds, strict=True)})
-        joined = {name: np.concatenate([piece[name] for piece in self._pending]) for name in names}
-        # By unit, then context: the pieces of one batch are in order of contexts, and batches ascend.
-        order = np.lexsort((joined["position"], joined["context_id"], joined["unit"]))
+        name = self._name(self._next)
+        vectors = self._pending.vectors()
+        if vectors is not None:
+            self._store.put_with(f"{name}.parquet", lambda path: write_parquet(vectors, path))
+            self._journal.note(f"{name}.parquet")
+        ordered = self._pending.cells()
         writer = RunWriter()
-        ordered = {name: values[order] for name, values in joined.items()}
         writer.add(RUN, ordered)
         writer.add(COUNTS, unit_counts(ordered["unit"].astype(np.int64)))
         table = pa.Table.from_pylist(self._rows, CONTEXTS.schema)
@@ -292,12 +301,11 @@ class Collector:
             stream.write_table(table)
         writer.add_blob("contexts", sink.getvalue())
         writer.add_blob("facts", json.dumps({"tokens": self._pending_tokens}).encode())
-        writer.write(self._store, self._name(self._next), lasting=False)
-        self._journal.note(self._name(self._next))
+        writer.write(self._store, name, lasting=False)
+        self._journal.note(name)
         self.summary.tokens += self._pending_tokens
         self._tables.append(table)
-        self._pending, self._rows = [], []
-        self._pending_rows = self._pending_tokens = 0
+        self._pending, self._rows, self._pending_tokens = Pending(), [], 0
         self._next += 1
 
     def write(self, vocabulary: pa.Table | None = None, **facts: Any) -> StoreSummary:

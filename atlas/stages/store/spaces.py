@@ -32,7 +32,7 @@ class ActivationSpace:
     revision: str | None = None
     hook: str = MLP
     unit_type: str = "neuron"
-    value_kind: str = "activation"
+    value_kind: str | None = "activation"
     dictionary: str | None = None
     window: int | None = None
     skips_first: bool = False
