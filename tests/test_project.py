@@ -332,7 +332,7 @@ def test_the_demo_is_up_to_date_after_its_build(demo: Path, tmp_path: Path) -> N
     shutil.copytree(demo / "out", tmp_path / "out")
     path = find_recipe("demo")
     again = run_recipe(load_recipe(path, output=tmp_path / "out" / "demo.duckdb"), recipe_path=path)
-    assert [stage.name for stage in again.stages] == ["stats", "wiring", "projections", "clusters-infomap", "labels", "atlas"]  # fmt: skip
+    assert [stage.name for stage in again.stages] == ["stats", "wiring", "projections", "activations", "measures", "clusters-infomap", "labels", "atlas"]  # fmt: skip
     assert not [stage.name for stage in again.stages if stage.ran]
 
 

@@ -177,7 +177,39 @@ def import_llama2c(weights: Path, tokenizer: Path, output: Path) -> None:
     say(f"  {shape}; model in {output}")
 
 
+_STORE = click.option(
+    "-o", "--output", type=FILE, required=True, help="Folder for the store (replaced if it holds one)."
+)
+
+
+@click.command("activations", cls=Command)
+@click.argument("folder", type=FILE)
+@_STORE
+@_MODEL
+@click.option("--units", type=click.IntRange(1), help="Units of every layer, where the files do not say.")
+@click.option("--value-kind", help="What a value is, such as code or gate; the files do not say.")
+@_MEMORY
+def import_activations(folder: Path, output: Path, memory: str, **options: Any) -> None:
+    """Import activations: the FOLDER of a W&B artefact (layer files of windows), or of a delphi run (latents/)."""
+    from atlas.runtime.memory import parse_bytes
+
+    _run("activations", [folder], output, memory=parse_bytes(memory), **options)
+
+
+@click.command("vectors", cls=Command)
+@click.argument("folder", type=FILE)
+@_STORE
+@_MODEL
+@_MEMORY
+def import_vectors(folder: Path, output: Path, memory: str, model: str | None) -> None:
+    """Import residual vectors: a FOLDER with layer_00/, layer_01/, ... of shards shard_000.pt, one row per prompt."""
+    from atlas.runtime.memory import parse_bytes
+
+    _run("vectors", [folder], output, model=model, memory=parse_bytes(memory))
+
+
 IMPORTS = (
+    import_activations,
     import_assignments,
     import_checkpoint,
     import_edge_stats,
@@ -186,5 +218,6 @@ IMPORTS = (
     import_legacy_atlas,
     import_projections,
     import_reports,
+    import_vectors,
     import_wiring_cache,
 )

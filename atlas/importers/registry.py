@@ -77,6 +77,14 @@ IMPORTERS = {
             options=("name", "method", "leaf_ranks"),
         ),
         Importer("projections", "projections", "projections.import_projections", takes_many=True),
+        Importer(
+            "activations",
+            "activations",
+            "activations.import_activations",
+            takes_many=False,
+            options=("model", "memory"),
+        ),
+        Importer("vectors", "activations", "vectors.import_vectors", takes_many=False, options=("model", "memory")),
         Importer("reports", "reports", "reports.import_reports", takes_many=True),
     )
 }

@@ -79,9 +79,9 @@ class CollectedStages:
             progress=self._progress,
         )
 
-    def measure(self, store: Path, folder: Path) -> object:
-        """Compute the statistics of the store in `folder`."""
-        with needs_extra("trace"):
-            from atlas.activations import measure
-        memory = parse_bytes(self._recipe.aggregate.memory)
-        return measure(store, folder, memory=memory, progress=self._progress)
+
+def measure_store(store: Path, folder: Path, memory: int, progress: Progress) -> object:
+    """Compute the statistics of a store in `folder`."""
+    with needs_extra("trace"):
+        from atlas.activations import measure
+    return measure(store, folder, memory=memory, progress=progress)

@@ -18,7 +18,7 @@ from atlas.io.files import only_writer, translated_os_errors
 from atlas.io.paths import local_path, recorded
 from atlas.options import AUTO, NONE, WireOptions, part_of
 from atlas.pipeline.aggregation import aggregate_graphs, find_inputs
-from atlas.pipeline.collect_stages import CollectedStages
+from atlas.pipeline.collect_stages import CollectedStages, measure_store
 from atlas.pipeline.fingerprints import Fingerprints, deciding, files_of
 from atlas.pipeline.import_stages import imported_files, is_empty, matches, require_inputs, run_import
 from atlas.pipeline.recipe import IMPORTED_STATS, CollectSection, ImportSection, Recipe, WireSection
@@ -119,7 +119,10 @@ class _Run:
         projections = self._projections(traced) if traced else None
         if "projections" in imported:
             projections = self._import(imported["projections"], "projections")
-        store, measured = self._activations(self.recipe.collect, traced) if self.recipe.collect else (None, None)
+        store = self._collected(self.recipe.collect, traced) if self.recipe.collect else None
+        if "activations" in imported:
+            store = self._import(imported["activations"], "activations")
+        measured = self._measures(store) if store else None
         reports = self._import(imported["reports"], "reports") if "reports" in imported else None
         assigned = [item for item in self.recipe.imports if item.kind == "assignments" and not is_empty(item)]
         clusters = [self._import(item, f"clusters-{item.name or item.method}") for item in assigned]
@@ -248,16 +251,18 @@ class _Run:
         self._stage("wiring", fingerprint, is_whole(folder, "stats"), run)
         return folder
 
-    def _activations(self, section: CollectSection, traced: TracedStages | None) -> tuple[Path, Path]:
-        """Run the stages `activations` and `measures`, and return their folders."""
-        stages = CollectedStages(section, self.recipe, traced, self.progress)
-        store, measured = self.work / "activations", self.work / "measures"
+    def _collected(self, section: CollectSection, traced: TracedStages | None) -> Path:
+        stages, store = CollectedStages(section, self.recipe, traced, self.progress), self.work / "activations"
         fingerprint = self.fingerprints.fingerprint("activations", stages.parameters(), stages.inputs())
         self._stage("activations", fingerprint, is_whole(store, "activations"), lambda: stages.collect(store))
+        return store
+
+    def _measures(self, store: Path) -> Path:
+        folder, memory = self.work / "measures", parse_bytes(self.recipe.aggregate.memory)
         fingerprint = self.fingerprints.fingerprint("measures", {}, files_of(store, "activations"))
-        is_there = is_whole(measured, "measures")
-        self._stage("measures", fingerprint, is_there, lambda: stages.measure(store, measured))
-        return store, measured
+        is_there = is_whole(folder, "measures")
+        self._stage("measures", fingerprint, is_there, lambda: measure_store(store, folder, memory, self.progress))
+        return folder
 
     def _import(self, section: ImportSection, name: str) -> Path:
         """Run the stage of an import and return its folder."""

@@ -1,0 +1,234 @@
+"""Imported activations and vectors: against files written field by field, the synthetic files, and hostile ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+from click.testing import CliRunner  # noqa: E402
+from conftest import ROOT  # noqa: E402
+from safetensors.numpy import save_file  # noqa: E402
+
+from atlas.cli.main import main  # noqa: E402
+from atlas.errors import InputError  # noqa: E402
+from atlas.importers.activation_files import decoded  # noqa: E402
+from atlas.importers.activations import import_activations  # noqa: E402
+from atlas.importers.vectors import import_vectors  # noqa: E402
+
+DATA = Path(os.environ.get("ATLAS_TEST_DATA", ROOT.parent / "shared" / "data")) / "activations" / "synthetic"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the folder of test data is not there")
+Cell = tuple[int, int, int, int]
+
+
+def cells(store: Path) -> dict[Cell, float]:
+    rows = [row for part in sorted((store / "activations").glob("*")) for row in pq.read_table(part).to_pylist()]
+    return {(row["layer"], row["unit"], row["context_id"], row["position"]): row["value"] for row in rows}
+
+
+def rows(store: Path, name: str) -> list[dict[str, Any]]:
+    return pq.read_table(store / f"{name}.parquet").to_pylist()
+
+
+WINDOWS = [["Ġdef", "Ċ", "a", "a"], ["âĢĻ", "Ġself", "(", ")"], ["b", "b", "b", "b"]]
+
+
+def wandb(folder: Path, **changes: Any) -> Path:
+    """Two layers of windows of four tokens; the third window fires nothing."""
+    (folder / "activation_data").mkdir(parents=True)
+    for layer in range(2):
+        values = torch.tensor([[0, 1.5, 0, 0], [0, 0, -2.0, 0.25], [3.0, 0, 0, 0]], dtype=torch.float16) * (layer + 1)
+        content = {
+            "nonzero_activations": values,
+            "data_indices": torch.tensor([0, 0, 1]),
+            "neuron_indices": torch.tensor([2, 5, 0]),
+        } | changes
+        torch.save(content, folder / "activation_data" / f"blocks--{layer}--mlp--hook_post.pt")
+    torch.save(WINDOWS, folder / "activation_data" / "all_token_ids.pt")
+    return folder
+
+
+def test_windows_of_wandb(tmp_path: Path) -> None:
+    summary = import_activations(wandb(tmp_path / "run"), tmp_path / "store", model="m", value_kind="code")
+    expected = {}
+    for layer in range(2):
+        for unit, context, position, value in ((2, 0, 1, 1.5), (5, 0, 2, -2.0), (5, 0, 3, 0.25), (0, 1, 0, 3.0)):
+            expected[layer, unit, context, position] = value * (layer + 1)
+    assert cells(tmp_path / "store") == expected
+    assert (summary.layers, summary.units, summary.contexts, summary.activations) == (2, 12, 3, 8)
+    assert "do not state how many units" in summary.notes()[0]
+    words = {row["token_id"]: row["token"] for row in rows(tmp_path / "store", "vocabulary")}
+    texts = [[words[token] for token in row["token_ids"]] for row in rows(tmp_path / "store", "contexts")]
+    assert texts == [[" def", "\n", "a", "a"], ["’", " self", "(", ")"], ["b", "b", "b", "b"]]
+    assert [row["token_count"] for row in rows(tmp_path / "store", "units")] == [12, 12]
+    manifest = json.loads((tmp_path / "store" / "manifest.json").read_text())
+    assert (manifest["space"]["model"], manifest["space"]["value_kind"]) == ("m", "code")
+    assert import_activations(tmp_path / "run", tmp_path / "store", units=9).units == 18
+    assert json.loads((tmp_path / "store" / "manifest.json").read_text())["space"]["value_kind"] is None
+
+
+def delphi(folder: Path, dtype: Any = np.uint16) -> dict[Cell, float]:
+    """Two modules of eight latents in two splits."""
+    rng = np.random.default_rng(2)
+    expected = {}
+    tokens = rng.integers(0, 50, (6, 5)).astype(np.int64)
+    for layer in (1, 10):
+        module = folder / "latents" / f"layers.{layer}.mlp"
+        module.mkdir(parents=True)
+        (module / "config.json").write_text(json.dumps({"model_name": "org/tiny", "cache_ctx_len": 5}))
+        for first in (0, 4):
+            places = sorted({tuple(rng.integers(0, (6, 5, 4)).tolist()) for _ in range(15)})
+            values = rng.normal(0, 2, len(places)).astype(np.float16)
+            save_file(
+                {"locations": np.array(places, dtype), "activations": values, "tokens": tokens},
+                module / f"{first}_{first + 3}.safetensors",
+            )
+            for (context, position, latent), value in zip(places, values, strict=True):
+                expected[layer, latent + first, context, position] = float(value)
+    return expected
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int64])
+def test_latents_of_delphi(tmp_path: Path, dtype: Any) -> None:
+    expected = delphi(tmp_path / "run", dtype)
+    summary = import_activations(tmp_path / "run", tmp_path / "store")
+    assert cells(tmp_path / "store") == expected
+    assert (summary.layers, summary.units, summary.notes()) == (2, 16, [])
+    assert json.loads((tmp_path / "store" / "manifest.json").read_text())["space"]["model"] == "org/tiny"
+
+
+def shards(folder: Path, sizes: list[int], layers: int = 2, **stated: Any) -> np.ndarray:
+    """Shards of bfloat16 vectors of width 4; returns all rows by layer, exactly."""
+    generator = torch.Generator().manual_seed(4)
+    whole = []
+    for layer in range(layers):
+        (folder / f"layer_{layer:02d}").mkdir(parents=True)
+        parts = [torch.randn(size, 4, generator=generator).to(torch.bfloat16) for size in sizes]
+        for number, part in enumerate(parts):
+            torch.save(part, folder / f"layer_{layer:02d}" / f"shard_{number:03d}.pt")
+        whole.append(torch.cat(parts).float().numpy())
+    (folder / "metadata.json").write_text(
+        json.dumps({"model_name": "org/tiny", "total_examples": sum(sizes), **stated})
+    )
+    return np.stack(whole)
+
+
+def test_shards_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    whole = shards(tmp_path / "EM", [1] * 1002)
+    summary = import_vectors(tmp_path / "EM", tmp_path / "store")
+    assert (summary.layers, summary.rows, summary.shards, summary.notes()) == (2, 1002, 1002, [])
+    found = pq.read_table(sorted((tmp_path / "store" / "vectors").glob("*"))[0]).to_pylist()
+    assert len(found) == 2 * 1002
+    for row in found:
+        assert row["vector"] == whole[row["layer"], row["context_id"]].tolist()
+        assert row["position"] == -1
+    assert rows(tmp_path / "store", "contexts")[1001]["document"] == "EM 1001"
+
+
+def test_stale_shards_are_said(tmp_path: Path) -> None:
+    shards(tmp_path / "EM", [3, 3, 2], total_examples=6)
+    assert import_vectors(tmp_path / "EM", tmp_path / "store").notes() == [
+        "metadata.json states 6 rows; more are left over from an earlier run, fewer were cut off"
+    ]
+
+
+@needs_data
+def test_the_synthetic_files(tmp_path: Path) -> None:
+    expected = json.loads((DATA / "wandb" / "expected.json").read_text())
+    import_activations(DATA / "wandb", tmp_path / "wandb", units=9)
+    found = cells(tmp_path / "wandb")
+    for name, facts in expected.items():
+        mine = [key for key in found if key[0] == int(name.split(".")[1])]
+        assert (len(mine), len({unit for _, unit, *_ in mine})) == (facts["nonzero_cells"], facts["alive"])
+    expected = json.loads((DATA / "delphi" / "expected.json").read_text())
+    import_activations(DATA / "delphi", tmp_path / "delphi")
+    found = cells(tmp_path / "delphi")
+    assert len(found) == expected["n_nonzero"]
+    for latent, (count, most) in enumerate(zip(expected["per_latent_count"], expected["per_latent_max"], strict=True)):
+        mine = [value for key, value in found.items() if key[1] == latent]
+        assert len(mine) == count
+        # The file holds float16.
+        assert max(mine, default=None) == (most if most is None else pytest.approx(most, rel=1e-3))
+    summary = import_vectors(DATA / "em" / "org_Tiny-Model" / "SP_demo" / "EM", tmp_path / "em")
+    assert (summary.layers, summary.rows, summary.notes()) == (2, 9, [])
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return os.system, ("touch /tmp/never",)
+
+
+def test_hostile_and_damaged_files_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    evil = wandb(tmp_path / "evil")
+    (evil / "activation_data" / "blocks--0--mlp--hook_post.pt").write_bytes(pickle.dumps(Evil()))
+    cut = wandb(tmp_path / "cut")
+    file = cut / "activation_data" / "blocks--1--mlp--hook_post.pt"
+    file.write_bytes(file.read_bytes()[:200])
+    mute = wandb(tmp_path / "mute")
+    (mute / "activation_data" / "all_token_ids.pt").unlink()
+    delphi(tmp_path / "short")
+    split = tmp_path / "short" / "latents" / "layers.1.mlp" / "0_3.safetensors"
+    split.write_bytes(split.read_bytes()[:40])
+    for path, said in (
+        (tmp_path / "empty", "holds no activations: neither latents/"),
+        (evil, "cannot be read as tensors alone"),
+        (cut, "cannot be read as tensors alone"),
+        (mute, "has no all_token_ids.pt, so its windows have no text"),
+        (wandb(tmp_path / "far", data_indices=torch.tensor([0, 0, 7])), "window 7 is none of the 3"),
+        (wandb(tmp_path / "rows", data_indices=torch.tensor([0])), "3 rows, 1 data_indices"),
+        (wandb(tmp_path / "flat", nonzero_activations=torch.zeros(3)), "has 1 dimensions, not 2"),
+        (wandb(tmp_path / "nan", nonzero_activations=torch.full((3, 4), torch.nan)), "NaN or infinite"),
+        (wandb(tmp_path / "wide", nonzero_activations=torch.ones(3, 9)), "position 4 of layer 0; it must be below 4"),
+        (tmp_path / "short", "cannot be read as a split of delphi"),
+    ):
+        with pytest.raises(InputError, match=said):
+            import_activations(path, tmp_path / "store")
+        assert not (tmp_path / "store").exists()
+    assert not Path("/tmp/never").exists()
+    shards(tmp_path / "gap", [2, 2, 2])
+    (tmp_path / "gap" / "layer_00" / "shard_001.pt").unlink()
+    (tmp_path / "gap" / "layer_01" / "shard_001.pt").unlink()
+    shards(tmp_path / "uneven", [2, 2])
+    torch.save(torch.zeros(3, 4), tmp_path / "uneven" / "layer_01" / "shard_001.pt")
+    for path, said in (
+        (tmp_path / "empty", "holds no layer_00/"),
+        (tmp_path / "gap", "lacks shard 001"),
+        (tmp_path / "uneven", "shard 1 has \\[2, 3\\] rows in different layers"),
+    ):
+        with pytest.raises(InputError, match=said):
+            import_vectors(path, tmp_path / "store")
+
+
+def test_the_commands(tmp_path: Path) -> None:
+    wandb(tmp_path / "run")
+    shards(tmp_path / "EM", [2, 1])
+    for kind, path, said in (("activations", "run", "8 activations"), ("vectors", "EM", "3 rows")):
+        done = CliRunner().invoke(main, ["import", kind, str(tmp_path / path), "-o", str(tmp_path / kind)])
+        assert done.exit_code == 0, done.output
+        assert said in done.stderr
+    done = CliRunner().invoke(main, ["measure", str(tmp_path / "activations"), "-o", str(tmp_path / "measures")])
+    assert done.exit_code == 0, done.output
+    assert "12 units: 6 never active" in done.stderr
+
+
+def test_byte_level_spelling() -> None:
+    for text in (" self", "’s", "é", "中", "\n\t", "a b"):
+        spelled = "".join(
+            {
+                value: key
+                for key, value in __import__("atlas.importers.activation_files", fromlist=["_BYTES"])._BYTES.items()
+            }[byte]
+            for byte in text.encode()
+        )
+        assert decoded(spelled) == text
+    assert decoded("▁der") == " der"
