@@ -40,7 +40,7 @@ class TraceOptions:
         metric: `sum`, `logprob`, `logit-diff` or `centred`: what is traced.
         steps: Number of points on the path of integrated gradients.
         ablations: Number of nodes, of edges between neurons and of edges to outputs that are cut in the real model, as
-            a random sample of the whole corpus; decides no graph.
+            a random sample of the whole corpus, at most 50 of each per graph; decides no graph.
     """
 
     tau: float | None = None

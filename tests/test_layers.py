@@ -26,8 +26,8 @@ LAYERS = [
     {"__main__"},
 ]
 HEAVY = {
-    # graphs reads .pt files, inside the function that does
-    "torch": {"aggregate", "runtime", "graphs", "models", "trace", "activations", "wiring"},
+    # graphs and importers read .pt files, inside the function that does
+    "torch": {"aggregate", "runtime", "graphs", "models", "trace", "activations", "wiring", "importers"},
     "numpy": {
         "aggregate",
         "runtime",  # beside numba

@@ -17,7 +17,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from conftest import ROOT  # noqa: E402
+from conftest import DEMO_SETTINGS, ROOT  # noqa: E402
 from trace_models import ARCHITECTURES, tiny  # noqa: E402
 
 from atlas.activations.direct_effects import direct_effect_ratios, effect_table  # noqa: E402
@@ -331,7 +331,7 @@ def demo_atlas(demo: Path) -> Path:
 def test_the_demo_is_up_to_date_after_its_build(demo: Path, tmp_path: Path) -> None:
     shutil.copytree(demo / "out", tmp_path / "out")
     path = find_recipe("demo")
-    again = run_recipe(load_recipe(path, output=tmp_path / "out" / "demo.duckdb"), recipe_path=path)
+    again = run_recipe(load_recipe(path, DEMO_SETTINGS, output=tmp_path / "out" / "demo.duckdb"), recipe_path=path)
     assert [stage.name for stage in again.stages] == ["stats", "wiring", "projections", "activations", "measures", "clusters-infomap", "labels", "atlas"]  # fmt: skip
     assert not [stage.name for stage in again.stages if stage.ran]
 

@@ -21,6 +21,7 @@ from atlas.trace.tracer import Traced, Tracer
 
 Progress = Callable[[str, int, int], None]
 REJECTS = "rejects.csv"
+MOST_ABLATIONS = 50  # of each kind in one graph: more of them say little about other prompts
 FLUSH_SECONDS = 30.0  # a killed run loses at most this much work
 
 
@@ -230,10 +231,10 @@ def _traced(
 ) -> Iterator[Traced | Reject]:
     """Yield graphs and rejects batch by batch, in the order of the corpus, and count them in `summary`.
 
-    Of the whole corpus, `sample` nodes and edges of each kind are cut in the model.
+    Of the whole corpus, `sample` nodes and edges of each kind are cut in the model, at most `MOST_ABLATIONS` per graph.
     """
     total = count_prompts(prompts, corpus)
-    tracer.ablations_per_graph = sample / total
+    tracer.ablations_per_graph = min(sample / total, MOST_ABLATIONS)
     started, done = time.monotonic(), 0
     progress("tracing prompts", 0, total)
     for group in _batches(read_prompts(prompts, tracer.model, corpus), batch):
