@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RECIPES := $(filter-out atlas,$(basename $(notdir $(wildcard build/*.toml))))
 
 # `build` is a folder of recipes and no target's output; clean never removes it.
-.PHONY: demo-model help setup test test-slow licences lint types wheel bench bench-graphs bench-aggregate bench-trace bench-fidelity bench-faithful bench-wire bench-calibration bench-qwen compare clean atlas $(RECIPES)
+.PHONY: demo-model help setup test test-slow licences lint types wheel bench bench-graphs bench-aggregate bench-trace bench-fidelity bench-faithful bench-activations bench-wire bench-calibration bench-qwen compare clean atlas $(RECIPES)
 
 help:
 	@echo "make test                    run the tests (sets up $(VENV) first)"
@@ -18,7 +18,7 @@ help:
 	@echo "make RECIPE [DATA=dir]       build the atlas of a recipe: $(RECIPES)"
 	@echo "make compare A=one.duckdb B=other.duckdb [OUT=out/compare.duckdb]"
 	@echo "                             set two atlases of one model side by side"
-	@echo "make setup | lint | types | licences | wheel | bench | bench-graphs | bench-aggregate | bench-trace | bench-fidelity | bench-faithful | bench-wire | bench-calibration | bench-qwen | clean"
+	@echo "make setup | lint | types | licences | wheel | bench | bench-graphs | bench-aggregate | bench-trace | bench-fidelity | bench-faithful | bench-activations | bench-wire | bench-calibration | bench-qwen | clean"
 
 setup: $(VENV)/.ready
 
@@ -71,6 +71,9 @@ bench-trace: setup
 
 bench-fidelity: setup
 	$(BIN)/python tests/bench/bench_fidelity.py
+
+bench-activations: setup
+	$(BIN)/python tests/bench/bench_activations.py
 
 bench-faithful: setup
 	$(PIP) matplotlib==3.11.2

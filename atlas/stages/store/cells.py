@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from atlas.graph import Ints
+from atlas.stages import DATASETS
+
+CONTEXTS = DATASETS["activations.contexts"]
 
 SPLITS = ("explain", "score")  # halves by document, so that labels are scored on other documents
 
@@ -25,17 +29,30 @@ class Context:
     start: int = 0
     source: str | None = None
 
-    @property
+    @cached_property
     def content_hash(self) -> str:
         """Hash of the place and the tokens. A context of one hash is collected once."""
-        facts = [self.document, self.start, list(self.token_ids)]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        place = f"{self.document}\0{self.start}\0".encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(place + np.array(self.token_ids, "<i4").tobytes(), digest_size=16).hexdigest()
 
     @property
     def split(self) -> str:
         """Half of the documents to which it belongs."""
         name = self.document if self.document is not None else self.content_hash
-        return SPLITS[hashlib.sha256(name.encode()).digest()[0] & 1]
+        return SPLITS[hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=1).digest()[0] & 1]
+
+
+def context_table(contexts: Sequence[Context], first: int) -> pa.Table:
+    """Return contexts as rows of their dataset, numbered from `first`."""
+    columns: dict[str, Any] = {
+        name: [getattr(context, name) for context in contexts]
+        for name in ("document", "start", "source", "split", "content_hash")
+    }
+    tokens = np.fromiter((token for context in contexts for token in context.token_ids), np.int32)
+    offsets = np.cumsum([0, *(len(context.token_ids) for context in contexts)])
+    columns["token_ids"] = pa.ListArray.from_arrays(offsets.astype(np.int32), pa.array(tokens))
+    columns["context_id"] = np.arange(first, first + len(contexts), dtype=np.int32)
+    return CONTEXTS.table(columns)
 
 
 @dataclass

@@ -25,12 +25,12 @@ from atlas.runtime.journal import Journal, claim
 from atlas.runtime.progress import Progress, silent
 from atlas.stages import DATASETS, is_whole
 from atlas.stages.manifest import MANIFEST, read_manifest, refuse_foreign_folder, replaced_folder, write_manifest
-from atlas.stages.store.cells import Context, StoreSummary, dense_rows, kept_cells
+from atlas.stages.store.cells import CONTEXTS, Context, StoreSummary, context_table, dense_rows, kept_cells
 from atlas.stages.store.merge import COUNTS, RUN, merge_activations, store_source, task_source, unit_counts
 from atlas.stages.store.pending import VECTORS, Pending, check_cells
 from atlas.stages.store.spaces import ActivationSpace
 
-CONTEXTS, UNITS, VOCABULARY = (DATASETS[f"activations.{name}"] for name in ("contexts", "units", "vocabulary"))
+UNITS, VOCABULARY = (DATASETS[f"activations.{name}"] for name in ("units", "vocabulary"))
 
 
 class Collector:
@@ -111,7 +111,7 @@ class Collector:
         self._count = sum(map(len, self._tables))
         self.summary.known_contexts = self._count
         self._pending = Pending()
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[Context] = []
         self._pending_tokens = 0
 
     @staticmethod
@@ -227,12 +227,12 @@ class Collector:
 
     def _mask(self, contexts: Sequence[Context], rows: Sequence[int]) -> NDArray[np.bool_]:
         """Return True for the cells (rows, longest context) that are looked at."""
-        width = max((len(contexts[row].token_ids) for row in rows), default=0)
-        mask = np.zeros((len(rows), width), np.bool_)
-        skipped = set(self.space.skipped_tokens)
-        for place, row in enumerate(rows):
-            ids = contexts[row].token_ids
-            mask[place, : len(ids)] = [token not in skipped for token in ids]
+        lengths = np.array([len(contexts[row].token_ids) for row in rows], np.int64)
+        width = int(lengths.max(initial=0))
+        mask = np.arange(width) < lengths[:, None]
+        if self.space.skipped_tokens:
+            tokens = np.fromiter((token for row in rows for token in contexts[row].token_ids), np.int64)
+            mask[mask] = ~np.isin(tokens, self.space.skipped_tokens)
         if self.space.skips_first and width:
             mask[:, 0] = False
         self._pending_tokens += int(mask.sum())
@@ -240,25 +240,13 @@ class Collector:
 
     def _number(self, contexts: Sequence[Context], rows: Sequence[int]) -> Ints:
         """Record new contexts and return their numbers."""
-        first = self._count
-        for row in rows:
-            context = contexts[row]
-            found = context.content_hash
-            if found in self.hashes:
-                raise UsageError("a batch holds one context twice; give each of them once")
-            self.hashes.add(found)
-            self._rows.append(
-                {
-                    "context_id": self._count,
-                    "token_ids": list(context.token_ids),
-                    "document": context.document,
-                    "start": context.start,
-                    "source": context.source,
-                    "split": context.split,
-                    "content_hash": found,
-                }
-            )
-            self._count += 1
+        first, chosen = self._count, [contexts[row] for row in rows]
+        hashes = {context.content_hash for context in chosen}
+        if len(hashes) < len(chosen):
+            raise UsageError("a batch holds one context twice; give each of them once")
+        self.hashes |= hashes
+        self._rows += chosen
+        self._count += len(chosen)
         self.summary.new_contexts += len(rows)
         return np.arange(first, self._count)
 
@@ -295,7 +283,7 @@ class Collector:
         writer = RunWriter()
         writer.add(RUN, ordered)
         writer.add(COUNTS, unit_counts(ordered["unit"].astype(np.int64)))
-        table = pa.Table.from_pylist(self._rows, CONTEXTS.schema)
+        table = context_table(self._rows, self._count - len(self._rows))
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as stream:
             stream.write_table(table)

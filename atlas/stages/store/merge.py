@@ -19,6 +19,7 @@ from atlas.io.files import parquet_writer
 from atlas.io.run_files import RunFile
 from atlas.io.work_dir import Store
 from atlas.stages import DATASETS
+from atlas.stages.store.pending import order_by_unit
 
 CELLS = DATASETS["activations.activations"]
 RUN, COUNTS = "activations", "unit_counts"
@@ -143,7 +144,7 @@ def _sorted(pieces: list[Columns]) -> pa.Table:
     if not pieces:
         return CELLS.empty()
     joined = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-    order = np.argsort(joined["unit"], kind="stable")
+    order = order_by_unit(joined["unit"].astype(np.uint32))
     key = joined.pop("unit")[order].astype(np.int64)
     columns = {name: values[order] for name, values in joined.items()}
     columns["position"] = columns["position"].astype(np.int32)

@@ -30,7 +30,16 @@ class Pending:
     def keep_cells(
         self, layer: Any, unit: NDArray[Any], context: Ints, position: NDArray[Any], value: NDArray[Any]
     ) -> None:
-        """Hold kept activations (n,); `layer` is an array or one number."""
+        """Hold kept activations (n,) of one batch; `layer` is an array or one number.
+
+        Contexts must ascend from batch to batch: within a unit, cells stay in the order in which they were given.
+        """
+        if len(context) > 1:
+            place = context.astype(np.int64) << 32 | position
+            if (np.diff(place) < 0).any():
+                order = np.argsort(place, kind="stable")
+                layer = np.broadcast_to(layer, len(context))[order]
+                unit, context, position, value = unit[order], context[order], position[order], value[order]
         packed = np.asarray(layer).astype(np.int64) << INDEX_BITS | unit
         given = {"unit": packed, "context_id": context, "position": position, "value": value}
         self._cells.append({name: given[name].astype(kind) for name, kind in _KINDS.items()})
@@ -51,7 +60,7 @@ class Pending:
         """Return all kept activations, sorted by unit, context and position."""
         empty = {name: np.zeros(0, kind) for name, kind in _KINDS.items()}
         joined = {name: np.concatenate([empty[name], *(piece[name] for piece in self._cells)]) for name in _KINDS}
-        order = np.lexsort((joined["position"], joined["context_id"], joined["unit"]))
+        order = order_by_unit(joined["unit"])
         return {name: values[order] for name, values in joined.items()}
 
     def vectors(self) -> pa.Table | None:
@@ -59,6 +68,14 @@ class Pending:
         if not self._vectors:
             return None
         return pa.concat_tables(self._vectors).sort_by([(name, "ascending") for name in VECTORS.schema.names[:3]])
+
+
+def order_by_unit(unit: NDArray[np.uint32]) -> Ints:
+    """Return the stable order of packed units; numpy sorts 16 bits at a time in linear time."""
+    low = np.argsort(unit.astype(np.uint16), kind="stable")
+    high = (unit >> 16).astype(np.uint16)
+    found: Ints = low[np.argsort(high[low], kind="stable")] if high.any() else low
+    return found
 
 
 def check_cells(
