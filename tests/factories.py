@@ -272,7 +272,7 @@ def write_projections(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps({"stage": "projections", "tool_version": "made"}))
 
 
-def write_activations(store: Path, measures: Path, layers: int = 6, units: int = 1000) -> None:
+def write_activations(store: Path, measures: Path, layers: int = 5, units: int = 8) -> None:
     """A store of random activations of the neurons of `random_graph`, with its statistics and a vocabulary."""
     import numpy as np
 

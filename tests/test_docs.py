@@ -121,6 +121,7 @@ def test_the_session_of_the_readme_is_true(demo: Path, monkeypatch: pytest.Monke
     assert true_session(README) == 3
 
 
+@pytest.mark.slow
 def test_the_tour_of_gemma_is_true(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(built("gemma-2-2b-clt-hp", tmp_path, DATA=str(data)))
     assert true_session((ROOT / "docs" / "gemma-2-2b.md").read_text()) == 3

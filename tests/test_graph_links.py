@@ -107,6 +107,7 @@ def built(folder: Path, where: str, **options: Any) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_graph_embedded_and_beside_is_the_same(tmp_path: Path) -> None:
     corpus(tmp_path / "g", range(6))
     aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)

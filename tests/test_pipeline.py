@@ -223,6 +223,7 @@ def test_the_real_atlas(data: Path, tmp_path: Path) -> None:
         assert top[0] == (65,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"fingerprint": 3}', "{}"])
 @pytest.mark.parametrize("name", ["stats.json", "atlas.json", "hashes.json"])
 def test_damaged_stamps_only_cost_time(built: Path, name: str, content: str) -> None:

@@ -17,6 +17,8 @@ from atlas.importers.checkpoint import import_checkpoint
 from atlas.labels import LabelFile, import_labels
 from atlas.pipeline.recipe import load_recipe
 
+# Whole recipes: each part of them has quick tests of its own.
+pytestmark = pytest.mark.slow
 CORPUS = Corpus(graphs=30, layers=4, neurons=12, links=40)
 
 

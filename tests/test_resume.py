@@ -162,7 +162,7 @@ def assert_same_statistics(first: Path, second: Path) -> None:
                 assert one[name].equals(other[name]), (dataset.name, name)
 
 
-@pytest.mark.parametrize("memory", [256_000_000, 4_000_000_000])
+@pytest.mark.parametrize("memory", [pytest.param(256_000_000, marks=pytest.mark.slow), 4_000_000_000])
 def test_memory_merges_and_increments_change_no_statistic(
     memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,6 +323,7 @@ def test_a_power_cut_costs_only_what_was_not_on_the_disk(
     assert bytes_of(tmp_path / "stats") == bytes_of(tmp_path / "kept")
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_told_and_the_run_goes_on_later(tmp_path: Path) -> None:
     folder = tmp_path / "graphs"
     graphs(folder)

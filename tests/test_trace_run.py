@@ -106,7 +106,9 @@ def test_the_demo_model_knows_its_brackets(demo: TracedModel) -> None:
         assert demo.token_texts([int(cache.logits[0].argmax())]) == [expected]
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    "form", [form if form == "relp" else pytest.param(form, marks=pytest.mark.slow) for form in FORMATS]
+)
 def test_statistics_are_the_same_directly_and_through_files(demo: TracedModel, tmp_path: Path, form: str) -> None:
     prompts = write_prompts(tmp_path / "p.jsonl", [*LINES, "", {"text": "a = 1", "target": "\n"}, "x" * 3000])
     traced, _ = trace_prompts(demo, prompts, tmp_path / "direct")
