@@ -18,7 +18,7 @@ from safetensors.torch import save_file  # noqa: E402
 
 from atlas.activations.collect import collect  # noqa: E402
 from atlas.activations.dictionaries import Dictionary, load_dictionary, place_of  # noqa: E402
-from atlas.errors import InputError, UsageError  # noqa: E402
+from atlas.errors import InputError, SpaceMismatch, UsageError  # noqa: E402
 from atlas.models import TracedModel, load_model  # noqa: E402
 from atlas.options import CollectOptions, DocumentOptions  # noqa: E402
 
@@ -303,3 +303,34 @@ def test_what_does_not_fit_is_said(model: TracedModel, text: Path, tmp_path: Pat
             load_dictionary(path)
     with pytest.raises(InputError, match="reads blocks.2.mlp.hook_post"):
         place_of(load_dictionary(saelens(tmp_path / "m", weights(), hook_name="blocks.2.mlp.hook_post")))
+
+
+def test_text_is_added_at_the_threshold_of_the_store(model: TracedModel, text: Path, tmp_path: Path) -> None:
+    options = CollectOptions(density=0.05, window=32)
+    first = collect(model, text, tmp_path / "store", options, corpus=DocumentOptions(limit=1), progress=progress)
+    both = collect(model, text, tmp_path / "store", options, progress=progress)
+    assert both.thresholds == first.thresholds
+    assert both.store.known_contexts == 1
+    with pytest.raises(UsageError, match="other layers, units or thresholds"):
+        collect(model, text, tmp_path / "store", CollectOptions(density=0.1, window=32), progress=progress)
+
+
+def test_equal_texts_are_one_document(model: TracedModel, tmp_path: Path) -> None:
+    path = tmp_path / "twice.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("x = 1", "y = 2", "x = 1")))
+    for batch in (1, 8):
+        found = collect(
+            model, path, tmp_path / f"{batch}", CollectOptions(threshold=0.5), batch=batch, progress=progress
+        )
+        assert found.store.contexts == 2
+
+
+def test_vectors_of_other_layers_or_positions_do_not_mix(model: TracedModel, text: Path, tmp_path: Path) -> None:
+    options = CollectOptions(hook="resid", layers=(0,), positions="last")
+    collect(model, text, tmp_path / "store", options, progress=progress)
+    for other in (
+        CollectOptions(hook="resid", layers=(1,), positions="last"),
+        CollectOptions(hook="resid", layers=(0,)),
+    ):
+        with pytest.raises(SpaceMismatch, match="(vector_layers|positions) is"):
+            collect(model, text, tmp_path / "store", other, progress=progress)

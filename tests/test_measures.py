@@ -15,7 +15,7 @@ import pytest
 
 from atlas.activations import measures
 from atlas.activations.measures import MeasureOptions, measure
-from atlas.errors import OutputError, StageError
+from atlas.errors import InputError, OutputError, StageError
 from atlas.stages.store.cells import Context
 from atlas.stages.store.collector import Collector
 from atlas.stages.store.spaces import ActivationSpace
@@ -234,6 +234,21 @@ def test_too_many_pairs_are_left_out_and_said(
     assert measure(made[0], tmp_path / "measures").coactive is None
     assert not (tmp_path / "measures" / "coactivation.parquet").exists()
     assert json.loads((tmp_path / "measures" / "manifest.json").read_text())["coactivation"] is False
+
+
+def test_a_store_that_lost_a_part_is_not_measured(tmp_path: Path) -> None:
+    make_store(tmp_path / "store", memory=1)
+    sorted((tmp_path / "store" / "activations").glob("*"))[0].unlink()
+    with pytest.raises(StageError, match="a part is missing"):
+        measure(tmp_path / "store", tmp_path / "out")
+
+
+def test_a_store_of_vectors_has_nothing_to_measure(tmp_path: Path) -> None:
+    space = ActivationSpace("m", hook="resid", unit_type="dimension")
+    with Collector(tmp_path / "store", space=space, layers={}) as collector:
+        collector.add_vectors({0: np.ones((1, 3, 2))}, [Context((1, 2, 3))])
+    with pytest.raises(InputError, match="holds vectors and no activations"):
+        measure(tmp_path / "store", tmp_path / "out")
 
 
 def test_what_is_no_store_is_said(made: tuple[Path, Path], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from atlas.errors import InputError, OutputError, SpaceMismatch, UsageError
+from atlas.errors import InputError, OutputError, SpaceMismatch, StageError, UsageError
 from atlas.stages.store.cells import Context
 from atlas.stages.store.collector import Collector
 from atlas.stages.store.spaces import ActivationSpace
@@ -169,13 +169,52 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         collector.add({0: np.zeros((1, 3, 7)), 3: np.zeros((1, 3, 6))}, [context])
     bad = np.zeros((1, 3, 7))
     bad[0, 1, 1] = np.nan
-    collector.close()
-    collector = Collector(tmp_path / "new", space=SPACE, layers=LAYERS)
-    with pytest.raises(InputError, match="NaN or infinite"):
-        collector.add({0: bad, 3: np.zeros((1, 3, 5))}, [context])
-    collector.close()
+    fine = np.zeros((1, 3, 7))
+    fine[0, 1, 2] = 2.0
+    for wrong in (bad, fine * 1e300):
+        with pytest.raises(InputError, match="layer 3 has an activation that is NaN, infinite or beyond 32 bits"):
+            collector.add({0: fine, 3: wrong[:, :, :5]}, [context])
+    with pytest.raises(UsageError, match="needed are 2 contexts"):
+        collector.add({0: fine, 3: np.zeros((1, 3, 5))}, [context, Context((1, 2))])
+    # A refused batch changes nothing: the corrected one is added whole.
+    collector.add({0: fine, 3: np.ones((1, 3, 5))}, [context])
+    assert collector.write().activations == 1 + 2 * 5
     with pytest.raises(InputError, match="no context was added"):
         Collector(tmp_path / "empty", space=SPACE, layers=LAYERS).write()
+
+
+def test_layers_that_a_store_cannot_hold_are_refused(tmp_path: Path) -> None:
+    for layers, thresholds, said in (
+        ({-1: 3}, {}, "layer -1 of 3 units cannot be stored"),
+        ({5000: 3}, {}, "layers go from 0 to 127"),
+        ({0: 0}, {}, "layer 0 of 0 units"),
+        ({0: 3}, {0: float("nan")}, "the threshold of layer 0 is nan"),
+        ({0: 3}, {0: -1.0}, "must be 0 or more"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            Collector(tmp_path / "s", space=SPACE, layers=layers, thresholds=thresholds)
+
+
+def test_a_store_without_activations_is_added_to(tmp_path: Path) -> None:
+    one, two = batches(7), batches(8)
+    collect(tmp_path / "store", one, threshold=99.0)
+    collect(tmp_path / "store", two, threshold=99.0)
+    assert stored(tmp_path / "store") == {}
+    assert len(pq.read_table(tmp_path / "store" / "contexts.parquet")) == sum(len(c) for _, c in one + two)
+
+
+def test_a_damaged_store_is_not_replaced(tmp_path: Path) -> None:
+    given = batches(9)
+    collect(tmp_path / "store", given, memory=1)
+    part = sorted((tmp_path / "store" / "activations").glob("*"))[1]
+    part.unlink()
+    with pytest.raises(StageError, match="a part is missing"):
+        collect(tmp_path / "store", batches(10))
+    (tmp_path / "store" / "contexts.parquet").write_bytes(b"PAR1")
+    with pytest.raises(StageError, match="cannot be read"):
+        collect(tmp_path / "store", batches(10))
+    collect(tmp_path / "store", given, fresh=True)
+    assert stored(tmp_path / "store") == expected(given, 1.0)
 
 
 def test_splits_are_of_documents() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
@@ -21,11 +24,14 @@ from atlas.models.model import TracedModel
 from atlas.models.prompts import Prompt, count_prompts, read_prompts
 from atlas.models.tokens import shown
 from atlas.options import MEMORY, CollectOptions, DocumentOptions
+from atlas.stages import DATASETS, is_whole
+from atlas.stages.manifest import read_manifest
 from atlas.stages.store.cells import Context, StoreSummary
 from atlas.stages.store.collector import VOCABULARY, Collector
 from atlas.stages.store.spaces import DICTIONARY, MLP, RESIDUAL, ActivationSpace
 
 Progress = Callable[[str, int, int], None]
+FLUSH_SECONDS = 30.0  # a killed run loses at most this much work
 FIRST_CONTEXTS = 100  # from which the threshold of a density is taken
 
 
@@ -80,6 +86,8 @@ class Reader:
             skips_first=self.options.skip_first,
             skipped_tokens=tuple(skipped),
             dtype=str(self.model.model.dtype).removeprefix("torch."),
+            positions=self.options.positions if self.options.hook == RESIDUAL else None,
+            vector_layers=self.layers if self.options.hook == RESIDUAL else (),
         )
 
 
@@ -123,7 +131,7 @@ def collect(
     special = sorted(set(getattr(model.tokenizer, "all_special_ids", ()))) if options.skip_special else []
     rejects: Counter[str] = Counter()
     contexts = _contexts(text, model, corpus, options.window, rejects)
-    thresholds = _thresholds(reader, text, corpus, special)
+    thresholds = _held_thresholds(reader, out, fresh) or _thresholds(reader, text, corpus, special)
     total = count_prompts(text, corpus)
     collector = Collector(
         out,
@@ -135,12 +143,16 @@ def collect(
         progress=progress,
     )
     try:
+        flushed = time.monotonic()
         for group in _batched(contexts, batch):
             waiting = [context for _, context in group if not collector.holds(context)]
             if waiting:
                 _add(collector, reader, waiting)
             progress("collecting activations", group[-1][0], total)
-        facts = {"text": text.name, "positions": options.positions, "layers": list(reader.layers)}
+            if time.monotonic() - flushed > FLUSH_SECONDS:
+                collector.flush()
+                flushed = time.monotonic()
+        facts = {"text": text.name, "density": options.density if options.threshold is None else None}
         summary = collector.write(vocabulary(model), **facts)
     finally:
         collector.close()
@@ -191,11 +203,13 @@ def windows(document: Prompt, most: int) -> Iterator[Context]:
     Yields:
         Contexts in order, which do not overlap.
     """
+    # Equal texts are one document, wherever they stand.
+    identity = hashlib.blake2b(np.array(document.ids, "<i4").tobytes(), digest_size=16).hexdigest()
     for start in range(0, len(document.ids), most):
         ids = document.ids[start : start + most]
         if len(ids) > 1:
             name = document.path.rsplit("/", 1)[-1].removesuffix(".json")
-            yield Context(ids, name, start, document.source)
+            yield Context(ids, name, start, document.source, identity)
 
 
 def _batched(items: Iterator[tuple[int, Context]], size: int) -> Iterator[list[tuple[int, Context]]]:
@@ -212,6 +226,18 @@ def _add(collector: Collector, reader: Reader, contexts: list[Context]) -> None:
         collector.add_vectors(values, contexts, last=reader.options.positions == "last")
     else:
         collector.add(values, contexts)
+
+
+def _held_thresholds(reader: Reader, out: Path, fresh: bool) -> dict[int, float] | None:
+    """Return the thresholds of the store that text is added to, if they were taken from the same density."""
+    options = reader.options
+    if fresh or options.threshold is not None or options.hook != MLP or not is_whole(out, "activations"):
+        return None
+    if read_manifest(out, "activations").get("density") != options.density:
+        return None
+    rows = pq.read_table(DATASETS["activations.units"].path(out)).to_pylist()
+    held = {row["layer"]: row["threshold"] for row in rows}
+    return held if held.keys() == set(reader.layers) else None
 
 
 def _thresholds(reader: Reader, text: Path, corpus: DocumentOptions, special: Sequence[int]) -> dict[int, float]:

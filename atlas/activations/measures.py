@@ -10,13 +10,15 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from atlas.errors import UsageError
+from atlas.errors import InputError, UsageError
 from atlas.io.files import parquet_writer
 from atlas.io.package_data import folder as package_folder
 from atlas.options import MEMORY
 from atlas.stages import DATASETS, require
 from atlas.stages.manifest import read_manifest, replaced_folder, write_manifest
+from atlas.stages.store.merge import require_whole
 from atlas.stages.store.spaces import ActivationSpace
 
 Progress = Callable[[str, int, int], None]
@@ -86,11 +88,15 @@ def measure(
         Counts of units.
 
     Raises:
+        InputError: The store holds vectors alone.
         OutputError: `out` holds something else.
         StageError: `store` is none, or is damaged.
     """
     options = options or MeasureOptions()
+    require_whole(store)
     manifest = read_manifest(store, "activations")
+    if not len(pq.read_table(DATASETS["activations.units"].path(store))):
+        raise InputError(f"{store} holds vectors and no activations of units, so there is nothing to measure")
     space = ActivationSpace.of(manifest["space"])
     parts = sorted(require(store, DATASETS["activations.activations"]).glob("*.parquet"))
     with replaced_folder(out, "measures") as folder, tempfile.TemporaryDirectory(dir=folder.parent) as scratch:

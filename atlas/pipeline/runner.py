@@ -122,7 +122,8 @@ class _Run:
         store = self._collected(self.recipe.collect, traced) if self.recipe.collect else None
         if "activations" in imported:
             store = self._import(imported["activations"], "activations")
-        measured = self._measures(store) if store else None
+        is_dense = self.recipe.collect is not None and self.recipe.collect.hook == "resid"
+        measured = self._measures(store) if store and not is_dense else None
         reports = self._import(imported["reports"], "reports") if "reports" in imported else None
         assigned = [item for item in self.recipe.imports if item.kind == "assignments" and not is_empty(item)]
         clusters = [self._import(item, f"clusters-{item.name or item.method}") for item in assigned]

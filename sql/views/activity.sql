@@ -1,6 +1,12 @@
 -- How often neurons are active on text beside how often they are in graphs.
 -- Example: FROM activity ORDER BY graph_share DESC LIMIT 10;
 CREATE VIEW activity AS
+WITH known AS (
+    SELECT layer, neuron, label, graph_count
+    FROM neurons
+    WHERE unit_type = (SELECT value FROM metadata WHERE key = 'activation_unit_type')
+)
+
 SELECT
     s.layer,
     s.unit,
@@ -14,10 +20,7 @@ SELECT
     s.mean_active,
     s.max_active
 FROM activation_stats AS s
-LEFT JOIN neurons AS n
-    ON n.layer = s.layer
-    AND n.neuron = s.unit
-    AND n.unit_type = (SELECT value FROM metadata WHERE key = 'activation_unit_type')
+LEFT JOIN known AS n ON n.layer = s.layer AND n.neuron = s.unit
 ORDER BY s.layer, s.unit;
 COMMENT ON COLUMN activity.density IS 'Share of the tokens on which the unit is active (activation_stats).';
 COMMENT ON COLUMN activity.context_share IS 'Share of the contexts in which it is active on any token.';

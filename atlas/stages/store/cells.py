@@ -22,23 +22,27 @@ SPLITS = ("explain", "score")  # halves by document, so that labels are scored o
 
 @dataclass(frozen=True)
 class Context:
-    """Window of tokens: `start` is the place of its first token in the document."""
+    """Window of tokens: `start` is the place of its first token in the document.
+
+    `identity` tells documents apart, such as a hash of the text; the name `document` does where it is None.
+    """
 
     token_ids: tuple[int, ...]
     document: str | None = None
     start: int = 0
     source: str | None = None
+    identity: str | None = None
 
     @cached_property
     def content_hash(self) -> str:
         """Hash of the place and the tokens. A context of one hash is collected once."""
-        place = f"{self.document}\0{self.start}\0".encode("utf-8", "surrogatepass")
+        place = f"{self.identity or self.document}\0{self.start}\0".encode("utf-8", "surrogatepass")
         return hashlib.blake2b(place + np.array(self.token_ids, "<i4").tobytes(), digest_size=16).hexdigest()
 
     @property
     def split(self) -> str:
         """Half of the documents to which it belongs."""
-        name = self.document if self.document is not None else self.content_hash
+        name = self.identity or (self.document if self.document is not None else self.content_hash)
         return SPLITS[hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=1).digest()[0] & 1]
 
 

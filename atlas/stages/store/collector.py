@@ -23,11 +23,19 @@ from atlas.io.work_dir import LocalStore
 from atlas.options import MEMORY
 from atlas.runtime.journal import Journal, claim
 from atlas.runtime.progress import Progress, silent
-from atlas.stages import DATASETS, is_whole
+from atlas.stages import DATASETS
 from atlas.stages.manifest import MANIFEST, read_manifest, refuse_foreign_folder, replaced_folder, write_manifest
 from atlas.stages.store.cells import CONTEXTS, Context, StoreSummary, context_table, dense_rows, kept_cells
-from atlas.stages.store.merge import COUNTS, RUN, merge_activations, store_source, task_source, unit_counts
-from atlas.stages.store.pending import VECTORS, Pending, check_cells
+from atlas.stages.store.merge import (
+    COUNTS,
+    RUN,
+    merge_activations,
+    require_whole,
+    store_source,
+    task_source,
+    unit_counts,
+)
+from atlas.stages.store.pending import VECTORS, Pending, check_cells, check_layers, finite
 from atlas.stages.store.spaces import ActivationSpace
 
 UNITS, VOCABULARY = (DATASETS[f"activations.{name}"] for name in ("units", "vocabulary"))
@@ -65,6 +73,7 @@ class Collector:
         self.space = space
         self._layers = dict(layers)
         self._thresholds = {layer: float((thresholds or {}).get(layer, 0.0)) for layer in layers}
+        check_layers(self._layers, self._thresholds)
         self._memory = memory
         self._progress = progress
         self._written = False
@@ -73,8 +82,9 @@ class Collector:
         self._store = LocalStore(whole.with_name(f".{whole.name}.collecting"))
         self._lock = ExitStack()
         self._lock.enter_context(only_writer(self._store.folder))
-        self._earlier = out if not fresh and is_whole(out, "activations") else None
+        self._earlier = out if not fresh and (out / MANIFEST).exists() else None
         if self._earlier:
+            require_whole(out)
             space.require(ActivationSpace.of(read_manifest(out, "activations")["space"]), out)
             self._require_layers(out)
         if fresh:
@@ -147,9 +157,13 @@ class Collector:
             raise UsageError(f"activations of the layers {sorted(self._layers)} are needed, not {sorted(activations)}")
         new = [row for row, context in enumerate(contexts) if not self.holds(context)]
         looked_at = self._mask(contexts, new)
-        numbers = self._number(contexts, new)
-        for layer, values in activations.items():
-            self._add_layer(layer, values, numbers, new, looked_at)
+        # Everything is checked before anything is recorded, so that a refused batch can be corrected and added again.
+        found = {
+            layer: self._cells_of(layer, values, contexts, new, looked_at) for layer, values in activations.items()
+        }
+        numbers = self._number(contexts, new, looked_at)
+        for layer, (row, position, unit, value) in found.items():
+            self._pending.keep_cells(layer, unit, numbers[row], position, value)
         self._flush_if_full()
 
     def add_cells(self, cells: Mapping[str, NDArray[Any]], contexts: Sequence[Context]) -> None:
@@ -171,7 +185,7 @@ class Collector:
         lengths = np.array([len(context.token_ids) for context in contexts], np.int64)
         check_cells(np.asarray(cells["context"]), layer, unit, position, value, lengths, self._layers)
         looked_at = self._mask(contexts, new)
-        numbers = self._number(contexts, new)
+        numbers = self._number(contexts, new, looked_at)
         place = np.full(len(contexts), -1)
         place[new] = np.arange(len(new))
         row = place[np.asarray(cells["context"])]
@@ -193,11 +207,13 @@ class Collector:
         Raises:
             InputError: A vector holds NaN or infinity.
         """
+        if self._written:
+            raise UsageError("the store is written; make another Collector to add to it")
         new = [row for row, context in enumerate(contexts) if not self.holds(context)]
-        numbers = self._number(contexts, new)
-        self._pending_tokens += len(new)
-        for layer, values in vectors.items():
-            self._pending.keep_vectors(layer, dense_rows(values, new), numbers, np.full(len(new), -1))
+        found = {layer: finite(layer, dense_rows(values, new)) for layer, values in vectors.items()}
+        numbers = self._number(contexts, new, np.ones(len(new), np.bool_))
+        for layer, rows in found.items():
+            self._pending.keep_vectors(layer, rows, numbers, np.full(len(new), -1))
         self._flush_if_full()
 
     def add_vectors(self, vectors: Mapping[int, Any], contexts: Sequence[Context], *, last: bool = False) -> None:
@@ -219,10 +235,11 @@ class Collector:
         if last:
             ends = [len(contexts[row].token_ids) - 1 for row in new]
             looked_at = looked_at & (np.arange(looked_at.shape[1]) == np.array(ends, np.int64)[:, None])
-        numbers = self._number(contexts, new)
         row, position = np.nonzero(looked_at)
-        for layer, values in vectors.items():
-            self._pending.keep_vectors(layer, dense_rows(values, new)[row, position], numbers[row], position)
+        found = {layer: finite(layer, dense_rows(values, new)[row, position]) for layer, values in vectors.items()}
+        numbers = self._number(contexts, new, looked_at)
+        for layer, rows in found.items():
+            self._pending.keep_vectors(layer, rows, numbers[row], position)
         self._flush_if_full()
 
     def _mask(self, contexts: Sequence[Context], rows: Sequence[int]) -> NDArray[np.bool_]:
@@ -235,11 +252,10 @@ class Collector:
             mask[mask] = ~np.isin(tokens, self.space.skipped_tokens)
         if self.space.skips_first and width:
             mask[:, 0] = False
-        self._pending_tokens += int(mask.sum())
         return mask
 
-    def _number(self, contexts: Sequence[Context], rows: Sequence[int]) -> Ints:
-        """Record new contexts and return their numbers."""
+    def _number(self, contexts: Sequence[Context], rows: Sequence[int], looked_at: NDArray[np.bool_]) -> Ints:
+        """Record new contexts, and their tokens that are looked at, and return their numbers."""
         first, chosen = self._count, [contexts[row] for row in rows]
         hashes = {context.content_hash for context in chosen}
         if len(hashes) < len(chosen):
@@ -248,22 +264,25 @@ class Collector:
         self._rows += chosen
         self._count += len(chosen)
         self.summary.new_contexts += len(rows)
+        self._pending_tokens += int(looked_at.sum())
         return np.arange(first, self._count)
 
-    def _add_layer(
-        self, layer: int, values: Any, numbers: Ints, rows: Sequence[int], looked_at: NDArray[np.bool_]
-    ) -> None:
+    def _cells_of(
+        self, layer: int, values: Any, contexts: Sequence[Context], rows: Sequence[int], looked_at: NDArray[np.bool_]
+    ) -> tuple[Ints, Ints, Ints, NDArray[Any]]:
+        """Return row, position, unit and value of the kept cells of a layer, checked."""
         expected = self._layers[layer]
-        if values.ndim != 3 or values.shape[2] != expected or values.shape[1] < looked_at.shape[1]:
+        fits = values.ndim == 3 and values.shape[0] == len(contexts) and values.shape[2] == expected
+        if not fits or values.shape[1] < looked_at.shape[1]:
             raise UsageError(
-                f"activations of layer {layer} have the shape {tuple(values.shape)}; needed are contexts x positions x {expected}"
+                f"activations of layer {layer} have the shape {tuple(values.shape)}; needed are {len(contexts)} contexts x positions x {expected}"
             )
-        if not len(rows):
-            return
         row, position, unit, value = kept_cells(values, list(rows), looked_at, self._thresholds[layer])
+        with np.errstate(over="ignore"):
+            value = value.astype(np.float32)
         if not np.isfinite(value).all():
-            raise InputError(f"layer {layer} has an activation that is NaN or infinite")
-        self._pending.keep_cells(layer, unit, numbers[row], position, value)
+            raise InputError(f"layer {layer} has an activation that is NaN, infinite or beyond 32 bits")
+        return row, position, unit, value
 
     def _flush_if_full(self) -> None:
         """Flush where pending activations take their share of the memory; only between batches of whole contexts."""

@@ -13,12 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from atlas.errors import StageError
 from atlas.graph import Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX
 from atlas.io.files import parquet_writer
 from atlas.io.run_files import RunFile
 from atlas.io.work_dir import Store
-from atlas.stages import DATASETS
+from atlas.stages import DATASETS, datasets_of, require
+from atlas.stages.manifest import read_manifest
 from atlas.stages.store.pending import order_by_unit
 
 CELLS = DATASETS["activations.activations"]
@@ -36,6 +38,26 @@ class Source:
     units: Ints  # packed, ascending
     counts: Ints  # activations of each of these units
     read: Callable[[int, int], Iterator[Columns]]  # activations of units in [low, high)
+
+
+def require_whole(folder: Path) -> None:
+    """Check that a store is complete.
+
+    Args:
+        folder: Folder of the store.
+
+    Raises:
+        StageError: A file is missing or damaged, or holds fewer rows than the manifest states.
+    """
+    counts = read_manifest(folder, "activations")["counts"]
+    for dataset in datasets_of("activations"):
+        if not dataset.optional:
+            require(folder, dataset)
+    found = sum(pq.read_metadata(path).num_rows for path in CELLS.path(folder).glob("*.parquet"))
+    if found != counts["activations"]:
+        raise StageError(
+            f"{folder} holds {found:,} activations and states {counts['activations']:,}: a part is missing; collect it again with --fresh"
+        )
 
 
 def task_source(store: Store, name: str) -> Source:
@@ -63,6 +85,8 @@ def store_source(folder: Path) -> Source:
     for part in parts:
         for number in range(part.num_row_groups):
             meta = part.metadata.row_group(number)
+            if not meta.num_rows:
+                continue  # a store of no activations
             low, high = (_packed_bound(meta, bound) for bound in ("min", "max"))
             found.append((low, high, part, number))
     pieces = [_counts_of(part.read_row_group(number, columns=["layer", "unit"])) for _, _, part, number in found]

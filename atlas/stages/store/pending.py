@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from atlas.errors import InputError
+from atlas.errors import InputError, UsageError
 from atlas.graph import Ints
-from atlas.ids import INDEX_BITS
+from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER
 from atlas.stages import DATASETS
 
 VECTORS = DATASETS["activations.vectors"]
@@ -46,9 +46,7 @@ class Pending:
         self.nbytes += len(value) * _BYTES
 
     def keep_vectors(self, layer: int, values: NDArray[np.float32], context: Ints, position: NDArray[Any]) -> None:
-        """Hold vectors (n, d); raises `InputError` for NaN and infinity."""
-        if not np.isfinite(values).all():
-            raise InputError(f"layer {layer} has a vector with NaN or infinity")
+        """Hold vectors (n, d)."""
         columns = {"layer": np.full(len(values), layer, np.int32), "context_id": context.astype(np.int32)}
         columns["position"] = position.astype(np.int32)
         offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
@@ -68,6 +66,24 @@ class Pending:
         if not self._vectors:
             return None
         return pa.concat_tables(self._vectors).sort_by([(name, "ascending") for name in VECTORS.schema.names[:3]])
+
+
+def finite(layer: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return vectors (n, d); raises `InputError` for NaN and infinity."""
+    if not np.isfinite(values).all():
+        raise InputError(f"layer {layer} has a vector with NaN or infinity")
+    return values
+
+
+def check_layers(layers: Mapping[int, int], thresholds: Mapping[int, float]) -> None:
+    """Raise `UsageError` for layers, numbers of units or thresholds that a store cannot hold."""
+    for layer, count in layers.items():
+        if not 0 <= layer <= MAX_LAYER or not 1 <= count <= MAX_INDEX + 1:
+            raise UsageError(
+                f"layer {layer} of {count} units cannot be stored; layers go from 0 to {MAX_LAYER}, units to {MAX_INDEX + 1}"
+            )
+        if not 0 <= thresholds[layer] < np.inf:
+            raise UsageError(f"the threshold of layer {layer} is {thresholds[layer]}; it must be 0 or more")
 
 
 def order_by_unit(unit: NDArray[np.uint32]) -> Ints:
@@ -95,8 +111,10 @@ def check_cells(
     units[list(layers)] = list(layers.values())
     if len(context) and not (context.min() >= 0 and context.max() < len(lengths)):
         raise InputError(f"a cell is in context {context.max()}; there are {len(lengths)}")
-    if len(layer) and not (layer.min() >= 0 and layer.max() < len(units)):
-        raise InputError(f"a cell is in layer {layer.max()}; there are {sorted(layers)}")
+    if not set(np.unique(layer).tolist()) <= layers.keys():
+        raise InputError(
+            f"a cell is in layer {sorted(set(np.unique(layer).tolist()) - layers.keys())[0]}; there are {sorted(layers)}"
+        )
     for name, given, most in (("unit", unit, units[layer]), ("position", position, lengths[context])):
         wrong = np.flatnonzero((given < 0) | (given >= most))
         if len(wrong):

@@ -26,6 +26,8 @@ class ActivationSpace:
         skips_first: The first position of every context is not looked at.
         skipped_tokens: Token ids that are not looked at, such as special tokens.
         dtype: Type in which values were computed.
+        positions: `all` or `last`, of dense vectors; None without them.
+        vector_layers: Layers of dense vectors.
     """
 
     model: str | None
@@ -38,6 +40,8 @@ class ActivationSpace:
     skips_first: bool = False
     skipped_tokens: tuple[int, ...] = ()
     dtype: str | None = None
+    positions: str | None = None
+    vector_layers: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> ActivationSpace:
@@ -51,7 +55,8 @@ class ActivationSpace:
         """
         known = {item.name for item in fields(cls)}
         given = {name: value for name, value in facts.items() if name in known}
-        given["skipped_tokens"] = tuple(given.get("skipped_tokens") or ())
+        for name in ("skipped_tokens", "vector_layers"):
+            given[name] = tuple(given.get(name) or ())
         return cls(**given)
 
     def as_dict(self) -> dict[str, Any]:
@@ -60,7 +65,7 @@ class ActivationSpace:
         Returns:
             Values by name, as JSON holds them.
         """
-        return asdict(self) | {"skipped_tokens": list(self.skipped_tokens)}
+        return asdict(self) | {name: list(getattr(self, name)) for name in ("skipped_tokens", "vector_layers")}
 
     def require(self, other: ActivationSpace, where: object) -> None:
         """Check that another identity is the same.
