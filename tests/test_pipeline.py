@@ -163,6 +163,7 @@ def test_two_builds_of_one_atlas_at_the_same_time(project: Path) -> None:
         build(project, "atlas.min_count=2")
 
 
+@pytest.mark.slow
 def test_two_real_processes_at_once_leave_one_good_atlas(project: Path) -> None:
     code = "import sys; from atlas.cli.main import main; main()"
     command = [sys.executable, "-c", code, "build", str(project / "small.toml")]

@@ -240,6 +240,7 @@ def test_an_automatic_label_without_promoted_tokens() -> None:
 # llama2.c
 
 
+@pytest.mark.slow
 def test_a_model_of_llama2c(data: Path, tmp_path: Path, atlas_command: Any) -> None:
     given = data / "models" / "stories260K"
     done = atlas_command(
