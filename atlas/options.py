@@ -11,6 +11,8 @@ T = TypeVar("T")
 MEMORY = 2_000_000_000  # bytes that all processes of an aggregation may take together
 DIRECT, FLOW = "direct_effect", "attribution_flow"
 RELP, RELP_LIVE_NORMS, GRADIENT, INTEGRATED = "relp", "relp-live-norms", "gradient", "integrated-gradients"
+HOOKS = MLP, RESIDUAL, DICTIONARY = "mlp", "resid", "sae"
+POSITIONS = ALL, LAST = "all", "last"
 ZERO, MEAN = "zero", "mean"
 MEANS = "means_of_the_first_prompts"  # hash of the baseline `mean`, as an option of a trace
 SUM, LOGPROB, LOGIT_DIFF, CENTRED = "sum", "logprob", "logit-diff", "centred"
@@ -121,6 +123,10 @@ class PromptOptions:
             raise UsageError("--limit must be 1 or more")
 
 
+# Options that select documents; the others are about the length of prompts.
+DOCUMENT_KEYS = ("column", "separator", "chat", "limit", "seed")
+
+
 @dataclass(frozen=True)
 class DocumentOptions(PromptOptions):
     """Prompt options of documents that are not cut: `max_tokens` and `truncate` have no effect."""
@@ -151,24 +157,48 @@ class CollectOptions:
         skip_special: Do not look at special tokens.
     """
 
-    hook: str = "mlp"
+    hook: str = MLP
     layers: tuple[int, ...] | None = None
     threshold: float | None = None
     density: float = 0.02
-    positions: str = "all"
+    positions: str = ALL
     window: int = 128
     skip_first: bool = True
     skip_special: bool = True
 
     def __post_init__(self) -> None:
-        if self.hook not in ("mlp", "resid", "sae"):
-            raise UsageError(f"hook {self.hook!r} is none; there are mlp, resid, sae")
-        if self.positions not in ("all", "last"):
-            raise UsageError(f"positions {self.positions!r} is none; there are all and last")
+        for what, given, known in (("hook", self.hook, HOOKS), ("positions", self.positions, POSITIONS)):
+            if given not in known:
+                raise UsageError(f"{what} {given!r} is none; there are {', '.join(known)}")
         if not 0 < self.density <= 1 or (self.threshold is not None and not self.threshold >= 0):
             raise UsageError("the density must be above 0 and at most 1, the threshold 0 or more")
         if self.window < 2:
             raise UsageError("a window is 2 tokens or more")
+
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """Options of the statistics of a store.
+
+    Attributes:
+        top_tokens: Number of tokens to keep per unit and relation.
+        top_examples: Number of strongest contexts to keep per unit.
+        drawn_examples: Number of contexts to draw of each quarter of the active contexts.
+        top_partners: Number of coactive units to keep per unit.
+        least_joint: Minimum number of common tokens of coactive units.
+        seed: Seed of the drawn examples.
+    """
+
+    top_tokens: int = 20
+    top_examples: int = 10
+    drawn_examples: int = 3
+    top_partners: int = 10
+    least_joint: int = 5
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        if min(self.top_tokens, self.top_examples, self.top_partners, self.least_joint) < 1 or self.drawn_examples < 0:
+            raise UsageError("numbers of tokens, examples and partners are 1 or more")
 
 
 @dataclass(frozen=True)

@@ -276,7 +276,8 @@ def write_activations(store: Path, measures: Path, layers: int = 5, units: int =
     """A store of random activations of the neurons of `random_graph`, with its statistics and a vocabulary."""
     import numpy as np
 
-    from atlas.activations.measures import MeasureOptions, measure
+    from atlas.activations.measures import measure
+    from atlas.options import MeasureOptions
     from atlas.stages import DATASETS
     from atlas.stages.store.cells import Context
     from atlas.stages.store.collector import Collector

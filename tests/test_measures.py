@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from atlas.activations import measures
-from atlas.activations.measures import MeasureOptions, measure
+from atlas.activations.measures import measure
 from atlas.errors import InputError, OutputError, StageError
+from atlas.options import MeasureOptions
 from atlas.stages.store.cells import Context
 from atlas.stages.store.collector import Collector
 from atlas.stages.store.spaces import ActivationSpace

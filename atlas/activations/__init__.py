@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from atlas.activations.collect import CollectSummary, collect
 from atlas.activations.dictionaries import Dictionary, load_dictionary
-from atlas.activations.measures import MeasureOptions, MeasureSummary, measure
+from atlas.activations.measures import MeasureSummary, measure
 from atlas.activations.stage import ProjectSummary, project
+from atlas.options import MeasureOptions
 from atlas.stages.store.cells import Context, StoreSummary
 from atlas.stages.store.collector import Collector
 from atlas.stages.store.spaces import ActivationSpace

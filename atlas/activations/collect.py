@@ -23,12 +23,12 @@ from atlas.models.load import enough_memory
 from atlas.models.model import TracedModel
 from atlas.models.prompts import Prompt, count_prompts, read_prompts
 from atlas.models.tokens import shown
-from atlas.options import MEMORY, CollectOptions, DocumentOptions
+from atlas.options import DICTIONARY, LAST, MEMORY, MLP, RESIDUAL, CollectOptions, DocumentOptions
 from atlas.stages import DATASETS, is_whole
 from atlas.stages.manifest import read_manifest
 from atlas.stages.store.cells import Context, StoreSummary
 from atlas.stages.store.collector import VOCABULARY, Collector
-from atlas.stages.store.spaces import DICTIONARY, MLP, RESIDUAL, ActivationSpace
+from atlas.stages.store.spaces import ActivationSpace
 
 Progress = Callable[[str, int, int], None]
 FLUSH_SECONDS = 30.0  # a killed run loses at most this much work
@@ -223,7 +223,7 @@ def _batched(items: Iterator[tuple[int, Context]], size: int) -> Iterator[list[t
 def _add(collector: Collector, reader: Reader, contexts: list[Context]) -> None:
     values = reader.values(contexts)
     if reader.options.hook == RESIDUAL:
-        collector.add_vectors(values, contexts, last=reader.options.positions == "last")
+        collector.add_vectors(values, contexts, last=reader.options.positions == LAST)
     else:
         collector.add(values, contexts)
 

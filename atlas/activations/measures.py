@@ -12,10 +12,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas.errors import InputError, UsageError
+from atlas.errors import InputError
 from atlas.io.files import parquet_writer
 from atlas.io.package_data import folder as package_folder
-from atlas.options import MEMORY
+from atlas.options import MEMORY, MeasureOptions
 from atlas.stages import DATASETS, require
 from atlas.stages.manifest import read_manifest, replaced_folder, write_manifest
 from atlas.stages.store.merge import require_whole
@@ -26,31 +26,6 @@ RESULTS = ("activation_stats", "activation_histograms", "activation_tokens", "ac
 COACTIVE_PAIRS = 500_000_000  # with more pairs of activations on one token, coactivation is left out
 _BATCH = 100_000
 _LEAST_MB = 256
-
-
-@dataclass(frozen=True)
-class MeasureOptions:
-    """Options of the statistics of a store.
-
-    Attributes:
-        top_tokens: Number of tokens to keep per unit and relation.
-        top_examples: Number of strongest contexts to keep per unit.
-        drawn_examples: Number of contexts to draw of each quarter of the active contexts.
-        top_partners: Number of coactive units to keep per unit.
-        least_joint: Minimum number of common tokens of coactive units.
-        seed: Seed of the drawn examples.
-    """
-
-    top_tokens: int = 20
-    top_examples: int = 10
-    drawn_examples: int = 3
-    top_partners: int = 10
-    least_joint: int = 5
-    seed: int = 42
-
-    def __post_init__(self) -> None:
-        if min(self.top_tokens, self.top_examples, self.top_partners, self.least_joint) < 1 or self.drawn_examples < 0:
-            raise UsageError("numbers of tokens, examples and partners are 1 or more")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from atlas.cli.help_and_errors import Command, option
 from atlas.cli.model_commands import document_options, model_options, taken
 from atlas.cli.options import FILE, device_option, size
 from atlas.errors import UsageError, needs_extra
-from atlas.options import MEMORY, CollectOptions, DocumentOptions
+from atlas.options import DOCUMENT_KEYS, HOOKS, MEMORY, POSITIONS, CollectOptions, DocumentOptions, MeasureOptions
 
 _memory_option = option(
     "--memory",
@@ -49,7 +49,7 @@ def _layers(text: str | None) -> tuple[int, ...] | None:
     "--hook",
     default=CollectOptions.hook,
     show_default=True,
-    type=click.Choice(["mlp", "resid", "sae"]),
+    type=click.Choice(HOOKS),
     help="Neurons of MLPs, residual streams behind blocks, or features of a sparse autoencoder.",
 )
 @option("--layers", help="Layers such as 0-3,7; all by default, or the one that a sparse autoencoder names.")
@@ -65,7 +65,7 @@ def _layers(text: str | None) -> tuple[int, ...] | None:
     "--positions",
     default=CollectOptions.positions,
     show_default=True,
-    type=click.Choice(["all", "last"]),
+    type=click.Choice(POSITIONS),
     help="Residual vectors of all tokens, or of the last one.",
 )
 @option("--window", default=CollectOptions.window, show_default=True, help="Tokens of a context at most.")
@@ -91,10 +91,9 @@ def collect(model: str, text: Path, output: Path, memory: str, layers: str | Non
         from atlas.pipeline import collect_activations
 
     started = time.monotonic()
-    corpus = DocumentOptions(**{name: options.pop(name) for name in ("column", "separator", "chat", "limit", "seed")})
-    chosen = taken(options | {"layers": _layers(layers)}, CollectOptions)
-    for name in vars(chosen):
-        options.pop(name, None)
+    corpus = DocumentOptions(**{name: options.pop(name) for name in DOCUMENT_KEYS})
+    options["layers"] = _layers(layers)
+    chosen = taken(options, CollectOptions)
     with progress() as update:
         summary = collect_activations(
             model, text, output, options=chosen, corpus=corpus, memory=parse_bytes(memory), progress=update, **options
@@ -106,10 +105,20 @@ def collect(model: str, text: Path, output: Path, memory: str, layers: str | Non
 @click.command(cls=Command)
 @click.argument("store", type=FILE)
 @option("-o", "--output", type=FILE, required=True, help="Folder for the statistics (replaced if it holds some).")
-@option("--top-tokens", default=20, show_default=True, help="Tokens to keep of each unit.")
-@option("--top-examples", default=10, show_default=True, help="Strongest contexts to keep of each unit.")
-@option("--drawn-examples", default=3, show_default=True, help="Contexts to draw of each quarter of the active ones.")
-@option("--seed", default=42, show_default=True, help="Seed of the drawn contexts.")
+@option("--top-tokens", default=MeasureOptions.top_tokens, show_default=True, help="Tokens to keep of each unit.")
+@option(
+    "--top-examples",
+    default=MeasureOptions.top_examples,
+    show_default=True,
+    help="Strongest contexts to keep of each unit.",
+)
+@option(
+    "--drawn-examples",
+    default=MeasureOptions.drawn_examples,
+    show_default=True,
+    help="Contexts to draw of each quarter of the active ones.",
+)
+@option("--seed", default=MeasureOptions.seed, show_default=True, help="Seed of the drawn contexts.")
 @_memory_option
 def measure(store: Path, output: Path, memory: str, **options: Any) -> None:
     """Compute density, distribution, tokens, examples and coactivation of every unit of STORE."""
@@ -118,7 +127,6 @@ def measure(store: Path, output: Path, memory: str, **options: Any) -> None:
     from atlas.runtime.memory import parse_bytes
 
     with needs_extra("trace"):
-        from atlas.activations import MeasureOptions
         from atlas.activations import measure as measure_store
 
     started = time.monotonic()

@@ -139,6 +139,11 @@ class Cache:
     logits: Tensor  # (B, vocabulary) at the last token of each prompt
     lengths: tuple[int, ...]
 
+    @cached_property
+    def activations(self) -> Tensor:
+        """Activations of all neurons of the first prompt, (layers, n, m)."""
+        return torch.stack([activation(layer)[0] for layer in self.layers])
+
     def of(self, prompt: int) -> Cache:
         """Return the cache of one prompt without padding, as a batch of one."""
         length, one = self.lengths[prompt], slice(prompt, prompt + 1)

@@ -108,8 +108,8 @@ class TracedModel:
 
     @cached_property
     def mlp_signature(self) -> str:
-        """Hash of the signs of a sample of the MLP weights; it does not depend on the type of the weights."""
-        return mlp_signature(block.mlp.module.down_proj.weight for block in self.blocks)
+        """Hash of the signs of some MLP weights of every layer; it does not depend on the type of the weights."""
+        return mlp_signature(block.mlp.module.down_proj.weight[0] for block in self.blocks)
 
     def token_texts(self, ids: list[int]) -> list[str]:
         """Return tokens as the vocabulary spells them.

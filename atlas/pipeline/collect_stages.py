@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from atlas.errors import needs_extra
-from atlas.options import CollectOptions, DocumentOptions, part_of
+from atlas.options import DOCUMENT_KEYS, CollectOptions, DocumentOptions, part_of
 from atlas.pipeline.recipe import CollectSection, Recipe
 from atlas.pipeline.trace_stages import TracedStages
 from atlas.pipeline.tracing import collect_activations
 from atlas.runtime.memory import parse_bytes
 from atlas.runtime.progress import Progress
-
-_DOCUMENTS = ("column", "separator", "chat", "limit", "seed")
 
 
 class CollectedStages:
@@ -60,9 +58,9 @@ class CollectedStages:
         """Collect the store in `folder`."""
         section, trace = self._section, self._recipe.trace
         is_traced = section.model is None and self._traced is not None
-        corpus = {name: getattr(section, name) for name in _DOCUMENTS}
+        corpus = {name: getattr(section, name) for name in DOCUMENT_KEYS}
         if section.text is None and trace is not None:
-            corpus = {name: getattr(trace, name) for name in _DOCUMENTS}
+            corpus = {name: getattr(trace, name) for name in DOCUMENT_KEYS}
         return collect_activations(
             self._traced.model if is_traced and self._traced is not None else str(section.model),
             self._text,

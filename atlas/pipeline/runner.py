@@ -16,7 +16,7 @@ from atlas.importers import IMPORTERS
 from atlas.io import package_data as resources
 from atlas.io.files import only_writer, translated_os_errors
 from atlas.io.paths import local_path, recorded
-from atlas.options import AUTO, NONE, WireOptions, part_of
+from atlas.options import AUTO, NONE, RESIDUAL, WireOptions, part_of
 from atlas.pipeline.aggregation import aggregate_graphs, find_inputs
 from atlas.pipeline.collect_stages import CollectedStages, measure_store
 from atlas.pipeline.fingerprints import Fingerprints, deciding, files_of
@@ -122,7 +122,7 @@ class _Run:
         store = self._collected(self.recipe.collect, traced) if self.recipe.collect else None
         if "activations" in imported:
             store = self._import(imported["activations"], "activations")
-        is_dense = self.recipe.collect is not None and self.recipe.collect.hook == "resid"
+        is_dense = self.recipe.collect is not None and self.recipe.collect.hook == RESIDUAL
         measured = self._measures(store) if store and not is_dense else None
         reports = self._import(imported["reports"], "reports") if "reports" in imported else None
         assigned = [item for item in self.recipe.imports if item.kind == "assignments" and not is_empty(item)]

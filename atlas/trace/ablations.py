@@ -9,7 +9,7 @@ An effect is the value with the neuron less the value without it, where the neur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,11 +17,9 @@ from torch import Tensor
 
 from atlas.graph import Floats
 from atlas.models.cache import Baseline, Cache, activation
-from atlas.models.model import TracedModel
+from atlas.models.model import TracedModel, Writer
 from atlas.trace.effects import NodeIndex
 from atlas.trace.metrics import Outputs
-
-Write = Callable[[int, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -37,60 +35,59 @@ class Ablator:
 
     def active_cells(self, cells: NodeIndex) -> Floats:
         """Return the activations of cells, (k,)."""
-        active = torch.stack([activation(layer)[0] for layer in self.cache.layers])
-        found: Floats = cells.of(active).double().cpu().numpy()
+        found: Floats = cells.of(self.cache.activations).double().cpu().numpy()
         return found
 
     def nodes(self, cells: NodeIndex) -> Tensor:
         """Return the effects of nodes on the metric, (k,)."""
-        found = []
-        for some in self._pieces(len(cells)):
+
+        def of_piece(some: slice) -> Tensor:
             here = _some(cells, some)
+            metric = self.outputs.metric(
+                self._logits(len(here), lambda layer, active: self._without(layer, active, here))
+            )
+            return metric[0] - metric[1:]
 
-            def write(layer: int, active: Tensor, here: NodeIndex = here) -> Tensor:
-                return self._without(layer, active, here)
-
-            metric = self.outputs.metric(self._logits(len(here), write))
-            found.append(metric[0] - metric[1:])
-        return torch.cat(found) if found else self.cache.logits.new_zeros(0)
+        return self._joined(len(cells), of_piece)
 
     def edges(self, sources: NodeIndex, targets: NodeIndex) -> Tensor:
         """Return the effects of sources on target neurons, (k,)."""
-        found = []
-        for some in self._pieces(len(sources)):
+
+        def of_piece(some: slice) -> Tensor:
             source, target = _some(sources, some), _some(targets, some)
             seen = self.cache.logits.new_zeros(2, len(source))
 
-            def write(
-                layer: int, active: Tensor, source: NodeIndex = source, target: NodeIndex = target, seen: Tensor = seen
-            ) -> Tensor:
+            def write(layer: int, active: Tensor) -> Tensor:
                 rows = torch.nonzero(target.layer == layer).flatten()
                 at = target.position[rows], target.neuron[rows]
                 seen[0, rows], seen[1, rows] = active[(0, *at)].to(seen.dtype), active[(rows + 1, *at)].to(seen.dtype)
                 return self._without(layer, self._held(layer, active), source)
 
             self._logits(len(source), write)
-            found.append(seen[0] - seen[1])
-        return torch.cat(found) if found else self.cache.logits.new_zeros(0)
+            return seen[0] - seen[1]
+
+        return self._joined(len(sources), of_piece)
 
     def output_edges(self, sources: NodeIndex, outputs: Tensor) -> Tensor:
         """Return the effects of sources on the outputs number `outputs`, (k,)."""
-        found = []
-        for some in self._pieces(len(sources)):
+
+        def of_piece(some: slice) -> Tensor:
             here, chosen = _some(sources, some), outputs[some]
 
-            def write(layer: int, active: Tensor, here: NodeIndex = here) -> Tensor:
+            def write(layer: int, active: Tensor) -> Tensor:
                 return self._without(layer, self._held(layer, active), here)
 
             values = self.outputs.values(self._logits(len(here), write))
-            found.append(values[0, chosen] - values[torch.arange(len(here)) + 1, chosen])
-        return torch.cat(found) if found else self.cache.logits.new_zeros(0)
+            return values[0, chosen] - values[torch.arange(len(here)) + 1, chosen]
 
-    def _pieces(self, count: int) -> Iterator[slice]:
-        for start in range(0, count, self.rows):
-            yield slice(start, min(start + self.rows, count))
+        return self._joined(len(sources), of_piece)
 
-    def _logits(self, count: int, write: Write) -> Tensor:
+    def _joined(self, count: int, of_piece: Callable[[slice], Tensor]) -> Tensor:
+        """Return the effects of `count` ablations, `rows` at a time."""
+        pieces = [of_piece(slice(start, min(start + self.rows, count))) for start in range(0, count, self.rows)]
+        return torch.cat([self.cache.logits.new_zeros(0), *pieces])
+
+    def _logits(self, count: int, write: Writer) -> Tensor:
         """Return the logits of `count` ablated runs, after those of the run as it is, (1 + count, vocabulary)."""
         with self.model.writing(write):
             return self.model.last_logits([list(self.ids)] * (1 + count))

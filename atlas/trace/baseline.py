@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from atlas.models.cache import Baseline, activation
+from atlas.models.cache import Baseline
 from atlas.models.model import TracedModel
 from atlas.models.prompts import Prompt, read_prompts
 from atlas.options import MEAN, PromptOptions, TraceOptions
@@ -37,7 +37,7 @@ def mean_baseline(model: TracedModel, prompts: Iterable[tuple[int, ...]]) -> Bas
     counts = torch.zeros(2, dtype=torch.float64, device=model.device)
     for ids in prompts:
         cache = model.forward([list(ids)])
-        active = torch.stack([activation(layer)[0] for layer in cache.layers]).double()
+        active = cache.activations.double()
         embedding = cache.embedding[0].double()
         neurons += torch.stack([active[:, 0], active[:, 1:].sum(1)], 1)
         tokens += torch.stack([embedding[0], embedding[1:].sum(0)])

@@ -155,8 +155,11 @@ class Tracer:
         Returns:
             Scores (layers, prompts, positions, neurons).
         """
-        states = [self._scores(state, cache, outputs, self._rules) for state in self._states(ids, cache)]
-        return torch.stack(states).mean(0) if len(states) > 1 else states[0]
+        total, count = torch.zeros((), device=cache.embedding.device), 0
+        # Added up one by one: the scores of all points of a path together would take that many times the memory.
+        for state in self._states(ids, cache):
+            total, count = total + self._scores(state, cache, outputs, self._rules), count + 1
+        return total / count
 
     def _scores(self, state: Cache, run: Cache, outputs: list[Outputs], rules: Rules) -> Tensor:
         """Return (activation - baseline) x gradient of the metric, (layers, B, n, m), with the gradient at `state`."""
@@ -196,8 +199,7 @@ class Tracer:
 
     def _values(self, cache: Cache, cells: NodeIndex) -> Tensor:
         """Return activations less baseline, (S,)."""
-        active = torch.stack([activation(layer)[0] for layer in cache.layers])
-        return cells.of(active) - self.baseline.at(cells.layer, cells.position, cells.neuron)
+        return cells.of(cache.activations) - self.baseline.at(cells.layer, cells.position, cells.neuron)
 
     def _effects(self, prompt: Prompt, cache: Cache, cells: NodeIndex, outputs: Outputs) -> Effects:
         """Return the direct effects on all kept neurons and outputs, with what they leave unexplained."""
@@ -218,8 +220,7 @@ class Tracer:
             found.error[len(cells) :] += outputs.constants(cache.logits[0])
             return found
         # Without a linear function, what is not explained is the rest.
-        active = torch.stack([activation(layer)[0] for layer in cache.layers])
-        whole = torch.cat([cells.of(active), outputs.values(cache.logits[0])])
+        whole = torch.cat([cells.of(cache.activations), outputs.values(cache.logits[0])])
         return Effects(found.neurons, found.tokens, whole - found.neurons.sum(1) - found.tokens.sum(1))
 
     def _info(self, prompt: Prompt, exceeded: bool) -> GraphInfo:
@@ -255,7 +256,7 @@ class Tracer:
         def of_neurons(values: Tensor) -> np.ndarray:
             return np.concatenate([cells.of(values).double().cpu().numpy(), unknown])
 
-        activations = of_neurons(torch.stack([activation(layer)[0] for layer in cache.layers]))
+        activations = of_neurons(cache.activations)
         activations[len(cells) : len(cells) + n] = 1.0
         nodes = Nodes(
             kind=np.array(kinds, np.int8),

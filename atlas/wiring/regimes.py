@@ -24,7 +24,7 @@ def are_of(stats: Path, weights: Weights) -> bool:
         weights: Weights of a model.
 
     Returns:
-        Whether the signs of a sample of the MLP weights are equal.
+        Whether the signs of a row of MLP weights of every layer are equal.
     """
     return bool(read_manifest(stats, "stats").get("options", {}).get("traced_mlps") == weights.mlp_signature)
 

@@ -88,6 +88,10 @@ class Weights:
         Returns:
             The tensor.
         """
+        return self._read(name, shape, slice(None))
+
+    def _read(self, name: str, shape: tuple[int, ...], rows: slice) -> Tensor:
+        """Return some rows of a tensor; raises `InputError` where it is missing, damaged or of another shape."""
         from safetensors import SafetensorError, safe_open
 
         full = f"{self.prefix}{name}"
@@ -96,11 +100,13 @@ class Weights:
             raise InputError(f"{self.folder} has no {full}")
         try:
             with safe_open(path, "pt") as file:
-                found: Tensor = file.get_tensor(full)
+                given = file.get_slice(full)
+                size = tuple(given.get_shape())
+                found: Tensor = given[rows]
         except (SafetensorError, OSError) as error:
             raise InputError(f"{path} cannot be read: {error}") from error
-        if tuple(found.shape) != shape:
-            raise InputError(f"{full} in {path} has the shape {tuple(found.shape)}; config.json asks for {shape}")
+        if size != shape:
+            raise InputError(f"{full} in {path} has the shape {size}; config.json asks for {shape}")
         return found
 
     def reads(self, layer: int, *, fold_norms: bool) -> tuple[Tensor, Tensor]:
@@ -143,10 +149,10 @@ class Weights:
 
     @cached_property
     def mlp_signature(self) -> str:
-        """Hash of the signs of a sample of the MLP weights, as of a loaded model."""
+        """Hash of the signs of some MLP weights of every layer, as of a loaded model."""
         shape = (self.shape.width, self.shape.neurons)
         names = (f"layers.{layer}.mlp.down_proj.weight" for layer in range(self.shape.layers))
-        return mlp_signature(self.tensor(name, shape) for name in names)
+        return mlp_signature(self._read(name, shape, slice(1))[0] for name in names)
 
     def inputs(self) -> list[Path]:
         """List the files that decide the wiring.

@@ -60,7 +60,7 @@ Row = dict[str, float]
 
 @dataclass(frozen=True)
 class Reference:
-    """What a neuron writes where it is taken away, (layers, n, m)."""
+    """Values that neurons write where they are taken away, (layers, n, m)."""
 
     name: str
     values: Tensor

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from atlas.errors import SpaceMismatch
-
-MLP, RESIDUAL, DICTIONARY = "mlp", "resid", "sae"
+from atlas.options import MLP
 
 
 @dataclass(frozen=True)
