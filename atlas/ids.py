@@ -79,6 +79,34 @@ class NeuronId(NamedTuple):
         return f"L{self.layer}/N{self.neuron}"
 
 
+_FEATURE = re.compile(r"[Ll](\d+)[_/|]?[Ff](\d+)\Z", re.ASCII)
+NEURON, FEATURE = "neuron", "feature"
+
+
+class UnitId(NamedTuple):
+    """A neuron, or a feature of the dictionary behind a layer.
+
+    >>> str(UnitId.parse("L2/F10")), UnitId.parse("L24/N5326").unit_type
+    ('L2/F10', 'neuron')
+    """
+
+    unit_type: str
+    layer: int
+    unit: int
+
+    @classmethod
+    def parse(cls, text: str) -> UnitId:
+        """Parse `L2/F10` (a feature) or any spelling of a neuron; raises `IdError`."""
+        found = _FEATURE.match(text)
+        if found is None:
+            return cls(NEURON, *NeuronId.parse(text))
+        layer, unit = (int(group[:12]) for group in found.groups())
+        return cls(FEATURE, *NeuronId.checked(layer, unit, text[:80]))
+
+    def __str__(self) -> str:
+        return f"L{self.layer}/{'F' if self.unit_type == FEATURE else 'N'}{self.unit}"
+
+
 class TokenId(NamedTuple):
     """A vocabulary entry as the input (`embedding`) or output (`logit`) of a graph."""
 

@@ -13,6 +13,7 @@ DIRECT, FLOW = "direct_effect", "attribution_flow"
 RELP, RELP_LIVE_NORMS, GRADIENT, INTEGRATED = "relp", "relp-live-norms", "gradient", "integrated-gradients"
 HOOKS = MLP, RESIDUAL, DICTIONARY = "mlp", "resid", "sae"
 POSITIONS = ALL, LAST = "all", "last"
+TRAINED_KINDS = RELU, TOPK, BATCH_TOPK = "relu", "topk", "batchtopk"
 ZERO, MEAN = "zero", "mean"
 MEANS = "means_of_the_first_prompts"  # hash of the baseline `mean`, as an option of a trace
 SUM, LOGPROB, LOGIT_DIFF, CENTRED = "sum", "logprob", "logit-diff", "centred"
@@ -199,6 +200,74 @@ class MeasureOptions:
     def __post_init__(self) -> None:
         if min(self.top_tokens, self.top_examples, self.top_partners, self.least_joint) < 1 or self.drawn_examples < 0:
             raise UsageError("numbers of tokens, examples and partners are 1 or more")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of the training of a sparse autoencoder.
+
+    Attributes:
+        kind: `relu` (with an L1 penalty), `topk` (the `k` largest codes of every token), or `batchtopk` (k per token on average over
+            a batch).
+        expansion: Number of features per dimension of the residual stream.
+        k: Number of active features per token, of `topk` and `batchtopk`.
+        l1: Coefficient of the penalty of `relu`.
+        epochs: Number of passes over the text.
+        batch_size: Number of tokens per step.
+        rate: Largest learning rate of Adam; it rises over the first 5 % of the steps, and falls over the last 20 %.
+        buffer: Number of vectors that are held and shuffled together.
+        window: Maximum number of tokens of a context; longer documents are cut.
+        skip_first: Do not look at the first position of a context.
+        skip_special: Do not look at special tokens.
+        seed_of_weights: Seed of the initial weights and of the shuffles.
+    """
+
+    kind: str = TOPK
+    expansion: int = 8
+    k: int = 32
+    l1: float = 0.1
+    epochs: int = 1
+    batch_size: int = 2048
+    rate: float = 1e-3
+    buffer: int = 1 << 18
+    window: int = 128
+    skip_first: bool = True
+    skip_special: bool = True
+    seed_of_weights: int = 42
+
+    def __post_init__(self) -> None:
+        if self.kind not in TRAINED_KINDS:
+            raise UsageError(f"kind {self.kind!r} is none; there are {', '.join(TRAINED_KINDS)}")
+        for name in ("expansion", "k", "epochs", "batch_size", "buffer"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        if not self.rate > 0 or not self.l1 >= 0 or self.window < 2:
+            raise UsageError("the rate must be above 0, l1 0 or more, the window 2 tokens or more")
+
+
+@dataclass(frozen=True)
+class FeatureOptions:
+    """Options of what is read from the weights of a dictionary.
+
+    Attributes:
+        top_tokens: Number of tokens to keep per direction.
+        top_neurons: Number of neurons to keep that write to a feature, and that read it.
+        top_similar: Number of similar features to keep per kind of similarity.
+        window: Maximum number of tokens of a context of the text.
+        skip_first: Do not reconstruct the first position of a context.
+        skip_special: Do not reconstruct special tokens.
+    """
+
+    top_tokens: int = 20
+    top_neurons: int = 10
+    top_similar: int = 10
+    window: int = 128
+    skip_first: bool = True
+    skip_special: bool = True
+
+    def __post_init__(self) -> None:
+        if min(self.top_tokens, self.top_neurons, self.top_similar) < 1 or self.window < 2:
+            raise UsageError("numbers of tokens, neurons and features are 1 or more, the window 2 tokens or more")
 
 
 @dataclass(frozen=True)

@@ -619,7 +619,7 @@ ORDER BY context_id;
 INSERT INTO activations BY NAME
 FROM input.activations
 WHERE (SELECT embed_activations FROM input.parameters)
-ORDER BY layer, unit, context_id, position;
+ORDER BY unit_type, layer, unit, context_id, position;
 
 INSERT INTO vocabulary BY NAME
 FROM input.vocabulary
@@ -627,25 +627,51 @@ ORDER BY token_id;
 
 INSERT INTO activation_stats BY NAME
 FROM input.activation_stats
-ORDER BY layer, unit;
+ORDER BY unit_type, layer, unit;
 
 INSERT INTO activation_histograms BY NAME
 FROM input.activation_histograms
-ORDER BY layer, unit, sign, bin;
+ORDER BY unit_type, layer, unit, sign, bin;
 
 INSERT INTO activation_tokens BY NAME
 SELECT t.*, v.token
 FROM input.activation_tokens AS t
 LEFT JOIN input.vocabulary AS v USING (token_id)
-ORDER BY layer, unit, relation, rank;
+ORDER BY unit_type, layer, unit, relation, rank;
 
 INSERT INTO activation_examples BY NAME
 FROM input.activation_examples
-ORDER BY layer, unit, stratum, rank;
+ORDER BY unit_type, layer, unit, stratum, rank;
 
 INSERT INTO coactivation BY NAME
 FROM input.coactivation
-ORDER BY layer, unit, rank;
+ORDER BY unit_type, layer, unit, other_unit_type, rank;
+
+INSERT INTO token_stats BY NAME
+SELECT t.*, v.token
+FROM input.token_stats AS t
+LEFT JOIN input.vocabulary AS v USING (token_id)
+ORDER BY token_id;
+
+INSERT INTO features BY NAME
+FROM input.features
+ORDER BY unit_type, layer, unit;
+
+INSERT INTO feature_tokens BY NAME
+FROM input.feature_tokens
+ORDER BY unit_type, layer, unit, projection_kind, direction, rank;
+
+INSERT INTO feature_neurons BY NAME
+FROM input.feature_neurons
+ORDER BY unit_type, layer, unit, relation DESC, rank;
+
+INSERT INTO similar_units BY NAME
+FROM input.similar_units
+ORDER BY unit_type, layer, unit, similarity_kind, rank;
+
+INSERT INTO reconstruction BY NAME
+FROM input.reconstruction
+ORDER BY layer;
 
 INSERT INTO sources
 SELECT path, 'graph', size_bytes, content_hash FROM input.graphs
@@ -687,5 +713,7 @@ UNION ALL SELECT 'links_in_files', coalesce(sum(link_count), 0)::VARCHAR FROM gr
 UNION ALL SELECT 'links_kept', coalesce(sum(kept_count), 0)::VARCHAR FROM graphs
 UNION ALL SELECT 'links_dropped', coalesce(sum(dropped_count), 0)::VARCHAR FROM graphs
 UNION ALL SELECT 'rejected_files', count(*)::VARCHAR FROM rejects
+UNION ALL SELECT 'total_contexts', count(*)::VARCHAR FROM contexts HAVING count(*) > 0
+UNION ALL SELECT 'total_features', count(*)::VARCHAR FROM features HAVING count(*) > 0
 UNION ALL SELECT 'num_layers', coalesce(max(layer) + 1, 0)::VARCHAR FROM neurons
 ORDER BY 1;

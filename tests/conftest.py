@@ -14,7 +14,7 @@ from hypothesis import settings
 
 from atlas.aggregate import Summary
 from atlas.cluster import ClusterOptions, cluster
-from atlas.database import Inputs, build_database
+from atlas.database import Inputs, StoreInputs, build_database
 from atlas.labels import LabelFile, import_labels
 from atlas.pipeline import aggregate_graphs, run_recipe
 from atlas.pipeline.recipe import load_recipe
@@ -123,8 +123,7 @@ def make_small_atlas(folder: Path) -> None:
         folder / "labels",
         folder / "projections",
         reports=folder / "reports",
-        activations=folder / "store",
-        measures=folder / "measures",
+        stores=[StoreInputs(folder / "store", folder / "measures")],
     )
     build_database(folder / "small.duckdb", inputs)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from atlas.activations.collect import CollectSummary, collect
 from atlas.activations.dictionaries import Dictionary, load_dictionary
+from atlas.activations.features import FeatureSummary, read_features
 from atlas.activations.measures import MeasureSummary, measure
+from atlas.activations.reconstruction import Reconstruction, reconstruct
 from atlas.activations.stage import ProjectSummary, project
+from atlas.activations.train import TrainSummary, train_dictionary
 from atlas.options import MeasureOptions
 from atlas.stages.store.cells import Context, StoreSummary
 from atlas.stages.store.collector import Collector
@@ -17,12 +20,18 @@ __all__ = [
     "Collector",
     "Context",
     "Dictionary",
+    "FeatureSummary",
     "MeasureOptions",
     "MeasureSummary",
     "ProjectSummary",
+    "Reconstruction",
     "StoreSummary",
+    "TrainSummary",
     "collect",
     "load_dictionary",
     "measure",
     "project",
+    "read_features",
+    "reconstruct",
+    "train_dictionary",
 ]

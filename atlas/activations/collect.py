@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from atlas.activations.dictionaries import Dictionary, place_of
+from atlas.activations.dictionaries import Dictionary, layer_of_dictionary
 from atlas.errors import InputError, UsageError
 from atlas.graph import Reject
 from atlas.models.load import enough_memory
@@ -26,7 +26,7 @@ from atlas.models.tokens import shown
 from atlas.options import DICTIONARY, LAST, MEMORY, MLP, RESIDUAL, CollectOptions, DocumentOptions
 from atlas.stages import DATASETS, is_whole
 from atlas.stages.manifest import read_manifest
-from atlas.stages.store.cells import Context, StoreSummary
+from atlas.stages.store.cells import Context, StoreSummary, looked_at_cells
 from atlas.stages.store.collector import VOCABULARY, Collector
 from atlas.stages.store.spaces import ActivationSpace
 
@@ -128,9 +128,9 @@ def collect(
     """
     options, corpus = options or CollectOptions(), corpus or DocumentOptions()
     reader = Reader(model, options, _layers(model, options, dictionary), dictionary)
-    special = sorted(set(getattr(model.tokenizer, "all_special_ids", ()))) if options.skip_special else []
+    special = model.special_tokens if options.skip_special else []
     rejects: Counter[str] = Counter()
-    contexts = _contexts(text, model, corpus, options.window, rejects)
+    contexts = read_contexts(text, model, corpus, options.window, rejects)
     thresholds = _held_thresholds(reader, out, fresh) or _thresholds(reader, text, corpus, special)
     total = count_prompts(text, corpus)
     collector = Collector(
@@ -165,26 +165,31 @@ def _layers(model: TracedModel, options: CollectOptions, dictionary: Dictionary 
         raise UsageError("the hook sae needs a dictionary, and other hooks have none; give --hook sae --sae FOLDER")
     count = len(model.blocks)
     if dictionary is not None:
-        if dictionary.width != model.width:
-            raise UsageError(
-                f"the dictionary is of vectors of width {dictionary.width}, and the model's have {model.width}"
-            )
-        stated = place_of(dictionary)
-        layers = options.layers or ((stated,) if stated is not None else ())
-        if len(layers) != 1:
-            raise UsageError("a dictionary reads one layer, and its configuration states none; give it with --layers N")
-    else:
-        layers = options.layers if options.layers is not None else tuple(range(count))
+        if options.layers is not None and len(options.layers) != 1:
+            raise UsageError("a dictionary reads one layer; give it with --layers N")
+        return (layer_of_dictionary(dictionary, model, options.layers[0] if options.layers else None),)
+    layers = options.layers if options.layers is not None else tuple(range(count))
     wrong = [layer for layer in layers if not 0 <= layer < count]
     if wrong or not layers:
         raise UsageError(f"layer {wrong[0] if wrong else layers} is none of the model's layers 0 to {count - 1}")
     return tuple(sorted(set(layers)))
 
 
-def _contexts(
+def read_contexts(
     text: Path, model: TracedModel, corpus: DocumentOptions, window: int, rejects: Counter[str]
 ) -> Iterator[tuple[int, Context]]:
-    """Yield the windows of all documents, each with the number of documents read so far."""
+    """Yield the windows of all documents of a text.
+
+    Args:
+        text: .jsonl, .txt or .parquet.
+        model: Model with its tokenizer.
+        corpus: Options that select the documents.
+        window: Maximum number of tokens of a window.
+        rejects: Counts of the documents that cannot be used, by reason, which are added to.
+
+    Yields:
+        The number of documents read so far, and a window.
+    """
     most = min(window, model.most_positions)
     for done, item in enumerate(read_prompts(text, model, corpus), 1):
         if isinstance(item, Reject):
@@ -247,14 +252,12 @@ def _thresholds(reader: Reader, text: Path, corpus: DocumentOptions, special: Se
         return {}
     if options.threshold is not None or options.hook == DICTIONARY:
         return dict.fromkeys(reader.layers, options.threshold or 0.0)
-    first = _contexts(text, reader.model, corpus, options.window, Counter())
+    first = read_contexts(text, reader.model, corpus, options.window, Counter())
     found: dict[int, list[Tensor]] = {layer: [] for layer in reader.layers}
     for _, context in itertools.islice(first, FIRST_CONTEXTS):
-        ids = np.array(context.token_ids)
-        looked_at = ~np.isin(ids, special)
-        looked_at[0] &= not options.skip_first
+        mask = torch.from_numpy(looked_at_cells([context], skips_first=options.skip_first, skipped_tokens=special))
         for layer, values in reader.values([context]).items():
-            found[layer].append(values[0, torch.from_numpy(looked_at)].float().abs().flatten().cpu())
+            found[layer].append(values[mask].float().abs().flatten().cpu())
     return {layer: _quantile(pieces, options.density) for layer, pieces in found.items()}
 
 
@@ -277,7 +280,5 @@ def vocabulary(model: TracedModel) -> pa.Table:
         Rows of the dataset `vocabulary`.
     """
     ids = list(range(model.vocabulary))
-    special = set(getattr(model.tokenizer, "all_special_ids", ()))
-    return VOCABULARY.table(
-        {"token_id": ids, "token": shown(model, ids), "is_special": [token in special for token in ids]}
-    )
+    special = model.special_tokens
+    return VOCABULARY.table({"token_id": ids, "token": shown(model, ids), "is_special": np.isin(ids, special)})

@@ -25,16 +25,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atlas.errors import InputError, needs_extra
+from atlas.errors import InputError, UsageError, needs_extra
+from atlas.models.model import TracedModel
+from atlas.options import RELU, TOPK
 
-RELU, TOPK, JUMP_RELU, GATED = "relu", "topk", "jumprelu", "gated"
+JUMP_RELU, GATED = "jumprelu", "gated"
 _PLACES = (
     re.compile(r"blocks\.(?P<layer>\d+)\.hook_resid_(?P<side>pre|post)"),  # SAELens
     re.compile(r"resid_(?P<side>pre|post)_layer_(?P<layer>\d+)"),  # dictionary_learning
     re.compile(r"(?:model\.)?layers\.(?P<layer>\d+)(?P<side>)"),  # sparsify
 )
 _CONFIGS = ("cfg.json", "config.json")
-_WEIGHTS = ("sae_weights.safetensors", "sae.safetensors", "ae.pt", "sae.pt", "model.safetensors")
+WEIGHTS_FILE = "sae_weights.safetensors"
+_WEIGHTS = (WEIGHTS_FILE, "sae.safetensors", "ae.pt", "sae.pt", "model.safetensors")
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,32 @@ def place_of(dictionary: Dictionary) -> int | None:
         raise InputError(f"the dictionary reads {name}; supported are dictionaries of the residual stream")
     # The stream before a block is the one behind the block before it.
     return int(found["layer"]) - (found["side"] == "pre")
+
+
+def layer_of_dictionary(dictionary: Dictionary, model: TracedModel, layer: int | None = None) -> int:
+    """Return the block behind which a dictionary reads the residual stream.
+
+    Args:
+        dictionary: The dictionary.
+        model: Model that it is of.
+        layer: Number of the block; the one that the configuration states where None.
+
+    Returns:
+        Number of the block.
+
+    Raises:
+        UsageError: The widths differ, or there is no such block.
+    """
+    if dictionary.width != model.width:
+        raise UsageError(
+            f"the dictionary is of vectors of width {dictionary.width}, and the model's have {model.width}"
+        )
+    place = layer if layer is not None else place_of(dictionary)
+    if place is None:
+        raise UsageError("a dictionary reads one layer, and its configuration states none; give it with --layers N")
+    if not 0 <= place < len(model.blocks):
+        raise UsageError(f"layer {place} is none of the model's layers 0 to {len(model.blocks) - 1}")
+    return place
 
 
 def load_dictionary(path: Path) -> Dictionary:

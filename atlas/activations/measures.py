@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas.errors import InputError
+from atlas.errors import InputError, SpaceMismatch
 from atlas.io.files import parquet_writer
 from atlas.io.package_data import folder as package_folder
 from atlas.options import MEMORY, MeasureOptions
@@ -22,7 +22,14 @@ from atlas.stages.store.merge import require_whole
 from atlas.stages.store.spaces import ActivationSpace
 
 Progress = Callable[[str, int, int], None]
-RESULTS = ("activation_stats", "activation_histograms", "activation_tokens", "activation_examples", "coactivation")
+RESULTS = (
+    "activation_stats",
+    "activation_histograms",
+    "activation_tokens",
+    "activation_examples",
+    "token_stats",
+    "coactivation",
+)
 COACTIVE_PAIRS = 500_000_000  # with more pairs of activations on one token, coactivation is left out
 _BATCH = 100_000
 _LEAST_MB = 256
@@ -43,6 +50,7 @@ def measure(
     out: Path,
     options: MeasureOptions | None = None,
     *,
+    beside: Path | None = None,
     memory: int = MEMORY,
     progress: Progress = lambda *_: None,
 ) -> MeasureSummary:
@@ -56,6 +64,8 @@ def measure(
         store: Folder of the store.
         out: Folder of the statistics, which is replaced.
         options: Numbers of tokens, examples and partners; the defaults where None.
+        beside: Store of other units on the same contexts, such as neurons beside features: its units are also partners in
+            `coactivation`.
         memory: Bytes that DuckDB may take; above it, it spills to disk.
         progress: Called with the name of the step, the number done and the total.
 
@@ -65,6 +75,7 @@ def measure(
     Raises:
         InputError: The store holds vectors alone.
         OutputError: `out` holds something else.
+        SpaceMismatch: The store beside it lacks contexts, or looked at other tokens.
         StageError: `store` is none, or is damaged.
     """
     options = options or MeasureOptions()
@@ -85,7 +96,7 @@ def measure(
                 progress("measuring units", number, len(parts))
                 con.read_parquet(str(part)).create_view("given_part", replace=True)
                 _run(con, "part")
-            has_partners = _coactivation(con, parts, progress)
+            has_partners = _coactivation(con, store, parts, space, beside, progress)
             _run(con, "finish")
             for name in RESULTS:
                 if name != "coactivation" or has_partners:
@@ -106,10 +117,11 @@ def _run(con: duckdb.DuckDBPyConnection, name: str) -> None:
 
 def _prepare(con: duckdb.DuckDBPyConnection, store: Path, space: ActivationSpace, options: MeasureOptions) -> None:
     con.execute((package_folder("sql") / "probabilities.sql").read_text(encoding="utf-8"))
-    for name in ("contexts", "units"):
+    for name in ("contexts", "units", "vocabulary"):
         path = require(store, DATASETS[f"activations.{name}"])
         con.read_parquet(str(path)).create_view(f"given_{name}", replace=True)
     settings: dict[str, Any] = {name: [value] for name, value in vars(options).items()}
+    settings["unit_type"] = [space.unit_type]
     settings["first_position"] = [int(space.skips_first)]
     settings["skipped"] = pa.array([list(space.skipped_tokens)], pa.list_(pa.int32()))
     con.register("given_settings", pa.table(settings))
@@ -118,18 +130,62 @@ def _prepare(con: duckdb.DuckDBPyConnection, store: Path, space: ActivationSpace
     _run(con, "prepare")
 
 
-def _coactivation(con: duckdb.DuckDBPyConnection, parts: list[Path], progress: Progress) -> bool:
+def _coactivation(
+    con: duckdb.DuckDBPyConnection,
+    store: Path,
+    parts: list[Path],
+    space: ActivationSpace,
+    beside: Path | None,
+    progress: Progress,
+) -> bool:
     """Fill the table `coactivation`; it stays empty where a join would make too many pairs. Return True if it was made."""
-    paths = [str(part) for part in parts]
-    con.read_parquet(paths).create_view("all_activations", replace=True)
+    con.read_parquet([str(part) for part in parts]).create_view("all_activations", replace=True)
+    con.execute("CREATE VIEW own AS SELECT (SELECT unit_type FROM settings) AS unit_type, * FROM all_activations")
+    con.execute("CREATE VIEW all_partners AS FROM own")
+    if beside is not None:
+        _view_beside(con, store, space, beside)
+        con.execute("CREATE OR REPLACE VIEW all_partners AS FROM own UNION ALL BY NAME FROM other")
     predicted = con.sql(
-        "SELECT coalesce(sum(n * n), 0) FROM (SELECT count(*) AS n FROM all_activations GROUP BY context_id, position)"
+        "SELECT coalesce(sum(mine * partners), 0) FROM "
+        "(SELECT count(*) AS mine, context_id, position FROM all_activations GROUP BY ALL) "
+        "JOIN (SELECT count(*) AS partners, context_id, position FROM all_partners GROUP BY ALL) USING (context_id, position)"
     ).fetchall()[0][0]
     fits = bool(predicted <= COACTIVE_PAIRS)
     progress("measuring coactivation", 0, 0)
-    con.execute(f"CREATE VIEW given_activations AS FROM all_activations {'' if fits else 'LIMIT 0'}")
+    for name, source in (("given_activations", "all_activations"), ("given_partners", "all_partners")):
+        con.execute(f"CREATE VIEW {name} AS FROM {source} {'' if fits else 'LIMIT 0'}")
     _run(con, "coactivation")
     return fits
+
+
+def _view_beside(con: duckdb.DuckDBPyConnection, store: Path, space: ActivationSpace, beside: Path) -> None:
+    """Create the view `other`: activations of another store on the contexts of this one, with their numbers here."""
+    require_whole(beside)
+    theirs = ActivationSpace.of(read_manifest(beside, "activations")["space"])
+    if (theirs.skips_first, theirs.skipped_tokens) != (space.skips_first, space.skipped_tokens):
+        raise SpaceMismatch(
+            f"{beside} looked at other tokens than {store} (first or special tokens); collect it the same way"
+        )
+    if theirs.unit_type == space.unit_type:
+        raise SpaceMismatch(
+            f"{beside} and {store} both hold units of type {space.unit_type}; one of neurons and one of features are set side by side"
+        )
+    con.read_parquet(str(DATASETS["activations.contexts"].path(beside))).create_view("other_contexts")
+    pattern = str(require(beside, DATASETS["activations.activations"]) / "*.parquet")
+    con.read_parquet(pattern).create_view("other_activations")
+    missing = con.sql("SELECT count(*) FROM given_contexts ANTI JOIN other_contexts USING (content_hash)").fetchall()[
+        0
+    ][0]
+    if missing:
+        raise SpaceMismatch(
+            f"{beside} lacks {missing:,} contexts of {store}; collect both from the same text with the same window"
+        )
+    con.execute("CREATE TABLE other_type AS SELECT $1 AS unit_type", [theirs.unit_type])
+    con.execute(
+        "CREATE VIEW other AS SELECT (SELECT unit_type FROM other_type) AS unit_type, a.* REPLACE (mine.context_id AS context_id) "
+        "FROM other_activations AS a JOIN other_contexts AS theirs USING (context_id) "
+        "JOIN given_contexts AS mine USING (content_hash)"
+    )
 
 
 def _write(con: duckdb.DuckDBPyConnection, folder: Path, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Commands about activations: `atlas collect`, `atlas measure`."""
+"""Commands about activations: `atlas collect`, `atlas measure`, `atlas train-sae`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,20 @@ import click
 
 from atlas.cli.help_and_errors import Command, option
 from atlas.cli.model_commands import document_options, model_options, taken
-from atlas.cli.options import FILE, device_option, size
+from atlas.cli.options import FILE, device_option, several, size
 from atlas.errors import UsageError, needs_extra
-from atlas.options import DOCUMENT_KEYS, HOOKS, MEMORY, POSITIONS, CollectOptions, DocumentOptions, MeasureOptions
+from atlas.options import (
+    DOCUMENT_KEYS,
+    HOOKS,
+    MEMORY,
+    POSITIONS,
+    TRAINED_KINDS,
+    CollectOptions,
+    DocumentOptions,
+    FeatureOptions,
+    MeasureOptions,
+    TrainOptions,
+)
 
 _memory_option = option(
     "--memory",
@@ -21,6 +32,16 @@ _memory_option = option(
     show_default=True,
     metavar="SIZE",
     help="Memory for sorting and statistics; a model comes on top.",
+)
+_window_options = several(
+    option("--window", default=CollectOptions.window, show_default=True, help="Tokens of a context at most."),
+    option(
+        "--skip-first/--keep-first",
+        default=True,
+        show_default=True,
+        help="Look at the first token of a context, or not.",
+    ),
+    option("--skip-special/--keep-special", default=True, show_default=True, help="Look at special tokens, or not."),
 )
 
 
@@ -68,11 +89,7 @@ def _layers(text: str | None) -> tuple[int, ...] | None:
     type=click.Choice(POSITIONS),
     help="Residual vectors of all tokens, or of the last one.",
 )
-@option("--window", default=CollectOptions.window, show_default=True, help="Tokens of a context at most.")
-@option(
-    "--skip-first/--keep-first", default=True, show_default=True, help="Look at the first token of a context, or not."
-)
-@option("--skip-special/--keep-special", default=True, show_default=True, help="Look at special tokens, or not.")
+@_window_options
 @document_options
 @model_options
 @device_option
@@ -119,8 +136,11 @@ def collect(model: str, text: Path, output: Path, memory: str, layers: str | Non
     help="Contexts to draw of each quarter of the active ones.",
 )
 @option("--seed", default=MeasureOptions.seed, show_default=True, help="Seed of the drawn contexts.")
+@option(
+    "--beside", type=FILE, help="Store of other units on the same contexts: they are partners in coactivation, too."
+)
 @_memory_option
-def measure(store: Path, output: Path, memory: str, **options: Any) -> None:
+def measure(store: Path, output: Path, memory: str, beside: Path | None, **options: Any) -> None:
     """Compute density, distribution, tokens, examples and coactivation of every unit of STORE."""
     from atlas.cli.summaries import print_measure_summary
     from atlas.cli.terminal import progress, resource_usage, say
@@ -131,6 +151,94 @@ def measure(store: Path, output: Path, memory: str, **options: Any) -> None:
 
     started = time.monotonic()
     with progress() as update:
-        summary = measure_store(store, output, MeasureOptions(**options), memory=parse_bytes(memory), progress=update)
+        summary = measure_store(
+            store, output, MeasureOptions(**options), beside=beside, memory=parse_bytes(memory), progress=update
+        )
     print_measure_summary(summary)
     say(f"  {resource_usage(started)}; statistics in {output}")
+
+
+@click.command("train-sae", cls=Command)
+@click.argument("model")
+@click.argument("text", type=FILE)
+@option("-o", "--output", type=FILE, required=True, help="Folder of the autoencoder (an unfinished one goes on).")
+@option("--layer", type=int, required=True, help="Block behind which the residual stream is read.")
+@option(
+    "--kind",
+    default=TrainOptions.kind,
+    show_default=True,
+    type=click.Choice(TRAINED_KINDS),
+    help="ReLU with an L1 penalty, the --k largest codes of a token, or --k per token on average.",
+)
+@option("--expansion", default=TrainOptions.expansion, show_default=True, help="Features per dimension.")
+@option("--k", default=TrainOptions.k, show_default=True, help="Active features per token, of topk and batchtopk.")
+@option("--l1", default=TrainOptions.l1, show_default=True, help="Coefficient of the penalty, of relu.")
+@option("--epochs", default=TrainOptions.epochs, show_default=True, help="Passes over the text.")
+@option("--batch-size", default=TrainOptions.batch_size, show_default=True, help="Tokens of a step.")
+@option("--rate", default=TrainOptions.rate, show_default=True, help="Largest learning rate of Adam.")
+@option("--buffer", default=TrainOptions.buffer, show_default=True, help="Vectors held and shuffled together.")
+@option(
+    "--seed-of-weights",
+    default=TrainOptions.seed_of_weights,
+    show_default=True,
+    help="Seed of the initial weights and of the shuffles.",
+)
+@_window_options
+@document_options
+@model_options
+@device_option
+@option("--fresh", is_flag=True, help="Start over instead of going on with an unfinished training.")
+def train_sae(model: str, text: Path, output: Path, layer: int, **options: Any) -> None:
+    """Train a sparse autoencoder on the residual stream of MODEL behind a block, on TEXT (.jsonl, .txt, .parquet).
+
+    One document in 16 is held out, and the autoencoder is measured on it: L0, unexplained variance, dead features, and the
+    share of the loss that it recovers.
+    """
+    from atlas.cli.summaries import print_train_summary
+    from atlas.cli.terminal import progress, resource_usage, say
+
+    with needs_extra("trace"):
+        from atlas.pipeline import train_sae as train
+
+    started = time.monotonic()
+    corpus = DocumentOptions(**{name: options.pop(name) for name in DOCUMENT_KEYS})
+    chosen = taken(options, TrainOptions)
+    with progress() as update:
+        summary = train(model, text, output, layer, options=chosen, corpus=corpus, progress=update, **options)
+    print_train_summary(summary)
+    say(
+        f"  {resource_usage(started)}; autoencoder in {output}    "
+        f"next: atlas collect {model} {text} -o STORE --hook sae --sae {output}"
+    )
+
+
+@click.command(cls=Command)
+@click.argument("model")
+@click.argument("sae", type=FILE)
+@option("-o", "--output", type=FILE, required=True, help="Folder for the features (replaced if it holds some).")
+@option("--layer", type=int, help="Block that the autoencoder reads, where its configuration does not say.")
+@option("--text", type=FILE, help="Text on which the reconstruction is measured, up to 50,000 tokens.")
+@option("--top-tokens", default=FeatureOptions.top_tokens, show_default=True, help="Tokens to keep per direction.")
+@option("--top-neurons", default=FeatureOptions.top_neurons, show_default=True, help="Neurons to keep per relation.")
+@option("--top-similar", default=FeatureOptions.top_similar, show_default=True, help="Similar features to keep.")
+@_window_options
+@document_options
+@model_options
+@device_option
+def features(model: str, sae: Path, output: Path, text: Path | None, layer: int | None, **options: Any) -> None:
+    """Read from the weights of MODEL and of a sparse autoencoder SAE what each feature promotes, and which neurons write and read it."""
+    from atlas.cli.summaries import print_features_summary
+    from atlas.cli.terminal import progress, resource_usage, say
+
+    with needs_extra("trace"):
+        from atlas.pipeline import read_dictionary
+
+    started = time.monotonic()
+    corpus = DocumentOptions(**{name: options.pop(name) for name in DOCUMENT_KEYS})
+    chosen = taken(options, FeatureOptions)
+    with progress() as update:
+        summary = read_dictionary(
+            model, sae, output, options=chosen, layer=layer, text=text, corpus=corpus, progress=update, **options
+        )
+    print_features_summary(summary)
+    say(f"  {resource_usage(started)}; features in {output}")

@@ -1,4 +1,4 @@
-"""Part of the page of a neuron: how often and how strongly it is active on text, on which tokens, and where."""
+"""Part of the page of a neuron or feature: how often and how strongly it is active on text, on which tokens, and where."""
 
 from __future__ import annotations
 
@@ -7,39 +7,38 @@ from typing import Any
 from rich.text import Text
 
 from atlas.cli.terminal import bar, shown, table
-from atlas.ids import NeuronId
+from atlas.ids import UnitId
 from atlas.query.client import Atlas
 
 _Row = dict[str, Any]
 _WIDTH = 30  # of the longest bar of a histogram
 _TOKENS, _EXAMPLES = 5, 5
 # A few examples of every stratum.
-_PER_STRATUM = {"top": _EXAMPLES, "quarter 1": 0, "quarter 2": 1, "quarter 3": 1, "quarter 4": 1}
+_PER_STRATUM = {"top": _EXAMPLES, "quarter 2": 1, "quarter 3": 1, "quarter 4": 1, "same token": 2}
 
 
-def activity_parts(atlas: Atlas, neuron: NeuronId, unit_type: str) -> list[Any]:
-    """Return what is known of a neuron's activations; nothing where the atlas has no store of such units."""
-    stated = atlas.sql("SELECT value FROM metadata WHERE key = 'activation_unit_type'").fetchall()
-    if stated != [(unit_type,)]:
-        return []
-    where = f"layer = {neuron.layer} AND unit = {neuron.neuron}"
-    stats = _rows(atlas, f"activation_stats WHERE {where}")
+def activity_parts(atlas: Atlas, unit: UnitId) -> list[Any]:
+    """Return what is known of the activations of a unit; nothing where the atlas has no store of such units."""
+    where = f"layer = {unit.layer} AND unit = {unit.unit} AND unit_type = '{unit.unit_type}'"
+    given = f"{unit.layer}, {unit.unit}, of_type := '{unit.unit_type}'"
+    stats = rows_from(atlas, f"activation_stats WHERE {where}")
     if not stats:
         return []
     parts: list[Any] = [Text(f"\n{_headline(stats[0])}")]
-    histogram = _rows(atlas, f"activation_histograms WHERE {where}")
+    histogram = rows_from(atlas, f"activation_histograms WHERE {where}")
     if histogram:
         parts.append(_histogram(histogram))
-    tokens = _rows(atlas, f"fires_on({neuron.layer}, {neuron.neuron}) WHERE relation = 'same' LIMIT {_TOKENS}")
+    tokens = rows_from(atlas, f"fires_on({given}) WHERE relation = 'same' LIMIT {_TOKENS}")
     if tokens:
         parts.append(_tokens(tokens))
-    examples = _rows(atlas, f"examples_of({neuron.layer}, {neuron.neuron})")
+    examples = rows_from(atlas, f"examples_of({given})")
     if examples:
         parts.append(_examples(examples))
     return parts
 
 
-def _rows(atlas: Atlas, source: str) -> list[_Row]:
+def rows_from(atlas: Atlas, source: str) -> list[_Row]:
+    """Return the rows of a source of FROM as dictionaries."""
     relation = atlas.sql(f"FROM {source}")
     columns = relation.columns
     return [dict(zip(columns, row, strict=True)) for row in relation.fetchall()]
@@ -92,5 +91,7 @@ def _examples(rows: list[_Row]) -> Any:
             continue
         seen.add(row["context_id"])
         words = f"{shown(row['before'] or '')}[{shown(row['token'])}]{shown(row['behind'] or '')}"
-        cells.append((row["stratum"], shown(row["value"]), words, row["document"]))
+        cells.append(
+            (row["stratum"], "not active" if row["value"] is None else shown(row["value"]), words, row["document"])
+        )
     return table(("stratum", "value", "words", "document"), cells, title="\nWhere it fires")

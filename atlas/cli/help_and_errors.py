@@ -15,8 +15,34 @@ from atlas.io.text import visible
 _F = TypeVar("_F", bound=Callable[..., object])
 # Sections of `atlas --help`, in order.
 SECTIONS = {
-    "Make": ("aggregate", "merge", "trace", "wire", "project", "collect", "measure", "cluster", "import", "build"),
-    "Ask": ("info", "neuron", "circuit", "graphs", "graph", "search", "query", "sql", "schema", "check", "compare"),
+    "Make": (
+        "aggregate",
+        "merge",
+        "trace",
+        "wire",
+        "project",
+        "train-sae",
+        "collect",
+        "measure",
+        "features",
+        "cluster",
+        "import",
+        "build",
+    ),
+    "Ask": (
+        "info",
+        "neuron",
+        "feature",
+        "circuit",
+        "graphs",
+        "graph",
+        "search",
+        "query",
+        "sql",
+        "schema",
+        "check",
+        "compare",
+    ),
     "Show": ("tour",),
 }
 _OTHER = "Options"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from atlas._version import __version__
-from atlas.cli.activation_commands import collect, measure
+from atlas.cli.activation_commands import collect, features, measure, train_sae
 from atlas.cli.help_and_errors import Group
 from atlas.cli.import_commands import IMPORTS
 from atlas.cli.make_commands import aggregate, build, cluster, merge
 from atlas.cli.model_commands import project, trace, wire
 from atlas.cli.query_commands import check, compare, query, schema, search, sql
-from atlas.cli.show_commands import circuit, graph, graphs, info, neuron, tour
+from atlas.cli.show_commands import circuit, feature, graph, graphs, info, neuron, tour
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -25,9 +25,9 @@ def import_() -> None:
     """Import files of other tools into stage folders."""
 
 
-for _command in (aggregate, merge, trace, wire, project, collect, measure, cluster, build):
+for _command in (aggregate, merge, trace, wire, project, collect, train_sae, measure, features, cluster, build):
     main.add_command(_command)
-for _command in (info, neuron, circuit, graphs, graph, search, query, sql, schema, check, compare, tour):
+for _command in (info, neuron, feature, circuit, graphs, graph, search, query, sql, schema, check, compare, tour):
     main.add_command(_command)
 for _command in IMPORTS:
     import_.add_command(_command)

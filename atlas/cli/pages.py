@@ -13,7 +13,7 @@ from rich.text import Text
 from atlas.cli.activation_page import activity_parts
 from atlas.cli.terminal import bar, grouped, shown, table, terminal_width
 from atlas.errors import InputError
-from atlas.ids import NeuronId
+from atlas.ids import NeuronId, UnitId
 from atlas.query.client import Atlas
 
 _Row = dict[str, Any]
@@ -42,7 +42,7 @@ def neuron_page(atlas: Atlas, neuron: NeuronId, *, limit: int = 10, min_graphs: 
         least = min_graphs if min_graphs > 1 else None
         total = _count(ask(neuron, min_graphs=least))
         parts.append(_neighbours(_titled(title, total, limit), rows_of(ask(neuron, min_graphs=least, limit=limit))))
-    parts += activity_parts(atlas, neuron, found[0]["unit_type"])
+    parts += activity_parts(atlas, UnitId(found[0]["unit_type"], *neuron))
     for title, tokens in (("Tokens in", atlas.tokens_in), ("Logits out", atlas.logits_out)):
         parts.append(_tokens(_titled(title, _count(tokens(neuron)), limit), rows_of(tokens(neuron, limit=limit))))
     parts.append(

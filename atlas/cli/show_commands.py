@@ -45,6 +45,24 @@ def neuron(file: Path, limits: Limits, neuron: str, limit: int, min_graphs: int)
 
 @click.command(cls=Command)
 @atlas_options
+@click.argument("feature")
+@click.option("--limit", default=5, show_default=True, help="Tokens and neurons to show of each kind.")
+def feature(file: Path, limits: Limits, feature: str, limit: int) -> None:
+    """Show the page of one FEATURE (L2/F10) of a sparse autoencoder: where it is active, what it promotes, its neurons and circuits."""
+    from atlas.cli.feature_page import feature_page
+    from atlas.cli.terminal import opened, show
+    from atlas.errors import IdError
+    from atlas.ids import FEATURE, UnitId
+
+    unit = UnitId.parse(feature)
+    if unit.unit_type != FEATURE:
+        raise IdError(f"{feature!r} is a neuron; write a feature like L2/F10, or use atlas neuron")
+    with opened(file, limits) as atlas:
+        show(feature_page(atlas, unit, limit=limit))
+
+
+@click.command(cls=Command)
+@atlas_options
 @click.argument("cluster_path")
 @click.option("--limit", default=15, show_default=True, help="Members, edges and circuits inside to show of each.")
 def circuit(file: Path, limits: Limits, cluster_path: str, limit: int) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from atlas.cli.terminal import say
 from atlas.io.text import counted
 
 if TYPE_CHECKING:
-    from atlas.activations import CollectSummary, MeasureSummary, ProjectSummary
+    from atlas.activations import CollectSummary, FeatureSummary, MeasureSummary, ProjectSummary, TrainSummary
     from atlas.aggregate import Summary
     from atlas.importers.summary import ImportSummary
     from atlas.labels import LabelFileResult
@@ -53,16 +53,11 @@ def print_stage_summary(stage: StageRun) -> None:
             print_trace_summary(traced)
         if summary is not None:
             print_aggregate_summary(summary)
-    elif stage.name == "wiring":
-        print_wiring_summary(stage.result)
-    elif stage.name == "activations":
-        print_collect_summary(stage.result)
-    elif stage.name == "measures":
-        print_measure_summary(stage.result)
-    elif stage.name == "projections":
-        print_projections_summary(stage.result)
-    elif stage.name == "labels":
-        print_labels_summary(stage.result)
+    else:
+        # Stages of which there are several are numbered.
+        printer = _PRINTERS.get(stage.name.rstrip("0123456789").rstrip("-"))
+        if printer is not None:
+            printer(stage.result)
 
 
 def print_trace_summary(summary: TraceSummary) -> None:
@@ -123,6 +118,37 @@ def print_collect_summary(summary: CollectSummary) -> None:
         say(f"  kept above |value| by layer: {told}{', ...' if len(summary.thresholds) > 8 else ''}")
     if summary.rejects:
         say(f"  documents not used: {counted(summary.rejects)}")
+
+
+def print_train_summary(summary: TrainSummary) -> None:
+    """Print how long an autoencoder was trained, and how well it reconstructs."""
+    say(f"  {summary.features:,} features, {summary.steps:,} steps, {summary.tokens:,} tokens")
+    where = "held-out documents" if summary.held_out else "the text of the training, which is too small to hold any out"
+    say(f"  measured on {summary.measures['token_count']:,} tokens of {where}:")
+    say("    " + reconstruction_line(summary.measures))
+
+
+def reconstruction_line(measures: dict[str, Any]) -> str:
+    """Return the measures of a reconstruction in one line."""
+
+    def told(name: str, form: str) -> str:
+        value = measures[name]
+        return "unknown" if value is None else format(value, form)
+
+    dead, count = measures["dead_count"], measures["feature_count"]
+    return (
+        f"L0 {told('l0', '.1f')}, unexplained variance {told('fvu', '.3f')}, "
+        f"{dead:,} of {count:,} features never active ({dead / count:.1%}), "
+        f"loss recovered {told('loss_recovered', '.1%')} "
+        f"({told('loss', '.3f')}; {told('loss_reconstructed', '.3f')} reconstructed, {told('loss_zero', '.3f')} of zeros)"
+    )
+
+
+def print_features_summary(summary: FeatureSummary) -> None:
+    """Print the number of features, and how well their dictionary reconstructs."""
+    say(f"  {summary.features:,} features of the residual stream behind block {summary.layer}")
+    if summary.measures is not None:
+        say(f"  on {summary.measures['token_count']:,} tokens: {reconstruction_line(summary.measures)}")
 
 
 def print_measure_summary(summary: MeasureSummary) -> None:
@@ -240,3 +266,13 @@ def print_atlas_summary(counts: dict[str, int]) -> None:
     say(f"  {clustered:,} of {neurons:,} neurons are in a circuit")
     if clustered * 20 < neurons:
         say("  few neurons are: for few graphs, lower the threshold with --set cluster.min_count=2")
+
+
+_PRINTERS: dict[str, Callable[[Any], None]] = {
+    "wiring": print_wiring_summary,
+    "activations": print_collect_summary,
+    "measures": print_measure_summary,
+    "features": print_features_summary,
+    "projections": print_projections_summary,
+    "labels": print_labels_summary,
+}

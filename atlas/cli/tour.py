@@ -8,10 +8,11 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
+from atlas.cli.feature_page import feature_page
 from atlas.cli.pages import circuit_page, groups_note, neuron_page
 from atlas.cli.terminal import command_name, grouped
 from atlas.errors import InputError
-from atlas.ids import NeuronId
+from atlas.ids import FEATURE, NeuronId, UnitId
 from atlas.io.text import visible
 from atlas.query.client import Atlas
 
@@ -32,13 +33,34 @@ def tour(atlas: Atlas) -> Group:
     parts: list[Any] = [_summary(facts)]
     if path is not None:
         parts += [_title("One circuit"), circuit_page(atlas, path, limit=_LIMIT)]
-    parts += [
-        _title("One neuron"),
-        neuron_page(atlas, neuron, limit=_LIMIT),
-        _title("Next"),
-        _next(atlas, path, neuron),
-    ]
+    parts += [_title("One neuron"), neuron_page(atlas, neuron, limit=_LIMIT)]
+    feature = _telling_feature(atlas)
+    if feature is not None:
+        parts += [_title("One feature"), feature_page(atlas, feature, limit=_LIMIT)]
+    parts += [_title("Next"), _next(atlas, path, neuron, feature)]
     return Group(*parts)
+
+
+def _telling_feature(atlas: Atlas) -> UnitId | None:
+    """Return a feature that a neuron of a circuit goes along with, and that is neither rare nor dense; None without features."""
+    found = atlas.sql(
+        """
+        SELECT s.layer, s.unit
+        FROM activation_stats AS s
+        JOIN features AS f USING (unit_type, layer, unit)
+        LEFT JOIN coactivation AS c ON (c.unit_type, c.layer, c.unit) = (s.unit_type, s.layer, s.unit) AND c.other_unit_type = 'neuron'
+        LEFT JOIN neurons AS n ON n.layer = c.other_layer AND n.neuron = c.other_unit AND n.cluster_path IS NOT NULL
+        WHERE NOT s.is_dead
+        GROUP BY ALL
+        ORDER BY
+            any_value(s.active_context_count) >= 20 AND any_value(s.density) < 0.05 DESC,
+            max(c.jaccard) FILTER (n.cluster_path IS NOT NULL) DESC NULLS LAST,
+            s.layer,
+            s.unit
+        LIMIT 1
+        """
+    ).fetchall()
+    return UnitId(FEATURE, *found[0]) if found else None
 
 
 def _title(text: str) -> Text:
@@ -64,7 +86,7 @@ def _summary(facts: dict[str, str]) -> Text:
     )
 
 
-def _next(atlas: Atlas, path: str | None, neuron: NeuronId) -> Text:
+def _next(atlas: Atlas, path: str | None, neuron: NeuronId, feature: UnitId | None) -> Text:
     """Return commands to try next, only those that print rows of this atlas."""
     file = shlex.quote(str(atlas.path))
     labels = [text for (text,) in atlas.labels(neuron).project("text").limit(1).fetchall()]
@@ -76,6 +98,7 @@ def _next(atlas: Atlas, path: str | None, neuron: NeuronId) -> Text:
         ),
         *([(f"circuit {file} {path}", "all of this circuit", None)] if path else []),
         (f"neuron {file} {neuron}", "all of this neuron", None),
+        *([(f"feature {file} {feature}", "all of this feature", None)] if feature else []),
         (f"query {file} exemplars {neuron}", "where it fires", atlas.exemplars(neuron, limit=1)),
         (
             f"query {file} projection {neuron} --kind output",

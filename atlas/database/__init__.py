@@ -8,6 +8,7 @@ from atlas.database.connect import DEFAULT_MEMORY, graphs_folder, is_comparison,
 from atlas.database.inputs import Inputs
 from atlas.database.read_only import one_line, require_reading
 from atlas.database.scripts import Parameter, Script, scripts
+from atlas.database.store_inputs import StoreInputs
 
 __all__ = [
     "DEFAULT_MEMORY",
@@ -16,6 +17,7 @@ __all__ = [
     "Inputs",
     "Parameter",
     "Script",
+    "StoreInputs",
     "build_database",
     "graphs_folder",
     "is_comparison",

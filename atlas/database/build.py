@@ -215,17 +215,17 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
 
 
 def _activation_facts(inputs: Inputs) -> dict[str, object]:
-    """Return the metadata about a store of activations; none without a store."""
-    if inputs.activations is None:
-        return {}
-    manifest = read_manifest(inputs.activations, "activations")
-    space = manifest["space"]
-    facts: dict[str, object] = {
-        f"activation_{name}": space.get(name) for name in ("model", "hook", "unit_type", "value_kind", "window")
-    }
-    counts = manifest["counts"]
-    facts |= {"activation_tokens_looked_at": counts["tokens"], "total_contexts": counts["contexts"]}
-    return facts | {"activations": "embed" if embeds_activations(inputs) else "beside"}
+    """Return the metadata about the stores of activations, of the main one without prefix; none without a store."""
+    facts: dict[str, object] = {}
+    for number, store in enumerate(inputs.stores):
+        prefix = "activation_" if number == 0 else f"activation_{number + 1}_"
+        space, counts = store.manifest["space"], store.manifest["counts"]
+        names = ("model", "hook", "unit_type", "value_kind", "window", "dictionary")
+        facts |= {prefix + name: space.get(name) for name in names}
+        facts[f"{prefix}tokens_looked_at"] = counts["tokens"]
+    if facts:
+        facts["activations"] = "embed" if embeds_activations(inputs) else "beside"
+    return facts
 
 
 def _facts(inputs: Inputs) -> dict[str, str]:

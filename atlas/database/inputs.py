@@ -11,7 +11,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas.database.scripts import quoted
+from atlas.database.store_inputs import StoreInputs, attach_stores
+from atlas.database.tables import arrow_table, rows_of
 from atlas.errors import UsageError
 from atlas.options import AUTO, DIRECT, NONE, ZERO
 from atlas.stages import DATASETS, Dataset, datasets_of, require
@@ -35,8 +36,7 @@ class Inputs:
     projections: Path | None = None
     wiring: Path | None = None
     reports: Path | None = None
-    activations: Path | None = None  # store of activations, and
-    measures: Path | None = None  # its statistics
+    stores: Sequence[StoreInputs] = ()  # of activations
     graph_links: str = AUTO  # embed, beside or none; auto embeds up to EMBEDDED_ROWS links, and puts more beside
     strong_share: float = 0.05  # a link is strong from this share of its target's activation on
     primary: str | None = None  # name of the clustering that `neurons` shows; the first one if None
@@ -57,20 +57,23 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
     for dataset in datasets_of("stats"):
         source = inputs.wiring if inputs.wiring and dataset.name == "connections" else inputs.stats
         if dataset.optional and not dataset.path(source).exists():
-            _table(con, dataset.name, dataset.empty())
+            arrow_table(con, dataset.name, dataset.empty())
         else:
             _view(con, dataset, require(source, dataset))
     _other_stages(con, inputs)
+    attach_stores(con, inputs.stores)
     if inputs.wiring is not None:
         read_manifest(inputs.wiring, "stats")
     _clusterings(con, inputs)
-    _table(con, "parameters", pa.table(_parameters(inputs, manifest)))
-    _table(con, "metadata", pa.table({"key": list(metadata), "value": [str(value) for value in metadata.values()]}))
+    arrow_table(con, "parameters", pa.table(_parameters(inputs, manifest)))
+    arrow_table(
+        con, "metadata", pa.table({"key": list(metadata), "value": [str(value) for value in metadata.values()]})
+    )
     schema = pa.schema(
         [("path", pa.string()), ("role", pa.string()), ("size_bytes", pa.int64()), ("content_hash", pa.string())]
     )
     columns = list(zip(*inputs.other_sources, strict=True)) or [()] * len(schema)
-    _table(con, "other_sources", pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema))
+    arrow_table(con, "other_sources", pa.table(dict(zip(schema.names, columns, strict=True)), schema=schema))
 
 
 def _other_stages(con: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
@@ -79,8 +82,6 @@ def _other_stages(con: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
         ("labels", inputs.labels),
         ("projections", inputs.projections),
         ("reports", inputs.reports),
-        ("activations", inputs.activations),
-        ("measures", inputs.measures),
     ):
         if folder is not None:
             read_manifest(folder, stage)
@@ -88,7 +89,7 @@ def _other_stages(con: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
             if folder is not None and (not dataset.optional or dataset.path(folder).exists()):
                 _view(con, dataset, require(folder, dataset))
             else:
-                _table(con, dataset.name, dataset.empty())
+                arrow_table(con, dataset.name, dataset.empty())
 
 
 def _parameters(inputs: Inputs, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,10 +124,8 @@ def place_of_graphs(inputs: Inputs) -> str:
 
 
 def embeds_activations(inputs: Inputs) -> bool:
-    """Return True if the activations of the store go into the atlas, up to `EMBEDDED_ROWS` of them."""
-    if inputs.activations is None:
-        return False
-    return int(read_manifest(inputs.activations, "activations")["counts"]["activations"]) <= EMBEDDED_ROWS
+    """Return True if the activations of the stores go into the atlas, up to `EMBEDDED_ROWS` of them."""
+    return sum(int(store.manifest["counts"]["activations"]) for store in inputs.stores) <= EMBEDDED_ROWS
 
 
 def _rows(stats: Path, name: str) -> int:
@@ -154,7 +153,7 @@ def _clusterings(con: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
         if dataset.name == "clusterings":
             flags = [name == primary for name in joined["clustering"].to_pylist()]
             joined = joined.append_column("is_primary", pa.array(flags, pa.bool_()))
-        _table(con, dataset.name, joined)
+        arrow_table(con, dataset.name, joined)
 
 
 def _named(dataset: Dataset) -> pa.Schema:
@@ -162,14 +161,4 @@ def _named(dataset: Dataset) -> pa.Schema:
 
 
 def _view(con: duckdb.DuckDBPyConnection, dataset: Dataset, path: Path) -> None:
-    """Create a view of the declared columns of a dataset. A user's own script may have written more columns."""
-    pattern = str(path / "*.parquet") if path.is_dir() else str(path)
-    # A view cannot have parameters, so the path is quoted here.
-    source = f"read_parquet({quoted(pattern)})"
-    con.execute(f"CREATE VIEW input.{dataset.name} AS SELECT {', '.join(dataset.schema.names)} FROM {source}")
-
-
-def _table(con: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
-    con.register("incoming", table)
-    con.execute(f"CREATE TABLE input.{name} AS FROM incoming")
-    con.unregister("incoming")
+    con.execute(f"CREATE VIEW input.{dataset.name} AS {rows_of(dataset, path)}")

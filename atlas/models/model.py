@@ -23,6 +23,7 @@ from atlas.models.exact import FLOAT64_ATTENTION, compute_in_float64
 from atlas.models.recorder import Recorder, Seen
 
 Writer = Callable[[int, Tensor], Tensor]
+StreamWriter = Callable[[Tensor], Tensor]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 
 
@@ -96,6 +97,11 @@ class TracedModel:
         """Unembedding matrix (vocabulary, d)."""
         weight: Tensor = self.model.get_output_embeddings().weight
         return weight
+
+    @cached_property
+    def special_tokens(self) -> list[int]:
+        """Ids of the tokens of the tokenizer that are no text, ascending."""
+        return sorted(set(getattr(self.tokenizer, "all_special_ids", ())))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -195,6 +201,38 @@ class TracedModel:
             hidden = self.model.model(input_ids=ids, use_cache=False).last_hidden_state
             last = hidden[torch.arange(len(lengths)), torch.tensor(lengths) - 1]
             return wide(self.model.get_output_embeddings()(last))
+
+    def losses(self, prompts: list[list[int]], layer: int = 0, write: StreamWriter | None = None) -> Tensor:
+        """Compute the loss of every next token, with the residual stream behind one block replaced.
+
+        Args:
+            prompts: Token ids per prompt, padded on the right.
+            layer: Number of the block.
+            write: Called with the residual stream behind the block (B, n, d), returns what replaces it; None changes
+                nothing.
+
+        Returns:
+            Cross entropy in nats of token i + 1 at place i (B, n - 1), NaN on padding.
+        """
+
+        def after(_: object, __: object, output: Any) -> Any:
+            assert write is not None
+            stream = output[0] if isinstance(output, tuple) else output
+            written = write(stream).to(stream.dtype)
+            return (written, *output[1:]) if isinstance(output, tuple) else written
+
+        ids, lengths = self._padded(prompts)
+        hook = self.model.model.layers[layer].register_forward_hook(after) if write is not None else None
+        try:
+            with torch.no_grad():
+                logits = wide(self.model(input_ids=ids, use_cache=False).logits)
+        finally:
+            if hook is not None:
+                hook.remove()
+        found = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+        found = found.view(len(prompts), -1)
+        ends = torch.tensor(lengths, device=found.device)[:, None]
+        return found.masked_fill(torch.arange(1, ids.shape[1], device=found.device) >= ends, torch.nan)
 
     @contextmanager
     def writing(self, write: Writer | None) -> Iterator[None]:

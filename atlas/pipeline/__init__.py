@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from atlas.pipeline.aggregation import aggregate_graphs, find_inputs, merge_stats
 from atlas.pipeline.runner import PipelineResult, StageRun, run_recipe
-from atlas.pipeline.tracing import collect_activations, project_model, trace_prompts
+from atlas.pipeline.tracing import collect_activations, project_model, read_dictionary, trace_prompts, train_sae
 from atlas.runtime.memory import peak_memory_mb, peak_worker_mb
 
 __all__ = [
@@ -17,6 +17,8 @@ __all__ = [
     "peak_memory_mb",
     "peak_worker_mb",
     "project_model",
+    "read_dictionary",
     "run_recipe",
     "trace_prompts",
+    "train_sae",
 ]

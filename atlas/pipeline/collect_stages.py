@@ -1,22 +1,31 @@
-"""Stages of a recipe with `[collect]`: a store of activations, and its statistics."""
+"""Stages of a recipe with `[[collect]]`: stores of activations, their statistics, and the features of dictionaries."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from atlas.database import StoreInputs
 from atlas.errors import needs_extra
-from atlas.options import DOCUMENT_KEYS, CollectOptions, DocumentOptions, part_of
+from atlas.options import DOCUMENT_KEYS, RESIDUAL, CollectOptions, DocumentOptions, FeatureOptions, part_of
+from atlas.pipeline.fingerprints import Fingerprints, files_of
 from atlas.pipeline.recipe import CollectSection, Recipe
 from atlas.pipeline.trace_stages import TracedStages
-from atlas.pipeline.tracing import collect_activations
+from atlas.pipeline.tracing import collect_activations, read_dictionary
 from atlas.runtime.memory import parse_bytes
 from atlas.runtime.progress import Progress
+from atlas.stages import is_whole
+
+if TYPE_CHECKING:
+    from atlas.models import TracedModel
+
+RunStage = Callable[[str, str, bool, Callable[[], Any]], object]
 
 
 class CollectedStages:
-    """Stages `activations` and `measures`; the model of `[trace]` is loaded once for both."""
+    """Stages `activations` and `features` of one section; the model of `[trace]` is loaded once for both."""
 
     def __init__(
         self, section: CollectSection, recipe: Recipe, traced: TracedStages | None, progress: Progress
@@ -54,20 +63,28 @@ class CollectedStages:
             given["model"] = Path(given["model"]).name
         return given
 
+    @property
+    def _model(self) -> str | TracedModel:
+        if self._section.model is None and self._traced is not None:
+            return self._traced.model
+        return str(self._section.model)
+
+    @property
+    def _corpus(self) -> DocumentOptions:
+        trace = self._recipe.trace
+        source = trace if self._section.text is None and trace is not None else self._section
+        return DocumentOptions(**{name: getattr(source, name) for name in DOCUMENT_KEYS})
+
     def collect(self, folder: Path) -> object:
         """Collect the store in `folder`."""
-        section, trace = self._section, self._recipe.trace
-        is_traced = section.model is None and self._traced is not None
-        corpus = {name: getattr(section, name) for name in DOCUMENT_KEYS}
-        if section.text is None and trace is not None:
-            corpus = {name: getattr(trace, name) for name in DOCUMENT_KEYS}
+        section = self._section
         return collect_activations(
-            self._traced.model if is_traced and self._traced is not None else str(section.model),
+            self._model,
             self._text,
             folder,
             options=part_of(section, CollectOptions),
             sae=Path(section.sae) if section.sae else None,
-            corpus=DocumentOptions(**corpus),
+            corpus=self._corpus,
             name=section.name,
             device=self._recipe.aggregate.device,
             dtype=section.dtype,
@@ -77,9 +94,82 @@ class CollectedStages:
             progress=self._progress,
         )
 
+    def features(self, folder: Path) -> object:
+        """Read the features of the dictionary into `folder`."""
+        section = self._section
+        return read_dictionary(
+            self._model,
+            Path(str(section.sae)),
+            folder,
+            options=FeatureOptions(
+                window=section.window, skip_first=section.skip_first, skip_special=section.skip_special
+            ),
+            layer=section.layers[0] if section.layers else None,
+            text=self._text,
+            corpus=self._corpus,
+            name=section.name,
+            device=self._recipe.aggregate.device,
+            dtype=section.dtype,
+            batch=section.batch,
+            progress=self._progress,
+        )
 
-def measure_store(store: Path, folder: Path, memory: int, progress: Progress) -> object:
+
+class Stores:
+    """All stores of a recipe: collected ones, then an imported one."""
+
+    def __init__(self, recipe: Recipe, fingerprints: Fingerprints, stage: RunStage, progress: Progress) -> None:
+        self._recipe, self._fingerprints, self._stage, self._progress = recipe, fingerprints, stage, progress
+        self._work = recipe.work_path
+        self.found: list[StoreInputs] = []
+
+    def collect(self, traced: TracedStages | None) -> None:
+        """Run the stages of every `[[collect]]`.
+
+        Args:
+            traced: The traced model, if there is one.
+        """
+        for section in self._recipe.collect:
+            stages = CollectedStages(section, self._recipe, traced, self._progress)
+            fingerprint = self._fingerprints.fingerprint("activations", stages.parameters(), stages.inputs())
+            store = self._run("activations", fingerprint, stages.collect)
+            features = None
+            if section.sae is not None:
+                fingerprint = self._fingerprints.fingerprint("features", stages.parameters(), stages.inputs())
+                features = self._run("features", fingerprint, stages.features)
+            self.add(store, features, measured=section.hook != RESIDUAL)
+
+    def add(self, store: Path, features: Path | None = None, *, measured: bool = True) -> None:
+        """Compute the statistics of a store, beside those of the first one.
+
+        Args:
+            store: Folder of the store.
+            features: Folder of the features of its dictionary.
+            measured: False for vectors, which have no statistics.
+        """
+        measures = self._measures(store) if measured else None
+        self.found.append(StoreInputs(store, measures, features))
+
+    def _measures(self, store: Path) -> Path:
+        first = self.found[0] if self.found and self.found[0].measures else None
+        beside = first.store if first and first.unit_type != StoreInputs(store).unit_type else None
+        inputs = files_of(store, "activations") + (files_of(beside, "beside") if beside else [])
+        memory = parse_bytes(self._recipe.aggregate.memory)
+        fingerprint = self._fingerprints.fingerprint("measures", {}, inputs)
+        return self._run(
+            "measures", fingerprint, lambda folder: measure_store(store, folder, beside, memory, self._progress)
+        )
+
+    def _run(self, stage: str, fingerprint: str, run: Callable[[Path], object]) -> Path:
+        """Run one stage in a folder of its own where it is out of date; return the folder."""
+        name = stage if not self.found else f"{stage}-{len(self.found) + 1}"
+        folder = self._work / name
+        self._stage(name, fingerprint, is_whole(folder, stage), lambda: run(folder))
+        return folder
+
+
+def measure_store(store: Path, folder: Path, beside: Path | None, memory: int, progress: Progress) -> object:
     """Compute the statistics of a store in `folder`."""
     with needs_extra("trace"):
         from atlas.activations import measure
-    return measure(store, folder, memory=memory, progress=progress)
+    return measure(store, folder, beside=beside, memory=memory, progress=progress)

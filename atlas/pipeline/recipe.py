@@ -82,7 +82,7 @@ class TraceSection(TraceOptions, PromptOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class CollectSection(CollectOptions):
-    """[collect]: a store of activations on text; the model and the prompts of `[trace]` where they are left out."""
+    """[[collect]]: a store of activations on text; the model and the prompts of `[trace]` where they are left out."""
 
     model: str | None = None
     text: str | None = None
@@ -166,7 +166,7 @@ class Recipe:
     graphs: GraphsSection | None = None
     trace: TraceSection | None = None
     wire: WireSection | None = None
-    collect: CollectSection | None = None
+    collect: tuple[CollectSection, ...] = ()
     imports: tuple[ImportSection, ...] = ()
     output: str | None = None
     work: str | None = None
@@ -266,8 +266,7 @@ def _check_sources(recipe: Recipe, where: str) -> None:
             f"{where}: the recipe {names}; give one of [graphs] (with paths), [trace] (with model and prompts) and [[imports]] of one kind of "
             f"{', '.join(IMPORTED_STATS)}; and with it or alone one of [wire] (with model) and [[imports]] of a wiring-cache"
         )
-    collected = recipe.collect
-    if collected and recipe.trace is None and not (collected.model and collected.text):
+    if recipe.trace is None and not all(section.model and section.text for section in recipe.collect):
         raise RecipeError(f"{where}: [collect] names model and text, unless the recipe has [trace]")
     if kinds.count("reports") > 1 or kinds.count("projections") > (recipe.trace is None):
         raise RecipeError(

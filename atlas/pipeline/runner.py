@@ -10,18 +10,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from atlas.database import BuildResult, Inputs, build_database, open_atlas, refuse_foreign
+from atlas.database import BuildResult, Inputs, StoreInputs, build_database, open_atlas, refuse_foreign
 from atlas.errors import AtlasFileError, NothingToCluster, SourceChanged, needs_extra
 from atlas.importers import IMPORTERS
 from atlas.io import package_data as resources
 from atlas.io.files import only_writer, translated_os_errors
 from atlas.io.paths import local_path, recorded
-from atlas.options import AUTO, NONE, RESIDUAL, WireOptions, part_of
+from atlas.options import AUTO, NONE, WireOptions, part_of
 from atlas.pipeline.aggregation import aggregate_graphs, find_inputs
-from atlas.pipeline.collect_stages import CollectedStages, measure_store
+from atlas.pipeline.collect_stages import Stores
 from atlas.pipeline.fingerprints import Fingerprints, deciding, files_of
 from atlas.pipeline.import_stages import imported_files, is_empty, matches, require_inputs, run_import
-from atlas.pipeline.recipe import IMPORTED_STATS, CollectSection, ImportSection, Recipe, WireSection
+from atlas.pipeline.recipe import IMPORTED_STATS, ImportSection, Recipe, WireSection
 from atlas.pipeline.trace_stages import TracedStages
 from atlas.runtime.memory import parse_bytes, peak_memory_mb
 from atlas.runtime.progress import Progress, silent
@@ -91,8 +91,7 @@ class _Stages:
     projections: Path | None
     wiring: Path | None
     reports: Path | None
-    activations: Path | None
-    measures: Path | None
+    stores: list[StoreInputs]
 
 
 class _Run:
@@ -119,11 +118,10 @@ class _Run:
         projections = self._projections(traced) if traced else None
         if "projections" in imported:
             projections = self._import(imported["projections"], "projections")
-        store = self._collected(self.recipe.collect, traced) if self.recipe.collect else None
+        stores = Stores(self.recipe, self.fingerprints, self._stage, self.progress)
+        stores.collect(traced)
         if "activations" in imported:
-            store = self._import(imported["activations"], "activations")
-        is_dense = self.recipe.collect is not None and self.recipe.collect.hook == RESIDUAL
-        measured = self._measures(store) if store and not is_dense else None
+            stores.add(self._import(imported["activations"], "activations-imported"))
         reports = self._import(imported["reports"], "reports") if "reports" in imported else None
         assigned = [item for item in self.recipe.imports if item.kind == "assignments" and not is_empty(item)]
         clusters = [self._import(item, f"clusters-{item.name or item.method}") for item in assigned]
@@ -137,8 +135,7 @@ class _Run:
             projections=projections,
             wiring=wiring,
             reports=reports,
-            activations=store,
-            measures=measured,
+            stores=stores.found,
         )
         build = self._atlas(folders, traced)
         return PipelineResult(self.recipe.output_path, self.stages, build)
@@ -252,19 +249,6 @@ class _Run:
         self._stage("wiring", fingerprint, is_whole(folder, "stats"), run)
         return folder
 
-    def _collected(self, section: CollectSection, traced: TracedStages | None) -> Path:
-        stages, store = CollectedStages(section, self.recipe, traced, self.progress), self.work / "activations"
-        fingerprint = self.fingerprints.fingerprint("activations", stages.parameters(), stages.inputs())
-        self._stage("activations", fingerprint, is_whole(store, "activations"), lambda: stages.collect(store))
-        return store
-
-    def _measures(self, store: Path) -> Path:
-        folder, memory = self.work / "measures", parse_bytes(self.recipe.aggregate.memory)
-        fingerprint = self.fingerprints.fingerprint("measures", {}, files_of(store, "activations"))
-        is_there = is_whole(folder, "measures")
-        self._stage("measures", fingerprint, is_there, lambda: measure_store(store, folder, memory, self.progress))
-        return folder
-
     def _import(self, section: ImportSection, name: str) -> Path:
         """Run the stage of an import and return its folder."""
         folder = self.work / name
@@ -335,7 +319,8 @@ class _Run:
         recipe, out = self.recipe, self.recipe.output_path
         # The SQL is part of the atlas, so a changed view rebuilds the file.
         inputs = files_of(stages.stats, "stats") + files_of(resources.folder("sql"), "sql")
-        others = (stages.labels, stages.projections, stages.wiring, stages.reports, stages.activations, stages.measures)
+        others = [stages.labels, stages.projections, stages.wiring, stages.reports]
+        others += [folder for store in stages.stores for folder in (store.store, store.measures, store.features)]
         for folder in [*stages.clusters, *(folder for folder in others if folder)]:
             inputs += files_of(folder, folder.name)
         parameters = asdict(recipe)
@@ -361,8 +346,7 @@ class _Run:
             projections=stages.projections,
             wiring=stages.wiring,
             reports=stages.reports,
-            activations=stages.activations,
-            measures=stages.measures,
+            stores=stages.stores,
             primary=section.primary,
             graph_links=section.graph_links,
             strong_share=section.strong_share,

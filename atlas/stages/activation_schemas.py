@@ -94,6 +94,10 @@ ACTIVATIONS = (
                     ("max_active", pa.float64()),
                     ("quantiles", pa.list_(pa.float64())),
                     ("duplicate_context_count", pa.int64()),
+                    ("mean_all", pa.float64()),
+                    ("mean_sq_all", pa.float64()),
+                    ("token_entropy", pa.float64()),
+                    ("is_single_token", pa.bool_()),
                 ),
             ]
         ),
@@ -125,6 +129,7 @@ ACTIVATIONS = (
                     ("lift", pa.float64()),
                     ("mean_active", pa.float64()),
                     ("mass_share", pa.float64()),
+                    ("tfidf", pa.float64()),
                 ),
             ]
         ),
@@ -139,11 +144,23 @@ ACTIVATIONS = (
                 *required(
                     ("stratum", NAME), ("rank", pa.int32()), ("context_id", pa.int32()), ("position", pa.int32())
                 ),
-                *required(("value", pa.float64())),
-                *fields(("weight", pa.float64())),
+                *fields(("value", pa.float64()), ("weight", pa.float64())),
             ]
         ),
-        "a context in which a unit fires, one per context, by strata of its strength",
+        "a context in which a unit fires, one per context, by strata of its strength; and contexts in which it does not",
+    ),
+    Dataset(
+        "token_stats",
+        "measures",
+        pa.schema(
+            required(
+                ("token_id", pa.int64()),
+                ("token_count", pa.int64()),
+                ("context_count", pa.int64()),
+                ("idf", pa.float64()),
+            )
+        ),
+        "one token: how often it was looked at, and its inverse document frequency over contexts",
     ),
     Dataset(
         "coactivation",
@@ -151,7 +168,12 @@ ACTIVATIONS = (
         pa.schema(
             [
                 *UNIT,
-                *required(("rank", pa.int32()), ("other_layer", pa.int32()), ("other_unit", pa.int32())),
+                *required(
+                    ("other_unit_type", NAME),
+                    ("rank", pa.int32()),
+                    ("other_layer", pa.int32()),
+                    ("other_unit", pa.int32()),
+                ),
                 *required(("joint_count", pa.int64()), ("active_count", pa.int64()), ("other_count", pa.int64())),
                 *required(("jaccard", pa.float64()), ("cosine", pa.float64())),
                 *fields(("pmi", pa.float64()), ("association_p", pa.float64())),
@@ -159,5 +181,90 @@ ACTIVATIONS = (
         ),
         "units that are active on the same tokens",
         optional=True,
+    ),
+    Dataset(
+        "features",
+        "features",
+        pa.schema(
+            [
+                *UNIT,
+                *required(
+                    ("encoder_norm", pa.float64()), ("decoder_norm", pa.float64()), ("encoder_bias", pa.float64())
+                ),
+                *fields(
+                    ("encoder_decoder_cosine", pa.float64()),
+                    ("logit_std", pa.float64()),
+                    ("logit_skew", pa.float64()),
+                    ("logit_kurtosis", pa.float64()),
+                ),
+            ]
+        ),
+        "one feature of a dictionary: norms of its weights, and the shape of what it adds to the logits",
+    ),
+    Dataset(
+        "feature_tokens",
+        "features",
+        pa.schema(
+            [
+                *UNIT,
+                *required(
+                    ("projection_kind", NAME),
+                    ("direction", NAME),
+                    ("rank", pa.int32()),
+                    ("token_id", pa.int64()),
+                    ("token", pa.string()),
+                    ("weight", pa.float64()),
+                ),
+                *fields(("centred_weight", pa.float64())),
+            ]
+        ),
+        "a token that the decoder of a feature promotes or suppresses",
+    ),
+    Dataset(
+        "feature_neurons",
+        "features",
+        pa.schema(
+            [
+                *UNIT,
+                *required(
+                    ("relation", NAME), ("rank", pa.int32()), ("neuron_layer", pa.int32()), ("neuron", pa.int32())
+                ),
+                *required(("weight", pa.float64()), ("cosine", pa.float64())),
+            ]
+        ),
+        "a neuron whose weights write to the encoder of a feature, or read its decoder",
+    ),
+    Dataset(
+        "similar_units",
+        "features",
+        pa.schema(
+            [
+                *UNIT,
+                *required(("similarity_kind", NAME), ("rank", pa.int32()), ("other_layer", pa.int32())),
+                *required(("other_unit", pa.int32()), ("similarity", pa.float64())),
+            ]
+        ),
+        "a feature whose weights are alike",
+    ),
+    Dataset(
+        "reconstruction",
+        "features",
+        pa.schema(
+            [
+                *required(("layer", pa.int32()), ("text", pa.string()), ("token_count", pa.int64())),
+                *required(("feature_count", pa.int64())),
+                *fields(
+                    ("l0", pa.float64()),
+                    ("fvu", pa.float64()),
+                    ("mse", pa.float64()),
+                    ("dead_count", pa.int64()),
+                    ("loss", pa.float64()),
+                    ("loss_reconstructed", pa.float64()),
+                    ("loss_zero", pa.float64()),
+                    ("loss_recovered", pa.float64()),
+                ),
+            ]
+        ),
+        "how well a dictionary reconstructs the residual stream on a text",
     ),
 )

@@ -1,11 +1,14 @@
 -- Contexts in which a unit is active, by stratum, with the words before and behind.
 -- Example: FROM examples_of({layer}, {neuron}) LIMIT 10;
-CREATE MACRO examples_of(of_layer, of_unit) AS TABLE
+CREATE MACRO examples_of(of_layer, of_unit, of_type := NULL) AS TABLE
 WITH mine AS (
     SELECT e.*, c.document, c.token_ids
     FROM activation_examples AS e
     JOIN contexts AS c USING (context_id)
-    WHERE e.layer = of_layer AND e.unit = of_unit
+    WHERE
+        e.layer = of_layer
+        AND e.unit = of_unit
+        AND e.unit_type = coalesce(of_type, (SELECT value FROM metadata WHERE key = 'activation_unit_type'))
 ),
 places AS (
     SELECT stratum, rank, unnest(range(greatest(position - 10, 0), least(position + 5, len(token_ids)))) AS place, position, token_ids

@@ -15,7 +15,9 @@ SELECT
     wilson(0, e.token_count::DOUBLE, 1) AS density_high,
     true AS is_dead,
     false AS is_dense,
-    0 AS duplicate_context_count
+    0 AS duplicate_context_count,
+    0.0 AS mean_all,
+    0.0 AS mean_sq_all
 FROM every AS e
 ANTI JOIN activation_stats AS s USING (layer, unit);
 
@@ -23,4 +25,5 @@ CREATE VIEW sorted_activation_stats AS FROM activation_stats ORDER BY layer, uni
 CREATE VIEW sorted_activation_histograms AS FROM activation_histograms ORDER BY layer, unit, sign, bin;
 CREATE VIEW sorted_activation_tokens AS FROM activation_tokens ORDER BY layer, unit, relation, rank;
 CREATE VIEW sorted_activation_examples AS FROM activation_examples ORDER BY layer, unit, stratum, rank;
-CREATE VIEW sorted_coactivation AS FROM coactivation ORDER BY layer, unit, rank;
+CREATE VIEW sorted_coactivation AS FROM coactivation ORDER BY layer, unit, other_unit_type, rank;
+CREATE VIEW sorted_token_stats AS FROM token_stats ORDER BY token_id;

@@ -32,13 +32,35 @@ named AS (
         context_id,
         peak.position AS position,
         peak.value AS value,
+        peak.token_ids[peak.position + 1] AS token_id,
         list_slice(peak.token_ids, greatest(peak.position - 4, 1), peak.position + 1) AS shingle
     FROM places
 )
 SELECT
-    * EXCLUDE (shingle),
+    n.* EXCLUDE (shingle),
+    n.position = 0 OR coalesce(v.is_special, false) AS is_special,
     row_number() OVER (PARTITION BY layer, unit, shingle ORDER BY abs(value) DESC, context_id) AS copy
-FROM named;
+FROM named AS n
+LEFT JOIN given_vocabulary AS v ON v.token_id = n.token_id;
+
+CREATE OR REPLACE TEMP TABLE token_counts AS
+WITH seen AS (
+    SELECT layer, unit, 'same' AS relation, token_id, value FROM cells
+    UNION ALL SELECT layer, unit, 'previous', previous_id, value FROM cells WHERE previous_id IS NOT NULL
+    UNION ALL SELECT layer, unit, 'next', next_id, value FROM cells WHERE next_id IS NOT NULL
+),
+counted AS (
+    SELECT layer, unit, relation, token_id, count(*) AS active_count, sum(abs(value)) AS mass, avg(value) AS mean_active
+    FROM seen
+    GROUP BY layer, unit, relation, token_id
+)
+SELECT
+    *,
+    active_count / sum(active_count) OVER units AS recall,
+    mass / sum(mass) OVER units AS mass_share,
+    row_number() OVER (units ORDER BY mass DESC, token_id) AS rank
+FROM counted
+WINDOW units AS (PARTITION BY layer, unit, relation);
 
 INSERT INTO activation_stats BY NAME
 WITH measured AS (
@@ -52,6 +74,8 @@ WITH measured AS (
         stddev_samp(value) AS std_active,
         min(value) AS min_active,
         max(value) AS max_active,
+        sum(value) AS value_sum,
+        sum(value ** 2) AS value_sq_sum,
         quantile_disc(value, [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999]) AS quantiles
     FROM cells
     GROUP BY layer, unit
@@ -60,9 +84,24 @@ copies AS (
     SELECT layer, unit, count(*) FILTER (copy > 1) AS duplicate_context_count
     FROM peaks
     GROUP BY layer, unit
+),
+variety AS (
+    SELECT
+        layer,
+        unit,
+        -sum(recall * log2(recall)) AS token_entropy,
+        bool_or(c.mass_share >= 0.9 AND c.active_count / t.token_count >= 0.5) AS is_single_token
+    FROM token_counts AS c
+    JOIN token_totals AS t USING (relation, token_id)
+    WHERE relation = 'same'
+    GROUP BY layer, unit
 )
 SELECT
-    m.*,
+    m.* EXCLUDE (value_sum, value_sq_sum),
+    m.value_sum / u.token_count AS mean_all,
+    m.value_sq_sum / u.token_count AS mean_sq_all,
+    v.token_entropy,
+    v.is_single_token,
     u.threshold,
     u.token_count,
     u.context_count,
@@ -74,7 +113,8 @@ SELECT
     c.duplicate_context_count
 FROM measured AS m
 JOIN given_units AS u USING (layer)
-JOIN copies AS c USING (layer, unit);
+JOIN copies AS c USING (layer, unit)
+JOIN variety AS v USING (layer, unit);
 
 -- Two bins per power of two, on either side of zero.
 INSERT INTO activation_histograms BY NAME
@@ -91,46 +131,31 @@ WHERE value <> 0
 GROUP BY ALL;
 
 INSERT INTO activation_tokens BY NAME
-WITH seen AS (
-    SELECT layer, unit, 'same' AS relation, token_id, value FROM cells
-    UNION ALL SELECT layer, unit, 'previous', previous_id, value FROM cells WHERE previous_id IS NOT NULL
-    UNION ALL SELECT layer, unit, 'next', next_id, value FROM cells WHERE next_id IS NOT NULL
-),
-counted AS (
-    SELECT layer, unit, relation, token_id, count(*) AS active_count, sum(abs(value)) AS mass, avg(value) AS mean_active
-    FROM seen
-    GROUP BY layer, unit, relation, token_id
-),
-ranked AS (
-    SELECT
-        *,
-        active_count / sum(active_count) OVER units AS recall,
-        mass / sum(mass) OVER units AS mass_share,
-        row_number() OVER (units ORDER BY mass DESC, token_id) AS rank
-    FROM counted
-    WINDOW units AS (PARTITION BY layer, unit, relation)
-)
 SELECT
     r.* EXCLUDE (mass),
     t.token_count,
     r.active_count / t.token_count AS precision,
-    r.active_count / t.token_count / s.density AS lift
-FROM ranked AS r
+    r.active_count / t.token_count / s.density AS lift,
+    CASE WHEN relation = 'same' THEN r.mass_share * i.idf END AS tfidf
+FROM token_counts AS r
 JOIN token_totals AS t USING (relation, token_id)
 JOIN activation_stats AS s USING (layer, unit)
+LEFT JOIN token_stats AS i USING (token_id)
 WHERE r.rank <= (SELECT top_tokens FROM settings);
 
--- Examples: the strongest contexts, and a few of each quarter of the active contexts by a fixed shuffle.
+-- Examples: the strongest contexts, a few of each quarter of the active contexts by a fixed shuffle, peaks on special tokens apart,
+-- and places without activation: of any token, and of the token that the unit fires on most.
 INSERT INTO activation_examples BY NAME
 WITH distinct_peaks AS (
     SELECT
         * EXCLUDE (copy),
-        row_number() OVER (PARTITION BY layer, unit ORDER BY abs(value) DESC, context_id) AS place,
-        ntile(4) OVER (PARTITION BY layer, unit ORDER BY abs(value) DESC, context_id) AS quarter,
+        row_number() OVER units AS place,
+        ntile(4) OVER units AS quarter,
         ((context_id::BIGINT * 1_103_515_245 + unit * 12_345 + layer * 97 + (SELECT seed FROM settings)) % 2_147_483_647)
         * 48_271 % 2_147_483_647 AS shuffle
     FROM peaks
     WHERE copy = 1
+    WINDOW units AS (PARTITION BY layer, unit, is_special ORDER BY abs(value) DESC, context_id)
 ),
 drawn AS (
     SELECT
@@ -138,10 +163,41 @@ drawn AS (
         row_number() OVER (PARTITION BY layer, unit, quarter ORDER BY shuffle, context_id) AS draw,
         count(*) OVER (PARTITION BY layer, unit, quarter) AS quarter_size
     FROM distinct_peaks
+    WHERE NOT is_special
+),
+-- Places where a unit could have been active: of any token in a context without it, and of its first token.
+silent AS (
+    SELECT u.layer, u.unit, 'inactive' AS stratum, c.context_id, c.position, c.shuffle
+    FROM (SELECT DISTINCT layer, unit FROM peaks) AS u, any_candidates AS c
+    ANTI JOIN peaks AS p ON p.layer = u.layer AND p.unit = u.unit AND p.context_id = c.context_id
+    UNION ALL
+    SELECT t.layer, t.unit, 'same token', c.context_id, c.position, c.shuffle
+    FROM token_counts AS t
+    JOIN candidates AS c USING (token_id)
+    ANTI JOIN cells AS a
+        ON a.layer = t.layer
+        AND a.unit = t.unit
+        AND a.context_id = c.context_id
+        AND a.position = c.position
+    WHERE t.relation = 'same' AND t.rank = 1
+),
+chosen_silent AS (
+    SELECT
+        *,
+        row_number() OVER (PARTITION BY layer, unit, stratum ORDER BY hash(shuffle, unit), context_id) AS place
+    FROM silent
 )
-SELECT layer, unit, 'top' AS stratum, place AS rank, context_id, position, value, NULL AS weight
+SELECT
+    layer,
+    unit,
+    CASE WHEN is_special THEN 'special' ELSE 'top' END AS stratum,
+    place AS rank,
+    context_id,
+    position,
+    value,
+    NULL AS weight
 FROM distinct_peaks
-WHERE place <= (SELECT top_examples FROM settings)
+WHERE place <= CASE WHEN is_special THEN 3 ELSE (SELECT top_examples FROM settings) END
 UNION ALL
 SELECT
     layer,
@@ -153,4 +209,8 @@ SELECT
     value,
     quarter_size / least(quarter_size, (SELECT drawn_examples FROM settings))
 FROM drawn
-WHERE draw <= (SELECT drawn_examples FROM settings);
+WHERE draw <= (SELECT drawn_examples FROM settings)
+UNION ALL
+SELECT layer, unit, stratum, place, context_id, position, NULL, NULL
+FROM chosen_silent
+WHERE place <= (SELECT drawn_examples FROM settings);

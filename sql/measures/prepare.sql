@@ -6,26 +6,57 @@ SELECT context_id, token_ids
 FROM given_contexts;
 
 -- Cells that are looked at, with the tokens there, before and behind.
+CREATE VIEW places AS
+SELECT
+    context_id,
+    position,
+    token_ids[position + 1] AS token_id,
+    CASE WHEN position > 0 THEN token_ids[position] END AS previous_id,
+    token_ids[position + 2] AS next_id
+FROM (SELECT context_id, token_ids, unnest(range(len(token_ids))) AS position FROM contexts), settings
+WHERE position >= settings.first_position AND NOT list_contains(settings.skipped, token_ids[position + 1]);
+
 CREATE TABLE token_totals AS
-WITH places AS (
-    SELECT token_ids, unnest(range(len(token_ids))) AS position
-    FROM contexts
-),
-cells AS (
-    SELECT
-        token_ids[position + 1] AS token_id,
-        CASE WHEN position > 0 THEN token_ids[position] END AS previous_id,
-        token_ids[position + 2] AS next_id
-    FROM places, settings
-    WHERE position >= settings.first_position AND NOT list_contains(settings.skipped, token_ids[position + 1])
-)
 SELECT relation, token_id, count(*) AS token_count
 FROM (
-    SELECT 'same' AS relation, token_id FROM cells
-    UNION ALL SELECT 'previous', previous_id FROM cells WHERE previous_id IS NOT NULL
-    UNION ALL SELECT 'next', next_id FROM cells WHERE next_id IS NOT NULL
+    SELECT 'same' AS relation, token_id FROM places
+    UNION ALL SELECT 'previous', previous_id FROM places WHERE previous_id IS NOT NULL
+    UNION ALL SELECT 'next', next_id FROM places WHERE next_id IS NOT NULL
 )
 GROUP BY relation, token_id;
+
+-- Inverse document frequency over contexts, as ln((1 + contexts) / (1 + contexts with the token)).
+CREATE TABLE token_stats AS
+SELECT
+    token_id,
+    count(*) AS token_count,
+    count(DISTINCT context_id) AS context_count,
+    ln((1 + (SELECT count(*) FROM contexts)) / (1 + count(DISTINCT context_id))) AS idf
+FROM places
+GROUP BY token_id;
+
+-- A few places of every token, and of any token, one per context, by a fixed shuffle: candidates for examples without activation.
+CREATE TABLE candidates AS
+WITH shuffled AS (
+    SELECT
+        *,
+        hash(context_id, position, (SELECT seed FROM settings)) AS shuffle
+    FROM places
+),
+one_per_context AS (
+    SELECT token_id, context_id, arg_min(position, (shuffle, position)) AS position, min(shuffle) AS shuffle
+    FROM shuffled
+    GROUP BY token_id, context_id
+)
+SELECT token_id, context_id, position, shuffle
+FROM one_per_context
+QUALIFY row_number() OVER (PARTITION BY token_id ORDER BY shuffle, context_id) <= 64;
+
+CREATE TABLE any_candidates AS
+SELECT context_id, arg_min(position, (shuffle, position)) AS position, min(shuffle) AS shuffle
+FROM candidates
+GROUP BY context_id
+QUALIFY row_number() OVER (ORDER BY min(shuffle), context_id) <= 64;
 
 CREATE TABLE activation_stats (
     layer INTEGER,
@@ -46,6 +77,10 @@ CREATE TABLE activation_stats (
     min_active DOUBLE,
     max_active DOUBLE,
     quantiles DOUBLE[],
+    mean_all DOUBLE,
+    mean_sq_all DOUBLE,
+    token_entropy DOUBLE,
+    is_single_token BOOLEAN,
     duplicate_context_count BIGINT
 );
 CREATE TABLE activation_histograms (
@@ -63,7 +98,8 @@ CREATE TABLE activation_tokens (
     precision DOUBLE,
     lift DOUBLE,
     mean_active DOUBLE,
-    mass_share DOUBLE
+    mass_share DOUBLE,
+    tfidf DOUBLE
 );
 CREATE TABLE activation_examples (
     layer INTEGER,

@@ -1,6 +1,7 @@
 -- Kept activations of units on tokens, sorted by unit. Empty if the store is beside the atlas (metadata.activations).
 
 CREATE TABLE activations (
+    unit_type VARCHAR NOT NULL,
     layer INTEGER NOT NULL,
     unit INTEGER NOT NULL,
     context_id INTEGER NOT NULL,
@@ -8,6 +9,6 @@ CREATE TABLE activations (
     value FLOAT NOT NULL
 );
 
-COMMENT ON COLUMN activations.unit IS 'Neuron of the layer; feature of the dictionary if metadata.activation_unit_type is feature.';
+COMMENT ON COLUMN activations.unit IS 'Neuron of the layer, or feature of its dictionary, as unit_type says.';
 COMMENT ON COLUMN activations.position IS 'Token of the context, from 0.';
 COMMENT ON COLUMN activations.value IS 'Activation, of either sign; kept if |value| is above activation_stats.threshold.';

@@ -1,6 +1,7 @@
 -- How often and how strongly every unit of a store of activations is active, with denominators.
 
 CREATE TABLE activation_stats (
+    unit_type VARCHAR NOT NULL,
     layer INTEGER NOT NULL,
     unit INTEGER NOT NULL,
     threshold DOUBLE NOT NULL,
@@ -19,7 +20,11 @@ CREATE TABLE activation_stats (
     min_active DOUBLE,
     max_active DOUBLE,
     quantiles DOUBLE[],
-    duplicate_context_count BIGINT
+    duplicate_context_count BIGINT,
+    mean_all DOUBLE,
+    mean_sq_all DOUBLE,
+    token_entropy DOUBLE,
+    is_single_token BOOLEAN
 );
 
 COMMENT ON COLUMN activation_stats.threshold IS 'A unit is active where |value| is above it.';
@@ -39,3 +44,7 @@ COMMENT ON COLUMN activation_stats.min_active IS 'Smallest value over them.';
 COMMENT ON COLUMN activation_stats.max_active IS 'Largest value over them.';
 COMMENT ON COLUMN activation_stats.quantiles IS 'Exact quantiles over them: 1, 5, 25, 50, 75, 95, 99 and 99.9 %.';
 COMMENT ON COLUMN activation_stats.duplicate_context_count IS 'Contexts left out of the examples because the six tokens up to the peak are those of a stronger one.';
+COMMENT ON COLUMN activation_stats.mean_all IS 'Sum of the kept activations over token_count.';
+COMMENT ON COLUMN activation_stats.mean_sq_all IS 'Sum of their squares over token_count.';
+COMMENT ON COLUMN activation_stats.token_entropy IS 'Entropy of the tokens on which the unit is active, in bits; 0 if it is always the same token.';
+COMMENT ON COLUMN activation_stats.is_single_token IS 'One token has 90 % of the sum of |value|, and fires the unit on half of its places or more.';

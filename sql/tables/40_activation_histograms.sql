@@ -1,6 +1,7 @@
 -- Histogram of the kept activations of every unit: two bins per power of two, on either side of zero.
 
 CREATE TABLE activation_histograms (
+    unit_type VARCHAR NOT NULL,
     layer INTEGER NOT NULL,
     unit INTEGER NOT NULL,
     sign INTEGER NOT NULL,

@@ -1,6 +1,7 @@
 -- Tokens on which a unit is active, and tokens before and behind, by share of its activation.
 
 CREATE TABLE activation_tokens (
+    unit_type VARCHAR NOT NULL,
     layer INTEGER NOT NULL,
     unit INTEGER NOT NULL,
     relation VARCHAR NOT NULL,
@@ -13,7 +14,8 @@ CREATE TABLE activation_tokens (
     precision DOUBLE,
     lift DOUBLE,
     mean_active DOUBLE,
-    mass_share DOUBLE
+    mass_share DOUBLE,
+    tfidf DOUBLE
 );
 
 COMMENT ON COLUMN activation_tokens.relation IS 'same (the token itself), previous or next.';
@@ -25,3 +27,4 @@ COMMENT ON COLUMN activation_tokens.precision IS 'active_count / token_count: ho
 COMMENT ON COLUMN activation_tokens.lift IS 'precision over density: how much more often than any token.';
 COMMENT ON COLUMN activation_tokens.mean_active IS 'Mean activation there.';
 COMMENT ON COLUMN activation_tokens.mass_share IS 'Share of the sum of |value| of the unit. Near 1 with a high precision: a unit of one token.';
+COMMENT ON COLUMN activation_tokens.tfidf IS 'mass_share times token_stats.idf; of the relation same.';

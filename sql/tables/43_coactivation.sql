@@ -1,8 +1,10 @@
 -- Units that are active on the same tokens, best partners first. Empty if there were too many pairs.
 
 CREATE TABLE coactivation (
+    unit_type VARCHAR NOT NULL,
     layer INTEGER NOT NULL,
     unit INTEGER NOT NULL,
+    other_unit_type VARCHAR NOT NULL,
     rank INTEGER NOT NULL,
     other_layer INTEGER NOT NULL,
     other_unit INTEGER NOT NULL,
@@ -15,9 +17,10 @@ CREATE TABLE coactivation (
     association_p DOUBLE
 );
 
+COMMENT ON COLUMN coactivation.other_unit_type IS 'Unit type of the partner: features also have neurons as partners.';
 COMMENT ON COLUMN coactivation.other_layer IS 'Layer of the partner.';
 COMMENT ON COLUMN coactivation.other_unit IS 'Unit of the partner.';
-COMMENT ON COLUMN coactivation.rank IS 'Rank of the partner by jaccard.';
+COMMENT ON COLUMN coactivation.rank IS 'Rank of the partner by jaccard, among those of its unit type.';
 COMMENT ON COLUMN coactivation.joint_count IS 'Tokens on which both are active, 5 or more.';
 COMMENT ON COLUMN coactivation.active_count IS 'Tokens on which the unit is active.';
 COMMENT ON COLUMN coactivation.other_count IS 'Tokens on which the partner is active.';

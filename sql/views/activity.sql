@@ -1,13 +1,8 @@
--- How often neurons are active on text beside how often they are in graphs.
+-- How often neurons and features are active on text, beside how often they are in graphs.
 -- Example: FROM activity ORDER BY graph_share DESC LIMIT 10;
 CREATE VIEW activity AS
-WITH known AS (
-    SELECT layer, neuron, label, graph_count
-    FROM neurons
-    WHERE unit_type = (SELECT value FROM metadata WHERE key = 'activation_unit_type')
-)
-
 SELECT
+    s.unit_type,
     s.layer,
     s.unit,
     n.label,
@@ -20,8 +15,8 @@ SELECT
     s.mean_active,
     s.max_active
 FROM activation_stats AS s
-LEFT JOIN known AS n ON n.layer = s.layer AND n.neuron = s.unit
-ORDER BY s.layer, s.unit;
+LEFT JOIN neurons AS n ON n.layer = s.layer AND n.neuron = s.unit AND n.unit_type = s.unit_type
+ORDER BY s.unit_type, s.layer, s.unit;
 COMMENT ON COLUMN activity.density IS 'Share of the tokens on which the unit is active (activation_stats).';
 COMMENT ON COLUMN activity.context_share IS 'Share of the contexts in which it is active on any token.';
 COMMENT ON COLUMN activity.graph_count IS 'Graphs with the neuron; NULL for units that no graph holds.';

@@ -7,12 +7,11 @@ WITH members AS (
             array_to_string(string_split(cluster_path, '.')[1:level], '.')
             FOR level IN range(1, len(string_split(cluster_path, '.')) + 1)
         ]) AS cluster_path,
+        unit_type,
         layer,
         neuron
     FROM neurons
-    WHERE
-        cluster_path IS NOT NULL
-        AND unit_type = (SELECT value FROM metadata WHERE key = 'activation_unit_type')
+    WHERE cluster_path IS NOT NULL
 ),
 sizes AS (
     SELECT cluster_path, count(*) AS size
@@ -29,7 +28,11 @@ SELECT
     (sum(t.precision * t.mass_share) / sum(t.mass_share))::FLOAT AS mean_precision
 FROM members AS m
 JOIN sizes AS s USING (cluster_path)
-JOIN activation_tokens AS t ON t.layer = m.layer AND t.unit = m.neuron AND t.relation = 'same'
+JOIN activation_tokens AS t
+    ON t.unit_type = m.unit_type
+    AND t.layer = m.layer
+    AND t.unit = m.neuron
+    AND t.relation = 'same'
 GROUP BY m.cluster_path, t.token_id
 ORDER BY m.cluster_path, mean_mass_share DESC, t.token_id;
 COMMENT ON COLUMN circuit_tokens.cluster_path IS 'Circuit at any level.';

@@ -70,6 +70,30 @@ class StoreSummary:
     known_contexts: int = 0  # that an earlier run collected
 
 
+def looked_at_cells(
+    contexts: Sequence[Context], *, skips_first: bool, skipped_tokens: Sequence[int]
+) -> NDArray[np.bool_]:
+    """Return True for the cells that are looked at.
+
+    Args:
+        contexts: Windows of tokens (n,).
+        skips_first: Leave out the first position of every context.
+        skipped_tokens: Token ids to leave out.
+
+    Returns:
+        A mask (n, longest context); padding is False.
+    """
+    lengths = np.array([len(context.token_ids) for context in contexts], np.int64)
+    width = int(lengths.max(initial=0))
+    mask = np.arange(width) < lengths[:, None]
+    if skipped_tokens:
+        tokens = np.fromiter((token for context in contexts for token in context.token_ids), np.int64)
+        mask[mask] = ~np.isin(tokens, skipped_tokens)
+    if skips_first and width:
+        mask[:, 0] = False
+    return mask
+
+
 def dense_rows(values: Any, rows: Sequence[int]) -> NDArray[np.float32]:
     """Return some rows of an array or tensor as float32; bfloat16 is widened exactly."""
     if hasattr(values, "is_cuda"):

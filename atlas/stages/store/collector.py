@@ -25,7 +25,15 @@ from atlas.runtime.journal import Journal, claim
 from atlas.runtime.progress import Progress, silent
 from atlas.stages import DATASETS
 from atlas.stages.manifest import MANIFEST, read_manifest, refuse_foreign_folder, replaced_folder, write_manifest
-from atlas.stages.store.cells import CONTEXTS, Context, StoreSummary, context_table, dense_rows, kept_cells
+from atlas.stages.store.cells import (
+    CONTEXTS,
+    Context,
+    StoreSummary,
+    context_table,
+    dense_rows,
+    kept_cells,
+    looked_at_cells,
+)
 from atlas.stages.store.merge import (
     COUNTS,
     RUN,
@@ -244,15 +252,8 @@ class Collector:
 
     def _mask(self, contexts: Sequence[Context], rows: Sequence[int]) -> NDArray[np.bool_]:
         """Return True for the cells (rows, longest context) that are looked at."""
-        lengths = np.array([len(contexts[row].token_ids) for row in rows], np.int64)
-        width = int(lengths.max(initial=0))
-        mask = np.arange(width) < lengths[:, None]
-        if self.space.skipped_tokens:
-            tokens = np.fromiter((token for row in rows for token in contexts[row].token_ids), np.int64)
-            mask[mask] = ~np.isin(tokens, self.space.skipped_tokens)
-        if self.space.skips_first and width:
-            mask[:, 0] = False
-        return mask
+        chosen = [contexts[row] for row in rows]
+        return looked_at_cells(chosen, skips_first=self.space.skips_first, skipped_tokens=self.space.skipped_tokens)
 
     def _number(self, contexts: Sequence[Context], rows: Sequence[int], looked_at: NDArray[np.bool_]) -> Ints:
         """Record new contexts, and their tokens that are looked at, and return their numbers."""
