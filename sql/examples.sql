@@ -16,6 +16,8 @@ SELECT
     coalesce((SELECT neuron FROM hub), 0) AS neuron,
     coalesce((SELECT layer FROM goal), 0) AS to_layer,
     coalesce((SELECT neuron FROM goal), 0) AS to_neuron,
+    coalesce((SELECT layer FROM features ORDER BY layer, unit LIMIT 1), 0) AS feature_layer,
+    coalesce((SELECT unit FROM features ORDER BY layer, unit LIMIT 1), 0) AS feature,
     coalesce((SELECT cluster_path FROM clusters ORDER BY abs(size - 12), cluster_path LIMIT 1), '1') AS cluster_path,
     coalesce((SELECT label FROM neurons WHERE label IS NOT NULL ORDER BY appearance_count DESC, layer, neuron LIMIT 1), 'text')
         AS words,

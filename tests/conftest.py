@@ -116,14 +116,18 @@ def make_small_atlas(folder: Path) -> None:
     factories.write_connections(folder / "stats")
     factories.write_traced_facts(folder / "stats")
     factories.write_reports(folder / "reports")
-    factories.write_activations(folder / "store", folder / "measures")
+    factories.write_activations(folder)
+    factories.write_features(folder / "features")
     inputs = Inputs(
         folder / "stats",
         [folder / "clusters"],
         folder / "labels",
         folder / "projections",
         reports=folder / "reports",
-        stores=[StoreInputs(folder / "store", folder / "measures")],
+        stores=[
+            StoreInputs(folder / "store", folder / "measures", folder / "features"),
+            StoreInputs(folder / "neuron_store", folder / "neuron_measures"),
+        ],
     )
     build_database(folder / "small.duckdb", inputs)
 

@@ -272,8 +272,11 @@ def write_projections(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps({"stage": "projections", "tool_version": "made"}))
 
 
-def write_activations(store: Path, measures: Path, layers: int = 5, units: int = 8) -> None:
-    """A store of random activations of the neurons of `random_graph`, with its statistics and a vocabulary."""
+def write_activations(folder: Path, layers: int = 5, units: int = 8) -> None:
+    """Stores of random activations of the neurons of `random_graph` and of features, with statistics and a vocabulary.
+
+    Folders `store` and `measures` are of features, `neuron_store` and `neuron_measures` of neurons on the same contexts.
+    """
     import numpy as np
 
     from atlas.activations.measures import measure
@@ -283,23 +286,77 @@ def write_activations(store: Path, measures: Path, layers: int = 5, units: int =
     from atlas.stages.store.collector import Collector
     from atlas.stages.store.spaces import ActivationSpace
 
-    rng = np.random.default_rng(11)
-    space = ActivationSpace("made", hook="sae", unit_type="feature", value_kind="code", skips_first=True)
-    with Collector(
-        store, space=space, layers=dict.fromkeys(range(layers), units), thresholds=dict.fromkeys(range(layers), 1.5)
-    ) as collector:
-        for number in range(12):
-            tokens = tuple(rng.integers(0, 9, 6).tolist())
-            values = {layer: rng.normal(0, 1, (1, 6, units)) for layer in range(layers)}
-            collector.add(values, [Context(tokens, f"doc-{number}", 0, "made")])
-        words = DATASETS["activations.vocabulary"]
-        ids = list(range(9))
-        collector.write(
-            words.table({"token_id": ids, "token": [f" t{n}" for n in ids], "is_special": [n == 0 for n in ids]})
+    words = DATASETS["activations.vocabulary"]
+    ids = list(range(9))
+    table = words.table({"token_id": ids, "token": [f" t{n}" for n in ids], "is_special": [n == 0 for n in ids]})
+    options = MeasureOptions(top_tokens=3, top_examples=2, drawn_examples=1, least_joint=2, top_partners=3)
+    for seed, prefix, hook, kind in ((11, "", "sae", "feature"), (12, "neuron_", "mlp", "neuron")):
+        rng = np.random.default_rng(seed)
+        texts = np.random.default_rng(5)
+        space = ActivationSpace("made", hook=hook, unit_type=kind, value_kind="code", skips_first=True)
+        every = dict.fromkeys(range(layers), units)
+        with Collector(
+            folder / f"{prefix}store", space=space, layers=every, thresholds=dict.fromkeys(every, 1.5)
+        ) as collector:
+            for number in range(12):
+                tokens = tuple(texts.integers(0, 9, 6).tolist())
+                values = {layer: rng.normal(0, 1, (1, 6, units)) for layer in range(layers)}
+                collector.add(values, [Context(tokens, f"doc-{number}", 0, "made")])
+            collector.write(table)
+    measure(folder / "neuron_store", folder / "neuron_measures", options)
+    measure(folder / "store", folder / "measures", options, beside=folder / "neuron_store")
+
+
+def write_features(folder: Path, layers: int = 5, units: int = 8) -> None:
+    """The stage `features`, as random weights leave it."""
+    from atlas.io.files import write_parquet
+    from atlas.stages import DATASETS
+    from atlas.stages.manifest import replaced_folder, write_manifest
+
+    rng = random.Random(8)
+    rows: dict[str, list[dict[str, object]]] = {
+        name: [] for name in ("features", "feature_tokens", "feature_neurons", "similar_units", "reconstruction")
+    }
+    for layer in range(layers):
+        rows["reconstruction"].append(
+            {"layer": layer, "text": "made", "token_count": 60, "feature_count": units, "l0": 3.5, "fvu": 0.25}
+            | {
+                "mse": 0.1,
+                "dead_count": 1,
+                "loss": 2.0,
+                "loss_reconstructed": 2.5,
+                "loss_zero": 7.0,
+                "loss_recovered": 0.9,
+            }
         )
-    measure(
-        store, measures, MeasureOptions(top_tokens=3, top_examples=2, drawn_examples=1, least_joint=3, top_partners=2)
-    )
+        for unit in range(units):
+            who = {"layer": layer, "unit": unit}
+            norms = {"encoder_norm": 1.5, "decoder_norm": 1.0, "encoder_bias": 0.1, "encoder_decoder_cosine": 0.5}
+            rows["features"].append(
+                who | norms | {"logit_std": 1.0, "logit_skew": 0.0, "logit_kurtosis": rng.random() * 9}
+            )
+            for rank in (1, 2):
+                for kind in ("output", "output_folded"):
+                    for direction, sign in (("promotes", 1), ("suppresses", -1)):
+                        weight = sign * (3 - rank + rng.random())
+                        token = rng.randrange(9)
+                        rows["feature_tokens"].append(
+                            who
+                            | {"projection_kind": kind, "direction": direction, "rank": rank, "token_id": token}
+                            | {"token": f" t{token}", "weight": weight, "centred_weight": weight - 0.5}
+                        )
+                for relation, place in (("written_by", max(layer - 1, 0)), ("read_by", layer + 1)):
+                    found = {"relation": relation, "rank": rank, "neuron_layer": place, "neuron": rng.randrange(8)}
+                    rows["feature_neurons"].append(who | found | {"weight": rng.gauss(0, 1), "cosine": 0.9 / rank})
+                for kind in ("decoder_cosine", "encoder_cosine"):
+                    other = {"other_layer": layer, "other_unit": (unit + rank) % units, "similarity": 0.8 / rank}
+                    rows["similar_units"].append(who | {"similarity_kind": kind, "rank": rank} | other)
+    with replaced_folder(folder, "features") as fresh:
+        for name, found in rows.items():
+            dataset = DATASETS[f"features.{name}"]
+            table = dataset.table({key: [row[key] for row in found] for key in dataset.schema.names})
+            write_parquet(table, dataset.path(fresh))
+        write_manifest(fresh, "features", model="made", revision=None, dictionary=None, layer=1)
 
 
 def write_traced_facts(stats: Path) -> None:

@@ -19,8 +19,9 @@ def con(small_atlas: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield opened
 
 
-def rows(con: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
-    return con.sql(f"FROM {sql}").pl().to_dicts()
+def rows(con: duckdb.DuckDBPyConnection, sql: str, unit_type: str = "feature") -> list[dict[str, Any]]:
+    """Rows of a source; of tables with a type of units, those of one type."""
+    return [row for row in con.sql(f"FROM {sql}").pl().to_dicts() if row.get("unit_type", unit_type) == unit_type]
 
 
 UNIT = (1, 2)
@@ -96,11 +97,15 @@ def test_coactive_units_come_with_their_edge(con: duckdb.DuckDBPyConnection) -> 
     for layer, neuron in labels:
         mine = [row for row in rows(con, "coactivation") if (row["layer"], row["unit"]) == (layer, neuron)]
         found = rows(con, f"coactive({layer}, {neuron})")
-        assert [(row["other_layer"], row["other_unit"], row["jaccard"]) for row in found] == [
-            (row["other_layer"], row["other_unit"], row["jaccard"]) for row in mine
-        ]
+        names = ("other_unit_type", "other_layer", "other_unit", "jaccard")
+        assert [tuple(row[name] for name in names) for row in found] == sorted(
+            (tuple(row[name] for name in names) for row in mine), key=lambda row: (-row[3], *row[:3])
+        )
         for row in found:
             other = (row["other_layer"], row["other_unit"])
+            if row["other_unit_type"] == "neuron":  # of another store; the neurons of this atlas are features
+                assert (row["label"], row["edge_graph_count"]) == (None, None)
+                continue
             assert row["label"] == labels.get(other)
             pair = (layer, neuron, *other) if layer <= other[0] else (*other, layer, neuron)
             assert row["edge_graph_count"] == edges.get(pair)
@@ -144,3 +149,92 @@ def test_circuit_tokens_are_means_over_members(con: duckdb.DuckDBPyConnection) -
         assert row["mean_mass_share"] == pytest.approx(mass / len(members[path]), rel=1e-6)
         precision = sum(one["mass_share"] * one["precision"] for one in mine) / mass
         assert row["mean_precision"] == pytest.approx(precision, rel=1e-6)
+
+
+def test_two_stores_share_their_contexts(con: duckdb.DuckDBPyConnection) -> None:
+    by_type = {kind: rows(con, "activations", kind) for kind in ("feature", "neuron")}
+    assert all(len(found) > 100 for found in by_type.values())
+    assert len(rows(con, "contexts")) == 12
+    for kind, cells in by_type.items():
+        mine = [row["value"] for row in cells if (row["layer"], row["unit"]) == UNIT]
+        assert [row["value"] for row in rows(con, f"activations_of(1, 2, of_type := '{kind}')")] == mine
+    assert rows(con, "activations_of(1, 2)") == rows(con, "activations_of(1, 2, of_type := 'feature')")
+    partners = {row["other_unit_type"] for row in rows(con, "coactivation")}
+    assert partners == {"feature", "neuron"}
+    assert {row["other_unit_type"] for row in rows(con, "coactivation", "neuron")} == {"neuron"}
+
+
+def test_coactive_neurons_of_features_are_those_of_the_other_store(con: duckdb.DuckDBPyConnection) -> None:
+    places = {
+        kind: {
+            (row["layer"], row["unit"]): {
+                (c["context_id"], c["position"])
+                for c in rows(con, "activations", kind)
+                if (c["layer"], c["unit"]) == (row["layer"], row["unit"])
+            }
+            for row in rows(con, "activation_stats", kind)
+        }
+        for kind in ("feature", "neuron")
+    }
+    found = [row for row in rows(con, "coactivation") if row["other_unit_type"] == "neuron"]
+    for row in found:
+        mine = places["feature"][row["layer"], row["unit"]]
+        theirs = places["neuron"][row["other_layer"], row["other_unit"]]
+        assert row["joint_count"] == len(mine & theirs) >= 2
+        assert row["other_count"] == len(theirs)
+        assert row["jaccard"] == pytest.approx(len(mine & theirs) / len(mine | theirs))
+    possible = [
+        1 for mine in places["feature"].values() if any(len(mine & other) >= 2 for other in places["neuron"].values())
+    ]
+    assert len({(row["layer"], row["unit"]) for row in found}) == len(possible) > 3
+
+
+def test_similar_units_by_four_relations(con: duckdb.DuckDBPyConnection) -> None:
+    found = defaultdict(list)
+    for row in rows(con, "similar_to(1, 2)"):
+        found[row["similarity_kind"]].append(row)
+    for kind in ("decoder_cosine", "encoder_cosine"):
+        expected = [
+            row
+            for row in rows(con, "similar_units")
+            if (row["layer"], row["unit"], row["similarity_kind"]) == (*UNIT, kind)
+        ]
+        assert [row["other_unit"] for row in found[kind]] == [row["other_unit"] for row in expected]
+        assert len(expected) == 2
+    shares: dict[tuple[int, int], dict[int, float]] = defaultdict(dict)
+    for row in rows(con, "activation_tokens"):
+        if row["relation"] == "same":
+            shares[row["layer"], row["unit"]][row["token_id"]] = row["mass_share"]
+    overlap = {
+        other: sum(min(share, tokens[token]) for token, share in shares[UNIT].items() if token in tokens)
+        for other, tokens in shares.items()
+        if other != UNIT and tokens.keys() & shares[UNIT].keys()
+    }
+    best = sorted(overlap.items(), key=lambda item: (-item[1], item[0]))[:10]
+    assert [((row["other_layer"], row["other_unit"]), row["similarity"]) for row in found["token_overlap"]] == [
+        (other, pytest.approx(value)) for other, value in best
+    ]
+    partners = [
+        row
+        for row in rows(con, "coactivation")
+        if (row["layer"], row["unit"]) == UNIT and row["other_unit_type"] == "feature"
+    ]
+    assert [row["similarity"] for row in found["coactivation_jaccard"]] == [row["jaccard"] for row in partners]
+
+
+def test_neurons_of_a_feature_are_of_three_relations(con: duckdb.DuckDBPyConnection) -> None:
+    found = [
+        (r["relation"], r["neuron_layer"], r["neuron"], r["strength"]) for r in rows(con, "feature_neurons_of(1, 2)")
+    ]
+    weights = [
+        (row["relation"], row["neuron_layer"], row["neuron"], row["cosine"])
+        for row in rows(con, "feature_neurons")
+        if (row["layer"], row["unit"]) == UNIT
+    ]
+    active = [
+        ("active with", row["other_layer"], row["other_unit"], row["jaccard"])
+        for row in rows(con, "coactivation")
+        if (row["layer"], row["unit"], row["other_unit_type"]) == (*UNIT, "neuron")
+    ]
+    assert sorted(found) == sorted(weights + active)
+    assert len(weights) == 4

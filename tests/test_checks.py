@@ -67,6 +67,7 @@ DAMAGE = {
     "INSERT INTO connections BY NAME SELECT * EXCLUDE (listed_by, agreeing, opposing) FROM connections LIMIT 1": "connections_true",
     "UPDATE connections SET tgt_layer = src_layer WHERE rowid = 0": "connections_true",
     "UPDATE connections SET upstream_rank = NULL, downstream_rank = NULL WHERE rowid = 0": "connections_true",
+    "UPDATE activation_histograms SET count = count + 1 WHERE layer = 1 AND unit = 2": "histograms_add_up",
     "UPDATE direct_effects SET ratio_max = 1.5 WHERE layer = 1 AND neuron = 2": "projections_ordered",
 }
 

@@ -30,7 +30,8 @@ TABLES = (
     "connections token_edges logit_edges token_logit_edges error_mass logit_error_mass cooccurrence edge_groups edge_strengths edge_samples graph_nodes graph_links projections direct_effects "
     "exemplars reports report_examples tokens sources "
     "rejects link_counts help regimes ablated_nodes ablated_edges contexts activations activation_stats activation_histograms "
-    "activation_tokens activation_examples coactivation vocabulary"
+    "activation_tokens activation_examples coactivation vocabulary token_stats features feature_tokens feature_neurons "
+    "similar_units reconstruction"
 )
 
 

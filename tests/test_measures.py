@@ -15,10 +15,10 @@ import pytest
 
 from atlas.activations import measures
 from atlas.activations.measures import measure
-from atlas.errors import InputError, OutputError, StageError
+from atlas.errors import InputError, OutputError, SpaceMismatch, StageError
 from atlas.options import MeasureOptions
 from atlas.stages.store.cells import Context
-from atlas.stages.store.collector import Collector
+from atlas.stages.store.collector import VOCABULARY, Collector
 from atlas.stages.store.spaces import ActivationSpace
 
 LAYERS = {0: 6, 2: 9}
@@ -93,6 +93,8 @@ def test_density_and_distribution(made: tuple[Path, Path]) -> None:
         bounds = [(middle + side * half) / (1 + 1.96**2 / n) for side in (-1, 1)]
         assert (row["density_low"], row["density_high"]) == pytest.approx(bounds, abs=1e-4)
         assert (row["is_dead"], row["is_dense"]) == (not values, share > 0.1)
+        assert row["mean_all"] == pytest.approx(math.fsum(values) / n)
+        assert row["mean_sq_all"] == pytest.approx(math.fsum(value * value for value in values) / n)
         if not values:
             assert row["mean_active"] is row["max_active"] is row["quantiles"] is None
             continue
@@ -149,6 +151,92 @@ def test_tokens_that_a_unit_fires_on(made: tuple[Path, Path]) -> None:
     alone = found[0, 1, "same"]
     assert len(alone) == 1
     assert alone[0]["precision"] == 1.0
+
+
+def test_token_statistics_over_contexts_and_of_units(made: tuple[Path, Path]) -> None:
+    slow = Slow(made[0])
+    places = Counter(slow.token("same", *cell) for cell in slow.looked_at)
+    held = Counter(
+        token
+        for context, ids in enumerate(slow.contexts)
+        for token in {slow.token("same", *cell) for cell in slow.looked_at if cell[0] == context}
+    )
+    idf = {token: math.log((1 + len(slow.contexts)) / (1 + count)) for token, count in held.items()}
+    found = {row["token_id"]: row for row in rows(made[1], "token_stats")}
+    assert found.keys() == places.keys()
+    for token, row in found.items():
+        assert (row["token_count"], row["context_count"]) == (places[token], held[token])
+        assert row["idf"] == pytest.approx(idf[token])
+    for row in rows(made[1], "activation_tokens"):
+        expected = row["mass_share"] * idf[row["token_id"]] if row["relation"] == "same" else None
+        assert row["tfidf"] == (expected if expected is None else pytest.approx(expected))
+    stats = {(row["layer"], row["unit"]): row for row in rows(made[1], "activation_stats")}
+    for key, cells in slow.cells.items():
+        counts = Counter(slow.token("same", *cell) for cell in cells)
+        entropy = -sum(n / len(cells) * math.log2(n / len(cells)) for n in counts.values())
+        assert stats[key]["token_entropy"] == pytest.approx(entropy, abs=1e-9)
+        assert stats[key]["is_single_token"] == (key[1] == 1)
+
+
+def test_examples_without_activation_are_no_active_ones(made: tuple[Path, Path]) -> None:
+    slow = Slow(made[0])
+    first = {
+        (row["layer"], row["unit"]): row["token_id"]
+        for row in rows(made[1], "activation_tokens")
+        if (row["relation"], row["rank"]) == ("same", 1)
+    }
+    found = defaultdict(list)
+    for row in rows(made[1], "activation_examples"):
+        if row["stratum"] in ("inactive", "same token"):
+            assert row["value"] is row["weight"] is None
+            found[row["layer"], row["unit"], row["stratum"]].append((row["context_id"], row["position"]))
+    for key, cells in slow.cells.items():
+        active = {context for context, _ in cells}
+        silent, same = found[*key, "inactive"], found[*key, "same token"]
+        assert set(silent + same) <= set(slow.looked_at) - cells.keys()
+        assert not {context for context, _ in silent} & active
+        assert len(silent) == len(set(silent)) == min(3, len(slow.contexts) - len(active))
+        assert {slow.token("same", *cell) for cell in same} <= {first[key]}
+        possible = {c for c, at in slow.looked_at if slow.token("same", c, at) == first[key] and (c, at) not in cells}
+        # One place of a context is a candidate, and may be an active one.
+        assert len(same) <= min(3, len(possible))
+    assert sum(len(places) for key, places in found.items() if key[2] == "same token") > 20
+
+
+def test_peaks_on_special_tokens_stand_apart(tmp_path: Path) -> None:
+    space = ActivationSpace("m")
+    words = VOCABULARY.table(
+        {"token_id": range(5), "token": list("abcde"), "is_special": [False, False, False, True, None]}
+    )
+    values = np.zeros((4, 3, 1), np.float32)
+    values[0, 0], values[1, 1], values[2, 1], values[3, 2] = 9.0, 8.0, 2.0, 1.0
+    with Collector(tmp_path / "store", space=space, layers={0: 1}) as collector:
+        ids = [(1, 2, 4), (2, 3, 4), (4, 2, 1), (4, 1, 2)]
+        collector.add({0: values}, [Context(tokens, str(number)) for number, tokens in enumerate(ids)])
+        collector.write(words)
+    measure(tmp_path / "store", tmp_path / "measures")
+    found = [
+        (row["stratum"], row["context_id"], row["value"]) for row in rows(tmp_path / "measures", "activation_examples")
+    ]
+    assert [row for row in found if row[0] == "special"] == [("special", 0, 9.0), ("special", 1, 8.0)]
+    assert [row for row in found if row[0] == "top"] == [("top", 2, 2.0), ("top", 3, 1.0)]
+    assert {row[1] for row in found if row[0].startswith("quarter")} == {2, 3}
+
+
+def test_a_store_beside_must_hold_the_same_contexts(made: tuple[Path, Path], tmp_path: Path) -> None:
+    for name, space, message in (
+        (
+            "other",
+            ActivationSpace("m", unit_type="feature", skips_first=True, skipped_tokens=(3,)),
+            "lacks 60 contexts",
+        ),
+        ("rule", ActivationSpace("m", unit_type="feature"), "looked at other tokens"),
+        ("same", SPACE, "both hold units of type neuron"),
+    ):
+        with Collector(tmp_path / name, space=space, layers={0: 1}) as collector:
+            collector.add({0: np.ones((1, 3, 1))}, [Context((1, 2, 4), "x")])
+        with pytest.raises(SpaceMismatch, match=message):
+            measure(made[0], tmp_path / "out", beside=tmp_path / name)
 
 
 def test_examples_are_the_strongest_contexts_and_some_of_each_quarter(made: tuple[Path, Path]) -> None:

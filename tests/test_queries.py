@@ -14,6 +14,7 @@ import atlas
 from atlas import Atlas, NeuronId
 from atlas.database import scripts
 from atlas.errors import AtlasFileError, IdError, QueryError, UsageError
+from atlas.query.activation_queries import ActivationQueries
 from atlas.query.catalogue import catalogue
 from atlas.query.graph_queries import GraphQueries
 
@@ -198,7 +199,9 @@ def test_sql_is_read_only_and_reaches_no_other_file(small: Atlas, tmp_path: Path
 
 def test_queries_by_name(small: Atlas) -> None:
     assert small.query("circuit", cluster_path="1").fetchall() == small.circuit("1").fetchall()
-    with pytest.raises(UsageError, match="no query is called 'x'; there are busiest_circuits, central_neurons"):
+    with pytest.raises(
+        UsageError, match="no query is called 'x'; there are activations, busiest_circuits, central_neurons"
+    ):
         small.query("x")
     with pytest.raises(UsageError, match="query circuit has no parameter path; it has cluster_path, limit"):
         small.query("circuit", path="1")
@@ -219,15 +222,15 @@ def test_a_query_declares_its_parameters_orders_its_rows_and_has_a_method(name: 
     assert re.search(r"^ORDER BY ", script.sql, re.MULTILINE)
     method = getattr(Atlas, name)
     assert method.__doc__
-    arguments = set(inspect.signature(method).parameters) - {"self", "neuron", "source", "target"}
-    parameters = {parameter.name for parameter in script.parameters} - {"layer", "neuron"}
+    arguments = set(inspect.signature(method).parameters) - {"self", "neuron", "source", "target", "unit", "feature"}
+    parameters = {parameter.name for parameter in script.parameters} - {"layer", "neuron", "unit", "unit_type"}
     assert {a for a in arguments if a != "layer"} == {p for p in parameters if not p.startswith(("from_", "to_"))}
 
 
 @pytest.mark.parametrize("name", sorted(catalogue()))
 def test_the_columns_of_a_query_are_in_its_docstring(name: str, small: Atlas) -> None:
     script = catalogue()[name]
-    values = {"INTEGER": 1, "BIGINT": 1, "VARCHAR": "1", "BOOLEAN": True}
+    values = {"INTEGER": 1, "BIGINT": 1, "VARCHAR": "1", "BOOLEAN": True, "DOUBLE": 0.5}
     relation = small.query(name, **{parameter.name: values[parameter.type] for parameter in script.parameters})
     doc = inspect.getdoc(getattr(Atlas, name))
     if like := re.search(r"columns of `(\w+)`", doc):
@@ -247,7 +250,7 @@ def test_closing_and_repr(small_atlas: Path) -> None:
 
 
 def test_methods_and_queries_are_the_same_list() -> None:
-    methods = {**vars(Atlas), **vars(GraphQueries)}
+    methods = {**vars(Atlas), **vars(GraphQueries), **vars(ActivationQueries)}
     public = {name for name, item in methods.items() if not name.startswith("_") and callable(item)}
     assert public - {"graph"} == set(catalogue()) == {script.name for script in scripts("queries")}
 
@@ -259,6 +262,7 @@ def test_a_limit_keeps_the_first_rows(name: str, small: Atlas) -> None:
     given = {
         "layer": 1,
         "neuron": 2,
+        "unit": 2,
         "cluster_path": "1",
         "words": "label",
         "from_layer": 1,

@@ -65,7 +65,13 @@ class Reconstruction:
         self.fired = torch.zeros(self.features, dtype=torch.int64)
 
     def add(self, vectors: Tensor, codes: Tensor, decoded: Tensor) -> None:
-        """Add tokens: vectors (n, d), codes (n, F) and reconstructions (n, d)."""
+        """Add tokens.
+
+        Args:
+            vectors: (n, d).
+            codes: (n, F).
+            decoded: Reconstructions (n, d).
+        """
         vectors, decoded = vectors.double(), decoded.double()
         active = codes != 0
         self.token_count += len(vectors)
@@ -105,7 +111,11 @@ class Reconstruction:
         return (self.loss_zero - self.loss_reconstructed) / cost if self.loss_count and cost > 0 else None
 
     def facts(self) -> dict[str, float | int | None]:
-        """Return all measures by name, losses in nats per token."""
+        """Return all measures.
+
+        Returns:
+            Values by name; losses are in nats per token.
+        """
 
         def mean(total: float) -> float | None:
             return total / self.loss_count if self.loss_count else None

@@ -1,14 +1,7 @@
 """Training of a sparse autoencoder on the residual stream behind a block.
 
-    code           relu: relu(a);  topk: the k largest of relu(a);  batchtopk: the k n largest of n tokens
-                   with a = (x - b_dec) W_enc + b_enc
-    loss           |x - x'|^2 / d  +  l1 sum(code) / sqrt(d) (relu),  or + |e - e'|^2 / 32 d (topk and batchtopk), where
-                   e = x - x', and e' is its reconstruction by the best features of those that have long been silent
-
 Vectors are scaled to a mean norm of sqrt(d) while training; the scale is folded into the weights that are written. Rows of the
-decoder have norm 1. A batchtopk autoencoder is used with a threshold: the mean of the smallest code of each batch.
-The auxiliary loss is that of Gao et al. (2024), "Scaling and evaluating sparse autoencoders"; the threshold that of
-Bussmann et al. (2024), "BatchTopK sparse autoencoders".
+decoder have norm 1. The losses are those of `atlas.activations.autoencoder`.
 """
 
 from __future__ import annotations
@@ -17,7 +10,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from atlas.activations.autoencoder import SILENT_STEPS, Autoencoder
 from atlas.activations.collect import read_contexts
 from atlas.activations.dictionaries import WEIGHTS_FILE, Dictionary, load_dictionary
 from atlas.activations.reconstruction import Reconstruction, first_batches, reconstruct
@@ -37,8 +31,6 @@ from atlas.runtime.progress import Progress
 from atlas.stages.store.cells import Context, looked_at_cells
 
 HELD_OUT = 16  # one document in so many is for the evaluation
-SILENT_STEPS = 100  # without a code, from which the auxiliary loss revives a feature
-AUXILIARY = 1 / 32
 LOG_STEPS = 100
 _STATE = ("W_enc", "W_dec", "b_enc", "b_dec")
 
@@ -53,84 +45,6 @@ class TrainSummary:
     dead_in_training: int  # features without a code in the last epoch
     measures: dict[str, Any]
     held_out: bool  # False where the text is too small to hold documents out
-
-
-class Autoencoder(torch.nn.Module):
-    """Sparse autoencoder with F features of vectors of width d, while it is trained."""
-
-    def __init__(self, width: int, options: TrainOptions, generator: torch.Generator) -> None:
-        super().__init__()
-        self.options = options
-        features = width * options.expansion
-        decoder = torch.randn(features, width, generator=generator)
-        decoder /= decoder.norm(dim=1, keepdim=True)
-        self.W_dec = torch.nn.Parameter(decoder)
-        self.W_enc = torch.nn.Parameter(decoder.T.contiguous().clone())
-        self.b_enc = torch.nn.Parameter(torch.zeros(features))
-        self.b_dec = torch.nn.Parameter(torch.zeros(width))
-        self.register_buffer("silent", torch.zeros(features, dtype=torch.int64))  # steps since the last code
-        self.register_buffer("fired", torch.zeros(features, dtype=torch.int64))  # codes in this epoch
-        self.register_buffer("smallest", torch.tensor(-1.0))  # running mean of the smallest code of a batch
-        self.silent: Tensor
-        self.fired: Tensor
-        self.smallest: Tensor
-
-    def codes(self, before: Tensor) -> Tensor:
-        """Return the codes (n, F) of products before the activation (n, F)."""
-        found, k = before.relu(), min(self.options.k, before.shape[1])
-        if self.options.kind == RELU:
-            return found
-        if self.options.kind == BATCH_TOPK:
-            flat = found.flatten()
-            best = torch.topk(flat, k * len(found), sorted=False)
-            return torch.zeros_like(flat).scatter(0, best.indices, best.values).view_as(found)
-        best = torch.topk(found, k, dim=1, sorted=False)
-        return torch.zeros_like(found).scatter(1, best.indices, best.values)
-
-    def loss(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the loss, the codes (n, F), and the sum of squared errors."""
-        width = vectors.shape[1]
-        before = (vectors - self.b_dec) @ self.W_enc + self.b_enc
-        codes = self.codes(before)
-        error = vectors - codes @ self.W_dec - self.b_dec
-        squared = error.square().sum()
-        loss = squared / vectors.numel()
-        if self.options.kind == RELU:
-            loss = loss + self.options.l1 * codes.sum() / len(vectors) / math.sqrt(width)
-        else:
-            loss = loss + AUXILIARY * self._revival(before, error.detach())
-        return loss, codes.detach(), squared.detach()
-
-    def _revival(self, before: Tensor, error: Tensor) -> Tensor:
-        """Return the error that remains when silent features reconstruct the error of the others."""
-        silent = torch.nonzero(self.silent >= SILENT_STEPS).flatten()
-        if not len(silent):
-            return before.new_zeros(())
-        chosen = before[:, silent].relu()
-        best = torch.topk(chosen, min(len(silent), before.shape[1] // 2, 4 * self.options.k), dim=1, sorted=False)
-        codes = torch.zeros_like(chosen).scatter(1, best.indices, best.values)
-        return (error - codes @ self.W_dec[silent]).square().sum() / error.numel()
-
-    def note(self, codes: Tensor) -> None:
-        """Record which features have a code, and the smallest code of the batch."""
-        active = (codes > 0).sum(0)
-        self.fired += active
-        self.silent = torch.where(active > 0, 0, self.silent + 1)
-        if self.options.kind == BATCH_TOPK and bool(active.any()):
-            smallest = codes[codes > 0].min()
-            self.smallest = smallest if self.smallest < 0 else 0.99 * self.smallest + 0.01 * smallest
-
-    def keep_norms(self) -> None:
-        """Scale the rows of the decoder to norm 1."""
-        with torch.no_grad():
-            self.W_dec.div_(self.W_dec.norm(dim=1, keepdim=True).clamp(min=1e-12))
-
-    def folded(self, scale: float) -> dict[str, Tensor]:
-        """Return the weights for vectors that are not scaled; codes become smaller by `scale`."""
-        named = {"W_enc": self.W_enc, "W_dec": self.W_dec, "b_enc": self.b_enc / scale, "b_dec": self.b_dec / scale}
-        if self.options.kind == BATCH_TOPK:
-            named["threshold"] = self.smallest.clamp(min=0) / scale
-        return {name: value.detach().float().cpu().contiguous() for name, value in named.items()}
 
 
 @dataclass
@@ -366,22 +280,26 @@ class _Training:
             with safe_open(self._state_path, "pt") as file:
                 facts = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            if facts.get("purpose") != self._purpose:
-                raise UsageError(
-                    f"{self.out} holds an unfinished training of another model, text or options; --fresh discards it"
-                )
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, value in tensors.items():
-                kind, rest = name.split(".", 1)
-                if kind == "optimizer":
-                    number, key = rest.split(".")
-                    moments.setdefault(int(number), {})[key] = value
-            self.net.load_state_dict({n[4:]: value for n, value in tensors.items() if n.startswith("net.")})
-            groups = self.optimizer.state_dict()["param_groups"]
-            self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-            self.state, self.log = _State(**json.loads(facts["state"])), json.loads(facts["log"])
-        except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        except (SafetensorError, OSError, ValueError) as error:
             raise InputError(f"{self._state_path} is damaged ({error}); --fresh starts over") from error
+        if facts.get("purpose") != self._purpose:
+            raise UsageError(
+                f"{self.out} holds an unfinished training of another model, text or options; --fresh discards it"
+            )
+        self._take_up(facts, tensors)
+
+    def _take_up(self, facts: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:
+        """Take weights, moments of the optimizer and place from a state file."""
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            kind, rest = name.split(".", 1)
+            if kind == "optimizer":
+                number, key = rest.split(".")
+                moments.setdefault(int(number), {})[key] = value
+        self.net.load_state_dict({n[4:]: value for n, value in tensors.items() if n.startswith("net.")})
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.state, self.log = _State(**json.loads(facts["state"])), json.loads(facts["log"])
 
     def _finish(self, has_held_out: bool) -> TrainSummary:
         scale, dead = self.state.scale, int((self.net.fired == 0).sum())

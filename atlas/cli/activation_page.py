@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
-from atlas.cli.terminal import bar, shown, table
+from atlas.cli.terminal import bar, rows_of, shown, table
 from atlas.ids import UnitId
 from atlas.query.client import Atlas
 
@@ -20,28 +20,20 @@ _PER_STRATUM = {"top": _EXAMPLES, "quarter 2": 1, "quarter 3": 1, "quarter 4": 1
 def activity_parts(atlas: Atlas, unit: UnitId) -> list[Any]:
     """Return what is known of the activations of a unit; nothing where the atlas has no store of such units."""
     where = f"layer = {unit.layer} AND unit = {unit.unit} AND unit_type = '{unit.unit_type}'"
-    given = f"{unit.layer}, {unit.unit}, of_type := '{unit.unit_type}'"
-    stats = rows_from(atlas, f"activation_stats WHERE {where}")
+    stats = rows_of(atlas.sql(f"FROM activation_stats WHERE {where}"))
     if not stats:
         return []
     parts: list[Any] = [Text(f"\n{_headline(stats[0])}")]
-    histogram = rows_from(atlas, f"activation_histograms WHERE {where}")
+    histogram = rows_of(atlas.sql(f"FROM activation_histograms WHERE {where}"))
     if histogram:
         parts.append(_histogram(histogram))
-    tokens = rows_from(atlas, f"fires_on({given}) WHERE relation = 'same' LIMIT {_TOKENS}")
+    tokens = [row for row in rows_of(atlas.fires_on(unit)) if row["relation"] == "same"]
     if tokens:
-        parts.append(_tokens(tokens))
-    examples = rows_from(atlas, f"examples_of({given})")
+        parts.append(_tokens(tokens[:_TOKENS]))
+    examples = rows_of(atlas.examples(unit))
     if examples:
         parts.append(_examples(examples))
     return parts
-
-
-def rows_from(atlas: Atlas, source: str) -> list[_Row]:
-    """Return the rows of a source of FROM as dictionaries."""
-    relation = atlas.sql(f"FROM {source}")
-    columns = relation.columns
-    return [dict(zip(columns, row, strict=True)) for row in relation.fetchall()]
 
 
 def _headline(stats: _Row) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from atlas.cli.activation_page import activity_parts, rows_from
-from atlas.cli.terminal import shown, table
+from atlas.cli.activation_page import activity_parts
+from atlas.cli.terminal import rows_of, shown, table
 from atlas.errors import InputError
-from atlas.ids import FEATURE, UnitId
+from atlas.ids import UnitId
 from atlas.query.client import Atlas
 
 _Row = dict[str, Any]
@@ -21,11 +21,11 @@ _RELATIONS = {"active with": "active on the same tokens", "written_by": "writes 
 def feature_page(atlas: Atlas, unit: UnitId, *, limit: int = 5) -> Group:
     """Return the page of a feature. Raises `InputError` where the atlas does not hold it."""
     where = f"layer = {unit.layer} AND unit = {unit.unit}"
-    weights = rows_from(atlas, f"features WHERE {where}")
+    weights = rows_of(atlas.sql(f"FROM features WHERE {where}"))
     activity = activity_parts(atlas, unit)
     if not weights and not activity:
-        held = rows_from(
-            atlas, "(SELECT DISTINCT layer FROM activation_stats WHERE unit_type = 'feature' ORDER BY layer)"
+        held = rows_of(
+            atlas.sql("SELECT DISTINCT layer FROM activation_stats WHERE unit_type = 'feature' ORDER BY layer")
         )
         layers = ", ".join(str(row["layer"]) for row in held) or "none"
         raise InputError(f"{atlas.path} has no feature {unit}; layers with features: {layers}")
@@ -33,15 +33,17 @@ def feature_page(atlas: Atlas, unit: UnitId, *, limit: int = 5) -> Group:
     if weights:
         parts.append(_weights(weights[0]))
     parts += activity
-    promoted = rows_from(
-        atlas, f"feature_tokens WHERE {where} AND projection_kind = 'output_folded' AND rank <= {limit}"
-    )
+    promoted = [
+        row
+        for row in rows_of(atlas.feature_tokens(unit))
+        if row["projection_kind"] == "output_folded" and row["rank"] <= limit
+    ]
     if promoted:
         parts.append(_promoted(promoted))
-    neurons = rows_from(atlas, f"feature_neurons_of({unit.layer}, {unit.unit})")
+    neurons = rows_of(atlas.feature_neurons(unit))
     if neurons:
         parts += [_neurons(neurons, limit), _circuits(neurons)]
-    similar = rows_from(atlas, f"similar_to({unit.layer}, {unit.unit}, of_type := '{FEATURE}')")
+    similar = rows_of(atlas.similar_units(unit))
     if similar:
         parts.append(_similar(similar))
     return Group(*parts)

@@ -9,8 +9,7 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from atlas.cli.pages import rows_of
-from atlas.cli.terminal import bar, table
+from atlas.cli.terminal import bar, rows_of, table
 from atlas.errors import UsageError
 from atlas.io.text import visible
 from atlas.query.attribution_graph import AttributionGraph, GraphNode, GraphPath

@@ -11,18 +11,12 @@ from rich.console import Group
 from rich.text import Text
 
 from atlas.cli.activation_page import activity_parts
-from atlas.cli.terminal import bar, grouped, shown, table, terminal_width
+from atlas.cli.terminal import bar, grouped, rows_of, shown, table, terminal_width
 from atlas.errors import InputError
 from atlas.ids import NeuronId, UnitId
 from atlas.query.client import Atlas
 
 _Row = dict[str, Any]
-
-
-def rows_of(relation: duckdb.DuckDBPyRelation) -> list[_Row]:
-    """Return the rows of a relation as dictionaries."""
-    columns = relation.columns
-    return [dict(zip(columns, row, strict=True)) for row in relation.fetchall()]
 
 
 def neuron_page(atlas: Atlas, neuron: NeuronId, *, limit: int = 10, min_graphs: int = 1) -> Group:

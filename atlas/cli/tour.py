@@ -42,25 +42,12 @@ def tour(atlas: Atlas) -> Group:
 
 
 def _telling_feature(atlas: Atlas) -> UnitId | None:
-    """Return a feature that a neuron of a circuit goes along with, and that is neither rare nor dense; None without features."""
-    found = atlas.sql(
-        """
-        SELECT s.layer, s.unit
-        FROM activation_stats AS s
-        JOIN features AS f USING (unit_type, layer, unit)
-        LEFT JOIN coactivation AS c ON (c.unit_type, c.layer, c.unit) = (s.unit_type, s.layer, s.unit) AND c.other_unit_type = 'neuron'
-        LEFT JOIN neurons AS n ON n.layer = c.other_layer AND n.neuron = c.other_unit AND n.cluster_path IS NOT NULL
-        WHERE NOT s.is_dead
-        GROUP BY ALL
-        ORDER BY
-            any_value(s.active_context_count) >= 20 AND any_value(s.density) < 0.05 DESC,
-            max(c.jaccard) FILTER (n.cluster_path IS NOT NULL) DESC NULLS LAST,
-            s.layer,
-            s.unit
-        LIMIT 1
-        """
-    ).fetchall()
-    return UnitId(FEATURE, *found[0]) if found else None
+    """Return a feature that goes along with a neuron of a circuit, and is neither rare nor dense; None without features."""
+    for least, most in ((20, 0.05), (1, None)):
+        found = atlas.features(min_contexts=least, max_density=most, limit=1).fetchall()
+        if found:
+            return UnitId(FEATURE, *found[0][:2])
+    return None
 
 
 def _title(text: str) -> Text:

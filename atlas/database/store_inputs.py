@@ -10,13 +10,20 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from atlas.database.scripts import quoted
+from atlas.database.scripts import quoted, script
 from atlas.database.tables import arrow_table, rows_of
 from atlas.errors import SpaceMismatch, UsageError
 from atlas.stages import DATASETS, Dataset, datasets_of, require
 from atlas.stages.manifest import read_manifest
 
-_SHARED = ("contexts", "vocabulary", "token_stats", "units", "vectors", "reconstruction")  # without the type of their units
+_SHARED = (
+    "contexts",
+    "vocabulary",
+    "token_stats",
+    "units",
+    "vectors",
+    "reconstruction",
+)  # without the type of their units
 
 
 @dataclass(frozen=True)
@@ -88,21 +95,8 @@ def _number_contexts(con: duckdb.DuckDBPyConnection, stores: Sequence[StoreInput
     arrow_table(con, "contexts", dataset.empty())
     for number, store in enumerate(stores):
         con.execute(f"CREATE VIEW input.contexts_{number} AS {rows_of(dataset, require(store.store, dataset))}")
-        con.execute(
-            f"""
-            CREATE TABLE input.numbers_{number} AS
-            SELECT
-                mine.context_id,
-                coalesce(
-                    first.context_id,
-                    (SELECT count(*) FROM input.contexts)
-                    + row_number() OVER (PARTITION BY first.context_id IS NULL ORDER BY mine.context_id) - 1
-                )::INTEGER AS number,
-                first.context_id IS NULL AS is_new
-            FROM input.contexts_{number} AS mine
-            LEFT JOIN input.contexts AS first ON first.content_hash = mine.content_hash
-            """
-        )
+        con.execute(f"CREATE OR REPLACE VIEW input.their_contexts AS FROM input.contexts_{number}")
+        con.execute(f"CREATE TABLE input.numbers_{number} AS {script('context_numbers')}")
         con.execute(
             f"INSERT INTO input.contexts BY NAME SELECT c.* REPLACE (n.number AS context_id) "
             f"FROM input.contexts_{number} AS c JOIN input.numbers_{number} AS n USING (context_id) WHERE n.is_new"

@@ -6,11 +6,12 @@ from typing import Any
 
 import duckdb
 
+from atlas.query.activation_queries import ActivationQueries
 from atlas.query.catalogue import Neuron, as_cluster_path, as_neuron
 from atlas.query.graph_queries import GraphQueries
 
 
-class Atlas(GraphQueries):
+class Atlas(GraphQueries, ActivationQueries):
     """Atlas file, opened read-only with external access disabled.
 
     Every method returns a `duckdb.DuckDBPyRelation`. Read it with `.pl()`, `.arrow()`, `.df()` or `.fetchall()`, or

@@ -7,7 +7,7 @@ from typing import Any
 
 from atlas.database import Parameter, Script
 from atlas.errors import UsageError
-from atlas.ids import NeuronId
+from atlas.ids import NeuronId, UnitId
 from atlas.query.connection import AtlasFile
 
 
@@ -19,18 +19,8 @@ def read_options(query: Script, arguments: Sequence[str]) -> dict[str, Any]:
     Raises `UsageError` that names the wrong option and the known ones, `IdError` for a wrong neuron.
     """
     known = {parameter.name: parameter for parameter in query.parameters}
-    values: dict[str, Any] = {}
     rest = list(arguments)
-    ends = [(name, f"{name.removesuffix('layer')}neuron") for name in known if name.endswith("layer")]
-    for layer, neuron in ends:
-        if rest and not rest[0].startswith("-") and neuron in known:
-            values[layer], values[neuron] = NeuronId.parse(rest.pop(0))
-    texts = [name for name, parameter in known.items() if parameter.type == "VARCHAR" and parameter.required]
-    for name in texts:
-        if rest and not rest[0].startswith("-"):
-            values[name] = rest.pop(0)
-    if "graph_id" in known and rest and rest[0].isdecimal():
-        values["graph_id"] = int(rest.pop(0))
+    values = _taken_first(known, rest)
     while rest:
         option, separator, value = rest.pop(0).partition("=")
         key = option.removeprefix("--").replace("-", "_")
@@ -43,6 +33,25 @@ def read_options(query: Script, arguments: Sequence[str]) -> dict[str, Any]:
                 raise UsageError(f"option {option} needs a value ({known[key].type})")
             value = rest.pop(0)
         values[key] = _typed(value, known[key].type, option)
+    return values
+
+
+def _taken_first(known: Mapping[str, Parameter], rest: list[str]) -> dict[str, Any]:
+    """Remove the arguments without an option's name from `rest`, and return their parameters."""
+    values: dict[str, Any] = {}
+    ends = [(name, f"{name.removesuffix('layer')}neuron") for name in known if name.endswith("layer")]
+    for layer, neuron in ends:
+        if rest and not rest[0].startswith("-") and neuron in known:
+            values[layer], values[neuron] = NeuronId.parse(rest.pop(0))
+    if "unit" in known and rest and not rest[0].startswith("-"):
+        unit = UnitId.parse(rest.pop(0))
+        values |= {name: value for name, value in unit._asdict().items() if name in known}
+    texts = [name for name, parameter in known.items() if parameter.type == "VARCHAR" and parameter.required]
+    for name in texts:
+        if rest and not rest[0].startswith("-"):
+            values[name] = rest.pop(0)
+    if "graph_id" in known and rest and rest[0].isdecimal():
+        values["graph_id"] = int(rest.pop(0))
     return values
 
 
@@ -67,8 +76,14 @@ def _example(query: Script) -> str:
     """Return example arguments for the required parameters of a query."""
     names = [parameter.name for parameter in query.parameters if parameter.required]
     ids = {"layer": "L24/N5326", "from_layer": "L24/N5326", "to_layer": "L30/N12", "graph_id": "22"}
+    if "unit" in names:
+        ids["layer"] = "L2/F10"
     words = [ids[name] for name in names if name in ids]
-    words += [{"cluster_path": "12.3"}.get(name, "TEXT") for name in names if name not in ids and "neuron" not in name]
+    words += [
+        {"cluster_path": "12.3"}.get(name, "TEXT")
+        for name in names
+        if name not in ids and name != "unit" and "neuron" not in name
+    ]
     return "".join(f" {word}" for word in words)
 
 
@@ -82,6 +97,8 @@ def _typed(value: str, kind: str, option: str) -> object:
     try:
         if kind in ("INTEGER", "BIGINT"):
             return int(value)
+        if kind == "DOUBLE":
+            return float(value)
         if kind == "BOOLEAN":
             return {"true": True, "false": False, "yes": True, "no": False}[value.lower()]
     except (ValueError, KeyError):

@@ -1,5 +1,5 @@
 -- Neurons that write to a feature, read it, or are active on the same tokens, with their labels and circuits.
--- Example: FROM feature_neurons_of(2, 10) LIMIT 10;
+-- Example: FROM feature_neurons_of({feature_layer}, {feature}) LIMIT 10;
 CREATE MACRO feature_neurons_of(of_layer, of_unit) AS TABLE
 WITH found AS (
     SELECT relation, rank, neuron_layer, neuron, cosine AS strength
