@@ -13,6 +13,8 @@ DIRECT, FLOW = "direct_effect", "attribution_flow"
 RELP, RELP_LIVE_NORMS, GRADIENT, INTEGRATED = "relp", "relp-live-norms", "gradient", "integrated-gradients"
 HOOKS = MLP, RESIDUAL, DICTIONARY = "mlp", "resid", "sae"
 POSITIONS = ALL, LAST = "all", "last"
+WHOLE = "whole"  # one value per context, which is a set of tokens
+EXPORTS = ("zarr", "zarr-transposed", "npy", "wandb", "delphi", "shards", "samples", "neuronpedia", "arrow")
 TRAINED_KINDS = RELU, TOPK, BATCH_TOPK = "relu", "topk", "batchtopk"
 ZERO, MEAN = "zero", "mean"
 MEANS = "means_of_the_first_prompts"  # hash of the baseline `mean`, as an option of a trace
@@ -243,6 +245,29 @@ class TrainOptions:
                 raise UsageError(f"{name} must be 1 or more, not {getattr(self, name)}")
         if not self.rate > 0 or not self.l1 >= 0 or self.window < 2:
             raise UsageError("the rate must be above 0, l1 0 or more, the window 2 tokens or more")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Options of an export of a store of activations.
+
+    Attributes:
+        dtype: Type of the values: `float32`, `float16` or `bfloat16`. Formats without a type of their own take float32.
+        batch_rows: Number of samples of a batch, or of rows of a shard.
+        features_per_file: Number of features of a split, or of a file of features.
+        examples: Number of examples per unit, of formats that hold examples.
+    """
+
+    dtype: str = "float32"
+    batch_rows: int = 5000
+    features_per_file: int = 8192
+    examples: int = 20
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("float32", "float16", "bfloat16"):
+            raise UsageError(f"dtype {self.dtype!r} is none; there are float32, float16, bfloat16")
+        if min(self.batch_rows, self.features_per_file, self.examples) < 1:
+            raise UsageError("numbers of rows, features and examples are 1 or more")
 
 
 @dataclass(frozen=True)

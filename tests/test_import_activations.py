@@ -21,9 +21,9 @@ from safetensors.numpy import save_file  # noqa: E402
 
 from atlas.cli.main import main  # noqa: E402
 from atlas.errors import InputError  # noqa: E402
-from atlas.importers.activation_files import decoded  # noqa: E402
 from atlas.importers.activations import import_activations  # noqa: E402
 from atlas.importers.vectors import import_vectors  # noqa: E402
+from atlas.stages.store.byte_tokens import decoded  # noqa: E402
 
 DATA = Path(os.environ.get("ATLAS_TEST_DATA", ROOT.parent / "shared" / "data")) / "activations" / "synthetic"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the folder of test data is not there")
@@ -180,7 +180,7 @@ def test_hostile_and_damaged_files_are_one_line(tmp_path: Path) -> None:
     split = tmp_path / "short" / "latents" / "layers.1.mlp" / "0_3.safetensors"
     split.write_bytes(split.read_bytes()[:40])
     for path, said in (
-        (tmp_path / "empty", "holds no activations: neither latents/"),
+        (tmp_path / "empty", "holds no activations that are known"),
         (evil, "cannot be read as tensors alone"),
         (cut, "cannot be read as tensors alone"),
         (mute, "has no all_token_ids.pt, so its windows have no text"),
@@ -189,7 +189,7 @@ def test_hostile_and_damaged_files_are_one_line(tmp_path: Path) -> None:
         (wandb(tmp_path / "flat", nonzero_activations=torch.zeros(3)), "has 1 dimensions, not 2"),
         (wandb(tmp_path / "nan", nonzero_activations=torch.full((3, 4), torch.nan)), "NaN or infinite"),
         (wandb(tmp_path / "wide", nonzero_activations=torch.ones(3, 9)), "position 4 of layer 0; it must be below 4"),
-        (tmp_path / "short", "cannot be read as a split of delphi"),
+        (tmp_path / "short", "cannot be read as tensors alone"),
     ):
         with pytest.raises(InputError, match=said):
             import_activations(path, tmp_path / "store")
@@ -226,9 +226,126 @@ def test_byte_level_spelling() -> None:
         spelled = "".join(
             {
                 value: key
-                for key, value in __import__("atlas.importers.activation_files", fromlist=["_BYTES"])._BYTES.items()
+                for key, value in __import__("atlas.stages.store.byte_tokens", fromlist=["_BYTES"])._BYTES.items()
             }[byte]
             for byte in text.encode()
         )
         assert decoded(spelled) == text
     assert decoded("▁der") == " der"
+
+
+SPLAT = DATA / "splatnlp"
+
+
+def sparse(store: Path) -> list[dict[str, Any]]:
+    return [row for part in sorted((store / "activations").glob("*")) for row in pq.read_table(part).to_pylist()]
+
+
+@needs_data
+@pytest.mark.parametrize("folder", ["activations_efficient", "activations_transposed", "."])
+def test_the_arrays_of_the_sae_pipeline(folder: str, tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    expected = json.loads((SPLAT / "expected.json").read_text())
+    summary = import_activations(SPLAT / folder, tmp_path / "store", layer=4)
+    rows = sparse(tmp_path / "store")
+    counts = [sum(row["unit"] == unit for row in rows) for unit in range(6)]
+    assert counts == expected["per_feature_nnz"]
+    most = [max((row["value"] for row in rows if row["unit"] == unit), default=0.0) for unit in range(6)]
+    assert most == pytest.approx(expected["per_feature_max"])
+    assert {(row["layer"], row["position"]) for row in rows} == {(4, -1)}
+    contexts = pq.read_table(tmp_path / "store" / "contexts.parquet").to_pylist()
+    assert len(contexts) == 11
+    told = " ".join(summary.notes())
+    if folder == "activations_efficient":
+        assert "global_index is not the place of 4 samples, and 3 of them occur twice" in told
+        assert "the numbers of active samples of 6 features agree" in told
+    if folder != ".":
+        assert contexts[expected["true_row_of_batch1_sample0"]]["token_ids"] == [0, 6, 7]
+        assert dict(contexts[0]["attributes"]) == {"is_null_token": "false", "weapon_id_token": "2"}
+    else:
+        assert "the files hold no tokens of the samples" in told
+
+
+@needs_data
+def test_statistics_of_samples_that_are_sets_of_tokens(tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    from atlas.activations.measures import measure
+
+    import_activations(SPLAT / "activations_efficient", tmp_path / "store")
+    measure(tmp_path / "store", tmp_path / "measures")
+    contexts = [set(row["token_ids"]) for row in pq.read_table(tmp_path / "store" / "contexts.parquet").to_pylist()]
+    rows = sparse(tmp_path / "store")
+    stats = {row["unit"]: row for row in pq.read_table(tmp_path / "measures" / "activation_stats.parquet").to_pylist()}
+    assert {row["token_count"] for row in stats.values()} == {11}
+    assert stats[5]["is_dead"] is True
+    idf = {
+        row["token_id"]: row["idf"] for row in pq.read_table(tmp_path / "measures" / "token_stats.parquet").to_pylist()
+    }
+    stated = pq.read_table(SPLAT / "activations_efficient" / "precomputed" / "idf.parquet").to_pylist()
+    assert idf == {row["ability_input_tokens"]: pytest.approx(row["idf"]) for row in stated}
+    found = pq.read_table(tmp_path / "measures" / "activation_tokens.parquet").to_pylist()
+    for row in found:
+        mine = {cell["context_id"]: cell["value"] for cell in rows if cell["unit"] == row["unit"]}
+        having = {context for context in mine if row["token_id"] in contexts[context]}
+        assert row["relation"] == "in"
+        assert row["active_count"] == len(having)
+        assert row["recall"] == pytest.approx(len(having) / len(mine))
+        assert row["precision"] == pytest.approx(len(having) / sum(row["token_id"] in tokens for tokens in contexts))
+        share = sum(abs(mine[context]) for context in having) / sum(map(abs, mine.values()))
+        assert row["mass_share"] == pytest.approx(share)
+        assert row["tfidf"] == pytest.approx(share * idf[row["token_id"]])
+    assert len(found) > 20
+
+
+def test_pickles_of_objects_are_refused(tmp_path: Path) -> None:
+    from atlas.importers.plain_pickle import read_plain
+
+    for name, value in (("evil", Evil()), ("path", Path("x"))):
+        (tmp_path / name).write_bytes(pickle.dumps(value))
+        with pytest.raises(InputError, match="is refused: it holds an object of (posix|pathlib)"):
+            read_plain(tmp_path / name)
+    assert not Path("/tmp/never").exists()
+    (tmp_path / "cut").write_bytes(pickle.dumps({1: [2.0]})[:-3])
+    with pytest.raises(InputError, match="cannot be read as a pickle"):
+        read_plain(tmp_path / "cut")
+    (tmp_path / "plain").write_bytes(pickle.dumps({1: {"counts": [1, 2], "name": "x", "share": 0.5}}))
+    assert read_plain(tmp_path / "plain") == {1: {"counts": [1, 2], "name": "x", "share": 0.5}}
+
+
+def arrays(folder: Path, values: Any, *, numbers: tuple[int, ...] = (0, 1)) -> Path:
+    zarr = pytest.importorskip("zarr")
+    (folder / "activations").mkdir(parents=True)
+    for number in numbers:
+        zarr.save_array(str(folder / "activations" / f"batch_{number:04d}.zarr"), values)
+    return folder
+
+
+def test_hostile_arrays_are_one_line(tmp_path: Path) -> None:
+    values = np.ones((2, 3), np.float32)
+    gap = arrays(tmp_path / "gap", values, numbers=(0, 2))
+    flat = arrays(tmp_path / "flat", np.ones(4, np.float32))
+    nan = arrays(tmp_path / "nan", values * np.nan)
+    words = arrays(tmp_path / "ints", np.ones((2, 3), np.int64))
+    torn = arrays(tmp_path / "torn", np.random.default_rng(0).normal(0, 1, (50, 30)).astype(np.float32))
+    chunk = max((p for p in torn.rglob("*") if p.is_file() and p.name != "zarr.json"), key=lambda p: p.stat().st_size)
+    chunk.write_bytes(chunk.read_bytes()[:20])
+    silent = tmp_path / "npy" / "neuron_0000"
+    silent.mkdir(parents=True)
+    np.save(silent / "acts.npy", np.array([Path("x")], object), allow_pickle=True)
+    np.save(silent / "idxs.npy", np.array([0]))
+    twice = tmp_path / "twice" / "neuron_0002"
+    twice.mkdir(parents=True)
+    np.save(twice / "acts.npy", np.ones(2, np.float32))
+    np.save(twice / "idxs.npy", np.array([4, 4]))
+    for path, said in (
+        (gap, "lacks batch 1"),
+        (flat, "an array of 1 dimensions"),
+        (words, "type int64, not a matrix of numbers"),
+        (nan, "NaN or infinite"),
+        (torn, "is damaged"),
+        (tmp_path / "npy", "cannot be read as an array of numbers"),
+        (tmp_path / "twice", "holds a sample twice"),
+    ):
+        with pytest.raises(InputError, match=said):
+            import_activations(path, tmp_path / "store")
+        assert not (tmp_path / "store").exists()

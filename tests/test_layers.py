@@ -26,8 +26,8 @@ LAYERS = [
     {"__main__"},
 ]
 HEAVY = {
-    # graphs and importers read .pt files, inside the function that does
-    "torch": {"aggregate", "runtime", "graphs", "models", "trace", "activations", "wiring", "importers"},
+    # graphs, io and importers read .pt files, inside the function that does
+    "torch": {"io", "aggregate", "runtime", "graphs", "models", "trace", "activations", "wiring", "importers"},
     "numpy": {
         "aggregate",
         "runtime",  # beside numba
@@ -44,7 +44,8 @@ HEAVY = {
     },
     "transformers": {"models", "importers"},
     "tokenizers": {"importers"},
-    "safetensors": {"models", "wiring", "importers", "activations"},
+    "safetensors": {"models", "wiring", "importers", "activations", "io"},
+    "zarr": {"stages", "activations"},
     "msgspec": {"graphs", "pipeline"},
     "numba": {"aggregate", "runtime", "graphs", "importers"},
     "distributed": {"runtime"},

@@ -14,7 +14,6 @@ at use), JumpReLU, gated, or ReLU clamped from above.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -25,7 +24,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atlas.errors import InputError, UsageError, needs_extra
+from atlas.errors import InputError, UsageError
+from atlas.io.files import read_json_object
+from atlas.io.tensors import read_tensors
 from atlas.models.model import TracedModel
 from atlas.options import RELU, TOPK
 
@@ -217,29 +218,14 @@ def load_dictionary(path: Path) -> Dictionary:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path} holds no object; it is the configuration of a sparse autoencoder")
+    found = read_json_object(path, "it is the configuration of a sparse autoencoder")
     # dictionary_learning puts the facts of the dictionary under `trainer`.
     trainer = found.get("trainer")
     return {**found, **trainer} if isinstance(trainer, dict) else found
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            with needs_extra("trace"):
-                from safetensors.torch import load_file
-            found: Any = load_file(path)
-        else:
-            # Nothing but tensors and built-ins is read: no code of the file runs.
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file may raise anything in the libraries that read it
-        said = " ".join(str(error).split())[:200]
-        raise InputError(f"{path} cannot be read as tensors alone: {said}") from error
+    found = read_tensors(path)
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
         found = found["state_dict"]
     if not isinstance(found, dict):

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from atlas.errors import InputError, SpaceMismatch
 from atlas.io.files import parquet_writer
 from atlas.io.package_data import folder as package_folder
-from atlas.options import MEMORY, MeasureOptions
+from atlas.options import MEMORY, WHOLE, MeasureOptions
 from atlas.stages import DATASETS, require
 from atlas.stages.manifest import read_manifest, replaced_folder, write_manifest
 from atlas.stages.store.merge import require_whole
@@ -122,6 +122,7 @@ def _prepare(con: duckdb.DuckDBPyConnection, store: Path, space: ActivationSpace
         con.read_parquet(str(path)).create_view(f"given_{name}", replace=True)
     settings: dict[str, Any] = {name: [value] for name, value in vars(options).items()}
     settings["unit_type"] = [space.unit_type]
+    settings["is_whole"] = [space.positions == WHOLE]
     settings["first_position"] = [int(space.skips_first)]
     settings["skipped"] = pa.array([list(space.skipped_tokens)], pa.list_(pa.int32()))
     con.register("given_settings", pa.table(settings))

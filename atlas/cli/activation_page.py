@@ -27,7 +27,7 @@ def activity_parts(atlas: Atlas, unit: UnitId) -> list[Any]:
     histogram = rows_of(atlas.sql(f"FROM activation_histograms WHERE {where}"))
     if histogram:
         parts.append(_histogram(histogram))
-    tokens = [row for row in rows_of(atlas.fires_on(unit)) if row["relation"] == "same"]
+    tokens = [row for row in rows_of(atlas.fires_on(unit)) if row["relation"] in ("same", "in")]
     if tokens:
         parts.append(_tokens(tokens[:_TOKENS]))
     examples = rows_of(atlas.examples(unit))
@@ -37,6 +37,11 @@ def activity_parts(atlas: Atlas, unit: UnitId) -> list[Any]:
 
 
 def _headline(stats: _Row) -> str:
+    if stats["token_count"] is None:
+        return (
+            f"Active on {stats['active_count']:,} tokens of {stats['context_count']:,} contexts that were chosen for it: how often it is active "
+            f"is not known; mean {shown(stats['mean_active'])}, largest {shown(stats['max_active'])}"
+        )
     looked_at = f"{stats['token_count']:,} tokens of {stats['context_count']:,} contexts"
     if stats["is_dead"]:
         return f"Active on text: never, on {looked_at} (|value| > {shown(stats['threshold'])})"
@@ -64,8 +69,8 @@ def _tokens(rows: list[_Row]) -> Any:
         (
             f"‘{shown(row['token'])}’",
             f"{row['mass_share']:.0%}",
-            f"{row['precision']:.0%}",
-            f"{row['active_count']:,} of {row['token_count']:,}",
+            "unknown" if row["precision"] is None else f"{row['precision']:.0%}",
+            f"{row['active_count']:,}" + (f" of {row['token_count']:,}" if row["token_count"] is not None else ""),
             shown(row["mean_active"]),
         )
         for row in rows

@@ -43,7 +43,7 @@ SECTIONS = {
         "check",
         "compare",
     ),
-    "Show": ("tour",),
+    "Show": ("export", "tour"),
 }
 _OTHER = "Options"
 

@@ -187,10 +187,11 @@ _STORE = click.option(
 @_STORE
 @_MODEL
 @click.option("--units", type=click.IntRange(1), help="Units of every layer, where the files do not say.")
+@click.option("--layer", type=click.IntRange(0), help="Layer, where the files name none; 0 by default.")
 @click.option("--value-kind", help="What a value is, such as code or gate; the files do not say.")
 @_MEMORY
 def import_activations(folder: Path, output: Path, memory: str, **options: Any) -> None:
-    """Import activations: the FOLDER of a W&B artefact (layer files of windows), or of a delphi run (latents/)."""
+    """Import activations: the FOLDER of a W&B artefact, a delphi run, or of Zarr or .npy arrays (docs/activations.md)."""
     from atlas.runtime.memory import parse_bytes
 
     _run("activations", [folder], output, memory=parse_bytes(memory), **options)

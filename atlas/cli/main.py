@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from atlas._version import __version__
-from atlas.cli.activation_commands import collect, features, measure, train_sae
+from atlas.cli.activation_commands import collect, export, features, measure, train_sae
 from atlas.cli.help_and_errors import Group
 from atlas.cli.import_commands import IMPORTS
 from atlas.cli.make_commands import aggregate, build, cluster, merge
@@ -27,6 +27,7 @@ def import_() -> None:
 
 for _command in (aggregate, merge, trace, wire, project, collect, train_sae, measure, features, cluster, build):
     main.add_command(_command)
+main.add_command(export)
 for _command in (info, neuron, feature, circuit, graphs, graph, search, query, sql, schema, check, compare, tour):
     main.add_command(_command)
 for _command in IMPORTS:

@@ -1,39 +1,46 @@
-"""Importer of stores of activations: W&B artefacts of window rows, and latent caches of delphi.
+"""Importer of stores of activations of other tools.
 
 | files | layout |
 |---|---|
 | W&B | folder of {hook}.pt with nonzero_activations (N, W), data_indices (N,), neuron_indices (N,), and all_token_ids.pt with W token texts per window |
 | delphi | folder latents/{module}/ with {first}_{last}.safetensors: locations (N, 3), activations (N,), tokens (S, n) |
+| batch Zarr | activations/batch_0000.zarr (samples, features) with metadata/batch_0000.parquet |
+| transposed Zarr | transposed_activations.zarr (features, samples) |
+| .npy | neuron_0000/acts.npy and idxs.npy, with analysis_df_records.ipc |
 
-A W&B file holds a window of one unit as a row, in which most cells are 0, and drops rows whose sum is 0. A delphi file
-numbers latents from its first one. Neither states the revision of the model, or the hash of the dictionary.
+None states the revision of the model, or the hash of the dictionary. A folder that this package exported holds contexts.parquet
+and rows.parquet as well, and gives the same store again.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
-from atlas.errors import InputError, needs_extra
-from atlas.graph import Ints
-from atlas.importers.activation_files import array, decoded, layer_of, read_json, read_tensors
+from atlas.errors import InputError
+from atlas.importers.plain_pickle import read_plain
+from atlas.importers.sample_contexts import FACTS, Contexts, exported, of_samples
 from atlas.importers.summary import ImportSummary
-from atlas.options import MEMORY
+from atlas.options import MEMORY, WHOLE
+from atlas.stages.store.backends import (
+    ActivationBackend,
+    DelphiBackend,
+    OneLayer,
+    StoreBackend,
+    WindowBackend,
+    open_backend,
+)
+from atlas.stages.store.byte_tokens import decoded
 from atlas.stages.store.cells import Context
 from atlas.stages.store.collector import VOCABULARY, Collector
 from atlas.stages.store.spaces import ActivationSpace
 
 Progress = Callable[[str, int, int], None]
-Cells = dict[str, NDArray[Any]]
-_TOKENS = "all_token_ids.pt"
-_SPLIT_FILE = re.compile(r"(\d+)_(\d+)\.safetensors\Z")
 _CONTEXTS = 512  # at a time
 
 
@@ -46,24 +53,12 @@ class StoreImportSummary(ImportSummary):
     contexts: int = 0
     activations: int = 0
     stated_units: bool = True
+    repairs: list[str] = field(default_factory=list)
 
     def notes(self) -> list[str]:
-        """Return a note where the number of units is not stated."""
-        if self.stated_units:
-            return []
-        return ["the files do not state how many units there are: the largest number in them was taken (--units N)"]
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """Activations of one layer, sorted by context."""
-
-    layer: int
-    units: int
-    context: Ints
-    unit: NDArray[Any]
-    position: NDArray[Any]
-    value: NDArray[Any]
+        """Return what the files do not state, and what was repaired."""
+        unstated = "the files do not state how many units there are: the largest number in them was taken (--units N)"
+        return [*([] if self.stated_units else [unstated]), *self.repairs]
 
 
 def import_activations(
@@ -72,6 +67,7 @@ def import_activations(
     *,
     model: str | None = None,
     units: int | None = None,
+    layer: int | None = None,
     value_kind: str | None = None,
     memory: int = MEMORY,
     progress: Progress = lambda *_: None,
@@ -79,143 +75,95 @@ def import_activations(
     """Import activations of another tool into a store.
 
     Args:
-        path: Folder of W&B layer files, or of a delphi run.
+        path: Folder in one of the layouts above.
         out: Folder of the store, which is replaced.
         model: Name of the model, where the files state none.
         units: Number of units of every layer, where the files state none.
+        layer: Layer, where the files name none; 0 where None.
         value_kind: What a value is, such as `code` or `gate`; the files do not say.
         memory: Bytes that sorting may take.
         progress: Called with the name of the step, the number done and the total.
 
     Returns:
-        Counts of what was read.
+        Counts of what was read, and what was repaired.
 
     Raises:
         InputError: The folder holds no such files, or a damaged one.
-        MissingExtra: torch or safetensors is not installed.
+        MissingExtra: torch, safetensors or zarr is not installed.
         OutputError: The folder cannot be written.
     """
-    if (path / "latents").is_dir():
-        layers, contexts, stated, words = _delphi(path, units)
-        name = model or stated
-    else:
-        layers, contexts, words = _wandb(path, units)
-        name = model
-    summary = StoreImportSummary(stated_units=units is not None or (path / "latents").is_dir())
-    space = ActivationSpace(name, hook="imported", unit_type="feature", value_kind=value_kind)
-    counts = {one.layer: one.units for one in layers}
-    with Collector(out, space=space, layers=counts, memory=memory, fresh=True, progress=progress) as collector:
-        for first in range(0, len(contexts), _CONTEXTS):
-            progress("reading activations", first, len(contexts))
-            some = contexts[first : first + _CONTEXTS]
-            collector.add_cells(_between(layers, first, first + len(some)), some)
-        found = collector.write(words, imported_from=path.name)
-    summary.layers, summary.units = len(layers), sum(counts.values())
-    summary.contexts, summary.activations = found.contexts, found.activations
+    backend = open_backend(path)
+    if isinstance(backend, StoreBackend):
+        raise InputError(f"{path} is a store of this package already; use it as it is")
+    if isinstance(backend, WindowBackend | DelphiBackend):
+        backend.units = units
+    found = _contexts_of(path, backend)
+    if isinstance(backend, OneLayer):
+        backend.layer = next(iter(found.layers)) if found.layers else layer or 0
+    space = found.space or ActivationSpace(
+        model or found.model,
+        hook="imported",
+        unit_type="feature",
+        value_kind=value_kind,
+        positions=WHOLE if found.is_whole else None,
+    )
+    stated = found.layers or {number: (count, 0.0) for number, count in backend.layers.items()}
+    layers = {number: count for number, (count, _) in stated.items()}
+    summary = StoreImportSummary(stated_units=units is not None or not isinstance(backend, WindowBackend))
+    summary.repairs += found.repairs
+    summary.layers, summary.units = len(layers), sum(layers.values())
+    counts: Counter[int] = Counter()
+    thresholds = {number: threshold for number, (_, threshold) in stated.items()}
+    with Collector(
+        out, space=space, layers=layers, thresholds=thresholds, memory=memory, fresh=True, progress=progress
+    ) as collector:
+        for batch in backend.batches(_CONTEXTS):
+            progress("reading activations", batch.first, backend.context_count)
+            contexts, cells = found.placed(batch)
+            collector.add_cells(cells, contexts)
+            counts.update(dict(enumerate(np.bincount(batch.unit).tolist())))
+        contexts, cells = found.rest()
+        collector.add_cells(cells, contexts)
+        written = collector.write(found.vocabulary, imported_from=path.name)
+    summary.contexts, summary.activations = written.contexts, written.activations
+    summary.repairs += _stated_counts(path, counts)
     return summary
 
 
-def _between(layers: list[_Layer], first: int, last: int) -> Cells:
-    """Return the cells of all layers in the contexts [first, last), which are numbered from `first`."""
-    pieces: dict[str, list[NDArray[Any]]] = {name: [] for name in ("layer", "context", "position", "unit", "value")}
-    for one in layers:
-        low, high = np.searchsorted(one.context, [first, last]).tolist()
-        pieces["layer"].append(np.full(high - low, one.layer))
-        pieces["context"].append(one.context[low:high] - first)
-        for name in ("position", "unit", "value"):
-            pieces[name].append(getattr(one, name)[low:high])
-    return {name: np.concatenate(found) for name, found in pieces.items()}
+def _contexts_of(path: Path, backend: ActivationBackend) -> Contexts:
+    """Return the contexts of a back end, with the vocabulary and the model that the files state."""
+    if (path / FACTS).is_file():
+        return exported(path)
+    if isinstance(backend, WindowBackend):
+        return _of_windows(backend)
+    if isinstance(backend, DelphiBackend):
+        rows = backend.tokens.tolist()
+        contexts = [Context(tuple(row), f"sequence {place}") for place, row in enumerate(rows)]
+        return Contexts(contexts, VOCABULARY.empty(), backend.model_name)
+    return of_samples(path, backend)
 
 
-def _named(layers: list[_Layer], path: Path) -> list[_Layer]:
-    """Return layers in order; raises `InputError` where two files are of one layer, or none is there."""
-    numbers = [one.layer for one in layers]
-    if len(set(numbers)) < len(numbers):
-        twice = next(number for number in numbers if numbers.count(number) > 1)
-        raise InputError(f"{path} holds two files of layer {twice}, of different hooks; import them apart")
-    return sorted(layers, key=lambda one: one.layer)
-
-
-def _wandb(path: Path, units: int | None) -> tuple[list[_Layer], list[Context], pa.Table]:
-    folder = path / "activation_data" if (path / "activation_data").is_dir() else path
-    files = sorted(file for file in folder.glob("*.pt") if file.name != _TOKENS)
-    if not files:
-        raise InputError(f"{path} holds no activations: neither latents/ of delphi nor layer files {{hook}}.pt")
-    places = [place / _TOKENS for place in (folder, path, folder.parent) if (place / _TOKENS).is_file()]
-    if not places:
-        raise InputError(
-            f"{path} has no {_TOKENS}, so its windows have no text; it stands beside the layer files or above them"
-        )
-    windows = read_tensors(places[0])
-    if not isinstance(windows, list) or not all(isinstance(row, list) for row in windows):
-        raise InputError(f"{places[0]} holds no list of windows")
+def _of_windows(backend: WindowBackend) -> Contexts:
     numbers: dict[str, int] = {}
     contexts = []
-    for place, row in enumerate(windows):
-        ids = tuple(numbers.setdefault(str(token), len(numbers)) for token in row)
+    for place, row in enumerate(backend.windows):
+        ids = tuple(numbers.setdefault(token, len(numbers)) for token in row)
         contexts.append(Context(ids, f"window {place}"))
-    layers = [_wandb_layer(file, len(contexts), units) for file in files]
-    words = VOCABULARY.table(
-        {
-            "token_id": list(numbers.values()),
-            "token": [decoded(token) for token in numbers],
-            "is_special": [None] * len(numbers),
-        }
-    )
-    return _named(layers, path), contexts, words
+    words = {"token_id": list(numbers.values()), "token": [decoded(token) for token in numbers]}
+    return Contexts(contexts, VOCABULARY.table({**words, "is_special": [None] * len(numbers)}), None)
 
 
-def _wandb_layer(file: Path, windows: int, units: int | None) -> _Layer:
-    found = read_tensors(file)
-    if not isinstance(found, dict) or not {"nonzero_activations", "data_indices", "neuron_indices"} <= found.keys():
-        raise InputError(f"{file} lacks nonzero_activations, data_indices or neuron_indices")
-    values = array(found["nonzero_activations"], file, "nonzero_activations", 2)
-    window, unit = (array(found[name], file, name, 1) for name in ("data_indices", "neuron_indices"))
-    if not len(values) == len(window) == len(unit):
-        raise InputError(f"{file}: {len(values)} rows, {len(window)} data_indices and {len(unit)} neuron_indices")
-    if len(window) and not (window.min() >= 0 and window.max() < windows):
-        raise InputError(f"{file}: window {window.max()} is none of the {windows} of {_TOKENS}")
-    order = np.lexsort((unit, window))
-    row, position = np.nonzero(values[order])
-    # `/` and `.` of the hook are both spelled `--`.
-    layer = layer_of(file.stem.replace("--", "."))
-    count = max(units or 0, int(unit.max(initial=-1)) + 1)
-    return _Layer(layer, count, window[order][row], unit[order][row], position, values[order][row, position])
-
-
-def _delphi(path: Path, units: int | None) -> tuple[list[_Layer], list[Context], str | None, pa.Table]:
-    with needs_extra("trace"):
-        from safetensors.numpy import load_file
-    layers, tokens, model = [], None, None
-    for module in sorted(part for part in (path / "latents").iterdir() if part.is_dir()):
-        config = read_json(module / "config.json")
-        model = model or config.get("model_name")
-        pieces, width = [], units or 0
-        for file, first, last in _splits(module):
-            try:
-                found = load_file(file)
-                place, value = found["locations"].astype(np.int64), found["activations"].astype(np.float32)
-            except Exception as error:  # a damaged file may raise anything in the library
-                raise InputError(f"{file} cannot be read as a split of delphi: {error}") from error
-            if place.ndim != 2 or place.shape[1] != 3 or len(place) != len(value):
-                raise InputError(f"{file}: locations have the shape {place.shape} and activations {value.shape}")
-            pieces.append((place[:, 0], place[:, 1], place[:, 2] + first, value))
-            width = max(width, last + 1)
-            tokens = found.get("tokens", tokens)
-        joined = [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
-        order = np.lexsort((joined[2], joined[1], joined[0]))
-        context, position, unit, value = (part[order] for part in joined)
-        layers.append(_Layer(layer_of(module.name), width, context, unit, position, value))
-    if tokens is None or not layers:
-        raise InputError(f"{path} holds no tokens of its latents, so its contexts have no text; cache them with tokens")
-    contexts = [Context(tuple(row), f"sequence {place}") for place, row in enumerate(tokens.tolist())]
-    return _named(layers, path), contexts, model, VOCABULARY.empty()
-
-
-def _splits(module: Path) -> Iterator[tuple[Path, int, int]]:
-    """Yield the files of a module with their first and last latent; raises `InputError` where there is none."""
-    found = [(file, match) for file in sorted(module.iterdir()) if (match := _SPLIT_FILE.match(file.name))]
-    if not found:
-        raise InputError(f"{module} holds no splits such as 0_8191.safetensors")
-    for file, match in found:
-        yield file, int(match[1]), int(match[2])
+def _stated_counts(path: Path, counts: Counter[int]) -> list[str]:
+    """Compare feature_stats.pkl, where it is there, with the activations; statistics of other tools are not taken over."""
+    places = (path, path / "precomputed")
+    file = next((place / "feature_stats.pkl" for place in places if (place / "feature_stats.pkl").is_file()), None)
+    if file is None:
+        return []
+    stated: Any = read_plain(file)
+    if not isinstance(stated, dict) or not all(isinstance(row, dict) for row in stated.values()):
+        raise InputError(f"{file} holds no statistics by feature")
+    wrong = sorted(int(unit) for unit, row in stated.items() if row.get("n_non_zero") != counts[int(unit)])
+    if not wrong:
+        return [f"{file.name}: the numbers of active samples of {len(stated):,} features agree with the activations"]
+    told = ", ".join(map(str, wrong[:8])) + (", ..." if len(wrong) > 8 else "")
+    return [f"{file.name}: {len(wrong):,} features have another number of active samples than the activations ({told})"]

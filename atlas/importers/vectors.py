@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atlas.errors import InputError
-from atlas.importers.activation_files import array, read_json, read_tensors
 from atlas.importers.summary import ImportSummary
+from atlas.io.files import read_json_object
+from atlas.io.tensors import array, read_tensors
 from atlas.options import MEMORY
 from atlas.stages.store.cells import Context
 from atlas.stages.store.collector import Collector
@@ -68,7 +69,7 @@ def import_vectors(
     layers = {int(match[1]): part for part in sorted(path.glob("layer_*")) if (match := _LAYER.match(part.name))}
     if not layers:
         raise InputError(f"{path} holds no layer_00/, layer_01/, ... of shards; give the folder of one split")
-    stated = read_json(path / "metadata.json")
+    stated = read_json_object(path / "metadata.json") if (path / "metadata.json").exists() else {}
     shards = {layer: _shards(folder) for layer, folder in layers.items()}
     counts = {len(files) for files in shards.values()}
     if len(counts) > 1:

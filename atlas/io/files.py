@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from atlas.errors import OutputError
+from atlas.errors import InputError, OutputError
 
 ROW_GROUP = 1 << 18  # rows that a reader of a part of a dataset must decode at once
 
@@ -71,6 +71,30 @@ def _leaf(field: pa.Field) -> str:
 
 def _value_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_list(kind) else kind
+
+
+def read_json_object(path: Path, what: str = "a JSON object") -> dict[str, Any]:
+    """Read a JSON object.
+
+    Args:
+        path: The file.
+        what: What the file should be, for the message.
+
+    Returns:
+        Values by key.
+
+    Raises:
+        InputError: The file is missing, is no JSON, or holds no object.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); {what}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds no object; {what}")
+    return found
 
 
 def write_json(value: object, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+_MARKUP = set("\\`*_{}[]<>#|~")
 _SHOWN_AS = {"\n": "⏎", "\t": "⇥"}
 
 
@@ -22,6 +23,15 @@ def visible(text: str) -> str:
 def visible_lines(text: str) -> str:
     """Return the text as `visible` does, with its line breaks kept."""
     return "\n".join(map(visible, text.split("\n")))
+
+
+def markdown(text: str) -> str:
+    r"""Return a text that shows as it is in Markdown: signs of its markup are escaped, and characters that do not print replaced.
+
+    >>> markdown("self._name*\n<b>")
+    'self.\\_name\\*⏎\\<b\\>'
+    """
+    return "".join(f"\\{sign}" if sign in _MARKUP else sign for sign in visible(text))
 
 
 def counted(counts: Counter[str]) -> str:

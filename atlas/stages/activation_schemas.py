@@ -21,6 +21,7 @@ ACTIVATIONS = (
                     ("source", pa.string()),
                     ("split", pa.string()),
                     ("content_hash", pa.string()),
+                    ("attributes", pa.map_(pa.string(), pa.string())),
                 ),
             ]
         ),
@@ -44,7 +45,8 @@ ACTIVATIONS = (
         pa.schema(
             [
                 *required(("layer", pa.int32()), ("unit_count", pa.int32()), ("threshold", pa.float64())),
-                *required(("token_count", pa.int64()), ("context_count", pa.int64())),
+                *fields(("token_count", pa.int64())),
+                *required(("context_count", pa.int64())),
             ]
         ),
         "one layer: its units, the threshold of kept activations, and the tokens they were looked for on",
@@ -76,18 +78,18 @@ ACTIVATIONS = (
                 *UNIT,
                 *required(
                     ("threshold", pa.float64()),
-                    ("token_count", pa.int64()),
                     ("context_count", pa.int64()),
                     ("active_count", pa.int64()),
                     ("active_context_count", pa.int64()),
                     ("positive_count", pa.int64()),
+                ),
+                *fields(
+                    ("token_count", pa.int64()),
                     ("density", pa.float64()),
                     ("density_low", pa.float64()),
                     ("density_high", pa.float64()),
                     ("is_dead", pa.bool_()),
                     ("is_dense", pa.bool_()),
-                ),
-                *fields(
                     ("mean_active", pa.float64()),
                     ("std_active", pa.float64()),
                     ("min_active", pa.float64()),
@@ -122,8 +124,9 @@ ACTIVATIONS = (
             [
                 *UNIT,
                 *required(("relation", NAME), ("rank", pa.int32()), ("token_id", pa.int64())),
-                *required(("active_count", pa.int64()), ("token_count", pa.int64())),
+                *required(("active_count", pa.int64())),
                 *fields(
+                    ("token_count", pa.int64()),
                     ("recall", pa.float64()),
                     ("precision", pa.float64()),
                     ("lift", pa.float64()),

@@ -5,16 +5,15 @@ No model is built. Only the requested tensors are loaded: three matrices of a la
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from atlas.errors import InputError, needs_extra
+from atlas.io.files import read_json_object
 from atlas.models.architectures import mlp_signature, require_supported
 
 _INDEX = "model.safetensors.index.json"
@@ -39,7 +38,7 @@ class Weights:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        config = _read_json(folder / "config.json", "a model's folder holds config.json and *.safetensors")
+        config = read_json_object(folder / "config.json", "a model's folder holds config.json and *.safetensors")
         text = config.get("text_config", config)
         try:
             self.shape = Shape(*(int(text[key]) for key in ("num_hidden_layers", "intermediate_size", "hidden_size")))
@@ -54,7 +53,7 @@ class Weights:
             from safetensors import SafetensorError, safe_open
         index = self.folder / _INDEX
         if index.exists():
-            named = _read_json(index, "an index of shards").get("weight_map")
+            named = read_json_object(index, "an index of shards").get("weight_map")
             if not isinstance(named, dict):
                 raise InputError(f"{index} holds no weight_map")
             return {str(name): self.folder / str(file) for name, file in named.items()}
@@ -161,18 +160,6 @@ class Weights:
             config.json and the weight files.
         """
         return sorted({self.folder / "config.json", *self._files.values()})
-
-
-def _read_json(path: Path, what: str) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); {what}") from error
-    except ValueError as error:
-        raise InputError(f"{path} is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path} holds no object; {what}")
-    return found
 
 
 def on(device: str, value: Tensor) -> Tensor:

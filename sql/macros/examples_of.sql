@@ -11,7 +11,17 @@ WITH mine AS (
         AND e.unit_type = coalesce(of_type, (SELECT value FROM metadata WHERE key = 'activation_unit_type'))
 ),
 places AS (
-    SELECT stratum, rank, unnest(range(greatest(position - 10, 0), least(position + 5, len(token_ids)))) AS place, position, token_ids
+    SELECT
+        stratum,
+        rank,
+        unnest(
+            CASE
+                WHEN position < 0 THEN range(least(len(token_ids), 40))
+                ELSE range(greatest(position - 10, 0), least(position + 5, len(token_ids)))
+            END
+        ) AS place,
+        position,
+        token_ids
     FROM mine
 ),
 texts AS (

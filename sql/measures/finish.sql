@@ -10,14 +10,14 @@ SELECT
     0 AS active_count,
     0 AS active_context_count,
     0 AS positive_count,
-    0.0 AS density,
-    0.0 AS density_low,
+    CASE WHEN e.token_count IS NOT NULL THEN 0.0 END AS density,
+    density AS density_low,
     wilson(0, e.token_count::DOUBLE, 1) AS density_high,
-    true AS is_dead,
-    false AS is_dense,
+    CASE WHEN e.token_count IS NOT NULL THEN true END AS is_dead,
+    NOT is_dead AS is_dense,
     0 AS duplicate_context_count,
-    0.0 AS mean_all,
-    0.0 AS mean_sq_all
+    density AS mean_all,
+    density AS mean_sq_all
 FROM every AS e
 ANTI JOIN activation_stats AS s USING (layer, unit);
 

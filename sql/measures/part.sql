@@ -33,7 +33,10 @@ named AS (
         peak.position AS position,
         peak.value AS value,
         peak.token_ids[peak.position + 1] AS token_id,
-        list_slice(peak.token_ids, greatest(peak.position - 4, 1), peak.position + 1) AS shingle
+        CASE
+            WHEN peak.position < 0 THEN peak.token_ids
+            ELSE list_slice(peak.token_ids, greatest(peak.position - 4, 1), peak.position + 1)
+        END AS shingle
     FROM places
 )
 SELECT
@@ -45,7 +48,8 @@ LEFT JOIN given_vocabulary AS v ON v.token_id = n.token_id;
 
 CREATE OR REPLACE TEMP TABLE token_counts AS
 WITH seen AS (
-    SELECT layer, unit, 'same' AS relation, token_id, value FROM cells
+    SELECT layer, unit, 'same' AS relation, token_id, value FROM cells WHERE position >= 0
+    UNION ALL SELECT layer, unit, 'in', unnest(list_distinct(token_ids)), value FROM cells WHERE position < 0
     UNION ALL SELECT layer, unit, 'previous', previous_id, value FROM cells WHERE previous_id IS NOT NULL
     UNION ALL SELECT layer, unit, 'next', next_id, value FROM cells WHERE next_id IS NOT NULL
 ),
@@ -53,13 +57,20 @@ counted AS (
     SELECT layer, unit, relation, token_id, count(*) AS active_count, sum(abs(value)) AS mass, avg(value) AS mean_active
     FROM seen
     GROUP BY layer, unit, relation, token_id
+),
+sizes AS (
+    SELECT layer, unit, count(*) AS cell_count, sum(abs(value)) AS mass
+    FROM cells
+    GROUP BY layer, unit
 )
 SELECT
-    *,
-    active_count / sum(active_count) OVER units AS recall,
-    mass / sum(mass) OVER units AS mass_share,
-    row_number() OVER (units ORDER BY mass DESC, token_id) AS rank
-FROM counted
+    c.*,
+    -- A context has several tokens, but one value.
+    active_count / CASE WHEN relation = 'in' THEN s.cell_count ELSE sum(active_count) OVER units END AS recall,
+    c.mass / CASE WHEN relation = 'in' THEN s.mass ELSE sum(c.mass) OVER units END AS mass_share,
+    row_number() OVER (units ORDER BY c.mass DESC, token_id) AS rank
+FROM counted AS c
+JOIN sizes AS s USING (layer, unit)
 WINDOW units AS (PARTITION BY layer, unit, relation);
 
 INSERT INTO activation_stats BY NAME
@@ -89,11 +100,11 @@ variety AS (
     SELECT
         layer,
         unit,
-        -sum(recall * log2(recall)) AS token_entropy,
+        -sum(recall * log2(recall)) FILTER (relation = 'same') AS token_entropy,
         bool_or(c.mass_share >= 0.9 AND c.active_count / t.token_count >= 0.5) AS is_single_token
     FROM token_counts AS c
     JOIN token_totals AS t USING (relation, token_id)
-    WHERE relation = 'same'
+    WHERE relation IN ('same', 'in')
     GROUP BY layer, unit
 )
 SELECT
@@ -101,7 +112,7 @@ SELECT
     m.value_sum / u.token_count AS mean_all,
     m.value_sq_sum / u.token_count AS mean_sq_all,
     v.token_entropy,
-    v.is_single_token,
+    CASE WHEN u.token_count IS NOT NULL THEN v.is_single_token END AS is_single_token,
     u.threshold,
     u.token_count,
     u.context_count,
@@ -133,10 +144,10 @@ GROUP BY ALL;
 INSERT INTO activation_tokens BY NAME
 SELECT
     r.* EXCLUDE (mass),
-    t.token_count,
-    r.active_count / t.token_count AS precision,
-    r.active_count / t.token_count / s.density AS lift,
-    CASE WHEN relation = 'same' THEN r.mass_share * i.idf END AS tfidf
+    CASE WHEN s.token_count IS NOT NULL THEN t.token_count END AS token_count,
+    r.active_count / CASE WHEN s.token_count IS NOT NULL THEN t.token_count END AS precision,
+    precision / s.density AS lift,
+    CASE WHEN relation IN ('same', 'in') THEN r.mass_share * i.idf END AS tfidf
 FROM token_counts AS r
 JOIN token_totals AS t USING (relation, token_id)
 JOIN activation_stats AS s USING (layer, unit)
@@ -179,7 +190,7 @@ silent AS (
         AND a.unit = t.unit
         AND a.context_id = c.context_id
         AND a.position = c.position
-    WHERE t.relation = 'same' AND t.rank = 1
+    WHERE t.relation IN ('same', 'in') AND t.rank = 1
 ),
 chosen_silent AS (
     SELECT

@@ -5,21 +5,29 @@ CREATE TABLE contexts AS
 SELECT context_id, token_ids
 FROM given_contexts;
 
--- Cells that are looked at, with the tokens there, before and behind.
+-- Cells that are looked at, with the tokens there, before and behind; or, of one value per context, its different tokens.
 CREATE VIEW places AS
 SELECT
+    'same' AS relation,
     context_id,
     position,
     token_ids[position + 1] AS token_id,
     CASE WHEN position > 0 THEN token_ids[position] END AS previous_id,
     token_ids[position + 2] AS next_id
 FROM (SELECT context_id, token_ids, unnest(range(len(token_ids))) AS position FROM contexts), settings
-WHERE position >= settings.first_position AND NOT list_contains(settings.skipped, token_ids[position + 1]);
+WHERE
+    NOT settings.is_whole
+    AND position >= settings.first_position
+    AND NOT list_contains(settings.skipped, token_ids[position + 1])
+UNION ALL
+SELECT 'in', context_id, -1, unnest(list_distinct(token_ids)), NULL, NULL
+FROM contexts, settings
+WHERE settings.is_whole;
 
 CREATE TABLE token_totals AS
 SELECT relation, token_id, count(*) AS token_count
 FROM (
-    SELECT 'same' AS relation, token_id FROM places
+    SELECT relation, token_id FROM places
     UNION ALL SELECT 'previous', previous_id FROM places WHERE previous_id IS NOT NULL
     UNION ALL SELECT 'next', next_id FROM places WHERE next_id IS NOT NULL
 )

@@ -7,7 +7,8 @@ CREATE TABLE contexts (
     source VARCHAR,
     split VARCHAR,
     token_ids INTEGER[] NOT NULL,
-    content_hash VARCHAR
+    content_hash VARCHAR,
+    attributes MAP(VARCHAR, VARCHAR)
 );
 
 COMMENT ON COLUMN contexts.context_id IS 'Number of the context, from 0.';
@@ -17,3 +18,4 @@ COMMENT ON COLUMN contexts.source IS 'Source that the corpus states for the docu
 COMMENT ON COLUMN contexts.split IS 'Half of the documents, by a hash: labels are made on explain and scored on score.';
 COMMENT ON COLUMN contexts.token_ids IS 'Tokens; vocabulary has their texts.';
 COMMENT ON COLUMN contexts.content_hash IS 'Hash of document, start and tokens.';
+COMMENT ON COLUMN contexts.attributes IS 'Further facts by name, as the source states them: attributes[''speaker''].';

@@ -10,5 +10,5 @@ CREATE TABLE activations (
 );
 
 COMMENT ON COLUMN activations.unit IS 'Neuron of the layer, or feature of its dictionary, as unit_type says.';
-COMMENT ON COLUMN activations.position IS 'Token of the context, from 0.';
+COMMENT ON COLUMN activations.position IS 'Token of the context, from 0; -1 where a unit has one value per context.';
 COMMENT ON COLUMN activations.value IS 'Activation, of either sign; kept if |value| is above activation_stats.threshold.';

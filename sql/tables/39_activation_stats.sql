@@ -5,16 +5,16 @@ CREATE TABLE activation_stats (
     layer INTEGER NOT NULL,
     unit INTEGER NOT NULL,
     threshold DOUBLE NOT NULL,
-    token_count BIGINT NOT NULL,
+    token_count BIGINT,
     context_count BIGINT NOT NULL,
     active_count BIGINT NOT NULL,
     active_context_count BIGINT NOT NULL,
     positive_count BIGINT NOT NULL,
-    density DOUBLE NOT NULL,
-    density_low DOUBLE NOT NULL,
-    density_high DOUBLE NOT NULL,
-    is_dead BOOLEAN NOT NULL,
-    is_dense BOOLEAN NOT NULL,
+    density DOUBLE,
+    density_low DOUBLE,
+    density_high DOUBLE,
+    is_dead BOOLEAN,
+    is_dense BOOLEAN,
     mean_active DOUBLE,
     std_active DOUBLE,
     min_active DOUBLE,
@@ -28,7 +28,7 @@ CREATE TABLE activation_stats (
 );
 
 COMMENT ON COLUMN activation_stats.threshold IS 'A unit is active where |value| is above it.';
-COMMENT ON COLUMN activation_stats.token_count IS 'Tokens that were looked at, without skipped ones; the denominator of density.';
+COMMENT ON COLUMN activation_stats.token_count IS 'Tokens that were looked at, without skipped ones; the denominator of density. NULL where contexts were chosen for their activations.';
 COMMENT ON COLUMN activation_stats.context_count IS 'Contexts that were looked at.';
 COMMENT ON COLUMN activation_stats.active_count IS 'Tokens on which the unit is active.';
 COMMENT ON COLUMN activation_stats.active_context_count IS 'Contexts in which it is active on any token.';

@@ -9,7 +9,7 @@ CREATE TABLE activation_tokens (
     token_id BIGINT NOT NULL,
     token VARCHAR,
     active_count BIGINT NOT NULL,
-    token_count BIGINT NOT NULL,
+    token_count BIGINT,
     recall DOUBLE,
     precision DOUBLE,
     lift DOUBLE,
@@ -18,7 +18,7 @@ CREATE TABLE activation_tokens (
     tfidf DOUBLE
 );
 
-COMMENT ON COLUMN activation_tokens.relation IS 'same (the token itself), previous or next.';
+COMMENT ON COLUMN activation_tokens.relation IS 'same (the token itself), previous or next; in (of the context) where a unit has one value per context.';
 COMMENT ON COLUMN activation_tokens.rank IS 'Rank by mass_share.';
 COMMENT ON COLUMN activation_tokens.active_count IS 'Places with this token where the unit is active.';
 COMMENT ON COLUMN activation_tokens.token_count IS 'Places with this token that were looked at.';

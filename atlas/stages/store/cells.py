@@ -24,7 +24,8 @@ SPLITS = ("explain", "score")  # halves by document, so that labels are scored o
 class Context:
     """Window of tokens: `start` is the place of its first token in the document.
 
-    `identity` tells documents apart, such as a hash of the text; the name `document` does where it is None.
+    `identity` tells documents apart, such as a hash of the text; the name `document` does where it is None. `attributes` are
+    further facts by name, such as a speaker.
     """
 
     token_ids: tuple[int, ...]
@@ -32,18 +33,48 @@ class Context:
     start: int = 0
     source: str | None = None
     identity: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
+    known_hash: str | None = None  # of a context that comes from another store, and
+    known_split: str | None = None  # its half
 
     @cached_property
     def content_hash(self) -> str:
         """Hash of the place and the tokens. A context of one hash is collected once."""
+        if self.known_hash is not None:
+            return self.known_hash
         place = f"{self.identity or self.document}\0{self.start}\0".encode("utf-8", "surrogatepass")
         return hashlib.blake2b(place + np.array(self.token_ids, "<i4").tobytes(), digest_size=16).hexdigest()
 
     @property
     def split(self) -> str:
         """Half of the documents to which it belongs."""
+        if self.known_split is not None:
+            return self.known_split
         name = self.identity or (self.document if self.document is not None else self.content_hash)
         return SPLITS[hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=1).digest()[0] & 1]
+
+
+def contexts_of(table: pa.Table) -> list[Context]:
+    """Return rows of the dataset `contexts` as contexts, with their hashes.
+
+    Args:
+        table: Rows of the dataset.
+
+    Returns:
+        The contexts.
+    """
+    return [
+        Context(
+            tuple(row["token_ids"]),
+            row["document"],
+            row["start"],
+            row["source"],
+            attributes=tuple((str(name), str(value)) for name, value in row["attributes"] or ()),
+            known_hash=row["content_hash"],
+            known_split=row["split"],
+        )
+        for row in table.to_pylist()
+    ]
 
 
 def context_table(contexts: Sequence[Context], first: int) -> pa.Table:
@@ -55,6 +86,7 @@ def context_table(contexts: Sequence[Context], first: int) -> pa.Table:
     tokens = np.fromiter((token for context in contexts for token in context.token_ids), np.int32)
     offsets = np.cumsum([0, *(len(context.token_ids) for context in contexts)])
     columns["token_ids"] = pa.ListArray.from_arrays(offsets.astype(np.int32), pa.array(tokens))
+    columns["attributes"] = [list(context.attributes) for context in contexts]
     columns["context_id"] = np.arange(first, first + len(contexts), dtype=np.int32)
     return CONTEXTS.table(columns)
 

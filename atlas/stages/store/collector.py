@@ -20,7 +20,7 @@ from atlas.graph import Ints
 from atlas.io.files import only_writer, write_parquet
 from atlas.io.run_files import RunFile, RunWriter
 from atlas.io.work_dir import LocalStore
-from atlas.options import MEMORY
+from atlas.options import MEMORY, WHOLE
 from atlas.runtime.journal import Journal, claim
 from atlas.runtime.progress import Progress, silent
 from atlas.stages import DATASETS
@@ -179,7 +179,8 @@ class Collector:
 
         Args:
             cells: Arrays (n_cells,) `layer`, `context` (row of `contexts`), `position`, `unit` and `value`. Cells that are not
-                looked at, or not above the threshold, are left out.
+                looked at, or not above the threshold, are left out. Where a unit has one value per context (`whole`),
+                every position is 0, and is stored as -1.
             contexts: The contexts. One that the store holds already is skipped.
 
         Raises:
@@ -190,19 +191,21 @@ class Collector:
             raise UsageError("the store is written; make another Collector to add to it")
         new = [row for row, context in enumerate(contexts) if not self.holds(context)]
         layer, unit, position, value = (np.asarray(cells[name]) for name in ("layer", "unit", "position", "value"))
-        lengths = np.array([len(context.token_ids) for context in contexts], np.int64)
+        is_whole = self.space.positions == WHOLE
+        lengths = np.array([1 if is_whole else len(context.token_ids) for context in contexts], np.int64)
         check_cells(np.asarray(cells["context"]), layer, unit, position, value, lengths, self._layers)
         looked_at = self._mask(contexts, new)
         numbers = self._number(contexts, new, looked_at)
-        place = np.full(len(contexts), -1)
-        place[new] = np.arange(len(new))
-        row = place[np.asarray(cells["context"])]
+        row_of = np.full(len(contexts), -1)
+        row_of[new] = np.arange(len(new))
+        row = row_of[np.asarray(cells["context"])]
         thresholds = np.zeros(max(self._layers, default=0) + 1)
         thresholds[list(self._thresholds)] = list(self._thresholds.values())
         kept = row >= 0
         kept[kept] = looked_at[row[kept], position[kept]]
         kept &= np.abs(value) > thresholds[layer]
-        self._pending.keep_cells(layer[kept], unit[kept], numbers[row[kept]], position[kept], value[kept])
+        place = np.full(int(kept.sum()), -1) if is_whole else position[kept]
+        self._pending.keep_cells(layer[kept], unit[kept], numbers[row[kept]], place, value[kept])
         self._flush_if_full()
 
     def add_rows(self, vectors: Mapping[int, Any], contexts: Sequence[Context]) -> None:
@@ -252,6 +255,8 @@ class Collector:
 
     def _mask(self, contexts: Sequence[Context], rows: Sequence[int]) -> NDArray[np.bool_]:
         """Return True for the cells (rows, longest context) that are looked at."""
+        if self.space.positions == WHOLE:
+            return np.ones((len(rows), 1), np.bool_)
         chosen = [contexts[row] for row in rows]
         return looked_at_cells(chosen, skips_first=self.space.skips_first, skipped_tokens=self.space.skipped_tokens)
 
@@ -377,7 +382,7 @@ class Collector:
                 "layer": np.array(layers, np.int32),
                 "unit_count": np.array([self._layers[layer] for layer in layers], np.int32),
                 "threshold": [self._thresholds[layer] for layer in layers],
-                "token_count": np.full(len(layers), self.summary.tokens, np.int64),
+                "token_count": [None if self.space.sampled else self.summary.tokens] * len(layers),
                 "context_count": np.full(len(layers), self._count, np.int64),
             }
         )

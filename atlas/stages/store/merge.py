@@ -78,18 +78,39 @@ def unit_counts(packed: NDArray[Any]) -> Columns:
     return {"unit": packed[starts], "count": np.diff(starts, append=len(packed)).astype(np.int64)}
 
 
+@dataclass(frozen=True)
+class RowGroup:
+    """Row group of a part of a store, with the first and last packed unit in it."""
+
+    low: int
+    high: int
+    file: pq.ParquetFile
+    number: int
+
+
+def row_groups(folder: Path) -> list[RowGroup]:
+    """Return the row groups of a store, in the order of units.
+
+    Args:
+        folder: Folder of the store.
+
+    Returns:
+        Row groups with rows.
+    """
+    found = []
+    for path in sorted(CELLS.path(folder).glob("*.parquet")):
+        file = pq.ParquetFile(path)
+        for number in range(file.num_row_groups):
+            meta = file.metadata.row_group(number)
+            if meta.num_rows:
+                found.append(RowGroup(_packed_bound(meta, "min"), _packed_bound(meta, "max"), file, number))
+    return found
+
+
 def store_source(folder: Path) -> Source:
     """Return the activations of an earlier store."""
-    parts = [pq.ParquetFile(path) for path in sorted(CELLS.path(folder).glob("*.parquet"))]
-    found: list[tuple[int, int, pq.ParquetFile, int]] = []
-    for part in parts:
-        for number in range(part.num_row_groups):
-            meta = part.metadata.row_group(number)
-            if not meta.num_rows:
-                continue  # a store of no activations
-            low, high = (_packed_bound(meta, bound) for bound in ("min", "max"))
-            found.append((low, high, part, number))
-    pieces = [_counts_of(part.read_row_group(number, columns=["layer", "unit"])) for _, _, part, number in found]
+    found = row_groups(folder)
+    pieces = [_counts_of(group.file.read_row_group(group.number, columns=["layer", "unit"])) for group in found]
     joined = {
         name: np.concatenate([np.zeros(0, np.int64), *(piece[name] for piece in pieces)]) for name in ("unit", "count")
     }
@@ -97,9 +118,9 @@ def store_source(folder: Path) -> Source:
     counts = np.bincount(place, joined["count"], len(units)).astype(np.int64)
 
     def read(low: int, high: int) -> Iterator[Columns]:
-        for first, last, part, number in found:
-            if first < high and last >= low:
-                table = part.read_row_group(number)
+        for group in found:
+            if group.low < high and group.high >= low:
+                table = group.file.read_row_group(group.number)
                 columns: Columns = {name: table[name].to_numpy() for name in table.column_names}
                 key = columns.pop("layer").astype(np.int64) << INDEX_BITS | columns.pop("unit")
                 inside = (key >= low) & (key < high)

@@ -35,7 +35,7 @@ class Pending:
         Contexts must ascend from batch to batch: within a unit, cells stay in the order in which they were given.
         """
         if len(context) > 1:
-            place = context.astype(np.int64) << 32 | position
+            place = (context.astype(np.int64) << 32) + position
             if (np.diff(place) < 0).any():
                 order = np.argsort(place, kind="stable")
                 layer = np.broadcast_to(layer, len(context))[order]

@@ -25,7 +25,8 @@ class ActivationSpace:
         skips_first: The first position of every context is not looked at.
         skipped_tokens: Token ids that are not looked at, such as special tokens.
         dtype: Type in which values were computed.
-        positions: `all` or `last`, of dense vectors; None without them.
+        positions: `all` or `last`, of dense vectors; `whole` where a unit has one value per context; else None.
+        sampled: The contexts were chosen for their activations, so that numbers of tokens are no denominators.
         vector_layers: Layers of dense vectors.
     """
 
@@ -40,6 +41,7 @@ class ActivationSpace:
     skipped_tokens: tuple[int, ...] = ()
     dtype: str | None = None
     positions: str | None = None
+    sampled: bool = False
     vector_layers: tuple[int, ...] = ()
 
     @classmethod
