@@ -653,6 +653,10 @@ FROM input.token_stats AS t
 LEFT JOIN input.vocabulary AS v USING (token_id)
 ORDER BY token_id;
 
+INSERT INTO stated_stats BY NAME
+FROM input.stated_stats
+ORDER BY unit_type, layer, unit, name;
+
 INSERT INTO features BY NAME
 FROM input.features
 ORDER BY unit_type, layer, unit;

@@ -184,3 +184,44 @@ def test_explanations_with_scores_and_dashboards(tmp_path: Path) -> None:
         (5, 3, "dates", "autointerp", 0.75, None),
         (5, 4, "cities", "autointerp", None, None),
     ]
+
+
+def test_explanations_of_wandb_runs_and_consolidated_files(tmp_path: Path) -> None:
+    first = {
+        "blocks.3.mlp.hook_post_neuron_2": {
+            "text": "closing brackets", "score": 0.41, "sae_position": "blocks.3.mlp.hook_post", "neuron_index": 2, "num_examples": 9,
+        },
+        "blocks.3.mlp.hook_post_neuron_5": {
+            "text": "imports", "score": None, "sae_position": "blocks.3.mlp.hook_post", "neuron_index": 5, "num_examples": 3,
+        },
+    }  # fmt: skip
+    assert imported(tmp_path / "explanations.json", first) == [
+        {
+            "layer": 3,
+            "neuron": 2,
+            "text": "closing brackets",
+            "score": 0.41,
+            "type": "simulation",
+            "source": "autointerp",
+        },
+        {"layer": 3, "neuron": 5, "text": "imports", "source": "autointerp"},
+    ]
+    second = {
+        "blocks.1.hook_resid_post": [
+            {"neuron_idx": 8, "explanation": "names", "detection_score": 0.75, "fuzz_score": 0.6}
+        ]
+    }
+    assert imported(tmp_path / "second.json", second) == [
+        {"layer": 1, "neuron": 8, "text": "names", "score": 0.75, "type": "detection", "source": "autointerp"}
+    ]
+    named = {
+        "feature_id": 845,
+        "model_type": "full",
+        "dashboard_category": "tactical",
+        "dashboard_notes": "",
+        "source": "claude code",
+    }
+    third = {"845": {**named, "display_name": "swim speed"}, "846": {**named, "feature_id": 846, "display_name": ""}}
+    (label,) = imported(tmp_path / "consolidated_full.json", third)
+    assert (label["layer"], label["neuron"], label["text"]) == (0, 845, "swim speed")
+    assert (label["type"], label["source"]) == ("tactical", "claude code")

@@ -197,13 +197,30 @@ def import_activations(folder: Path, output: Path, memory: str, **options: Any) 
     _run("activations", [folder], output, memory=parse_bytes(memory), **options)
 
 
+@click.command("samples", cls=Command)
+@click.argument("paths", nargs=-1, required=True, type=FILE, metavar="PATH...")
+@_STORE
+@_MODEL
+@click.option("--layer", type=click.IntRange(0), help="Layer, where the files name none.")
+@_MEMORY
+def import_samples(paths: Sequence[Path], output: Path, memory: str, **options: Any) -> None:
+    """Import examples that another tool chose: sample folders, SAEDashboard batches, Neuronpedia exports, OpenAI atoms, or
+    circuit-tracer features.
+
+    How often a unit is active is not known from them, and is NULL.
+    """
+    from atlas.runtime.memory import parse_bytes
+
+    _run("samples", paths, output, memory=parse_bytes(memory), **options)
+
+
 @click.command("vectors", cls=Command)
 @click.argument("folder", type=FILE)
 @_STORE
 @_MODEL
 @_MEMORY
 def import_vectors(folder: Path, output: Path, memory: str, model: str | None) -> None:
-    """Import residual vectors: a FOLDER with layer_00/, layer_01/, ... of shards shard_000.pt, one row per prompt."""
+    """Import residual vectors: a FOLDER of layer_00/, layer_01/, ... with shards, or of a SAELens cache (data-*.arrow)."""
     from atlas.runtime.memory import parse_bytes
 
     _run("vectors", [folder], output, model=model, memory=parse_bytes(memory))
@@ -219,6 +236,7 @@ IMPORTS = (
     import_legacy_atlas,
     import_projections,
     import_reports,
+    import_samples,
     import_vectors,
     import_wiring_cache,
 )

@@ -56,15 +56,32 @@ def aggregate(paths: Sequence[str], output: Path, memory: str, **options: Any) -
 
 
 @click.command(cls=Command)
-@click.argument("folders", nargs=-1, required=True, type=FILE, metavar="STATS...")
+@click.argument("folders", nargs=-1, required=True, type=FILE, metavar="FOLDER...")
 @option("-o", "--output", type=FILE, required=True, help="Folder for the statistics of all.")
 @engine_options
 @option("--skip-duplicates", is_flag=True, help="Leave out a folder all of whose graphs stand in the others.")
 def merge(folders: Sequence[Path], output: Path, memory: str, **options: Any) -> None:
-    """Merge statistics: the same as aggregating all their graphs together."""
-    from atlas.pipeline import merge_stats
+    """Merge statistics: the same as aggregating all their graphs together. Or merge stores of activations."""
+    from atlas.pipeline import is_store, merge_stats
 
+    if all(map(is_store, folders)):
+        _merge_stores(folders, output, memory)
+        return
     _to_statistics(merge_stats, folders, output, memory, options)
+
+
+def _merge_stores(folders: Sequence[Path], output: Path, memory: str) -> None:
+    from atlas.cli.terminal import progress, resource_usage, say
+    from atlas.runtime.memory import parse_bytes
+
+    with needs_extra("aggregate"):
+        from atlas.stages.store.join import merge_stores
+
+    started = time.monotonic()
+    with progress() as update:
+        summary = merge_stores(folders, output, memory=parse_bytes(memory), progress=update)
+    say(f"  {summary.contexts:,} contexts, {summary.tokens:,} tokens looked at, {summary.activations:,} activations")
+    say(f"  {resource_usage(started)}; store in {output}")
 
 
 def _to_statistics(

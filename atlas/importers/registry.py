@@ -84,6 +84,7 @@ IMPORTERS = {
             takes_many=False,
             options=("model", "memory"),
         ),
+        Importer("samples", "activations", "samples.import_samples", takes_many=True, options=("model", "memory")),
         Importer("vectors", "activations", "vectors.import_vectors", takes_many=False, options=("model", "memory")),
         Importer("reports", "reports", "reports.import_reports", takes_many=True),
     )

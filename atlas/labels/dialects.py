@@ -142,6 +142,39 @@ def _described(row: Row) -> Iterator[Row]:
     yield _where(row) | {"label": row["generated_description"], "source": row.get("source") or "node descriptions"}
 
 
+def explained(key: str, value: object, layer: object) -> list[Row] | None:
+    """Return the labels of a member of an explanation file of W&B, or of a consolidated label file; None for another member.
+
+    The score of the first dialect is a correlation of simulated activations, on the examples that the text was written from; that of the second
+    is an accuracy of detection, in which no answer counts as inactive, and no examples as 0.
+    """
+    if isinstance(value, dict) and {"sae_position", "neuron_index", "text"} <= value.keys():
+        row: Row = {
+            "layer": value["sae_position"],
+            "neuron": value["neuron_index"],
+            "label": value["text"],
+            "source": "autointerp",
+        }
+        return [row | {"score": value.get("score"), "type": "simulation" if value.get("score") is not None else None}]
+    if isinstance(value, list) and value and all(isinstance(item, dict) and "neuron_idx" in item for item in value):
+        about: Row = {"layer": key, "source": "autointerp", "type": "detection"}
+        return [
+            about
+            | {"neuron": item["neuron_idx"], "label": item.get("explanation"), "score": item.get("detection_score")}
+            for item in value
+        ]
+    if isinstance(value, dict) and "display_name" in value and "feature_id" in value:
+        # A feature with an entry and no name is not labelled.
+        consolidated: Row = {"layer": layer or 0, "neuron": value["feature_id"], "dictionary": value.get("model_type")}
+        facts: Row = {"type": value.get("dashboard_category"), "description": value.get("dashboard_notes") or None}
+        return [
+            consolidated
+            | facts
+            | {"label": value["display_name"] or None, "source": value.get("source") or "dashboard"}
+        ]
+    return None
+
+
 def _within(value: object, *keys: str) -> Mapping[str, Any]:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None

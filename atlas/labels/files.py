@@ -19,7 +19,7 @@ from atlas.errors import InputError, LabelFileError
 from atlas.io.files import opened
 from atlas.io.json_stream import Member, members
 from atlas.io.lines import LineTooLong, filled_lines
-from atlas.labels.dialects import CONTAINERS, Row, expand
+from atlas.labels.dialects import CONTAINERS, Row, expand, explained
 from atlas.labels.units import ID_COLUMNS, INDEX_COLUMNS
 from atlas.stages import DATASETS, require
 from atlas.stages.manifest import MANIFEST
@@ -120,7 +120,9 @@ def _json_rows(path: Path) -> Iterator[Row | None]:
 def _member_rows(member: Member, about: Row) -> Iterator[Row | None]:
     """Yield the row of a member; a fact about the file gives none. `about` completes rows that do not state a fact."""
     key, value, layer = member.key, member.value, about.get("layer")
-    if isinstance(value, dict):
+    if key is not None and (found := explained(key, value, layer)) is not None:
+        yield from found
+    elif isinstance(value, dict):
         row = {str(name).lower(): item for name, item in value.items()}
         if key is not None and key.isdigit() and layer is not None:
             yield {**about, "neuron": key, **row}

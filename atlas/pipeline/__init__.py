@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from atlas.pipeline.aggregation import aggregate_graphs, find_inputs, merge_stats
+from atlas.pipeline.collect_stages import is_store
 from atlas.pipeline.runner import PipelineResult, StageRun, run_recipe
 from atlas.pipeline.tracing import collect_activations, project_model, read_dictionary, trace_prompts, train_sae
 from atlas.runtime.memory import peak_memory_mb, peak_worker_mb
@@ -13,6 +14,7 @@ __all__ = [
     "aggregate_graphs",
     "collect_activations",
     "find_inputs",
+    "is_store",
     "merge_stats",
     "peak_memory_mb",
     "peak_worker_mb",

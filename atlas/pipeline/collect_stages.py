@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atlas.database import StoreInputs
-from atlas.errors import needs_extra
+from atlas.errors import StageError, needs_extra
 from atlas.options import DOCUMENT_KEYS, RESIDUAL, CollectOptions, DocumentOptions, FeatureOptions, part_of
 from atlas.pipeline.fingerprints import Fingerprints, files_of
 from atlas.pipeline.recipe import CollectSection, Recipe
@@ -17,6 +17,7 @@ from atlas.pipeline.tracing import collect_activations, read_dictionary
 from atlas.runtime.memory import parse_bytes
 from atlas.runtime.progress import Progress
 from atlas.stages import is_whole
+from atlas.stages.manifest import read_manifest
 
 if TYPE_CHECKING:
     from atlas.models import TracedModel
@@ -173,3 +174,12 @@ def measure_store(store: Path, folder: Path, beside: Path | None, memory: int, p
     with needs_extra("trace"):
         from atlas.activations import measure
     return measure(store, folder, beside=beside, memory=memory, progress=progress)
+
+
+def is_store(folder: Path) -> bool:
+    """Return True if a folder holds a store of activations."""
+    try:
+        read_manifest(folder, "activations")
+    except StageError:
+        return False
+    return True

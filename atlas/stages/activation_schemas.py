@@ -65,6 +65,13 @@ ACTIVATIONS = (
         optional=True,
     ),
     Dataset(
+        "stated_stats",
+        "activations",
+        pa.schema([*UNIT, *required(("name", NAME), ("value", pa.float64()), ("definition", NAME))]),
+        "a number that files of another tool state about a unit, with what it means there",
+        optional=True,
+    ),
+    Dataset(
         "vocabulary",
         "activations",
         pa.schema([*required(("token_id", pa.int64()), ("token", pa.string())), *fields(("is_special", pa.bool_()))]),

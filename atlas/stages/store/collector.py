@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -43,10 +42,10 @@ from atlas.stages.store.merge import (
     task_source,
     unit_counts,
 )
-from atlas.stages.store.pending import VECTORS, Pending, check_cells, check_layers, finite
+from atlas.stages.store.pending import Pending, check_cells, check_layers, finite, place_vectors
 from atlas.stages.store.spaces import ActivationSpace
 
-UNITS, VOCABULARY = (DATASETS[f"activations.{name}"] for name in ("units", "vocabulary"))
+UNITS, VOCABULARY, STATED = (DATASETS[f"activations.{name}"] for name in ("units", "vocabulary", "stated_stats"))
 
 
 class Collector:
@@ -321,11 +320,14 @@ class Collector:
         self._pending, self._rows, self._pending_tokens = Pending(), [], 0
         self._next += 1
 
-    def write(self, vocabulary: pa.Table | None = None, **facts: Any) -> StoreSummary:
+    def write(
+        self, vocabulary: pa.Table | None = None, *, stated: pa.Table | None = None, **facts: Any
+    ) -> StoreSummary:
         """Write the store.
 
         Args:
             vocabulary: Rows of the dataset `vocabulary`; those of an earlier store where None.
+            stated: Rows of the dataset `stated_stats`, of files of another tool.
             **facts: Further entries of the manifest.
 
         Returns:
@@ -354,26 +356,16 @@ class Collector:
             write_parquet(pa.concat_tables(self._tables).cast(CONTEXTS.schema).combine_chunks(), CONTEXTS.path(folder))
             write_parquet(vocabulary, VOCABULARY.path(folder))
             write_parquet(self._unit_table(), UNITS.path(folder))
+            if stated is not None:
+                write_parquet(stated, STATED.path(folder))
             self.summary.activations = merge_activations(folder, sources, self._memory // 2, self._progress)
-            self._place_vectors(folder)
+            place_vectors(folder, self._earlier, self._store, [self._name(number) for number in range(self._next)])
             self.summary.contexts = self._count
             counts = {"contexts": self._count, "tokens": self.summary.tokens, "activations": self.summary.activations}
             write_manifest(folder, "activations", space=self.space.as_dict(), counts=counts, **facts)
         self.close()
         self._store.remove()
         return self.summary
-
-    def _place_vectors(self, folder: Path) -> None:
-        """Copy the vectors of an earlier store, and move those of the tasks behind them."""
-        earlier = sorted(VECTORS.path(self._earlier).glob("*.parquet")) if self._earlier else []
-        names = [f"{self._name(number)}.parquet" for number in range(self._next)]
-        mine = [name for name in names if name in self._store.names()]
-        if earlier or mine:
-            VECTORS.path(folder).mkdir()
-        for number, path in enumerate(earlier):
-            shutil.copyfile(path, VECTORS.path(folder) / f"part-{number:05d}.parquet")
-        for number, name in enumerate(mine, len(earlier)):
-            self._store.fetch(name, VECTORS.path(folder) / f"part-{number:05d}.parquet")
 
     def _unit_table(self) -> pa.Table:
         layers = sorted(self._layers)

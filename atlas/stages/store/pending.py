@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from atlas.errors import InputError, UsageError
 from atlas.graph import Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER
+from atlas.io.work_dir import LocalStore
 from atlas.stages import DATASETS
 
 VECTORS = DATASETS["activations.vectors"]
@@ -122,3 +125,23 @@ def check_cells(
             raise InputError(f"a cell has {name} {given[row]} of layer {layer[row]}; it must be below {most[row]}")
     if not np.isfinite(value).all():
         raise InputError("an activation is NaN or infinite")
+
+
+def place_vectors(folder: Path, earlier: Path | None, store: LocalStore, names: Sequence[str]) -> None:
+    """Copy the vectors of an earlier store into a new one, and move those of its tasks behind them.
+
+    Args:
+        folder: Folder of the new store.
+        earlier: Folder of the earlier store, if there is one.
+        store: Work folder of the tasks.
+        names: Names of the tasks, in order.
+    """
+    parts = sorted(VECTORS.path(earlier).glob("*.parquet")) if earlier else []
+    there = set(store.names())
+    mine = [f"{name}.parquet" for name in names if f"{name}.parquet" in there]
+    if parts or mine:
+        VECTORS.path(folder).mkdir()
+    for number, path in enumerate(parts):
+        shutil.copyfile(path, VECTORS.path(folder) / f"part-{number:05d}.parquet")
+    for number, name in enumerate(mine, len(parts)):
+        store.fetch(name, VECTORS.path(folder) / f"part-{number:05d}.parquet")
