@@ -238,3 +238,38 @@ def test_neurons_of_a_feature_are_of_three_relations(con: duckdb.DuckDBPyConnect
     ]
     assert sorted(found) == sorted(weights + active)
     assert len(weights) == 4
+
+
+def test_activations_beside_the_atlas(small_atlas: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import atlas
+    from atlas.database import Inputs, StoreInputs, build_database, inputs
+
+    folder = small_atlas.parent
+    stores = [
+        StoreInputs(folder / "store", folder / "measures", folder / "features"),
+        StoreInputs(folder / "neuron_store", folder / "neuron_measures"),
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(inputs, "EMBEDDED_ROWS", 100)
+        build_database(tmp_path / "big.duckdb", Inputs(folder / "stats", stores=stores))
+    assert sorted(path.name for path in tmp_path.glob("*.duckdb")) == ["big.activations.duckdb", "big.duckdb"]
+    with atlas.open(small_atlas) as small, atlas.open(tmp_path / "big.duckdb") as big:
+        assert dict(big.metadata().fetchall())["activations"] == "beside"
+        for unit in ("L1/F2", "L2/N3"):
+            expected = small.activations(unit).fetchall()
+            assert big.activations(unit).fetchall() == expected
+            assert len(expected) > 2
+        sql = "FROM activations ORDER BY ALL"
+        assert big.sql(sql).fetchall() == small.sql(sql).fetchall()
+    # In the shell, and without the atlas.
+    with duckdb.connect() as plain:
+        plain.execute(f"ATTACH '{tmp_path}/big.activations.duckdb' AS raw (READ_ONLY)")
+        plain.execute("USE raw")
+        with open_atlas(small_atlas) as con:
+            assert plain.sql("FROM activations_of(1, 2)").fetchall() == con.sql("FROM activations_of(1, 2)").fetchall()
+    # The file of another atlas is not read; and a smaller atlas leaves none behind.
+    (tmp_path / "big.activations.duckdb").rename(tmp_path / "copy.activations.duckdb")
+    build_database(tmp_path / "copy.duckdb", Inputs(folder / "stats", stores=stores))
+    assert not (tmp_path / "copy.activations.duckdb").exists()
+    with atlas.open(tmp_path / "big.duckdb") as big:
+        assert big.activations("L1/F2").fetchall() == []

@@ -16,8 +16,9 @@ from pathlib import Path
 import duckdb
 
 from atlas._version import __version__
+from atlas.database.beside import attach_new, place_beside, write_beside
 from atlas.database.check import run_checks
-from atlas.database.connect import SCHEMA_VERSION, graphs_folder, open_atlas
+from atlas.database.connect import SCHEMA_VERSION, activations_file, graphs_folder, open_atlas
 from atlas.database.inputs import BESIDE, Inputs, attach_inputs, embeds_activations, place_of_graphs
 from atlas.database.scripts import Script, quoted, script, scripts
 from atlas.errors import AtlasError, AtlasFileError, CheckError, InputError, OutputError
@@ -33,11 +34,6 @@ from atlas.io.files import (
 from atlas.stages import DATASETS
 from atlas.stages.manifest import read_manifest
 
-# DuckDB 1.2 and later open the file.
-STORAGE_VERSION = "v1.2.0"
-# Rows. This number leaves little of a column's last block unused, which saves 9 % of a large file
-# (tests/bench/RESULTS.md).
-ROW_GROUP_SIZE = 147_456
 # The entries that most users need. The shell only shows the first and the last rows of a long result.
 _FIRST_HELP = [
     "help",
@@ -103,6 +99,7 @@ def build_database(out: Path, inputs: Inputs, *, report: Report | None = None) -
                 size = fresh.stat().st_size
                 sync(fresh)
                 _place_graphs(out, inputs)
+                place_beside(fresh, out)
                 rename(fresh, out)
         except duckdb.Error as error:
             raise _translated(out, error) from error
@@ -160,8 +157,10 @@ def _translated(out: Path, error: duckdb.Error) -> AtlasError:
 
 def _remove(path: Path) -> None:
     """Remove an unfinished file and the files that DuckDB writes beside it, also after a kill."""
-    for rest in (path, path.with_name(path.name + ".wal")):
+    beside = activations_file(path)
+    for rest in (path, beside):
         rest.unlink(missing_ok=True)
+        rest.with_name(rest.name + ".wal").unlink(missing_ok=True)
     shutil.rmtree(_spill(path), ignore_errors=True)
 
 
@@ -177,9 +176,7 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
     ) as con:
         report("reading stages")
         attach_inputs(con, inputs, _facts(inputs))
-        con.execute(
-            f"ATTACH {quoted(str(fresh))} AS atlas (STORAGE_VERSION '{STORAGE_VERSION}', ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
-        )
+        attach_new(con, fresh, "atlas")
         con.execute("USE atlas")
         # One commit for all definitions: separate commits would wait for the disk about seven hundred times.
         con.execute("BEGIN")
@@ -211,6 +208,9 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
         counts = {key: int(value) for key, value in _totals(con)}
         con.execute("USE memory")
         con.execute("DETACH atlas")
+        if inputs.stores and not embeds_activations(inputs):
+            report("writing activations beside")
+            write_beside(con, activations_file(fresh))
     return counts
 
 

@@ -31,6 +31,7 @@ _SAFETY = (
 # Names of DuckDB's own catalogs, and of the schema in which an atlas keeps its tables.
 _TAKEN = {"memory", "temp", "system", "main", ""}
 _MAGIC = slice(8, 12)
+BESIDE_CATALOG = "activations_beside"
 
 
 def open_atlas(path: str | PathLike[str], *, memory: str = DEFAULT_MEMORY) -> duckdb.DuckDBPyConnection:
@@ -55,6 +56,7 @@ def open_atlas(path: str | PathLike[str], *, memory: str = DEFAULT_MEMORY) -> du
         con.close()
         raise AtlasFileError("damaged", f"{file} cannot be opened: {_first_line(error)}") from error
     try:
+        _attach_beside(con, file)
         use_catalog(con, file)
         for setting in _SAFETY:
             con.execute(setting)
@@ -81,6 +83,23 @@ def use_catalog(con: duckdb.DuckDBPyConnection, file: Path) -> None:
         file: Atlas file.
     """
     con.execute(f"USE {identifier(catalog_name(file))}.main")
+    if con.execute("SELECT 1 FROM duckdb_databases() WHERE database_name = $1", [BESIDE_CATALOG]).fetchall():
+        # A temporary view comes before the table of the atlas, which is empty then, also inside of macros.
+        con.execute(f"CREATE OR REPLACE TEMP VIEW activations AS FROM {BESIDE_CATALOG}.main.activations")
+
+
+def _attach_beside(con: duckdb.DuckDBPyConnection, file: Path) -> None:
+    """Attach the file of activations beside an atlas, if it was built with this atlas."""
+    beside = activations_file(file)
+    if not beside.is_file():
+        return
+    con.execute(f"ATTACH {quoted(str(beside))} AS {BESIDE_CATALOG} (TYPE duckdb, READ_ONLY)")
+    ids = [
+        con.execute(f"SELECT value FROM {catalog}.main.metadata WHERE key = 'atlas_id'").fetchall()
+        for catalog in (BESIDE_CATALOG, identifier(catalog_name(file)))
+    ]
+    if ids[0] != ids[1]:
+        con.execute(f"DETACH {BESIDE_CATALOG}")
 
 
 def _require_database(file: Path) -> None:
@@ -163,3 +182,15 @@ def graphs_folder(atlas: Path) -> Path:
         The folder, whether it exists or not.
     """
     return atlas.with_name(f"{atlas.name}.graphs")
+
+
+def activations_file(atlas: Path) -> Path:
+    """Return the DuckDB file with the activations, where they are beside an atlas.
+
+    Args:
+        atlas: Atlas file.
+
+    Returns:
+        The file, whether it exists or not.
+    """
+    return atlas.with_name(f"{atlas.stem}.activations.duckdb")

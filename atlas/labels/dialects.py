@@ -167,11 +167,8 @@ def explained(key: str, value: object, layer: object) -> list[Row] | None:
         # A feature with an entry and no name is not labelled.
         consolidated: Row = {"layer": layer or 0, "neuron": value["feature_id"], "dictionary": value.get("model_type")}
         facts: Row = {"type": value.get("dashboard_category"), "description": value.get("dashboard_notes") or None}
-        return [
-            consolidated
-            | facts
-            | {"label": value["display_name"] or None, "source": value.get("source") or "dashboard"}
-        ]
+        label: Row = {"label": value["display_name"], "source": value.get("source") or "dashboard"}
+        return [consolidated | facts | label] if value["display_name"] else []
     return None
 
 

@@ -1,0 +1,77 @@
+"""Second DuckDB file beside an atlas: its activations, where they are too many for the atlas itself.
+
+    ATTACH 'model.activations.duckdb' AS raw (READ_ONLY);
+    USE raw;
+    FROM activations_of(1, 45);
+
+The file holds its own contexts and vocabulary, so it can be read alone. The Python client and the command attach it by themselves.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from atlas.database.connect import activations_file
+from atlas.database.scripts import quoted, scripts
+from atlas.io.files import rename, sync
+
+# DuckDB 1.2 and later open the file.
+STORAGE_VERSION = "v1.2.0"
+# Rows. This number leaves little of a column's last block unused, which saves 9 % of a large file
+# (tests/bench/RESULTS.md).
+ROW_GROUP_SIZE = 147_456
+_SORTED = {
+    "contexts": "context_id",
+    "activations": "unit_type, layer, unit, context_id, position",
+    "vocabulary": "token_id",
+}
+
+
+def attach_new(con: duckdb.DuckDBPyConnection, file: Path, name: str) -> None:
+    """Attach a new file under a name, in the storage format of an atlas."""
+    con.execute(
+        f"ATTACH {quoted(str(file))} AS {name} (STORAGE_VERSION '{STORAGE_VERSION}', ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
+    )
+
+
+def write_beside(con: duckdb.DuckDBPyConnection, file: Path) -> None:
+    """Write the activations, contexts and vocabulary of the catalog `input` to a file of their own.
+
+    Args:
+        con: Connection with the catalog `input`.
+        file: The new file.
+    """
+    attach_new(con, file, "beside")
+    con.execute("USE beside")
+    for item in scripts("tables"):
+        name = item.name[3:]
+        if name in _SORTED or name == "metadata":
+            con.execute(item.sql)
+            con.execute(f"COMMENT ON TABLE {name} IS {quoted(item.doc)}")
+    for name, order in _SORTED.items():
+        con.execute(f"INSERT INTO {name} BY NAME FROM input.{name} ORDER BY {order}")
+    con.execute(
+        "INSERT INTO metadata SELECT key, value FROM input.metadata WHERE key LIKE 'activation%' OR key = 'atlas_id'"
+    )
+    (macro,) = (item for item in scripts("macros") if item.name == "activations_of")
+    con.execute(macro.sql)
+    con.execute(f"COMMENT ON MACRO TABLE activations_of IS {quoted(macro.doc)}")
+    con.execute("USE memory")
+    con.execute("DETACH beside")
+
+
+def place_beside(fresh: Path, out: Path) -> None:
+    """Put the file of activations beside the atlas, or remove what an earlier atlas had there.
+
+    Args:
+        fresh: New atlas file, beside which the new file of activations is, if there is one.
+        out: Atlas file that it replaces.
+    """
+    written, target = activations_file(fresh), activations_file(out)
+    if written.exists():
+        sync(written)
+        rename(written, target)
+    else:
+        target.unlink(missing_ok=True)
