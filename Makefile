@@ -6,13 +6,14 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RECIPES := $(filter-out atlas,$(basename $(notdir $(wildcard build/*.toml))))
 
 # `build` is a folder of recipes and no target's output; clean never removes it.
-.PHONY: demo-model help setup test test-slow licences lint types wheel bench bench-graphs bench-aggregate bench-trace bench-fidelity bench-faithful bench-activations bench-wire bench-calibration bench-qwen compare clean atlas $(RECIPES)
+.PHONY: demo-model demo-sae help setup test test-slow licences lint types wheel bench bench-graphs bench-aggregate bench-trace bench-fidelity bench-faithful bench-activations bench-wire bench-calibration bench-qwen compare clean atlas $(RECIPES)
 
 help:
 	@echo "make test                    run the tests (sets up $(VENV) first)"
 	@echo "make test-slow               run the slow ones: kills at random moments, full disks, clusters"
 	@echo "make atlas                   trace the demo model, build out/demo.duckdb and show what is in it"
 	@echo "make demo-model              train the demo model again (about ten minutes)"
+	@echo "make demo-sae                train its sparse autoencoder again (about six minutes)"
 	@echo "make atlas GRAPHS=dir [LABELS=file] [OUT=out/atlas.duckdb]"
 	@echo "                             build an atlas from a folder of attribution graphs"
 	@echo "make RECIPE [DATA=dir]       build the atlas of a recipe: $(RECIPES)"
@@ -76,7 +77,6 @@ bench-activations: setup
 	$(BIN)/python tests/bench/bench_activations.py
 
 bench-faithful: setup
-	$(PIP) matplotlib==3.11.2
 	$(BIN)/python tests/bench/bench_faithful.py $(if $(MODEL),--model '$(MODEL)' --corpus '$(CORPUS)') -o out/faithful
 
 bench-calibration: setup
@@ -111,6 +111,9 @@ compare: setup
 
 bench-qwen: setup
 	$(BIN)/python tests/bench/bench_qwen.py $(if $(DATA),--folder '$(DATA)')
+
+demo-sae: setup
+	$(BIN)/python build/demo/train_sae.py build/demo
 
 demo-model: setup
 	$(BIN)/python build/demo/train_demo.py build/demo

@@ -302,7 +302,13 @@ def write_activations(folder: Path, layers: int = 5, units: int = 8) -> None:
                 tokens = tuple(texts.integers(0, 9, 6).tolist())
                 values = {layer: rng.normal(0, 1, (1, 6, units)) for layer in range(layers)}
                 collector.add(values, [Context(tokens, f"doc-{number}", 0, "made")])
-            numbers = {"layer": [1], "unit": [2], "name": ["frac_nonzero"], "value": [0.02], "definition": ["as rounded"]}
+            numbers = {
+                "layer": [1],
+                "unit": [2],
+                "name": ["frac_nonzero"],
+                "value": [0.02],
+                "definition": ["as rounded"],
+            }
             collector.write(table, stated=DATASETS["activations.stated_stats"].table(numbers))
     measure(folder / "neuron_store", folder / "neuron_measures", options)
     measure(folder / "store", folder / "measures", options, beside=folder / "neuron_store")

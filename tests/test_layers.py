@@ -46,6 +46,7 @@ HEAVY = {
     "tokenizers": {"importers"},
     "safetensors": {"models", "wiring", "importers", "activations", "io"},
     "zarr": {"stages", "activations"},
+    "matplotlib": {"io"},
     "msgspec": {"graphs", "pipeline"},
     "numba": {"aggregate", "runtime", "graphs", "importers"},
     "distributed": {"runtime"},

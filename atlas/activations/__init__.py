@@ -6,8 +6,10 @@ from atlas.activations.collect import CollectSummary, collect
 from atlas.activations.dictionaries import Dictionary, load_dictionary
 from atlas.activations.features import FeatureSummary, read_features
 from atlas.activations.measures import MeasureSummary, measure
+from atlas.activations.probe import probe
 from atlas.activations.reconstruction import Reconstruction, reconstruct
 from atlas.activations.stage import ProjectSummary, project
+from atlas.activations.sweeps import Family, sweep, token_family
 from atlas.activations.train import TrainSummary, train_dictionary
 from atlas.options import MeasureOptions
 from atlas.stages.store.cells import Context, StoreSummary
@@ -20,6 +22,7 @@ __all__ = [
     "Collector",
     "Context",
     "Dictionary",
+    "Family",
     "FeatureSummary",
     "MeasureOptions",
     "MeasureSummary",
@@ -30,8 +33,11 @@ __all__ = [
     "collect",
     "load_dictionary",
     "measure",
+    "probe",
     "project",
     "read_features",
     "reconstruct",
+    "sweep",
+    "token_family",
     "train_dictionary",
 ]

@@ -279,3 +279,95 @@ def export(form: str, store: Path, output: Path, measures: Path | None, features
         )
     say(f"  {summary.contexts:,} contexts, {summary.rows:,} rows written as {form}")
     say(f"  {resource_usage(started)}; export in {output}")
+
+
+@click.command(cls=Command)
+@click.argument("store", type=FILE)
+@click.argument("unit")
+@option("--tokens", multiple=True, metavar="TEXT", help="A token of the family, with its leading space; repeat.")
+@option("--pattern", help="Regular expression that the tokens of the family match whole.")
+@option("--and-tokens", multiple=True, metavar="TEXT", help="A token of a second family: a heat map of both; repeat.")
+@option("--and-pattern", help="Regular expression of the second family.")
+@option(
+    "--by",
+    default="count",
+    show_default=True,
+    type=click.Choice(["count", "token"]),
+    help="Number of tokens of the family in a context, or the activation on each token.",
+)
+@option("--attribute", help="Instead: document, source, split, or another attribute of the contexts.")
+@option("-o", "--output", type=FILE, help="CSV file for the rows, which are printed otherwise.")
+@option("--plot", type=FILE, help="PNG file for a picture.")
+def sweep(
+    store: Path,
+    unit: str,
+    tokens: tuple[str, ...],
+    pattern: str | None,
+    output: Path | None,
+    plot: Path | None,
+    **options: Any,
+) -> None:
+    """Compare the activation of a UNIT (L1/N45, L2/F10) of STORE between tokens, or between groups of contexts.
+
+    All contexts count, also those in which the unit is not active.
+    """
+    from atlas.cli.sweep_output import draw, print_sweep
+    from atlas.ids import UnitId
+
+    with needs_extra("trace"):
+        from atlas.activations.sweeps import sweep as run
+        from atlas.activations.sweeps import token_family
+
+    found = UnitId.parse(unit)
+    families = [
+        token_family(store, given, wanted) if given or wanted else None
+        for given, wanted in ((tokens, pattern), (options["and_tokens"], options["and_pattern"]))
+    ]
+    table = run(
+        store,
+        (found.layer, found.unit),
+        family=families[0],
+        other=families[1],
+        by=options["by"],
+        attribute=options["attribute"],
+    )
+    print_sweep(table, output)
+    if plot is not None:
+        names = [family.name for family in families if family] or [str(options["attribute"])]
+        draw(table, plot, f"{found} by {' and '.join(names)}", names)
+
+
+@click.command(cls=Command)
+@click.argument("model")
+@click.argument("unit")
+@option(
+    "--template", "templates", multiple=True, required=True, metavar="TEXT", help="Text with {} for a member; repeat."
+)
+@option("--member", "members", multiple=True, required=True, metavar="TEXT", help="What goes there; repeat.")
+@option("--sae", type=FILE, help="Sparse autoencoder, for a feature.")
+@option("-o", "--output", type=FILE, help="CSV file for the rows, which are printed otherwise.")
+@option("--plot", type=FILE, help="PNG file for a picture.")
+@option("--dtype", heading="Model", help="float32, bfloat16, float16 or float64 weights.")
+@device_option
+def probe(
+    model: str,
+    unit: str,
+    templates: tuple[str, ...],
+    members: tuple[str, ...],
+    sae: Path | None,
+    output: Path | None,
+    plot: Path | None,
+    **options: Any,
+) -> None:
+    """Compare the activation of a UNIT of MODEL at the last token of texts that are made from templates and members."""
+    from atlas.cli.sweep_output import draw, print_sweep
+    from atlas.ids import UnitId
+
+    with needs_extra("trace"):
+        from atlas.pipeline import probe_model
+
+    found = UnitId.parse(unit)
+    table = probe_model(model, found, templates, members, sae=sae, **options)
+    print_sweep(table, output)
+    if plot is not None:
+        draw(table, plot, f"{found} at the end of {len(templates)} texts")

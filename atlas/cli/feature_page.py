@@ -30,6 +30,11 @@ def feature_page(atlas: Atlas, unit: UnitId, *, limit: int = 5) -> Group:
         layers = ", ".join(str(row["layer"]) for row in held) or "none"
         raise InputError(f"{atlas.path} has no feature {unit}; layers with features: {layers}")
     parts: list[Any] = [Text(f"{unit}: a feature of the residual stream behind block {unit.layer}", style="bold")]
+    # Labels of units that are no neurons of this atlas: of its dictionaries.
+    labels = atlas.sql(
+        f"SELECT text, source FROM labels WHERE layer = {unit.layer} AND neuron = {unit.unit} AND NOT is_of_atlas"
+    )
+    parts += [Text(f"label: {shown(text)} ({shown(source)})") for text, source in labels.fetchall()]
     if weights:
         parts.append(_weights(weights[0]))
     parts += activity

@@ -25,6 +25,7 @@ SECTIONS = {
         "collect",
         "measure",
         "features",
+        "label",
         "cluster",
         "import",
         "build",
@@ -42,6 +43,8 @@ SECTIONS = {
         "schema",
         "check",
         "compare",
+        "sweep",
+        "probe",
     ),
     "Show": ("export", "tour"),
 }

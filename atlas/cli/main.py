@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from atlas._version import __version__
-from atlas.cli.activation_commands import collect, export, features, measure, train_sae
+from atlas.cli.activation_commands import collect, export, features, measure, probe, sweep, train_sae
 from atlas.cli.help_and_errors import Group
 from atlas.cli.import_commands import IMPORTS
+from atlas.cli.label_commands import label
 from atlas.cli.make_commands import aggregate, build, cluster, merge
 from atlas.cli.model_commands import project, trace, wire
 from atlas.cli.query_commands import check, compare, query, schema, search, sql
@@ -25,10 +26,26 @@ def import_() -> None:
     """Import files of other tools into stage folders."""
 
 
-for _command in (aggregate, merge, trace, wire, project, collect, train_sae, measure, features, cluster, build):
+for _command in (aggregate, merge, trace, wire, project, collect, train_sae, measure, features, label, cluster, build):
     main.add_command(_command)
 main.add_command(export)
-for _command in (info, neuron, feature, circuit, graphs, graph, search, query, sql, schema, check, compare, tour):
+for _command in (
+    info,
+    neuron,
+    feature,
+    circuit,
+    graphs,
+    graph,
+    search,
+    query,
+    sql,
+    schema,
+    check,
+    compare,
+    sweep,
+    probe,
+    tour,
+):
     main.add_command(_command)
 for _command in IMPORTS:
     import_.add_command(_command)

@@ -20,6 +20,7 @@ from atlas.io.files import opened
 from atlas.io.json_stream import Member, members
 from atlas.io.lines import LineTooLong, filled_lines
 from atlas.labels.dialects import CONTAINERS, Row, expand, explained
+from atlas.labels.history import is_history, last_labels
 from atlas.labels.units import ID_COLUMNS, INDEX_COLUMNS
 from atlas.stages import DATASETS, require
 from atlas.stages.manifest import MANIFEST
@@ -78,12 +79,20 @@ def read_rows(path: Path) -> Iterator[Row | None]:
 
 
 def _jsonl_rows(path: Path) -> Iterator[Row | None]:
+    history: list[Row] = []
     with opened(path) as stream:
         try:
             for _, line in filled_lines(stream, _MAX_LINE):
-                yield _json_row(line.removeprefix(b"\xef\xbb\xbf"))
+                row = _json_row(line.removeprefix(b"\xef\xbb\xbf"))
+                # Of a history, which is only ever added to, the last labels hold.
+                if row is not None and is_history(row):
+                    history.append(row)
+                else:
+                    yield row
         except LineTooLong as error:
             raise LabelFileError(f"{path}: {error}") from error
+    for row in last_labels(history):
+        yield {**row, "source": row["author"]}
 
 
 def _json_rows(path: Path) -> Iterator[Row | None]:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from atlas.pipeline.aggregation import aggregate_graphs, find_inputs, merge_stats
 from atlas.pipeline.collect_stages import is_store
 from atlas.pipeline.runner import PipelineResult, StageRun, run_recipe
-from atlas.pipeline.tracing import collect_activations, project_model, read_dictionary, trace_prompts, train_sae
+from atlas.pipeline.tracing import (
+    collect_activations,
+    probe_model,
+    project_model,
+    read_dictionary,
+    trace_prompts,
+    train_sae,
+)
 from atlas.runtime.memory import peak_memory_mb, peak_worker_mb
 
 __all__ = [
@@ -18,6 +25,7 @@ __all__ = [
     "merge_stats",
     "peak_memory_mb",
     "peak_worker_mb",
+    "probe_model",
     "project_model",
     "read_dictionary",
     "run_recipe",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,11 @@ from atlas.pipeline.models import load
 from atlas.runtime.progress import Progress, silent
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from atlas.activations import CollectSummary, FeatureSummary, ProjectSummary, TrainSummary
     from atlas.aggregate import Summary
+    from atlas.ids import UnitId
     from atlas.models import TracedModel
     from atlas.options import (
         CollectOptions,
@@ -313,6 +317,43 @@ def read_dictionary(
         batch=batch or loaded.usual_batch,
         progress=progress,
     )
+
+
+def probe_model(
+    model: str | TracedModel,
+    unit: UnitId,
+    templates: Sequence[str],
+    members: Sequence[str],
+    *,
+    sae: Path | None = None,
+    device: str = "auto",
+    dtype: str | None = None,
+) -> pa.Table:
+    """Compare the activation of a unit between members that are put into templates.
+
+    Args:
+        model: Folder, name on the model hub, or loaded model.
+        unit: Neuron, or feature of the autoencoder.
+        templates: Texts with `{}` where a member goes (n_templates,).
+        members: Texts to put there (n_members,); the first one is the reference.
+        sae: Folder or file of a sparse autoencoder, for a feature.
+        device: `auto`, `cpu`, `cuda` or one GPU.
+        dtype: Type of the weights of the model, as for `load_model`.
+
+    Returns:
+        One row per member.
+
+    Raises:
+        InputError: The model or the autoencoder cannot be read.
+        MissingExtra: transformers is not installed.
+        UsageError: The unit, templates and members do not fit together.
+    """
+    with needs_extra("trace"):
+        from atlas.activations import load_dictionary, probe
+
+    loaded = load(model, name=None, device=device, dtype=dtype)
+    dictionary = load_dictionary(sae).to(loaded.device) if sae is not None else None
+    return probe(loaded, unit, templates, members, dictionary=dictionary)
 
 
 def train_sae(

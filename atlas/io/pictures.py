@@ -1,0 +1,140 @@
+"""Pictures (PNG) of groups with bounds, of pairs of groups, and of histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from atlas.errors import needs_extra
+from atlas.io.files import replaced_file
+
+_INK, _BAR = "#222222", "#4477aa"
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    with needs_extra("plot"):
+        from matplotlib.figure import Figure
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _save(figure: Any, path: Path) -> None:
+    with replaced_file(path) as fresh:
+        # Without the version of the library, equal data give equal bytes.
+        figure.savefig(fresh, format="png", dpi=120, metadata={"Software": None})
+
+
+def draw_groups(
+    path: Path,
+    names: Sequence[str],
+    means: Sequence[float],
+    bounds: Sequence[tuple[float | None, float | None]],
+    counts: Sequence[int],
+    *,
+    title: str,
+    ylabel: str,
+) -> None:
+    """Draw the mean of every group, with its bounds and its number of rows.
+
+    Args:
+        path: PNG file, which is replaced.
+        names: Names of the groups (n,).
+        means: Their means (n,).
+        bounds: Low and high bound of each mean (n,), None where unknown.
+        counts: Rows of each group (n,).
+        title: Title of the picture.
+        ylabel: What a mean is of.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+        OutputError: The file cannot be written.
+    """
+    figure, axis = _figure(max(4.0, 0.6 * len(names) + 2), 3.6)
+    places = range(len(names))
+    down = [mean - (low if low is not None else mean) for mean, (low, _) in zip(means, bounds, strict=True)]
+    up = [(high if high is not None else mean) - mean for mean, (_, high) in zip(means, bounds, strict=True)]
+    axis.errorbar(places, means, yerr=[down, up], fmt="o", color=_BAR, ecolor=_INK, capsize=3)
+    axis.axhline(0, color="#bbbbbb", linewidth=0.8, zorder=0)
+    labels = [f"{_plain(name)}\nn={count:,}" for name, count in zip(names, counts, strict=True)]
+    axis.set_xticks(list(places), labels, rotation=0 if len(names) < 9 else 60, fontsize=8)
+    axis.set_title(_plain(title), fontsize=10)
+    axis.set_ylabel(ylabel, fontsize=9)
+    _save(figure, path)
+
+
+def draw_heat(
+    path: Path,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: Sequence[Sequence[float | None]],
+    *,
+    title: str,
+    labels: tuple[str, str],
+) -> None:
+    """Draw the mean of every pair of groups as a heat map; pairs that do not occur stay empty.
+
+    Args:
+        path: PNG file, which is replaced.
+        rows: Names of the rows (n,).
+        columns: Names of the columns (m,).
+        values: Means (n, m), None where there are none.
+        title: Title of the picture.
+        labels: What the rows and the columns are.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+        OutputError: The file cannot be written.
+    """
+    figure, axis = _figure(1.2 + 0.6 * len(columns) + 1, 1.2 + 0.45 * len(rows))
+    plain = [[float("nan") if value is None else value for value in row] for row in values]
+    image = axis.imshow(plain, cmap="RdBu_r", aspect="auto")
+    largest = max((abs(value) for row in values for value in row if value is not None), default=1.0) or 1.0
+    image.set_clim(-largest, largest)
+    figure.colorbar(image, ax=axis)
+    axis.set_xticks(range(len(columns)), [_plain(name) for name in columns], fontsize=8)
+    axis.set_yticks(range(len(rows)), [_plain(name) for name in rows], fontsize=8)
+    for row, found in enumerate(values):
+        for column, value in enumerate(found):
+            if value is not None:
+                axis.text(
+                    column,
+                    row,
+                    f"{value:.2g}",
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color=_INK if abs(value) < 0.6 * largest else "white",
+                )
+    axis.set_ylabel(_plain(labels[0]), fontsize=9)
+    axis.set_xlabel(_plain(labels[1]), fontsize=9)
+    axis.set_title(_plain(title), fontsize=10)
+    _save(figure, path)
+
+
+def draw_histogram(path: Path, bins: Sequence[tuple[float, float, int]], *, title: str) -> None:
+    """Draw a histogram of bins of growing width, on a logarithmic count.
+
+    Args:
+        path: PNG file, which is replaced.
+        bins: Low bound, high bound and count of every bin, ascending.
+        title: Title of the picture.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+        OutputError: The file cannot be written.
+    """
+    figure, axis = _figure(5.0, 3.2)
+    places = range(len(bins))
+    axis.bar(places, [count for _, _, count in bins], color=_BAR, width=0.9)
+    axis.set_yscale("log")
+    axis.set_xticks(list(places), [f"{low:.2g}" for low, _, _ in bins], rotation=60, fontsize=7)
+    axis.set_xlabel("activation, from (bins by powers of two to the half)", fontsize=8)
+    axis.set_ylabel("tokens", fontsize=9)
+    axis.set_title(_plain(title), fontsize=10)
+    _save(figure, path)
+
+
+def _plain(text: str) -> str:
+    """Return a text that is drawn as it is: a dollar sign would start a formula."""
+    return text.replace("$", "\\$")
