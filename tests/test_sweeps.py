@@ -192,6 +192,7 @@ def test_made_contexts_are_run_through_the_model(tmp_path: Path) -> None:
         assert row["mean"] == pytest.approx(statistics.fmean(values), rel=1e-4, abs=1e-5)
         assert other["mean"] == pytest.approx(statistics.fmean(codes), rel=1e-4, abs=1e-5)
         assert row["row_count"] == 2
+        assert row["difference"] == pytest.approx(row["mean"] - neuron[0]["mean"], abs=1e-6)
     for unit, given, message in (
         (UnitId("neuron", 1, 45), ["no place"], "has no {}"),
         (UnitId("feature", 2, 31), ["{}"], "needs its autoencoder"),

@@ -140,23 +140,22 @@ def sweep_made(values: NDArray[np.float32], members: Sequence[str]) -> pa.Table:
     Returns:
         One row per member, with the columns of `sweep`.
     """
-    rows = [(member, float(value)) for member, row in zip(members, values, strict=True) for value in row]
+    names, count = np.array(members, object), values.shape[1]
     table = pa.table(
         {
-            "attribute": [member for member, _ in rows],
-            "first_count": np.zeros(len(rows), np.int64),
-            "second_count": np.zeros(len(rows), np.int64),
-            "value": [value for _, value in rows],
-            "is_active": [value != 0 for _, value in rows],
+            "attribute": pa.array(np.repeat(names, count), pa.string()),
+            "first_count": np.zeros(values.size, np.int64),
+            "second_count": np.zeros(values.size, np.int64),
+            "place": np.repeat(np.arange(len(names)), count),
+            "value": values.ravel().astype(np.float64),
+            "is_active": values.ravel() != 0,
         }
     )
     with duckdb.connect() as con:
         con.execute((package_folder("sql") / "probabilities.sql").read_text(encoding="utf-8"))
         con.register("made_rows", table)
         con.execute("CREATE TABLE sweep_rows AS FROM made_rows")
-        found = _grouped(con, is_counted=False, has_second=False)
-    order = {member: place for place, member in enumerate(members)}
-    return found.take(sorted(range(len(found)), key=lambda row: order[found["first_group"][row].as_py()]))
+        return _grouped(con, is_counted=False, has_second=False)
 
 
 def _given(con: duckdb.DuckDBPyConnection, store: Path, space: ActivationSpace) -> None:

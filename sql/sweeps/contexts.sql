@@ -29,6 +29,7 @@ SELECT
     f.attribute,
     coalesce(c.first_count, 0) AS first_count,
     coalesce(c.second_count, 0) AS second_count,
+    CASE WHEN getvariable('attribute') IS NULL THEN coalesce(c.first_count, 0) ELSE 0 END AS place,
     coalesce(p.value, 0)::DOUBLE AS value,
     p.value IS NOT NULL AS is_active
 FROM facts AS f

@@ -5,7 +5,7 @@ WITH grouped AS (
     SELECT
         CASE getvariable('first_column') WHEN 'attribute' THEN attribute ELSE first_count::VARCHAR END AS first_group,
         CASE WHEN getvariable('second_column') = 'second_count' THEN second_count::VARCHAR END AS second_group,
-        any_value(CASE getvariable('first_column') WHEN 'attribute' THEN 0 ELSE first_count END) AS first_place,
+        min(place) AS first_place,
         any_value(second_count) AS second_place,
         count(*) AS row_count,
         count(*) FILTER (is_active) AS active_count,

@@ -17,6 +17,7 @@ SELECT
     coalesce(v.token, m.token_id::VARCHAR) AS attribute,
     0 AS first_count,
     0 AS second_count,
+    0 AS place,
     coalesce(a.value, 0)::DOUBLE AS value,
     a.value IS NOT NULL AS is_active
 FROM mine AS m
