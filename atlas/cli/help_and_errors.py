@@ -46,7 +46,7 @@ SECTIONS = {
         "sweep",
         "probe",
     ),
-    "Show": ("export", "tour"),
+    "Show": ("report", "export", "tour"),
 }
 _OTHER = "Options"
 

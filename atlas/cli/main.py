@@ -12,7 +12,7 @@ from atlas.cli.label_commands import label
 from atlas.cli.make_commands import aggregate, build, cluster, merge
 from atlas.cli.model_commands import project, trace, wire
 from atlas.cli.query_commands import check, compare, query, schema, search, sql
-from atlas.cli.show_commands import circuit, feature, graph, graphs, info, neuron, tour
+from atlas.cli.show_commands import circuit, feature, graph, graphs, info, neuron, report, tour
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -44,6 +44,7 @@ for _command in (
     compare,
     sweep,
     probe,
+    report,
     tour,
 ):
     main.add_command(_command)
