@@ -15,6 +15,7 @@ HOOKS = MLP, RESIDUAL, DICTIONARY = "mlp", "resid", "sae"
 POSITIONS = ALL, LAST = "all", "last"
 WHOLE = "whole"  # one value per context, which is a set of tokens
 EXPORTS = ("zarr", "zarr-transposed", "npy", "wandb", "delphi", "shards", "samples", "neuronpedia", "arrow")
+SCORE_TASKS = DETECTION, FUZZING, SIMULATION = "detection", "fuzzing", "simulation"
 TRAINED_KINDS = RELU, TOPK, BATCH_TOPK = "relu", "topk", "batchtopk"
 ZERO, MEAN = "zero", "mean"
 MEANS = "means_of_the_first_prompts"  # hash of the baseline `mean`, as an option of a trace
@@ -268,6 +269,32 @@ class ExportOptions:
             raise UsageError(f"dtype {self.dtype!r} is none; there are float32, float16, bfloat16")
         if min(self.batch_rows, self.features_per_file, self.examples) < 1:
             raise UsageError("numbers of rows, features and examples are 1 or more")
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """Options of the scoring of explanations.
+
+    Attributes:
+        tasks: What the judge is asked: `detection`, `fuzzing` and `simulation`.
+        examples: Number of active contexts, and as many inactive ones.
+        mark_from: Tokens are marked from this share of the largest activation of their context on.
+        resamples: Number of bootstrap samples of the intervals.
+        seed: Seed of the drawn contexts, the wrong marks and the bootstrap.
+    """
+
+    tasks: tuple[str, ...] = SCORE_TASKS
+    examples: int = 50
+    mark_from: float = 0.3
+    resamples: int = 1000
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        wrong = [task for task in self.tasks if task not in SCORE_TASKS]
+        if wrong or not self.tasks:
+            raise UsageError(f"task {wrong[0] if wrong else ''!r} is none; there are {', '.join(SCORE_TASKS)}")
+        if self.examples < 2 or self.resamples < 1 or not 0 < self.mark_from <= 1:
+            raise UsageError("scores need 2 examples or more, 1 resample or more, marks from above 0 to 1")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from atlas.activations.features import FeatureSummary, read_features
 from atlas.activations.measures import MeasureSummary, measure
 from atlas.activations.probe import probe
 from atlas.activations.reconstruction import Reconstruction, reconstruct
+from atlas.activations.scores import ScoreSummary, score_explanations
 from atlas.activations.stage import ProjectSummary, project
 from atlas.activations.sweeps import Family, sweep, token_family
 from atlas.activations.train import TrainSummary, train_dictionary
@@ -28,6 +29,7 @@ __all__ = [
     "MeasureSummary",
     "ProjectSummary",
     "Reconstruction",
+    "ScoreSummary",
     "StoreSummary",
     "TrainSummary",
     "collect",
@@ -37,6 +39,7 @@ __all__ = [
     "project",
     "read_features",
     "reconstruct",
+    "score_explanations",
     "sweep",
     "token_family",
     "train_dictionary",

@@ -26,6 +26,7 @@ SECTIONS = {
         "measure",
         "features",
         "label",
+        "score",
         "cluster",
         "import",
         "build",

@@ -12,6 +12,7 @@ from atlas.cli.label_commands import label
 from atlas.cli.make_commands import aggregate, build, cluster, merge
 from atlas.cli.model_commands import project, trace, wire
 from atlas.cli.query_commands import check, compare, query, schema, search, sql
+from atlas.cli.score_commands import score
 from atlas.cli.show_commands import circuit, feature, graph, graphs, info, neuron, report, tour
 
 
@@ -26,7 +27,21 @@ def import_() -> None:
     """Import files of other tools into stage folders."""
 
 
-for _command in (aggregate, merge, trace, wire, project, collect, train_sae, measure, features, label, cluster, build):
+for _command in (
+    aggregate,
+    merge,
+    trace,
+    wire,
+    project,
+    collect,
+    train_sae,
+    measure,
+    features,
+    label,
+    score,
+    cluster,
+    build,
+):
     main.add_command(_command)
 main.add_command(export)
 for _command in (

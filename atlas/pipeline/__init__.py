@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from atlas.pipeline.aggregation import aggregate_graphs, find_inputs, merge_stats
-from atlas.pipeline.collect_stages import is_store
+from atlas.pipeline.collect_stages import is_store, read_explanations
 from atlas.pipeline.runner import PipelineResult, StageRun, run_recipe
 from atlas.pipeline.tracing import (
     collect_activations,
@@ -28,6 +28,7 @@ __all__ = [
     "probe_model",
     "project_model",
     "read_dictionary",
+    "read_explanations",
     "run_recipe",
     "trace_prompts",
     "train_sae",

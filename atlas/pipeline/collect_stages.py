@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
 
 from atlas.database import StoreInputs
 from atlas.errors import StageError, needs_extra
@@ -16,7 +19,7 @@ from atlas.pipeline.trace_stages import TracedStages
 from atlas.pipeline.tracing import collect_activations, read_dictionary
 from atlas.runtime.memory import parse_bytes
 from atlas.runtime.progress import Progress
-from atlas.stages import is_whole
+from atlas.stages import DATASETS, is_whole
 from atlas.stages.manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -183,3 +186,27 @@ def is_store(folder: Path) -> bool:
     except StageError:
         return False
     return True
+
+
+def read_explanations(labels: Path) -> dict[tuple[int, int], str]:
+    """Read the first label of every unit of a label file.
+
+    Args:
+        labels: Label file of any kind that `atlas import labels` reads.
+
+    Returns:
+        Text by layer and number.
+
+    Raises:
+        LabelFileError: The file cannot be read.
+    """
+    from atlas.labels import LabelFile, import_labels
+
+    with tempfile.TemporaryDirectory() as scratch:
+        import_labels([LabelFile(labels, same_units=True)], Path(scratch) / "labels")
+        rows = pq.read_table(DATASETS["labels.labels"].path(Path(scratch) / "labels")).to_pylist()
+    found: dict[tuple[int, int], str] = {}
+    for row in sorted(rows, key=lambda row: (row["rank"] is None, row["rank"])):
+        if row["text"] and not row["is_uninformative"]:
+            found.setdefault((row["layer"], row["neuron"]), row["text"])
+    return found

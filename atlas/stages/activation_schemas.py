@@ -277,4 +277,30 @@ ACTIVATIONS = (
         ),
         "how well a dictionary reconstructs the residual stream on a text",
     ),
+    Dataset(
+        "explanation_scores",
+        "scores",
+        pa.schema(
+            [
+                *UNIT,
+                *required(("explanation", pa.string()), ("role", NAME), ("task", NAME), ("measure", NAME)),
+                *fields(("score", pa.float64()), ("score_low", pa.float64()), ("score_high", pa.float64())),
+                *required(("example_count", pa.int64()), ("failure_count", pa.int64())),
+            ]
+        ),
+        "one measure of an explanation on examples that it was not made from",
+    ),
+    Dataset(
+        "predictions",
+        "scores",
+        pa.schema(
+            [
+                *UNIT,
+                *required(("explanation", pa.string()), ("role", NAME), ("task", NAME)),
+                *required(("context_id", pa.int32()), ("stratum", NAME), ("truth", pa.list_(pa.float64()))),
+                *fields(("answer", pa.list_(pa.float64()))),
+            ]
+        ),
+        "one answer of the judge, beside the truth; NULL where it failed",
+    ),
 )

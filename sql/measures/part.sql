@@ -100,7 +100,7 @@ variety AS (
     SELECT
         layer,
         unit,
-        greatest(-sum(recall * log2(recall)) FILTER (relation = 'same'), 0) AS token_entropy,
+        abs(sum(recall * log2(recall)) FILTER (relation = 'same')) AS token_entropy,
         bool_or(c.mass_share >= 0.9 AND c.active_count / t.token_count >= 0.5) AS is_single_token
     FROM token_counts AS c
     JOIN token_totals AS t USING (relation, token_id)
