@@ -47,6 +47,7 @@ HEAVY = {
     "safetensors": {"models", "wiring", "importers", "activations", "io"},
     "zarr": {"stages", "activations"},
     "matplotlib": {"io"},
+    "wandb": {"pipeline"},
     "msgspec": {"graphs", "pipeline"},
     "numba": {"aggregate", "runtime", "graphs", "importers"},
     "distributed": {"runtime"},

@@ -47,7 +47,7 @@ SECTIONS = {
         "sweep",
         "probe",
     ),
-    "Show": ("report", "export", "tour"),
+    "Show": ("report", "export", "wandb", "tour"),
 }
 _OTHER = "Options"
 

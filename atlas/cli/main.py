@@ -14,6 +14,7 @@ from atlas.cli.model_commands import project, trace, wire
 from atlas.cli.query_commands import check, compare, query, schema, search, sql
 from atlas.cli.score_commands import score
 from atlas.cli.show_commands import circuit, feature, graph, graphs, info, neuron, report, tour
+from atlas.cli.wandb_commands import wandb_
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -44,6 +45,7 @@ for _command in (
 ):
     main.add_command(_command)
 main.add_command(export)
+main.add_command(wandb_)
 for _command in (
     info,
     neuron,
