@@ -305,6 +305,55 @@ def test_what_does_not_fit_is_said(model: TracedModel, text: Path, tmp_path: Pat
         place_of(load_dictionary(saelens(tmp_path / "m", weights(), hook_name="blocks.2.mlp.hook_post")))
 
 
+@pytest.mark.parametrize("place", ["ln2.hook_normalized", "hook_mlp_out", "hook_resid_pre"])
+def test_dictionaries_of_other_places(model: TracedModel, text: Path, tmp_path: Path, place: str) -> None:
+    """Transcoders read the input of an MLP and write its output; others read the output, or the stream before a block."""
+    dictionary = load_dictionary(
+        saelens(tmp_path / "sae", weights(), architecture="standard", hook_name=f"blocks.2.{place}")
+    )
+    layer = place_of(dictionary)
+    assert layer == (1 if place == "hook_resid_pre" else 2)
+    assert dictionary.is_transcoder == (place == "ln2.hook_normalized")
+    assert dictionary.subtracts_bias != dictionary.is_transcoder
+    options = CollectOptions(hook="sae", window=24, threshold=0.5)
+    collect(model, text, tmp_path / "store", options, dictionary=dictionary, progress=progress)
+    held, seen = cells(tmp_path / "store"), 0
+    block = model.model.model.layers[2]
+    errors, total, targets = 0.0, 0, []
+    for row in contexts(tmp_path / "store"):
+        kept: dict[str, Any] = {}
+        hooks = [
+            block.mlp.register_forward_hook(
+                lambda _, given, out, kept=kept: kept.update(given=given[0][0], out=out[0])
+            ),
+            block.register_forward_pre_hook(lambda _, given, kept=kept: kept.update(stream=given[0][0])),
+        ]
+        with torch.no_grad():
+            model.model(torch.tensor([row["token_ids"]]))
+        for hook in hooks:
+            hook.remove()
+        source = {"ln2.hook_normalized": "given", "hook_mlp_out": "out", "hook_resid_pre": "stream"}[place]
+        codes = dictionary.encode(kept[source])
+        target = kept["stream" if place == "hook_resid_pre" else "out"][1:]
+        errors += float((dictionary.decode(codes)[1:] - target).double().square().sum())
+        targets.append(target.double())
+        for at in range(1, len(row["token_ids"])):
+            for unit in torch.nonzero(codes[at] > 0.5).flatten().tolist():
+                assert held[layer, unit, row["context_id"], at] == pytest.approx(float(codes[at, unit]), rel=1e-3)
+                seen += 1
+    assert seen == len(held) > 100
+    from atlas.activations import reconstruct
+    from atlas.stages.store.cells import Context
+
+    found = reconstruct(
+        model, dictionary, layer, [[Context(tuple(r["token_ids"]))] for r in contexts(tmp_path / "store")]
+    )
+    joined = torch.cat(targets)
+    total = float((joined - joined.mean(0)).square().sum())
+    assert found.fvu == pytest.approx(errors / total, rel=1e-3)
+    assert found.loss_reconstructed > found.loss > 0
+
+
 def test_text_is_added_at_the_threshold_of_the_store(model: TracedModel, text: Path, tmp_path: Path) -> None:
     options = CollectOptions(density=0.05, window=32)
     first = collect(model, text, tmp_path / "store", options, corpus=DocumentOptions(limit=1), progress=progress)

@@ -20,7 +20,7 @@ from atlas.activations.dictionaries import Dictionary, layer_of_dictionary
 from atlas.errors import InputError, UsageError
 from atlas.graph import Reject
 from atlas.models.load import enough_memory
-from atlas.models.model import TracedModel
+from atlas.models.model import NEURONS, RESIDUAL_STREAM, TracedModel
 from atlas.models.prompts import Prompt, count_prompts, read_prompts
 from atlas.models.tokens import shown
 from atlas.options import DICTIONARY, LAST, MEMORY, MLP, RESIDUAL, CollectOptions, DocumentOptions
@@ -32,6 +32,7 @@ from atlas.stages.store.spaces import ActivationSpace
 
 Progress = Callable[[str, int, int], None]
 FLUSH_SECONDS = 30.0  # a killed run loses at most this much work
+_SITES = {MLP: NEURONS, RESIDUAL: RESIDUAL_STREAM}
 FIRST_CONTEXTS = 100  # from which the threshold of a density is taken
 
 
@@ -66,7 +67,8 @@ class Reader:
         """Return the activations on contexts by layer, (contexts, positions, units or d)."""
         ids = [list(context.token_ids) for context in contexts]
         with enough_memory():
-            found = self.model.values(ids, self.layers, residual=self.options.hook != MLP)
+            site = self.dictionary.site if self.dictionary else _SITES[self.options.hook]
+            found = self.model.values(ids, self.layers, site)
             if self.dictionary is None:
                 return found
             return {layer: self.dictionary.encode(values) for layer, values in found.items()}

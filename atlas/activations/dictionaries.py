@@ -1,4 +1,4 @@
-"""Sparse autoencoders: features of a residual stream or an MLP, from the files of the tools that train them.
+"""Sparse autoencoders and transcoders: features of a residual stream or an MLP, from the files of the tools that train them.
 
 | file | layout |
 |---|---|
@@ -27,7 +27,7 @@ from torch import Tensor
 from atlas.errors import InputError, UsageError
 from atlas.io.files import read_json_object
 from atlas.io.tensors import read_tensors
-from atlas.models.model import TracedModel
+from atlas.models.model import MLP_INPUT, MLP_OUTPUT, RESIDUAL_STREAM, TracedModel
 from atlas.options import RELU, TOPK
 
 JUMP_RELU, GATED = "jumprelu", "gated"
@@ -35,7 +35,17 @@ _PLACES = (
     re.compile(r"blocks\.(?P<layer>\d+)\.hook_resid_(?P<side>pre|post)"),  # SAELens
     re.compile(r"resid_(?P<side>pre|post)_layer_(?P<layer>\d+)"),  # dictionary_learning
     re.compile(r"(?:model\.)?layers\.(?P<layer>\d+)(?P<side>)"),  # sparsify
+    re.compile(r"blocks\.(?P<layer>\d+)\.(?P<side>hook_mlp_in|hook_mlp_out|ln2\.hook_normalized)"),
+    re.compile(r"(?P<side>mlp_out)_layer_(?P<layer>\d+)"),
+    re.compile(r"(?:model\.)?layers\.(?P<layer>\d+)\.(?P<side>mlp)"),
 )
+_SITES = {
+    "hook_mlp_in": MLP_INPUT,
+    "ln2.hook_normalized": MLP_INPUT,
+    "hook_mlp_out": MLP_OUTPUT,
+    "mlp_out": MLP_OUTPUT,
+    "mlp": MLP_OUTPUT,
+}
 _CONFIGS = ("cfg.json", "config.json")
 WEIGHTS_FILE = "sae_weights.safetensors"
 _WEIGHTS = (WEIGHTS_FILE, "sae.safetensors", "ae.pt", "sae.pt", "model.safetensors")
@@ -56,6 +66,12 @@ class Dictionary:
     gate: Mapping[str, Tensor] = field(default_factory=dict)  # of a gated one: b_gate, r_mag, b_mag
     most: float | None = None  # clamp from above
     facts: Mapping[str, Any] = field(default_factory=dict)  # of its configuration file
+    site: str = RESIDUAL_STREAM  # what it reads: the residual stream behind a block, or the input or output of its MLP
+
+    @property
+    def is_transcoder(self) -> bool:
+        """True where it reads the input of an MLP and writes its output."""
+        return self.site == MLP_INPUT
 
     @property
     def features(self) -> int:
@@ -70,7 +86,14 @@ class Dictionary:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of all weights and of what decides a code."""
-        digest = hashlib.sha256(repr((self.kind, self.subtracts_bias, self.k, self.most)).encode())
+        decides = (
+            self.kind,
+            self.subtracts_bias,
+            self.k,
+            self.most,
+            *([] if self.site == RESIDUAL_STREAM else [self.site]),
+        )
+        digest = hashlib.sha256(repr(decides).encode())
         tensors = [self.encoder, self.decoder, self.encoder_bias, self.decoder_bias, *self.gate.values()]
         for value in [*tensors, *([self.threshold] if self.threshold is not None else [])]:
             digest.update(value.float().cpu().contiguous().numpy().tobytes())
@@ -142,26 +165,35 @@ class Dictionary:
 
 
 def place_of(dictionary: Dictionary) -> int | None:
-    """Return the layer behind which a dictionary reads the residual stream, by its configuration; None if not stated.
+    """Return the layer of a dictionary by its configuration; None if not stated.
+
+    It reads the residual stream behind this block, or the input or output of its MLP, as `Dictionary.site` says.
 
     Raises `InputError` for a dictionary that reads another place.
     """
-    facts = dictionary.facts
-    meta = facts.get("metadata")
-    name = facts.get("hook_name") or (meta.get("hook_name") if isinstance(meta, dict) else None)
-    name = str(name or facts.get("submodule_name") or "")
-    if not name:
-        layer = facts.get("layer")
-        return layer if isinstance(layer, int) else None
-    found = next((match for place in _PLACES if (match := place.fullmatch(name))), None)
+    found = _stated_place(dictionary.facts)
     if found is None:
-        raise InputError(f"the dictionary reads {name}; supported are dictionaries of the residual stream")
+        layer = dictionary.facts.get("layer")
+        return layer if isinstance(layer, int) else None
     # The stream before a block is the one behind the block before it.
     return int(found["layer"]) - (found["side"] == "pre")
 
 
+def _stated_place(facts: Mapping[str, Any]) -> re.Match[str] | None:
+    """Return what a configuration says of the place that is read; raises `InputError` for a place that is not supported."""
+    meta = facts.get("metadata")
+    name = facts.get("hook_name") or (meta.get("hook_name") if isinstance(meta, dict) else None)
+    name = str(name or facts.get("submodule_name") or "")
+    found = next((match for place in _PLACES if (match := place.fullmatch(name))), None)
+    if name and found is None:
+        raise InputError(
+            f"the dictionary reads {name}; supported are the residual stream, and the input and output of an MLP"
+        )
+    return found
+
+
 def layer_of_dictionary(dictionary: Dictionary, model: TracedModel, layer: int | None = None) -> int:
-    """Return the block behind which a dictionary reads the residual stream.
+    """Return the block that a dictionary is of.
 
     Args:
         dictionary: The dictionary.
@@ -267,7 +299,11 @@ def _assembled(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Dicti
         raise ValueError(
             f"normalize_activations is {facts['normalize_activations']!r}; fold it into the weights first (fold_activation_norm_scaling_factor)"
         )
+    place = _stated_place(facts)
+    site = _SITES.get(place["side"], RESIDUAL_STREAM) if place is not None else RESIDUAL_STREAM
     subtracts = facts.get("apply_b_dec_to_input")
+    if site == MLP_INPUT:
+        subtracts = False  # the bias of a transcoder belongs to another place than its input
     if subtracts is None:
         # JumpReLU autoencoders of dictionary_learning and of Gemma Scope do not; all others do.
         subtracts = not (kind == JUMP_RELU and "W_enc" in tensors)
@@ -283,6 +319,7 @@ def _assembled(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Dicti
         gate,
         float(facts["clamp"]) if facts.get("clamp") is not None else None,
         dict(facts),
+        site,
     )
 
 

@@ -26,7 +26,7 @@ from atlas.activations.collect import read_contexts
 from atlas.activations.dictionaries import Dictionary, layer_of_dictionary
 from atlas.activations.reconstruction import first_batches, reconstruct
 from atlas.io.files import parquet_writer, write_parquet
-from atlas.models.model import TracedModel
+from atlas.models.model import MLP_INPUT, MLP_OUTPUT, RESIDUAL_STREAM, TracedModel
 from atlas.models.tokens import shown
 from atlas.options import DocumentOptions, FeatureOptions
 from atlas.stages import DATASETS
@@ -217,14 +217,22 @@ class _Part:
 
     def neurons(self, top: int) -> pa.Table:
         """Return the neurons with the largest |cosine| to each feature: those that write to it, and those that read it."""
-        here = self.layer + 1
+        here, behind = self.layer, self.layer + 1
+        # What a dictionary reads is written by all blocks up to it, by those before its MLP, or by its MLP alone.
+        first, last = {RESIDUAL_STREAM: (0, behind), MLP_INPUT: (0, here), MLP_OUTPUT: (here, behind)}[
+            self.dictionary.site
+        ]
+        encoder = self.encoder
+        norm = self.model.blocks[here].mlp.norm_before
+        if self.dictionary.site == MLP_INPUT and norm is not None:
+            encoder = encoder * norm.weight.float()
         tables = [DATASETS["features.feature_neurons"].empty()]
-        for relation, first, blocks, weights, direction in (
-            ("written_by", 0, self.model.blocks[:here], _written, self.encoder),
-            ("read_by", here, self.model.blocks[here:], _read, self.decoder),
+        for relation, start, blocks, weights, direction in (
+            ("written_by", first, self.model.blocks[first:last], _written, encoder),
+            ("read_by", behind, self.model.blocks[behind:], _read, self.decoder),
         ):
             best: _Best | None = None
-            for layer, block in enumerate(blocks, first):
+            for layer, block in enumerate(blocks, start):
                 best = _best_of(best, direction, weights(block).float(), layer, top)
             if best is not None:
                 tables.append(self._neuron_rows(relation, best))

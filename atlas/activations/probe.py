@@ -12,7 +12,7 @@ from atlas.activations.sweeps import sweep_made
 from atlas.errors import UsageError
 from atlas.ids import FEATURE, UnitId
 from atlas.models.load import enough_memory
-from atlas.models.model import TracedModel
+from atlas.models.model import NEURONS, TracedModel
 
 PLACE = "{}"
 
@@ -66,6 +66,7 @@ def _last_value(model: TracedModel, unit: UnitId, text: str, dictionary: Diction
     if not ids or len(ids) > model.most_positions:
         raise UsageError(f"{text[:40]!r} has {len(ids)} tokens; the model takes 1 to {model.most_positions}")
     with enough_memory():
-        found = model.values([ids], [unit.layer], residual=dictionary is not None)[unit.layer][0, -1]
+        site = dictionary.site if dictionary is not None else NEURONS
+        found = model.values([ids], [unit.layer], site)[unit.layer][0, -1]
         codes = found if dictionary is None else dictionary.encode(found[None])[0]
     return float(codes[unit.unit])

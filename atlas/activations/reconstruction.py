@@ -143,11 +143,11 @@ def reconstruct(
     skips_first: bool = True,
     skipped_tokens: Sequence[int] = (),
 ) -> Reconstruction:
-    """Measure how well a dictionary reconstructs the residual stream behind a block.
+    """Measure how well a dictionary reconstructs what it writes: the residual stream behind a block, or the output of its MLP.
 
     Args:
         model: Model with its tokenizer.
-        dictionary: Sparse autoencoder of the residual stream.
+        dictionary: Sparse autoencoder, or transcoder of an MLP.
         layer: Number of the block.
         batches: Contexts, as many at a time as the model runs at once.
         skips_first: The first position of a context keeps its vector, and is in no count.
@@ -169,20 +169,22 @@ def reconstruct(
 def _add_losses(
     found: Reconstruction, model: TracedModel, dictionary: Dictionary, layer: int, ids: list[list[int]], mask: Tensor
 ) -> None:
-    def decoded(stream: Tensor) -> Tensor:
-        vectors = stream[mask].float()
-        codes = dictionary.encode(vectors)
+    def decoded(source: Tensor, target: Tensor) -> Tensor:
+        codes = dictionary.encode(source[mask].float())
         back = dictionary.decode(codes)
-        found.add(vectors, codes, back)
-        return _replaced(stream, mask, back)
+        found.add(target[mask].float(), codes, back)
+        return _replaced(target, mask, back)
+
+    def zeros(_: Tensor, target: Tensor) -> Tensor:
+        return _replaced(target, mask, torch.zeros_like(target[mask]))
 
     clean = model.losses(ids)
     kept = ~torch.isnan(clean)
     found.loss_count += int(kept.sum())
     found.loss += float(clean[kept].double().sum())
-    found.loss_reconstructed += float(model.losses(ids, layer, decoded)[kept].double().sum())
-    zeroed = model.losses(ids, layer, lambda stream: _replaced(stream, mask, torch.zeros_like(stream[mask])))
-    found.loss_zero += float(zeroed[kept].double().sum())
+    site = dictionary.site
+    found.loss_reconstructed += float(model.losses(ids, layer, decoded, site)[kept].double().sum())
+    found.loss_zero += float(model.losses(ids, layer, zeros, site)[kept].double().sum())
 
 
 def _replaced(stream: Tensor, mask: Tensor, vectors: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from atlas.activations.reconstruction import Reconstruction, first_batches, reco
 from atlas.errors import InputError, OutputError, UsageError, needs_extra
 from atlas.io.files import only_writer, replaced_file, write_json
 from atlas.models.load import enough_memory
-from atlas.models.model import TracedModel
+from atlas.models.model import RESIDUAL_STREAM, TracedModel
 from atlas.options import BATCH_TOPK, RELU, DocumentOptions, TrainOptions
 from atlas.runtime.progress import Progress
 from atlas.stages.store.cells import Context, looked_at_cells
@@ -210,7 +210,7 @@ class _Training:
             self.progress("reading vectors", first, len(contexts))
             with enough_memory():
                 ids = [list(context.token_ids) for context in group]
-                found = self.model.values(ids, [self.layer], residual=True)[self.layer]
+                found = self.model.values(ids, [self.layer], RESIDUAL_STREAM)[self.layer]
                 pieces.append(found[self._mask(group).to(found.device)].float())
         return torch.cat(pieces)
 

@@ -29,7 +29,7 @@ def feature_page(atlas: Atlas, unit: UnitId, *, limit: int = 5) -> Group:
         )
         layers = ", ".join(str(row["layer"]) for row in held) or "none"
         raise InputError(f"{atlas.path} has no feature {unit}; layers with features: {layers}")
-    parts: list[Any] = [Text(f"{unit}: a feature of the residual stream behind block {unit.layer}", style="bold")]
+    parts: list[Any] = [Text(f"{unit}: a feature of the dictionary of block {unit.layer}", style="bold")]
     # Labels of units that are no neurons of this atlas: of its dictionaries.
     labels = atlas.sql(
         f"SELECT text, source FROM labels WHERE layer = {unit.layer} AND neuron = {unit.unit} AND NOT is_of_atlas"

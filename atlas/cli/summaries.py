@@ -146,7 +146,7 @@ def reconstruction_line(measures: dict[str, Any]) -> str:
 
 def print_features_summary(summary: FeatureSummary) -> None:
     """Print the number of features, and how well their dictionary reconstructs."""
-    say(f"  {summary.features:,} features of the residual stream behind block {summary.layer}")
+    say(f"  {summary.features:,} features of the dictionary of block {summary.layer}")
     if summary.measures is not None:
         say(f"  on {summary.measures['token_count']:,} tokens: {reconstruction_line(summary.measures)}")
 

@@ -23,7 +23,9 @@ from atlas.models.exact import FLOAT64_ATTENTION, compute_in_float64
 from atlas.models.recorder import Recorder, Seen
 
 Writer = Callable[[int, Tensor], Tensor]
-StreamWriter = Callable[[Tensor], Tensor]
+StreamWriter = Callable[[Tensor, Tensor], Tensor]
+# Places of a block that values are read at.
+RESIDUAL_STREAM, MLP_INPUT, MLP_OUTPUT, NEURONS = "residual_stream", "mlp_input", "mlp_output", "neurons"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 
 
@@ -163,23 +165,27 @@ class TracedModel:
             ids[row, : len(prompt)] = torch.tensor(prompt)
         return ids, lengths
 
-    def values(self, prompts: list[list[int]], layers: Sequence[int], *, residual: bool) -> dict[int, Tensor]:
-        """Run the model and return the activations of neurons, or the residual stream, of some layers.
+    def values(self, prompts: list[list[int]], layers: Sequence[int], site: str) -> dict[int, Tensor]:
+        """Run the model and return the values at one place of some layers.
 
         Args:
             prompts: Token ids per prompt, padded on the right.
             layers: Numbers of the layers.
-            residual: The residual stream behind each block, instead of the neurons.
+            site: `NEURONS`, `RESIDUAL_STREAM` (behind each block), `MLP_INPUT` (behind the norm, where there is one before the MLP)
+                or `MLP_OUTPUT`.
 
         Returns:
             By layer, values (B, n, neurons) or (B, n, d) in the type of the model. Values on padding have no meaning.
         """
         recorder = Recorder()
         for layer in layers:
-            if residual:
+            mlp = self.blocks[layer].mlp.module
+            if site == RESIDUAL_STREAM:
                 recorder.keep_stream(self.model.model.layers[layer], layer, "values")
+            elif site == MLP_OUTPUT:
+                recorder.keep_stream(mlp, layer, "values")
             else:
-                recorder.keep_input(self.blocks[layer].mlp.module.down_proj, layer, "values")
+                recorder.keep_input(mlp if site == MLP_INPUT else mlp.down_proj, layer, "values")
         try:
             with torch.no_grad():
                 self.model.model(input_ids=self._padded(prompts)[0], use_cache=False)
@@ -202,27 +208,31 @@ class TracedModel:
             last = hidden[torch.arange(len(lengths)), torch.tensor(lengths) - 1]
             return wide(self.model.get_output_embeddings()(last))
 
-    def losses(self, prompts: list[list[int]], layer: int = 0, write: StreamWriter | None = None) -> Tensor:
-        """Compute the loss of every next token, with the residual stream behind one block replaced.
+    def losses(
+        self, prompts: list[list[int]], layer: int = 0, write: StreamWriter | None = None, site: str = RESIDUAL_STREAM
+    ) -> Tensor:
+        """Compute the loss of every next token, with the residual stream behind one block replaced, or the output of its MLP.
 
         Args:
             prompts: Token ids per prompt, padded on the right.
             layer: Number of the block.
-            write: Called with the residual stream behind the block (B, n, d), returns what replaces it; None changes
-                nothing.
+            write: Called with what a dictionary of the site reads and with what is replaced (B, n, d), returns what replaces it;
+                None changes nothing. Both are the same but for `MLP_INPUT`, where the output of the MLP is replaced.
+            site: Place of the block.
 
         Returns:
             Cross entropy in nats of token i + 1 at place i (B, n - 1), NaN on padding.
         """
 
-        def after(_: object, __: object, output: Any) -> Any:
+        def after(_: object, given: tuple[Tensor, ...], output: Any) -> Any:
             assert write is not None
             stream = output[0] if isinstance(output, tuple) else output
-            written = write(stream).to(stream.dtype)
+            written = write(given[0] if site == MLP_INPUT else stream, stream).to(stream.dtype)
             return (written, *output[1:]) if isinstance(output, tuple) else written
 
         ids, lengths = self._padded(prompts)
-        hook = self.model.model.layers[layer].register_forward_hook(after) if write is not None else None
+        module = self.model.model.layers[layer] if site == RESIDUAL_STREAM else self.blocks[layer].mlp.module
+        hook = module.register_forward_hook(after) if write is not None else None
         try:
             with torch.no_grad():
                 logits = wide(self.model(input_ids=ids, use_cache=False).logits)

@@ -33,7 +33,7 @@ class Recorder:
         self._hooks.append(module.register_forward_hook(after))
 
     def keep_stream(self, block: Any, layer: int, name: str) -> None:
-        """Record the residual stream behind a block."""
+        """Record the output of a module that may be the first of a tuple, such as the residual stream behind a block."""
 
         def after(_: object, __: object, output: Any) -> None:
             self.seen[layer, name] = output[0] if isinstance(output, tuple) else output

@@ -13,7 +13,7 @@ CREATE TABLE features (
     logit_kurtosis DOUBLE
 );
 
-COMMENT ON COLUMN features.layer IS 'Block behind which the residual stream is read.';
+COMMENT ON COLUMN features.layer IS 'Block of the dictionary: it reads the residual stream behind it, or the input or output of its MLP.';
 COMMENT ON COLUMN features.encoder_norm IS 'Norm of the encoder column.';
 COMMENT ON COLUMN features.decoder_norm IS 'Norm of the decoder row.';
 COMMENT ON COLUMN features.encoder_bias IS 'Bias of the encoder.';

@@ -1,31 +1,36 @@
-"""One unit of a large store of activations, from every layout: seconds to fetch all its values, and bytes per value.
+"""One unit of a large store of activations, from every back end; and building the store beside DuckDB and Polars.
 
     make bench-activations
     python tests/bench/bench_activations.py --values 20000000
+    python tests/bench/bench_activations.py --values 1000000000 --build-only
 
 A store of 2,048 features over 850,000 samples is generated, with densities from 0.01 % to 60 % (log-uniform), 10^8 values by
-default. Our store is built by the collector; beside it stand a DuckDB table sorted by unit, one .npy pair per feature, and dense
-transposed rows of the features that are asked, compressed with zstd in chunks of 10,000 as in a transposed Zarr store. Asked are
-the features nearest to 100,000 and 500,000 values, ten times each; the median is printed. Building is timed beside DuckDB's own
-sort of the same rows within the same memory.
+default. Each contender builds in a process of its own, with its peak of memory: our collector, DuckDB's sort into a table, Polars'
+sort into a Parquet file. Then every back end fetches all values of the features nearest to 100,000 and 500,000 values, ten times
+each (three times from batch Zarr, which reads every chunk); the median is printed, and all must give the same answer. The .npy files
+and the rows of the transposed array are of the asked features alone; the batches are whole.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
+import polars as pl
 import pyarrow as pa
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
+import zarr
+from measure import run
+from zarr.codecs import ZstdCodec
 
+from atlas.stages.store.backends import BatchZarrBackend, Cells, NpyBackend, StoreBackend, TransposedZarrBackend
 from atlas.stages.store.cells import Context
 from atlas.stages.store.collector import Collector
 from atlas.stages.store.spaces import ActivationSpace
@@ -33,56 +38,51 @@ from atlas.stages.store.spaces import ActivationSpace
 FEATURES, SAMPLES, CHUNK = 2048, 850_000, 10_000
 MEMORY = 2_000_000_000
 ROWS = 20_000  # samples at a time
+Columns = dict[str, np.ndarray]
 
 
-def generate(values: int, seed: int = 0) -> Any:
-    """Densities of the features, scaled to this number of values, and a function from samples to their cells."""
+def generated(values: int, seed: int = 0) -> Iterator[tuple[int, Columns]]:
+    """The first sample and the cells (unit, context from there on, value) of every batch of samples."""
     rng = np.random.default_rng(seed)
     density = np.exp(rng.uniform(np.log(1e-4), np.log(0.6), FEATURES))
-    density = np.minimum(density * values / (density.sum() * SAMPLES), 0.65)
-
-    def cells(first: int, count: int) -> dict[str, np.ndarray]:
-        here = np.random.default_rng([seed, first])
-        fires = here.binomial(count, density)
-        unit = np.repeat(np.arange(FEATURES), fires)
-        context = np.concatenate([here.choice(count, size, replace=False) for size in fires])
-        value = here.exponential(1.0, len(unit)).astype(np.float32) + 0.01
-        return {"layer": np.zeros(len(unit), np.int64), "unit": unit, "context": context, "value": value}
-
-    return density, cells
-
-
-def build(folder: Path, cells: Callable[[int, int], dict[str, np.ndarray]]) -> float:
-    """Build our store; one context of one token per sample. Seconds without the generation of values."""
-    spent = 0.0
-    collector = Collector(folder, space=ActivationSpace("bench", hook="sae"), layers={0: FEATURES}, memory=MEMORY)
+    low, high = 0.0, 1e4
+    for _ in range(60):  # the scale at which the densities, at most 0.95, add up to the wanted number
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.minimum(density * middle, 0.95).sum() * SAMPLES < values else (low, middle)
+    density = np.minimum(density * low, 0.95).astype(np.float32)
     for first in range(0, SAMPLES, ROWS):
         count = min(ROWS, SAMPLES - first)
-        given = cells(first, count)
-        contexts = [Context((1,), f"{first + row}") for row in range(count)]
+        here = np.random.default_rng([seed, first])
+        context, unit = np.nonzero(here.random((count, FEATURES), np.float32) < density)
+        value = here.exponential(1.0, len(unit)).astype(np.float32) + 0.01
+        yield first, {"unit": unit, "context": context, "value": value}
+
+
+def build_ours(folder: Path, values: int) -> float:
+    """Our store, of one context of one token per sample. Seconds without the generation of values."""
+    spent = 0.0
+    collector = Collector(
+        folder / "store", space=ActivationSpace("bench", hook="sae"), layers={0: FEATURES}, memory=MEMORY
+    )
+    for first, cells in generated(values):
+        zeros = np.zeros(len(cells["unit"]), np.int64)
         started = time.perf_counter()
-        collector.add_cells(given | {"position": np.zeros(len(given["unit"]), np.int64)}, contexts)
+        contexts = [Context((1,), f"{first + row}") for row in range(min(ROWS, SAMPLES - first))]
+        collector.add_cells({**cells, "layer": zeros, "position": zeros}, contexts)
         spent += time.perf_counter() - started
     started = time.perf_counter()
     collector.write()
     return spent + time.perf_counter() - started
 
 
-def duckdb_sort(file: Path, cells: Callable[[int, int], dict[str, np.ndarray]]) -> float:
-    """The same rows sorted by DuckDB into a table, within the same memory. Seconds without the generation."""
-    config = {"memory_limit": f"{MEMORY // 10**6}MB", "temp_directory": str(file.parent / "spill"), "threads": "2"}
+def build_duckdb(folder: Path, values: int) -> float:
+    """The same rows sorted by DuckDB into a table, within the same memory."""
+    config = {"memory_limit": f"{MEMORY // 10**6}MB", "temp_directory": str(folder / "spill"), "threads": "2"}
     spent = 0.0
-    with duckdb.connect(str(file), config=config) as con:
+    with duckdb.connect(str(folder / "sorted.duckdb"), config=config) as con:
         con.execute("CREATE TABLE raw (unit INTEGER, context_id INTEGER, value FLOAT)")
-        for first in range(0, SAMPLES, ROWS):
-            given = cells(first, min(ROWS, SAMPLES - first))
-            table = pa.table(
-                {
-                    "unit": given["unit"].astype(np.int32),
-                    "context_id": (given["context"] + first).astype(np.int32),
-                    "value": given["value"],
-                }
-            )
+        for first, cells in generated(values):
+            table = arrow(first, cells)
             started = time.perf_counter()
             con.register("given_rows", table)
             con.execute("INSERT INTO raw FROM given_rows")
@@ -94,98 +94,143 @@ def duckdb_sort(file: Path, cells: Callable[[int, int], dict[str, np.ndarray]]) 
         return spent + time.perf_counter() - started
 
 
-def from_store(store: Path, unit: int) -> tuple[np.ndarray, np.ndarray]:
-    chosen = pads.dataset(store / "activations", format="parquet").to_table(
-        columns=["context_id", "value"], filter=(pads.field("layer") == 0) & (pads.field("unit") == unit)
+def build_polars(folder: Path, values: int) -> float:
+    """The same rows sorted by Polars' streaming engine from Parquet files to one."""
+    spent = 0.0
+    (folder / "raw").mkdir()
+    for first, cells in generated(values):
+        table = arrow(first, cells)
+        started = time.perf_counter()
+        pq.write_table(table, folder / "raw" / f"{first:07d}.parquet", compression="lz4")
+        spent += time.perf_counter() - started
+    started = time.perf_counter()
+    lazy = pl.scan_parquet(folder / "raw" / "*.parquet").sort("unit", "context_id")
+    lazy.sink_parquet(folder / "sorted.parquet", compression="zstd")
+    return spent + time.perf_counter() - started
+
+
+def arrow(first: int, cells: Columns) -> pa.Table:
+    context = (cells["context"] + first).astype(np.int32)
+    return pa.table({"unit": cells["unit"].astype(np.int32), "context_id": context, "value": cells["value"]})
+
+
+BUILDERS = {"our store": build_ours, "DuckDB, sorted table": build_duckdb, "Polars, sorted Parquet": build_polars}
+
+
+def beside(folder: Path, values: int, store: StoreBackend, units: list[int]) -> None:
+    """The other layouts: whole batches of Zarr; .npy files and rows of the transposed array of the asked features."""
+    for number, (first, cells) in enumerate(generated(values)):
+        count = min(ROWS, SAMPLES - first)
+        dense = np.zeros((count, FEATURES), np.float32)
+        dense[cells["context"], cells["unit"]] = cells["value"]
+        path = folder / "batches" / "activations" / f"batch_{number:04d}.zarr"
+        array(path, dense.shape, (1000, FEATURES))[:] = dense
+    wide = array(folder / "wide" / "transposed_activations.zarr", (FEATURES, SAMPLES), (1, CHUNK))
+    for unit in units:
+        cells = store.load((0, unit))
+        assert cells is not None
+        dense = np.zeros(SAMPLES, np.float32)
+        dense[cells.context] = cells.value
+        wide[unit] = dense
+        target = folder / "npy" / f"neuron_{unit:04d}"
+        target.mkdir(parents=True)
+        np.save(target / "idxs.npy", cells.context)
+        np.save(target / "acts.npy", cells.value)
+
+
+def array(path: Path, shape: tuple[int, int], chunks: tuple[int, int]) -> zarr.Array:
+    codec = ZstdCodec(level=3)
+    return zarr.create_array(
+        store=str(path), shape=shape, chunks=chunks, dtype="float32", compressors=codec, fill_value=0.0
     )
-    return chosen["context_id"].to_numpy(), chosen["value"].to_numpy()
 
 
-def timed(fetch: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[float, int]:
-    rows = len(fetch()[0])
+def timed(fetch: Callable[[], Cells], times: int) -> tuple[float, Cells]:
+    found = fetch()
     seconds = []
-    for _ in range(10):
+    for _ in range(times):
         started = time.perf_counter()
         fetch()
         seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds) * 1e3, rows
+    return statistics.median(seconds) * 1e3, found
 
 
-def beside(folder: Path, store: Path, units: list[int]) -> None:
-    """The other layouts, of the asked features alone: .npy pairs, and dense rows in compressed chunks."""
-    for unit in units:
-        context, value = from_store(store, unit)
-        (folder / f"{unit}").mkdir(parents=True)
-        np.save(folder / f"{unit}" / "idxs.npy", context.astype(np.int64))
-        np.save(folder / f"{unit}" / "acts.npy", value)
-        dense = np.zeros(SAMPLES, np.float32)
-        dense[context] = value
-        codec = pa.Codec("zstd", 3)
-        for number, first in enumerate(range(0, SAMPLES, CHUNK)):
-            piece = dense[first : first + CHUNK].tobytes()
-            (folder / f"{unit}" / f"{number}.zst").write_bytes(codec.compress(piece, asbytes=True))
+def fetches(root: Path, values: int) -> None:
+    store = StoreBackend(root / "store")
+    counts = duckdb.sql(f"SELECT unit, count(*) FROM '{root}/store/activations/*.parquet' GROUP BY unit").fetchall()
+    asked = list(
+        dict.fromkeys(min(counts, key=lambda row, goal=goal: abs(row[1] - goal))[0] for goal in (100_000, 500_000))
+    )
+    beside(root / "other", values, store, asked)
+    with duckdb.connect(str(root / "sorted.duckdb"), read_only=True) as con:
 
+        def from_table(unit: tuple[int, int]) -> Cells:
+            found = con.execute("SELECT context_id, value FROM activations WHERE unit = $1", [unit[1]]).fetchnumpy()
+            return Cells(found["context_id"].astype(np.int64), np.zeros(0, np.int32), found["value"])
 
-def from_npy(folder: Path, unit: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.load(folder / f"{unit}" / "idxs.npy"), np.load(folder / f"{unit}" / "acts.npy")
+        def by_duckdb(unit: tuple[int, int]) -> Cells:
+            sql = f"SELECT context_id, value FROM '{root}/store/activations/*.parquet' WHERE layer = 0 AND unit = {unit[1]}"
+            found = con.execute(sql).fetchnumpy()
+            return Cells(found["context_id"].astype(np.int64), np.zeros(0, np.int32), found["value"])
 
+        contenders: list[tuple[str, Callable[[tuple[int, int]], Cells | None], int]] = [
+            ("our store (StoreBackend)", store.load, 10),
+            ("our store (DuckDB reads its Parquet)", by_duckdb, 10),
+            ("DuckDB table, as in an atlas", from_table, 10),
+            (".npy pair per feature", NpyBackend(root / "other" / "npy").load, 10),
+            ("transposed Zarr", TransposedZarrBackend(root / "other" / "wide").load, 10),
+            ("batch Zarr", BatchZarrBackend(root / "other" / "batches").load, 3),
+        ]
+        for unit in asked:
+            expected = store.load((0, unit))
+            assert expected is not None
+            for name, load, times in contenders:
 
-def from_dense(folder: Path, unit: int) -> tuple[np.ndarray, np.ndarray]:
-    codec, pieces = pa.Codec("zstd"), []
-    for number, first in enumerate(range(0, SAMPLES, CHUNK)):
-        size = min(CHUNK, SAMPLES - first) * 4
-        data = (folder / f"{unit}" / f"{number}.zst").read_bytes()
-        pieces.append(np.frombuffer(codec.decompress(data, size), np.float32))
-    dense = np.concatenate(pieces)
-    context = np.flatnonzero(dense)
-    return context, dense[context]
+                def fetch(load: Callable[[tuple[int, int]], Cells | None] = load, unit: int = unit) -> Cells:
+                    found = load((0, unit))
+                    assert found is not None
+                    return found
+
+                milliseconds, found = timed(fetch, times)
+                assert np.array_equal(found.context, expected.context)
+                assert np.array_equal(found.value, expected.value)
+                print(f"  {len(found.value):9,} values  {name:38} {milliseconds:10.1f} ms", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--values", type=int, default=100_000_000)
+    parser.add_argument("--build-only", action="store_true", help="leave the other layouts and the fetches out")
+    parser.add_argument("--contender", choices=BUILDERS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    _, cells = generate(options.values)
+    if options.contender:
+        print(json.dumps(BUILDERS[options.contender](options.folder, options.values)))
+        return
     with tempfile.TemporaryDirectory() as work:
         root = Path(work)
-        ours = build(root / "store", cells)
-        theirs = duckdb_sort(root / "sorted.duckdb", cells)
-        parts = sorted((root / "store" / "activations").glob("*.parquet"))
-        rows = sum(pq.read_metadata(part).num_rows for part in parts)
-        size = sum(part.stat().st_size for part in parts)
-        print(f"{FEATURES:,} features, {SAMPLES:,} samples, {rows:,} values")
-        print(f"build: our store {ours:.1f} s ({rows / ours / 1e6:.1f} M values/s), {size / rows:.2f} bytes per value")
-        print(
-            f"       DuckDB    {theirs:.1f} s ({theirs / ours:.2f}x), {(root / 'sorted.duckdb').stat().st_size / rows:.2f} bytes per value"
-        )
-        counts = duckdb.sql(f"SELECT unit, count(*) FROM '{root}/store/activations/*.parquet' GROUP BY unit").fetchall()
-        goals = (100_000, min(500_000, options.values // 40))
-        asked = list(dict.fromkeys(min(counts, key=lambda row, goal=goal: abs(row[1] - goal))[0] for goal in goals))
-        beside(root / "other", root / "store", asked)
-        with duckdb.connect(str(root / "sorted.duckdb"), read_only=True) as con:
-
-            def from_duckdb(unit: int) -> tuple[np.ndarray, np.ndarray]:
-                found = con.execute("SELECT context_id, value FROM activations WHERE unit = $1", [unit]).fetchnumpy()
-                return found["context_id"], found["value"]
-
-            def parquet_by_duckdb(unit: int) -> tuple[np.ndarray, np.ndarray]:
-                sql = f"SELECT context_id, value FROM '{root}/store/activations/*.parquet' WHERE layer = 0 AND unit = {unit}"
-                found = con.execute(sql).fetchnumpy()
-                return found["context_id"], found["value"]
-
-            for unit in asked:
-                expected = from_npy(root / "other", unit)
-                for name, fetch in (
-                    ("our store (Arrow)", lambda unit=unit: from_store(root / "store", unit)),
-                    ("our store (DuckDB)", lambda unit=unit: parquet_by_duckdb(unit)),
-                    ("DuckDB table, as in an atlas", lambda unit=unit: from_duckdb(unit)),
-                    (".npy pair per feature", lambda unit=unit: from_npy(root / "other", unit)),
-                    ("transposed dense chunks", lambda unit=unit: from_dense(root / "other", unit)),
-                ):
-                    milliseconds, count = timed(fetch)
-                    found = fetch()
-                    assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
-                    print(f"  {count:9,} values  {name:32} {milliseconds:8.1f} ms", flush=True)
+        files = {
+            "our store": "store/activations",
+            "DuckDB, sorted table": "sorted.duckdb",
+            "Polars, sorted Parquet": "sorted.parquet",
+        }
+        first = None
+        for name in BUILDERS:
+            command = [__file__, "--values", str(options.values), "--contender", name, "--folder", str(root)]
+            seconds, _, peak = run(command)
+            path = root / files[name]
+            size = sum(part.stat().st_size for part in path.iterdir()) if path.is_dir() else path.stat().st_size
+            if first is None:
+                rows = sum(pq.read_metadata(part).num_rows for part in path.glob("*.parquet"))
+                print(f"{FEATURES:,} features, {SAMPLES:,} samples, {rows:,} values")
+            first = first or seconds
+            print(
+                f"build: {name:24} {seconds:7.1f} s ({seconds / first:.2f}x), {rows / seconds / 1e6:.1f} M values/s, "
+                f"{size / rows:.2f} bytes per value, peak {peak:,.0f} MB",
+                flush=True,
+            )
+        if not options.build_only:
+            fetches(root, options.values)
 
 
 if __name__ == "__main__":
