@@ -48,7 +48,7 @@ def test_every_command_is_in_the_readme_and_every_command_in_the_readme_exists()
             option.help for option in command.params if isinstance(option, click.Option) and option.name != "fmt"
         ), name
     table = README.partition("## Commands")[2]
-    for name in re.findall(r"`(atlas (?:import [a-z0-9-]+|[a-z]+))", table):
+    for name in re.findall(r"`(atlas (?:(?:import|wandb) [a-z0-9-]+|[a-z-]+))", table):
         assert name in known, name
 
 

@@ -279,20 +279,10 @@ def _assembled(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Dicti
     zeros = torch.zeros(features)
     decoder_bias = _first(tensors, "b_dec", "bias", "decoder.bias", "decoder_bias")
     encoder_bias = _first(tensors, "b_enc", "encoder.bias")
-    named = str(facts.get("architecture") or facts.get("dict_class") or facts.get("activation_fn_str") or "").lower()
     k = _count(facts, tensors)
     gate = _gate(tensors)
     threshold = tensors.get("threshold")
-    kind = RELU
-    if gate:
-        kind = GATED
-    elif threshold is not None and bool((threshold >= 0).all()) and ("topk" not in named or "batch" in named):
-        # BatchTopK keeps the k x batch largest codes while it trains, and those above a threshold when it is used.
-        kind = JUMP_RELU
-    elif k is not None:
-        kind = TOPK
-    elif "topk" in named:
-        raise ValueError("the configuration names TopK and states no k")
+    kind = _kind(facts, gate, threshold, k)
     if facts.get("rescale_acts_by_decoder_norm"):
         raise ValueError("rescale_acts_by_decoder_norm is set; fold the norms of the decoder into the weights first")
     if str(facts.get("normalize_activations") or "none") not in ("none", "None"):
@@ -321,6 +311,19 @@ def _assembled(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Dicti
         dict(facts),
         site,
     )
+
+
+def _kind(facts: Mapping[str, Any], gate: Mapping[str, Tensor], threshold: Tensor | None, k: int | None) -> str:
+    """Return the kind of a dictionary, by its configuration and tensors; raises `ValueError` for TopK without k."""
+    named = str(facts.get("architecture") or facts.get("dict_class") or facts.get("activation_fn_str") or "").lower()
+    if gate:
+        return GATED
+    if threshold is not None and bool((threshold >= 0).all()) and ("topk" not in named or "batch" in named):
+        # BatchTopK keeps the k x batch largest codes while it trains, and those above a threshold when it is used.
+        return JUMP_RELU
+    if k is None and "topk" in named:
+        raise ValueError("the configuration names TopK and states no k")
+    return TOPK if k is not None else RELU
 
 
 def _count(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> int | None:

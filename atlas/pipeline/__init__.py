@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from atlas.pipeline.aggregation import aggregate_graphs, find_inputs, merge_stats
 from atlas.pipeline.collect_stages import is_store, read_explanations
+from atlas.pipeline.dictionaries import probe_model, read_dictionary, train_sae
 from atlas.pipeline.runner import PipelineResult, StageRun, run_recipe
-from atlas.pipeline.tracing import (
-    collect_activations,
-    probe_model,
-    project_model,
-    read_dictionary,
-    trace_prompts,
-    train_sae,
-)
+from atlas.pipeline.tracing import collect_activations, project_model, trace_prompts
 from atlas.runtime.memory import peak_memory_mb, peak_worker_mb
 
 __all__ = [

@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 from atlas.database import StoreInputs
 from atlas.errors import StageError, needs_extra
 from atlas.options import DOCUMENT_KEYS, RESIDUAL, CollectOptions, DocumentOptions, FeatureOptions, part_of
+from atlas.pipeline.dictionaries import read_dictionary
 from atlas.pipeline.fingerprints import Fingerprints, files_of
 from atlas.pipeline.recipe import CollectSection, Recipe
 from atlas.pipeline.trace_stages import TracedStages
-from atlas.pipeline.tracing import collect_activations, read_dictionary
+from atlas.pipeline.tracing import collect_activations
 from atlas.runtime.memory import parse_bytes
 from atlas.runtime.progress import Progress
 from atlas.stages import DATASETS, is_whole
@@ -180,7 +181,14 @@ def measure_store(store: Path, folder: Path, beside: Path | None, memory: int, p
 
 
 def is_store(folder: Path) -> bool:
-    """Return True if a folder holds a store of activations."""
+    """Return True if a folder holds a store of activations.
+
+    Args:
+        folder: Any folder.
+
+    Returns:
+        Whether it is a store.
+    """
     try:
         read_manifest(folder, "activations")
     except StageError:

@@ -120,8 +120,8 @@ class _Run:
             projections = self._import(imported["projections"], "projections")
         stores = Stores(self.recipe, self.fingerprints, self._stage, self.progress)
         stores.collect(traced)
-        if "activations" in imported:
-            stores.add(self._import(imported["activations"], "activations-imported"))
+        for kind in (kind for kind in ("activations", "samples") if kind in imported):
+            stores.add(self._import(imported[kind], f"{kind}-imported"))
         reports = self._import(imported["reports"], "reports") if "reports" in imported else None
         assigned = [item for item in self.recipe.imports if item.kind == "assignments" and not is_empty(item)]
         clusters = [self._import(item, f"clusters-{item.name or item.method}") for item in assigned]

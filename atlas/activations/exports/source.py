@@ -1,4 +1,4 @@
-"""What an export reads: the contexts, tokens and activations of a store, and its statistics."""
+"""Source of an export: the contexts, tokens and activations of a store, and its statistics."""
 
 from __future__ import annotations
 

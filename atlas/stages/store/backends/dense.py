@@ -82,7 +82,14 @@ class OneLayer(ABC):
         return {self.layer: self.features}
 
     def load(self, unit: tuple[int, int]) -> Cells | None:
-        """Return all activations of a unit; None where there is no such unit."""
+        """Return all activations of a unit; None where there is no such unit.
+
+        Args:
+            unit: Layer and number.
+
+        Returns:
+            Its activations; None where there is no such unit.
+        """
         layer, number = unit
         if layer != self.layer or not 0 <= number < self.features:
             return None
@@ -134,7 +141,14 @@ class BatchZarrBackend(OneLayer):
         return _whole(np.arange(len(value)), value)
 
     def batches(self, size: int) -> Iterator[CellBatch]:
-        """Yield all activations by samples; a batch does not go over the end of an array."""
+        """Yield all activations by samples; a batch does not go over the end of an array.
+
+        Args:
+            size: Number of contexts of a batch.
+
+        Yields:
+            The next batch.
+        """
         start = 0
         for path, array in self._batches:
             for first in range(0, array.shape[0], size):
@@ -182,7 +196,14 @@ class TransposedZarrBackend(OneLayer):
         return _whole(np.arange(len(value)), value)
 
     def batches(self, size: int) -> Iterator[CellBatch]:
-        """Yield all activations by samples."""
+        """Yield all activations by samples.
+
+        Args:
+            size: Number of contexts of a batch.
+
+        Yields:
+            The next batch.
+        """
         for first in range(0, self.context_count, size):
             values = _read(self._array, self._path, slice(None), slice(first, min(first + size, self.context_count)))
             yield _dense_batch(values.T, first, self.layer)
@@ -239,7 +260,14 @@ class NpyBackend(OneLayer):
         return _whole(context[order], value[order]) if len(order) else empty_cells()
 
     def batches(self, size: int) -> Iterator[CellBatch]:
-        """Yield all activations by samples; every unit is read once, and held."""
+        """Yield all activations by samples; every unit is read once, and held.
+
+        Args:
+            size: Number of contexts of a batch.
+
+        Yields:
+            The next batch.
+        """
         found = {number: self._values(number) for number in self._folders}
         units = np.concatenate(
             [np.full(len(c.value), number) for number, c in found.items() if c] or [np.zeros(0, int)]

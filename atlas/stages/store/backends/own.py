@@ -52,7 +52,14 @@ class StoreBackend:
         return row_groups(self.folder)
 
     def load(self, unit: tuple[int, int]) -> Cells | None:
-        """Return all activations of a unit; None where the store has no such unit."""
+        """Return all activations of a unit; None where the store has no such unit.
+
+        Args:
+            unit: Layer and number.
+
+        Returns:
+            Its activations; None where there is no such unit.
+        """
         layer, number = unit
         if not 0 <= number < self.layers.get(layer, 0):
             return None
@@ -63,7 +70,14 @@ class StoreBackend:
         return Cells(*(np.concatenate(parts) for parts in zip(*pieces, strict=True)))
 
     def batches(self, size: int) -> Iterator[CellBatch]:
-        """Yield all activations by contexts; DuckDB sorts them, on disk where they are many."""
+        """Yield all activations by contexts; DuckDB sorts them, on disk where they are many.
+
+        Args:
+            size: Number of contexts of a batch.
+
+        Yields:
+            The next batch.
+        """
         pattern = str(DATASETS["activations.activations"].path(self.folder) / "*.parquet")
         with duckdb.connect() as con:
             con.read_parquet(pattern).create_view("activations")
@@ -145,7 +159,14 @@ class DuckDBBackend:
         return int(self._con.sql("SELECT count(*) FROM contexts").fetchall()[0][0])
 
     def load(self, unit: tuple[int, int]) -> Cells | None:
-        """Return all activations of a unit; None where the file has no such unit."""
+        """Return all activations of a unit; None where the file has no such unit.
+
+        Args:
+            unit: Layer and number.
+
+        Returns:
+            Its activations; None where there is no such unit.
+        """
         layer, number = unit
         if not 0 <= number < self.layers.get(layer, 0):
             return None
@@ -157,7 +178,14 @@ class DuckDBBackend:
         return Cells(found["context_id"].astype(np.int64), found["position"], found["value"])
 
     def batches(self, size: int) -> Iterator[CellBatch]:
-        """Yield all activations by contexts."""
+        """Yield all activations by contexts.
+
+        Args:
+            size: Number of contexts of a batch.
+
+        Yields:
+            The next batch.
+        """
         with self._con.cursor() as con:
             relation = con.sql(_ordered("activations", "WHERE unit_type = $1"), params=[self.unit_type])
             yield from _sorted_batches(relation, self.context_count, size)

@@ -1,4 +1,4 @@
-"""What a back end of activations does."""
+"""Protocol of back ends of activations."""
 
 from __future__ import annotations
 

@@ -91,7 +91,14 @@ class _Windows(ABC):
         return {one.layer: one.units for one in self.held}
 
     def load(self, unit: tuple[int, int]) -> Cells | None:
-        """Return all activations of a unit; None where the files have no such unit."""
+        """Return all activations of a unit; None where the files have no such unit.
+
+        Args:
+            unit: Layer and number.
+
+        Returns:
+            Its activations; None where there is no such unit.
+        """
         layer, number = unit
         found = next((one for one in self.held if one.layer == layer), None)
         if found is None or not 0 <= number < found.units:
@@ -99,7 +106,14 @@ class _Windows(ABC):
         return found.of_unit(number) if len(found.unit) else empty_cells()
 
     def batches(self, size: int) -> Iterator[CellBatch]:
-        """Yield all activations by windows."""
+        """Yield all activations by windows.
+
+        Args:
+            size: Number of contexts of a batch.
+
+        Yields:
+            The next batch.
+        """
         for first in range(0, self.context_count, size):
             last = min(first + size, self.context_count)
             pieces: dict[str, list[NDArray[Any]]] = {

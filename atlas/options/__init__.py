@@ -6,26 +6,118 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from atlas.errors import UsageError
+from atlas.options.activations import (
+    CollectOptions,
+    ExportOptions,
+    FeatureOptions,
+    MeasureOptions,
+    ScoreOptions,
+    TrainOptions,
+)
+from atlas.options.names import (
+    ALL,
+    AUTO,
+    BASELINES,
+    BATCH_TOPK,
+    CENTRED,
+    DETECTION,
+    DICTIONARY,
+    DIRECT,
+    EXPORTS,
+    FLOW,
+    FUZZING,
+    GRADIENT,
+    GROUP_LINKS,
+    HOOKS,
+    INTEGRATED,
+    LAST,
+    LOGIT_DIFF,
+    LOGPROB,
+    MEAN,
+    MEANS,
+    MEMORY,
+    METRICS,
+    MLP,
+    NONE,
+    OF_METRIC,
+    OF_SCORES,
+    POSITIONS,
+    RELP,
+    RELP_LIVE_NORMS,
+    RELU,
+    RESIDUAL,
+    RULE_NAMES,
+    SCORE_TASKS,
+    SIMULATION,
+    SUM,
+    TAUS,
+    TOPK,
+    TRAINED_KINDS,
+    WHOLE,
+    ZERO,
+)
+
+__all__ = [
+    "ALL",
+    "AUTO",
+    "BASELINES",
+    "BATCH_TOPK",
+    "CENTRED",
+    "DETECTION",
+    "DICTIONARY",
+    "DIRECT",
+    "DOCUMENT_KEYS",
+    "EXPORTS",
+    "FLOW",
+    "FUZZING",
+    "GRADIENT",
+    "GROUP_LINKS",
+    "HOOKS",
+    "INTEGRATED",
+    "LAST",
+    "LOGIT_DIFF",
+    "LOGPROB",
+    "MEAN",
+    "MEANS",
+    "MEMORY",
+    "METRICS",
+    "MLP",
+    "NONE",
+    "OF_METRIC",
+    "OF_SCORES",
+    "POSITIONS",
+    "RELP",
+    "RELP_LIVE_NORMS",
+    "RELU",
+    "RESIDUAL",
+    "RULE_NAMES",
+    "SCORE_TASKS",
+    "SIMULATION",
+    "SUM",
+    "TAUS",
+    "TOPK",
+    "TRAINED_KINDS",
+    "WHOLE",
+    "ZERO",
+    "AggregateOptions",
+    "ClusterOptions",
+    "CollectOptions",
+    "DocumentOptions",
+    "ExportOptions",
+    "FeatureOptions",
+    "MeasureOptions",
+    "ProjectOptions",
+    "PromptOptions",
+    "ScoreOptions",
+    "ShardedPromptOptions",
+    "TraceOptions",
+    "TrainOptions",
+    "WireOptions",
+    "out_of_bounds",
+    "part_of",
+]
 
 T = TypeVar("T")
-MEMORY = 2_000_000_000  # bytes that all processes of an aggregation may take together
-DIRECT, FLOW = "direct_effect", "attribution_flow"
-RELP, RELP_LIVE_NORMS, GRADIENT, INTEGRATED = "relp", "relp-live-norms", "gradient", "integrated-gradients"
-HOOKS = MLP, RESIDUAL, DICTIONARY = "mlp", "resid", "sae"
-POSITIONS = ALL, LAST = "all", "last"
-WHOLE = "whole"  # one value per context, which is a set of tokens
-EXPORTS = ("zarr", "zarr-transposed", "npy", "wandb", "delphi", "shards", "samples", "neuronpedia", "arrow")
-SCORE_TASKS = DETECTION, FUZZING, SIMULATION = "detection", "fuzzing", "simulation"
-TRAINED_KINDS = RELU, TOPK, BATCH_TOPK = "relu", "topk", "batchtopk"
-ZERO, MEAN = "zero", "mean"
-MEANS = "means_of_the_first_prompts"  # hash of the baseline `mean`, as an option of a trace
-SUM, LOGPROB, LOGIT_DIFF, CENTRED = "sum", "logprob", "logit-diff", "centred"
-OF_SCORES, OF_METRIC = "scores", "metric"
-TAUS = {OF_SCORES: 0.001, OF_METRIC: 0.005}
-RULE_NAMES, BASELINES = (RELP, RELP_LIVE_NORMS, GRADIENT, INTEGRATED), (ZERO, MEAN)
-METRICS = (SUM, LOGPROB, LOGIT_DIFF, CENTRED)
-AUTO, NONE = "auto", "none"
-GROUP_LINKS = 100_000_000  # with more links, the dataset of edges by group would be as large as all links
 
 
 @dataclass(frozen=True)
@@ -146,183 +238,6 @@ class ShardedPromptOptions(PromptOptions):
 
 
 @dataclass(frozen=True)
-class CollectOptions:
-    """Options of a collection of activations.
-
-    Attributes:
-        hook: `mlp` (neurons), `resid` (residual stream behind a block), or `sae` (features of a dictionary).
-        layers: Numbers of the layers; all of them if None.
-        threshold: Activations with |value| above it are kept. None keeps all of a dictionary that are not 0, and of neurons
-            the share `density`.
-        density: Share of the activations of a layer to keep; its threshold is taken from the first contexts.
-        positions: `all`, or `last` for one residual vector per context.
-        window: Maximum number of tokens of a context; longer documents are cut.
-        skip_first: Do not look at the first position of a document, which is alike in all of them.
-        skip_special: Do not look at special tokens.
-    """
-
-    hook: str = MLP
-    layers: tuple[int, ...] | None = None
-    threshold: float | None = None
-    density: float = 0.02
-    positions: str = ALL
-    window: int = 128
-    skip_first: bool = True
-    skip_special: bool = True
-
-    def __post_init__(self) -> None:
-        for what, given, known in (("hook", self.hook, HOOKS), ("positions", self.positions, POSITIONS)):
-            if given not in known:
-                raise UsageError(f"{what} {given!r} is none; there are {', '.join(known)}")
-        if not 0 < self.density <= 1 or (self.threshold is not None and not self.threshold >= 0):
-            raise UsageError("the density must be above 0 and at most 1, the threshold 0 or more")
-        if self.window < 2:
-            raise UsageError("a window is 2 tokens or more")
-
-
-@dataclass(frozen=True)
-class MeasureOptions:
-    """Options of the statistics of a store.
-
-    Attributes:
-        top_tokens: Number of tokens to keep per unit and relation.
-        top_examples: Number of strongest contexts to keep per unit.
-        drawn_examples: Number of contexts to draw of each quarter of the active contexts.
-        top_partners: Number of coactive units to keep per unit.
-        least_joint: Minimum number of common tokens of coactive units.
-        seed: Seed of the drawn examples.
-    """
-
-    top_tokens: int = 20
-    top_examples: int = 10
-    drawn_examples: int = 3
-    top_partners: int = 10
-    least_joint: int = 5
-    seed: int = 42
-
-    def __post_init__(self) -> None:
-        if min(self.top_tokens, self.top_examples, self.top_partners, self.least_joint) < 1 or self.drawn_examples < 0:
-            raise UsageError("numbers of tokens, examples and partners are 1 or more")
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """Options of the training of a sparse autoencoder.
-
-    Attributes:
-        kind: `relu` (with an L1 penalty), `topk` (the `k` largest codes of every token), or `batchtopk` (k per token on average over
-            a batch).
-        expansion: Number of features per dimension of the residual stream.
-        k: Number of active features per token, of `topk` and `batchtopk`.
-        l1: Coefficient of the penalty of `relu`.
-        epochs: Number of passes over the text.
-        batch_size: Number of tokens per step.
-        rate: Largest learning rate of Adam; it rises over the first 5 % of the steps, and falls over the last 20 %.
-        buffer: Number of vectors that are held and shuffled together.
-        window: Maximum number of tokens of a context; longer documents are cut.
-        skip_first: Do not look at the first position of a context.
-        skip_special: Do not look at special tokens.
-        seed_of_weights: Seed of the initial weights and of the shuffles.
-    """
-
-    kind: str = TOPK
-    expansion: int = 8
-    k: int = 32
-    l1: float = 0.1
-    epochs: int = 1
-    batch_size: int = 2048
-    rate: float = 1e-3
-    buffer: int = 1 << 18
-    window: int = 128
-    skip_first: bool = True
-    skip_special: bool = True
-    seed_of_weights: int = 42
-
-    def __post_init__(self) -> None:
-        if self.kind not in TRAINED_KINDS:
-            raise UsageError(f"kind {self.kind!r} is none; there are {', '.join(TRAINED_KINDS)}")
-        for name in ("expansion", "k", "epochs", "batch_size", "buffer"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be 1 or more, not {getattr(self, name)}")
-        if not self.rate > 0 or not self.l1 >= 0 or self.window < 2:
-            raise UsageError("the rate must be above 0, l1 0 or more, the window 2 tokens or more")
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """Options of an export of a store of activations.
-
-    Attributes:
-        dtype: Type of the values: `float32`, `float16` or `bfloat16`. Formats without a type of their own take float32.
-        batch_rows: Number of samples of a batch, or of rows of a shard.
-        features_per_file: Number of features of a split, or of a file of features.
-        examples: Number of examples per unit, of formats that hold examples.
-    """
-
-    dtype: str = "float32"
-    batch_rows: int = 5000
-    features_per_file: int = 8192
-    examples: int = 20
-
-    def __post_init__(self) -> None:
-        if self.dtype not in ("float32", "float16", "bfloat16"):
-            raise UsageError(f"dtype {self.dtype!r} is none; there are float32, float16, bfloat16")
-        if min(self.batch_rows, self.features_per_file, self.examples) < 1:
-            raise UsageError("numbers of rows, features and examples are 1 or more")
-
-
-@dataclass(frozen=True)
-class ScoreOptions:
-    """Options of the scoring of explanations.
-
-    Attributes:
-        tasks: What the judge is asked: `detection`, `fuzzing` and `simulation`.
-        examples: Number of active contexts, and as many inactive ones.
-        mark_from: Tokens are marked from this share of the largest activation of their context on.
-        resamples: Number of bootstrap samples of the intervals.
-        seed: Seed of the drawn contexts, the wrong marks and the bootstrap.
-    """
-
-    tasks: tuple[str, ...] = SCORE_TASKS
-    examples: int = 50
-    mark_from: float = 0.3
-    resamples: int = 1000
-    seed: int = 42
-
-    def __post_init__(self) -> None:
-        wrong = [task for task in self.tasks if task not in SCORE_TASKS]
-        if wrong or not self.tasks:
-            raise UsageError(f"task {wrong[0] if wrong else ''!r} is none; there are {', '.join(SCORE_TASKS)}")
-        if self.examples < 2 or self.resamples < 1 or not 0 < self.mark_from <= 1:
-            raise UsageError("scores need 2 examples or more, 1 resample or more, marks from above 0 to 1")
-
-
-@dataclass(frozen=True)
-class FeatureOptions:
-    """Options of what is read from the weights of a dictionary.
-
-    Attributes:
-        top_tokens: Number of tokens to keep per direction.
-        top_neurons: Number of neurons to keep that write to a feature, and that read it.
-        top_similar: Number of similar features to keep per kind of similarity.
-        window: Maximum number of tokens of a context of the text.
-        skip_first: Do not reconstruct the first position of a context.
-        skip_special: Do not reconstruct special tokens.
-    """
-
-    top_tokens: int = 20
-    top_neurons: int = 10
-    top_similar: int = 10
-    window: int = 128
-    skip_first: bool = True
-    skip_special: bool = True
-
-    def __post_init__(self) -> None:
-        if min(self.top_tokens, self.top_neurons, self.top_similar) < 1 or self.window < 2:
-            raise UsageError("numbers of tokens, neurons and features are 1 or more, the window 2 tokens or more")
-
-
-@dataclass(frozen=True)
 class ProjectOptions:
     """Options for the numbers of projections, exemplars and direct effects.
 
@@ -407,11 +322,27 @@ class ClusterOptions:
 
 
 def out_of_bounds(key: str, value: int) -> str | None:
-    """Return the error message for a count or seed that is not from 1 to 2^31 - 1, or None if it is valid."""
+    """Check a count or a seed.
+
+    Args:
+        key: Name of the option.
+        value: Its value.
+
+    Returns:
+        The error message where it is not from 1 to 2^31 - 1; None where it is.
+    """
     return None if 1 <= value < 2**31 else f"{key} must be from 1 to {2**31 - 1}, not {value}"
 
 
 def part_of(section: Any, kind: type[T]) -> T:
-    """Return the options of one kind from a section with several kinds, such as the `TraceOptions` of `[trace]`."""
+    """Take the options of one kind from a section with several kinds, such as the `TraceOptions` of `[trace]`.
+
+    Args:
+        section: Section of a recipe.
+        kind: Class of the options.
+
+    Returns:
+        The options.
+    """
     names = [item.name for item in fields(kind)]  # type: ignore[arg-type]
     return kind(**{name: getattr(section, name) for name in names})
