@@ -108,6 +108,26 @@ def test_neurons_are_those_of_the_hooks(model: TracedModel, text: Path, tmp_path
     ]
 
 
+def test_the_strongest_activations_of_every_context(model: TracedModel, text: Path, tmp_path: Path) -> None:
+    options = CollectOptions(top_per_context=7, window=24, layers=(1, 3))
+    collect(model, text, tmp_path / "store", options, batch=3, progress=progress)
+    held = cells(tmp_path / "store")
+    rows = contexts(tmp_path / "store")
+    for row in rows:
+        for layer in (1, 3):
+            values = hooked(model, row["token_ids"], "mlp", layer)[1:].abs()
+            best = values.flatten().topk(7).values
+            mine = [abs(value) for key, value in held.items() if (key[0], key[2]) == (layer, row["context_id"])]
+            assert sorted(mine, reverse=True) == pytest.approx(best.tolist(), rel=1e-4)
+    assert len(held) == 14 * len(rows)
+    with pytest.raises(SpaceMismatch, match="top_per_context"):
+        collect(
+            model, text, tmp_path / "store", CollectOptions(threshold=0.0, window=24, layers=(1, 3)), progress=progress
+        )
+    with pytest.raises(UsageError, match="stands instead of a threshold"):
+        CollectOptions(top_per_context=7, threshold=1.0)
+
+
 def test_a_density_gives_its_threshold(model: TracedModel, text: Path, tmp_path: Path) -> None:
     found = collect(model, text, tmp_path / "store", CollectOptions(density=0.05, window=64), progress=progress)
     held = cells(tmp_path / "store")

@@ -297,6 +297,22 @@ def test_statistics_of_samples_that_are_sets_of_tokens(tmp_path: Path) -> None:
     assert len(found) > 20
 
 
+@needs_data
+def test_units_are_measured_although_their_contexts_have_no_tokens(tmp_path: Path) -> None:
+    from atlas.activations.measures import measure
+
+    import_activations(SPLAT / "neuron_acts", tmp_path / "store")
+    measure(tmp_path / "store", tmp_path / "measures")
+    stats = {row["unit"]: row for row in pq.read_table(tmp_path / "measures" / "activation_stats.parquet").to_pylist()}
+    expected = json.loads((SPLAT / "expected.json").read_text())
+    assert [stats[unit]["active_count"] for unit in range(6)] == expected["per_feature_nnz"]
+    assert [stats[unit]["is_dead"] for unit in range(6)] == [False] * 5 + [True]
+    examples = pq.read_table(tmp_path / "measures" / "activation_examples.parquet").to_pylist()
+    for unit in range(5):
+        mine = [row["context_id"] for row in examples if (row["unit"], row["stratum"]) == (unit, "top")]
+        assert len(mine) == len(set(mine)) == expected["per_feature_nnz"][unit]
+
+
 def test_pickles_of_objects_are_refused(tmp_path: Path) -> None:
     from atlas.importers.plain_pickle import read_plain
 

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from atlas.activations.dictionaries import Dictionary, layer_of_dictionary
@@ -89,6 +90,7 @@ class Reader:
             skipped_tokens=tuple(skipped),
             dtype=str(self.model.model.dtype).removeprefix("torch."),
             positions=self.options.positions if self.options.hook == RESIDUAL else None,
+            top_per_context=self.options.top_per_context,
             vector_layers=self.layers if self.options.hook == RESIDUAL else (),
         )
 
@@ -231,14 +233,33 @@ def _add(collector: Collector, reader: Reader, contexts: list[Context]) -> None:
     values = reader.values(contexts)
     if reader.options.hook == RESIDUAL:
         collector.add_vectors(values, contexts, last=reader.options.positions == LAST)
-    else:
-        collector.add(values, contexts)
+        return
+    if reader.options.top_per_context is not None:
+        space = collector.space
+        cells = looked_at_cells(contexts, skips_first=space.skips_first, skipped_tokens=space.skipped_tokens)
+        values = {layer: _strongest(found, cells, reader.options.top_per_context) for layer, found in values.items()}
+    collector.add(values, contexts)
+
+
+def _strongest(values: Tensor, looked_at: NDArray[np.bool_], count: int) -> Tensor:
+    """Return values (contexts, positions, units) with all but the `count` largest |values| of each context set to 0."""
+    mask = torch.from_numpy(looked_at).to(values.device)[..., None]
+    seen = torch.where(mask, values[:, : mask.shape[1]].float(), 0.0)
+    flat = seen.flatten(1)
+    best = torch.topk(flat.abs(), min(count, flat.shape[1]), dim=1, sorted=False).indices
+    return torch.zeros_like(flat).scatter(1, best, flat.gather(1, best)).view_as(seen)
 
 
 def _held_thresholds(reader: Reader, out: Path, fresh: bool) -> dict[int, float] | None:
     """Return the thresholds of the store that text is added to, if they were taken from the same density."""
     options = reader.options
-    if fresh or options.threshold is not None or options.hook != MLP or not is_whole(out, "activations"):
+    if (
+        fresh
+        or options.threshold is not None
+        or options.top_per_context is not None
+        or options.hook != MLP
+        or not is_whole(out, "activations")
+    ):
         return None
     if read_manifest(out, "activations").get("density") != options.density:
         return None
@@ -252,7 +273,7 @@ def _thresholds(reader: Reader, text: Path, corpus: DocumentOptions, special: Se
     options = reader.options
     if options.hook == RESIDUAL:
         return {}
-    if options.threshold is not None or options.hook == DICTIONARY:
+    if options.threshold is not None or options.top_per_context is not None or options.hook == DICTIONARY:
         return dict.fromkeys(reader.layers, options.threshold or 0.0)
     first = read_contexts(text, reader.model, corpus, options.window, Counter())
     found: dict[int, list[Tensor]] = {layer: [] for layer in reader.layers}

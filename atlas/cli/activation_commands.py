@@ -85,6 +85,11 @@ def _layers(text: str | None) -> tuple[int, ...] | None:
     help="Without --threshold: share of the activations of neurons to keep.",
 )
 @option(
+    "--top-per-context",
+    type=click.IntRange(1),
+    help="Keep so many activations of each context and layer, the strongest, instead of a threshold.",
+)
+@option(
     "--positions",
     default=CollectOptions.positions,
     show_default=True,

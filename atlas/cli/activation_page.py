@@ -6,9 +6,10 @@ from typing import Any
 
 from rich.text import Text
 
-from atlas.cli.terminal import bar, rows_of, shown, table
+from atlas.cli.terminal import bar, shown, table
 from atlas.ids import UnitId
 from atlas.query.client import Atlas
+from atlas.query.connection import rows_of
 
 _Row = dict[str, Any]
 _WIDTH = 30  # of the longest bar of a histogram

@@ -9,10 +9,11 @@ from rich.console import Group
 from rich.text import Text
 
 from atlas.cli.activation_page import activity_parts
-from atlas.cli.terminal import rows_of, shown, table
+from atlas.cli.terminal import shown, table
 from atlas.errors import InputError
 from atlas.ids import UnitId
 from atlas.query.client import Atlas
+from atlas.query.connection import rows_of
 
 _Row = dict[str, Any]
 _RELATIONS = {"active with": "active on the same tokens", "written_by": "writes to it", "read_by": "reads it"}

@@ -9,11 +9,12 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from atlas.cli.terminal import bar, rows_of, table
+from atlas.cli.terminal import bar, table
 from atlas.errors import UsageError
 from atlas.io.text import visible
 from atlas.query.attribution_graph import AttributionGraph, GraphNode, GraphPath
 from atlas.query.client import Atlas
+from atlas.query.connection import rows_of
 
 _LABEL = 40  # characters of a label in a table
 

@@ -11,10 +11,11 @@ from rich.console import Group
 from rich.text import Text
 
 from atlas.cli.activation_page import activity_parts
-from atlas.cli.terminal import bar, grouped, rows_of, shown, table, terminal_width
+from atlas.cli.terminal import bar, grouped, shown, table, terminal_width
 from atlas.errors import InputError
 from atlas.ids import NeuronId, UnitId
 from atlas.query.client import Atlas
+from atlas.query.connection import rows_of
 
 _Row = dict[str, Any]
 

@@ -59,12 +59,6 @@ def opened(file: Path, limits: Limits) -> Iterator[Atlas]:
         yield atlas
 
 
-def rows_of(relation: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:
-    """Return the rows of a relation as dictionaries."""
-    columns = relation.columns
-    return [dict(zip(columns, row, strict=True)) for row in relation.fetchall()]
-
-
 def show(*items: RenderableType) -> None:
     """Print results on stdout; in a pipe at full width, without colours or trailing spaces."""
     if sys.stdout.isatty():

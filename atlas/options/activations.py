@@ -18,6 +18,7 @@ class CollectOptions:
         threshold: Activations with |value| above it are kept. None keeps all of a dictionary that are not 0, and of neurons
             the share `density`.
         density: Share of the activations of a layer to keep; its threshold is taken from the first contexts.
+        top_per_context: Number of activations to keep of each context and layer, the strongest, instead of a threshold.
         positions: `all`, or `last` for one residual vector per context.
         window: Maximum number of tokens of a context; longer documents are cut.
         skip_first: Do not look at the first position of a document, which is alike in all of them.
@@ -28,6 +29,7 @@ class CollectOptions:
     layers: tuple[int, ...] | None = None
     threshold: float | None = None
     density: float = 0.02
+    top_per_context: int | None = None
     positions: str = ALL
     window: int = 128
     skip_first: bool = True
@@ -41,6 +43,8 @@ class CollectOptions:
             raise UsageError("the density must be above 0 and at most 1, the threshold 0 or more")
         if self.window < 2:
             raise UsageError("a window is 2 tokens or more")
+        if self.top_per_context is not None and (self.top_per_context < 1 or self.threshold is not None):
+            raise UsageError("top_per_context is 1 or more, and stands instead of a threshold")
 
 
 @dataclass(frozen=True)

@@ -107,3 +107,16 @@ class AtlasFile:
         if missing:
             raise UsageError(f"query {name} needs {', '.join(missing)}")
         return self.sql(found.sql, {key: parameters.get(key) for key in known})
+
+
+def rows_of(relation: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:
+    """Return the rows of a relation as dictionaries.
+
+    Args:
+        relation: Result of a query.
+
+    Returns:
+        One dictionary per row, by column.
+    """
+    columns = relation.columns
+    return [dict(zip(columns, row, strict=True)) for row in relation.fetchall()]

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from atlas.errors import InputError
 from atlas.ids import FEATURE, UnitId
 from atlas.io.text import markdown
 from atlas.query.client import Atlas
+from atlas.query.connection import rows_of
 
 Row = dict[str, Any]
 _TOKENS, _SIMILAR = 8, 3
@@ -60,7 +59,7 @@ def unit_comparison(atlas: Atlas, first: UnitId, second: UnitId) -> str:
     for name, row in _statistics(stats[0]).items():
         lines.append(f"| {name} | {row} | {_statistics(stats[1]).get(name, '')} |")
     tokens = [
-        [row for row in _rows(atlas.fires_on(unit)) if row["relation"] in ("same", "in")] for unit in (first, second)
+        [row for row in rows_of(atlas.fires_on(unit)) if row["relation"] in ("same", "in")] for unit in (first, second)
     ]
     shares = [{row["token"]: row["mass_share"] or 0.0 for row in rows} for rows in tokens]
     overlap = sum(min(share, shares[1].get(token, 0.0)) for token, share in shares[0].items())
@@ -83,7 +82,7 @@ def histogram_of(atlas: Atlas, unit: UnitId) -> list[tuple[float, float, int]]:
     Returns:
         The bins; none of a unit that is never active.
     """
-    rows = _rows(atlas.sql(f"FROM activation_histograms WHERE {_where(unit)}"))
+    rows = rows_of(atlas.sql(f"FROM activation_histograms WHERE {_where(unit)}"))
     bins = [(*sorted((row["sign"] * row["low"], row["sign"] * row["high"])), row["count"]) for row in rows]
     return sorted((float(low), float(high), int(count)) for low, high, count in bins)
 
@@ -92,13 +91,8 @@ def _where(unit: UnitId) -> str:
     return f"unit_type = '{unit.unit_type}' AND layer = {unit.layer} AND unit = {unit.unit}"
 
 
-def _rows(relation: duckdb.DuckDBPyRelation) -> list[Row]:
-    columns = relation.columns
-    return [dict(zip(columns, row, strict=True)) for row in relation.fetchall()]
-
-
 def _stats(atlas: Atlas, unit: UnitId) -> Row:
-    found = _rows(atlas.sql(f"FROM activation_stats WHERE {_where(unit)}"))
+    found = rows_of(atlas.sql(f"FROM activation_stats WHERE {_where(unit)}"))
     if not found:
         raise InputError(f"{atlas.path} has no statistics of {unit}; collect and measure its activations")
     return found[0]
@@ -131,7 +125,7 @@ def _unit(atlas: Atlas, unit: UnitId, picture: Path | None) -> list[str]:
     lines += [f"- {name}: {text}" for name, text in {**_labels(atlas, unit), **_statistics(row)}.items()]
     if picture is not None:
         lines += ["", f"![activations of {unit}]({picture.as_posix()})"]
-    tokens = [found for found in _rows(atlas.fires_on(unit)) if found["relation"] in ("same", "in")][:_TOKENS]
+    tokens = [found for found in rows_of(atlas.fires_on(unit)) if found["relation"] in ("same", "in")][:_TOKENS]
     if tokens:
         lines += ["", "Tokens: " + ", ".join(_token_cell(found) for found in tokens)]
     promoted = _promoted(atlas, unit)
@@ -139,7 +133,7 @@ def _unit(atlas: Atlas, unit: UnitId, picture: Path | None) -> list[str]:
         lines += ["", "Promotes: " + ", ".join(promoted)]
     lines += _example_lines(atlas, unit)
     similar: dict[str, list[str]] = {}
-    for found in _rows(atlas.similar_units(unit)):
+    for found in rows_of(atlas.similar_units(unit)):
         other = UnitId(unit.unit_type, found["other_layer"], found["other_unit"])
         similar.setdefault(found["similarity_kind"], []).append(f"{other} ({found['similarity']:.2f})")
     if similar:
@@ -165,9 +159,9 @@ def _token_cell(row: Row) -> str:
 def _promoted(atlas: Atlas, unit: UnitId) -> list[str]:
     """Return the tokens that a unit promotes most, with their weight."""
     if unit.unit_type == FEATURE:
-        rows = [row for row in _rows(atlas.feature_tokens(unit)) if row["projection_kind"] == "output_folded"]
+        rows = [row for row in rows_of(atlas.feature_tokens(unit)) if row["projection_kind"] == "output_folded"]
     else:
-        rows = _rows(atlas.projection((unit.layer, unit.unit), kind="output"))
+        rows = rows_of(atlas.projection((unit.layer, unit.unit), kind="output"))
     best = [row for row in rows if row["direction"] == "promotes"][:_TOKENS]
     return [f"‘{markdown(row['token'] or '?')}’ ({row['weight']:.2f})" for row in best]
 
@@ -175,7 +169,7 @@ def _promoted(atlas: Atlas, unit: UnitId) -> list[str]:
 def _example_lines(atlas: Atlas, unit: UnitId) -> list[str]:
     lines: list[str] = []
     seen: set[int] = set()
-    for row in _rows(atlas.examples(unit)):
+    for row in rows_of(atlas.examples(unit)):
         if row["context_id"] in seen or row["rank"] > _PER_STRATUM.get(row["stratum"], 0):
             continue
         seen.add(row["context_id"])

@@ -34,6 +34,7 @@ named AS (
         peak.value AS value,
         peak.token_ids[peak.position + 1] AS token_id,
         CASE
+            WHEN len(peak.token_ids) = 0 THEN [context_id]
             WHEN peak.position < 0 THEN peak.token_ids
             ELSE list_slice(peak.token_ids, greatest(peak.position - 4, 1), peak.position + 1)
         END AS shingle
@@ -125,7 +126,8 @@ SELECT
 FROM measured AS m
 JOIN given_units AS u USING (layer)
 JOIN copies AS c USING (layer, unit)
-JOIN variety AS v USING (layer, unit);
+-- Contexts may have no tokens, as those of some imported files.
+LEFT JOIN variety AS v USING (layer, unit);
 
 -- Two bins per power of two, on either side of zero.
 INSERT INTO activation_histograms BY NAME

@@ -26,6 +26,7 @@ class ActivationSpace:
         skipped_tokens: Token ids that are not looked at, such as special tokens.
         dtype: Type in which values were computed.
         positions: `all` or `last`, of dense vectors; `whole` where a unit has one value per context; else None.
+        top_per_context: Number of activations that were kept of each context and layer, the strongest; None with a threshold.
         sampled: The contexts were chosen for their activations, so that numbers of tokens are no denominators.
         vector_layers: Layers of dense vectors.
     """
@@ -41,6 +42,7 @@ class ActivationSpace:
     skipped_tokens: tuple[int, ...] = ()
     dtype: str | None = None
     positions: str | None = None
+    top_per_context: int | None = None
     sampled: bool = False
     vector_layers: tuple[int, ...] = ()
 
