@@ -240,6 +240,7 @@ def test_neurons_of_a_feature_are_of_three_relations(con: duckdb.DuckDBPyConnect
     assert len(weights) == 4
 
 
+@pytest.mark.slow
 def test_activations_beside_the_atlas(small_atlas: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import atlas
     from atlas.database import Inputs, StoreInputs, build_database, inputs

@@ -431,6 +431,7 @@ def test_lists_of_strongest_partners_leave_the_others_unknown(tmp_path: Path) ->
     assert any(row["p_value"] is not None for row in table(tmp_path / "c.duckdb", "FROM neurons"))
 
 
+@pytest.mark.slow
 def test_atlases_give_what_their_statistics_give(sides: tuple[Path, Path], tmp_path: Path, atlas_command) -> None:
     atlases = [build_database(tmp_path / f"{side.parent.name}.duckdb", Inputs(side)).path for side in sides]
     done = atlas_command("compare", *atlases, "-o", tmp_path / "out" / "c.duckdb", "--limit", "3")
@@ -556,6 +557,7 @@ def test_a_selection_of_graphs_gives_what_its_own_statistics_give(tmp_path: Path
                 compare(bare, bare, tmp_path / "bare_c.duckdb", where_a=where, where_b=f"NOT ({where})")
 
 
+@pytest.mark.slow
 def test_the_command_compares_selections(tmp_path: Path, atlas_command) -> None:
     stats = in_groups(tmp_path / "all", [f"g{n % 16}" for n in range(64)], 3, 1.5)
     file = build_database(tmp_path / "a.duckdb", Inputs(stats)).path
@@ -602,6 +604,7 @@ def test_what_differs_is_summed_up_by_layer_circuit_and_label(tmp_path: Path) ->
     assert first["q_value"] == pytest.approx(2 / math.comb(10, 5))
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_vary_are_not_tested(tmp_path: Path) -> None:
     """A difference at the rounding of a mean is no difference, however small its error."""
     for side in ("left", "right"):

@@ -110,6 +110,7 @@ def test_checks_pass(both: Path) -> None:
         assert all(result.passed for result in run_checks(con))
 
 
+@pytest.mark.slow
 def test_an_atlas_of_weights_alone(tmp_path: Path) -> None:
     model = make_model(tmp_path / "model")
     recipe = f'[wire]\nmodel = "{model}"\ntop_connections = 2\n[[cluster]]\nmin_count = 1\ntrials = 1\n'

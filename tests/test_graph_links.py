@@ -83,6 +83,7 @@ def test_the_links_of_every_graph_are_those_of_its_file(tmp_path: Path) -> None:
     assert sum(map(len, found.values())) == summary.kept.total()
 
 
+@pytest.mark.slow
 def test_increments_and_merges_keep_all_graphs_with_their_new_numbers(tmp_path: Path) -> None:
     corpus(tmp_path / "b", range(5, 9))
     aggregate_graphs([tmp_path / "b"], tmp_path / "stats", threads=1)

@@ -312,6 +312,7 @@ def test_a_group_that_was_parted_is_refused(tmp_path: Path) -> None:
         aggregate_graphs([tmp_path / "h"], tmp_path / "sources", threads=1)
 
 
+@pytest.mark.slow
 def test_a_recipe_with_a_file_of_groups_follows_it(tmp_path: Path) -> None:
     for seed in range(4):
         factories.write(tmp_path / "g" / f"{seed}.json", factories.random_graph(seed))
@@ -357,6 +358,7 @@ def test_checks_find_edges_that_do_not_add_up(tmp_path: Path) -> None:
         assert [result.name for result in run_checks(con) if not result.passed] == ["edges_add_up_by_group"]
 
 
+@pytest.mark.slow
 def test_constants_of_the_prompts_are_marked(tmp_path: Path) -> None:
     """Neurons at the first position, and neurons that most graphs of every large group contain."""
     for number in range(17):

@@ -258,7 +258,9 @@ def test_the_arrays_of_the_sae_pipeline(folder: str, tmp_path: Path) -> None:
     told = " ".join(summary.notes())
     if folder == "activations_efficient":
         assert "global_index is not the place of 4 samples, and 3 of them occur twice" in told
-        assert "the numbers of active samples of 6 features agree" in told
+        for name in ("feature_stats.pkl", "histograms.pkl"):
+            assert f"{name}: the numbers of samples of 6 features agree with the activations" in told
+        assert "idf.parquet: the numbers of samples of 8 tokens agree" in told
     if folder != ".":
         assert contexts[expected["true_row_of_batch1_sample0"]]["token_ids"] == [0, 6, 7]
         assert dict(contexts[0]["attributes"]) == {"is_null_token": "false", "weapon_id_token": "2"}
@@ -326,6 +328,30 @@ def test_pickles_of_objects_are_refused(tmp_path: Path) -> None:
         read_plain(tmp_path / "cut")
     (tmp_path / "plain").write_bytes(pickle.dumps({1: {"counts": [1, 2], "name": "x", "share": 0.5}}))
     assert read_plain(tmp_path / "plain") == {1: {"counts": [1, 2], "name": "x", "share": 0.5}}
+
+
+@needs_data
+def test_influences_are_projections(tmp_path: Path) -> None:
+    from atlas.importers.projections import import_projections
+
+    file = SPLAT / "activations_efficient" / "precomputed" / "influences.parquet"
+    import_projections([file], tmp_path / "out")
+    found = pq.read_table(tmp_path / "out" / "projections.parquet").to_pylist()
+    (first, *_) = pq.read_table(file).to_pylist()
+    mine = [
+        (row["direction"], row["rank"], row["token"], row["weight"])
+        for row in found
+        if row["neuron"] == first["feature_id"]
+    ]
+    expected = [
+        (direction, rank, first[f"{sign}{rank}_tok"], pytest.approx(first[f"{sign}{rank}_val"]))
+        for sign, direction in (("+", "promotes"), ("-", "suppresses"))
+        for rank in (1, 2, 3)
+    ]
+    assert mine == expected
+    pq.write_table(pq.read_table(file).drop_columns(["feature_id"]), tmp_path / "other.parquet")
+    with pytest.raises(InputError, match="holds no influences"):
+        import_projections([tmp_path / "other.parquet"], tmp_path / "no")
 
 
 def arrays(folder: Path, values: Any, *, numbers: tuple[int, ...] = (0, 1)) -> Path:

@@ -164,6 +164,7 @@ def test_what_is_no_edge_statistics_is_refused(tmp_path: Path, content: str, sai
     assert not (tmp_path / "stats").exists()
 
 
+@pytest.mark.slow
 def test_enriched_profiles_become_a_whole_atlas(corpus: Corpus, tmp_path: Path, atlas_command) -> None:
     path = written(tmp_path / "enriched.json", legacy_factories.edge_stats(corpus, enriched=True))
     for kind, folder in (("edge-stats", "stats"), ("labels", "labels"), ("projections", "projections")):

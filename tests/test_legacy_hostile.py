@@ -133,6 +133,7 @@ def test_a_weight_without_sums_states_nothing_else(corpus: Corpus, tmp_path: Pat
     assert found == {1: (-0.5, None, None), 2: (0.25, None, None), 3: (0.0, 2.0, 1.0)}
 
 
+@pytest.mark.slow
 def test_an_earlier_atlas_without_clusters_is_rebuilt_without(corpus: Corpus, tmp_path: Path, atlas_command) -> None:
     import os
 

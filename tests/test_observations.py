@@ -204,6 +204,7 @@ def test_an_aggregator_takes_batches_of_whole_graphs(form: str, tmp_path: Path, 
     assert not (tmp_path / ".stats.work").exists()
 
 
+@pytest.mark.slow
 def test_tensors_and_tables_give_the_same_sample_and_halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     observed = made(200)
     for name, most in (("whole", 10**9), ("part", 300)):

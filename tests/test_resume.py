@@ -269,6 +269,7 @@ def test_copies_in_other_tasks_and_in_earlier_stats_count_once(tmp_path: Path, s
     assert_equals_loop(tmp_path / "stats", made)
 
 
+@pytest.mark.slow
 def test_merging_refuses_what_overlaps(tmp_path: Path) -> None:
     graphs(tmp_path / "a", 4)
     graphs(tmp_path / "b", 4, first=2)

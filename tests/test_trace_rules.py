@@ -130,6 +130,7 @@ def test_from_the_mean_a_source_is_its_distance_from_it(rules: str) -> None:
     np.testing.assert_allclose(matrix(moved).sum(1)[neurons], moved.nodes.activation[neurons], rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["llama-biases", "qwen3", "olmo3"])
 def test_integrated_gradients_add_up_to_the_change_from_the_baseline(architecture: str) -> None:
     """The sum over all sources is the target at the prompt less the target at the baseline, for many steps."""

@@ -140,6 +140,7 @@ def test_link_weights_of_two_kinds_do_not_mix(demo: TracedModel, tmp_path: Path)
         aggregate_graphs([tmp_path / "g"], tmp_path / "mixed", threads=1)
 
 
+@pytest.mark.slow
 def test_new_prompts_are_added_and_old_ones_not_traced_again(demo: TracedModel, tmp_path: Path) -> None:
     prompts = write_prompts(tmp_path / "p.jsonl", [*LINES[:3], ""])
     trace_prompts(demo, prompts, tmp_path / "stats")
@@ -347,6 +348,7 @@ def test_progress_says_how_far_it_is(demo: TracedModel, tmp_path: Path) -> None:
     assert time.monotonic() > 0
 
 
+@pytest.mark.slow
 def test_traces_of_other_models_and_options_do_not_merge(demo: TracedModel, tmp_path: Path) -> None:
     lines = [tmp_path / f"{number}.txt" for number in range(2)]
     for number, path in enumerate(lines):

@@ -65,7 +65,9 @@ def stream(model: TracedModel, ids: list[int], layer: int) -> Any:
     return seen[0]
 
 
-@pytest.mark.parametrize("kind", ["relu", "topk", "batchtopk"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("relu", marks=pytest.mark.slow), "topk", pytest.param("batchtopk", marks=pytest.mark.slow)]
+)
 def test_a_trained_autoencoder_is_read_back_and_measured(
     model: TracedModel, text: Path, tmp_path: Path, kind: str
 ) -> None:
@@ -145,7 +147,7 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("at", [3, 40, 75])
+@pytest.mark.parametrize("at", [pytest.param(3, marks=pytest.mark.slow), 40, pytest.param(75, marks=pytest.mark.slow)])
 def test_a_killed_training_goes_on_with_the_same_result(
     model: TracedModel, text: Path, tmp_path: Path, at: int
 ) -> None:

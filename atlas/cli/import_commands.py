@@ -114,7 +114,7 @@ def import_projections(files: Sequence[Path], output: Path) -> None:
     """Import projections, norms and direct effect ratios.
 
     FILE is enriched profiles, projections_task_N.json, a function database, layer_N.json of a wiring cache, ratios in a
-    batch file, SAEDashboard features, or an atlas of the earlier tool.
+    batch file, SAEDashboard features, influences.parquet, or an atlas of the earlier tool.
     """
     _run("projections", files, output)
 

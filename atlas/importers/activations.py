@@ -18,12 +18,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from atlas.errors import InputError
-from atlas.importers.plain_pickle import read_plain
+from atlas.importers.precomputed import compared
 from atlas.importers.sample_contexts import FACTS, Contexts, exported, of_samples
 from atlas.importers.summary import ImportSummary
 from atlas.options import MEMORY, WHOLE
@@ -126,7 +125,8 @@ def import_activations(
         collector.add_cells(cells, contexts)
         written = collector.write(found.vocabulary, imported_from=path.name)
     summary.contexts, summary.activations = written.contexts, written.activations
-    summary.repairs += _stated_counts(path, counts)
+    tokens = Counter(token for context in found.contexts for token in set(context.token_ids)) if found.is_whole else {}
+    summary.repairs += compared(path, counts, tokens)
     return summary
 
 
@@ -151,19 +151,3 @@ def _of_windows(backend: WindowBackend) -> Contexts:
         contexts.append(Context(ids, f"window {place}"))
     words = {"token_id": list(numbers.values()), "token": [decoded(token) for token in numbers]}
     return Contexts(contexts, VOCABULARY.table({**words, "is_special": [None] * len(numbers)}), None)
-
-
-def _stated_counts(path: Path, counts: Counter[int]) -> list[str]:
-    """Compare feature_stats.pkl, where it is there, with the activations; statistics of other tools are not taken over."""
-    places = (path, path / "precomputed")
-    file = next((place / "feature_stats.pkl" for place in places if (place / "feature_stats.pkl").is_file()), None)
-    if file is None:
-        return []
-    stated: Any = read_plain(file)
-    if not isinstance(stated, dict) or not all(isinstance(row, dict) for row in stated.values()):
-        raise InputError(f"{file} holds no statistics by feature")
-    wrong = sorted(int(unit) for unit, row in stated.items() if row.get("n_non_zero") != counts[int(unit)])
-    if not wrong:
-        return [f"{file.name}: the numbers of active samples of {len(stated):,} features agree with the activations"]
-    told = ", ".join(map(str, wrong[:8])) + (", ..." if len(wrong) > 8 else "")
-    return [f"{file.name}: {len(wrong):,} features have another number of active samples than the activations ({told})"]

@@ -1,7 +1,7 @@
 """Import of projections, norms and direct effect ratios of other tools to a projections folder.
 
 Inputs are enriched profiles, projection files by task, wiring caches, function databases, files of direct effect
-ratios, SAEDashboard features, and the norms in a legacy atlas. The legacy pipeline gave the name `input_projection`
+ratios, SAEDashboard features, influences of features on tokens (.parquet), and the norms in a legacy atlas. The legacy pipeline gave the name `input_projection`
 to two products: embed . up_proj, and SiLU(embed . gate) * (embed . up). Only the second comes with a norm or a
 `suppresses` list, which tells them apart.
 """
@@ -20,6 +20,7 @@ import pyarrow as pa
 from atlas.errors import IdError, InputError
 from atlas.ids import NeuronId, well_formed
 from atlas.importers.legacy_database import open_legacy
+from atlas.importers.precomputed import influences
 from atlas.importers.summary import ImportSummary
 from atlas.importers.values import Progress, neuron_of, number, small, text, whole
 from atlas.importers.wiring_cache import LAYER_FILE
@@ -105,6 +106,12 @@ def _facts(path: Path, summary: ProjectionsSummary) -> Iterator[tuple[NeuronId, 
         raise InputError(f"{path} does not exist; give a file with projections")
     named = LAYER_FILE.search(path.name)
     layer = int(named[1]) if named else None
+    if path.suffix == ".parquet":
+        for unit, direction, items in influences(path):
+            sign = 1 if direction == "promotes" else -1
+            rows = list(_ranked(items, "output", direction, sign, summary))
+            yield NeuronId.checked(layer or 0, unit), f"output {direction}", "projections", rows
+        return
     for member in members(path, _INTO):
         if not isinstance(member.value, dict):
             if member.container is None and member.key == "layer":
