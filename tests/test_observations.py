@@ -84,6 +84,7 @@ def tiny_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("atlas.aggregate.map.observation_plan.COMBINE_LINKS", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [pytest.param(7, marks=pytest.mark.slow), 64, 5000])
 @pytest.mark.parametrize("order", ["by graph", "shuffled", "backward"])
 @pytest.mark.parametrize("form", ["parquet", "arrow"])

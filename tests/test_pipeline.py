@@ -86,6 +86,7 @@ def test_the_first_build_runs_everything_and_the_second_nothing(project: Path) -
         assert all(result.passed for result in run_checks(con))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

@@ -372,6 +372,7 @@ def in_a_terminal(arguments: list[str]) -> str:
     return b"".join(pieces).decode().replace("\r\n", "\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
