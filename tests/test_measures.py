@@ -146,6 +146,11 @@ def test_tokens_that_a_unit_fires_on(made: tuple[Path, Path]) -> None:
                 assert (row["active_count"], row["token_count"]) == (counts[token], totals[token])
                 assert row["recall"] == pytest.approx(counts[token] / sum(counts.values()))
                 assert row["precision"] == pytest.approx(counts[token] / totals[token])
+                share, n = counts[token] / totals[token], totals[token]
+                middle = share + 1.96**2 / (2 * n)
+                half = 1.96 * math.sqrt(share * (1 - share) / n + 1.96**2 / (4 * n * n))
+                bounds = [(middle + side * half) / (1 + 1.96**2 / n) for side in (-1, 1)]
+                assert (row["precision_low"], row["precision_high"]) == pytest.approx(bounds, abs=1e-4)
                 assert row["lift"] == pytest.approx(counts[token] / totals[token] / (len(cells) / len(slow.looked_at)))
                 assert row["mass_share"] == pytest.approx(mass[token] / sum(mass.values()))
     alone = found[0, 1, "same"]
@@ -289,12 +294,19 @@ def test_coactive_units_are_active_on_the_same_tokens(made: tuple[Path, Path]) -
             norm = math.sqrt(sum(v * v for v in cells.values()) * sum(v * v for v in theirs.values()))
             jaccard = len(joint) / (len(cells) + len(theirs) - len(joint))
             pmi = math.log2(len(slow.looked_at) * len(joint) / (len(cells) * len(theirs)))
-            expected.append((-jaccard, *other, len(joint), product / norm, pmi))
+            n, a, b = len(slow.looked_at), np.zeros(len(slow.looked_at)), np.zeros(len(slow.looked_at))
+            for place, cell in enumerate(slow.looked_at):
+                a[place], b[place] = cells.get(cell, 0), theirs.get(cell, 0)
+            npmi = pmi / -math.log2(len(joint) / n)
+            expected.append((-jaccard, *other, len(joint), product / norm, pmi, float(np.corrcoef(a, b)[0, 1]), npmi))
         mine = found[key]
         assert len(mine) == min(10, len(expected))
-        for row, (negative, layer, unit, joint, cosine, pmi) in zip(mine, sorted(expected), strict=False):
+        for row, (negative, layer, unit, joint, cosine, pmi, pearson, npmi) in zip(
+            mine, sorted(expected), strict=False
+        ):
             assert (row["other_layer"], row["other_unit"], row["joint_count"]) == (layer, unit, joint)
             assert (row["jaccard"], row["cosine"], row["pmi"]) == pytest.approx((-negative, cosine, pmi))
+            assert (row["pearson"], row["npmi"]) == pytest.approx((pearson, npmi))
             assert 0 <= row["association_p"] <= 1
     assert sum(map(len, found.values())) > 20
 

@@ -136,6 +136,8 @@ ACTIVATIONS = (
                     ("token_count", pa.int64()),
                     ("recall", pa.float64()),
                     ("precision", pa.float64()),
+                    ("precision_low", pa.float64()),
+                    ("precision_high", pa.float64()),
                     ("lift", pa.float64()),
                     ("mean_active", pa.float64()),
                     ("mass_share", pa.float64()),
@@ -186,7 +188,8 @@ ACTIVATIONS = (
                 ),
                 *required(("joint_count", pa.int64()), ("active_count", pa.int64()), ("other_count", pa.int64())),
                 *required(("jaccard", pa.float64()), ("cosine", pa.float64())),
-                *fields(("pmi", pa.float64()), ("association_p", pa.float64())),
+                *fields(("pearson", pa.float64()), ("pmi", pa.float64()), ("npmi", pa.float64())),
+                *fields(("association_p", pa.float64())),
             ]
         ),
         "units that are active on the same tokens",

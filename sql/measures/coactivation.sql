@@ -18,7 +18,7 @@ WITH pairs AS (
     HAVING count(*) >= (SELECT least_joint FROM settings)
 ),
 partners AS (
-    SELECT unit_type, layer, unit, count(*) AS active_count, sum(value::DOUBLE ** 2) AS square_sum
+    SELECT unit_type, layer, unit, count(*) AS active_count, sum(value::DOUBLE) AS value_sum, sum(value::DOUBLE ** 2) AS square_sum
     FROM given_partners
     GROUP BY unit_type, layer, unit
 ),
@@ -34,7 +34,16 @@ measured AS (
         o.active_count AS other_count,
         p.joint_count / (s.active_count + o.active_count - p.joint_count) AS jaccard,
         p.product / sqrt(n.square_sum * o.square_sum) AS cosine,
+        -- Over all tokens: 0 where a unit is not active.
+        (s.token_count * p.product - n.value_sum * o.value_sum)
+        / nullif(
+            sqrt(
+                (s.token_count * n.square_sum - n.value_sum ** 2) * (s.token_count * o.square_sum - o.value_sum ** 2)
+            ),
+            0
+        ) AS pearson,
         log2(s.token_count * p.joint_count::DOUBLE / (s.active_count::DOUBLE * o.active_count)) AS pmi,
+        pmi / nullif(-log2(p.joint_count / s.token_count), 0) AS npmi,
         association_p_of(p.joint_count, s.active_count::DOUBLE, o.active_count::DOUBLE, s.token_count::DOUBLE) AS association_p
     FROM pairs AS p
     JOIN activation_stats AS s USING (layer, unit)

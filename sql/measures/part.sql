@@ -148,6 +148,8 @@ SELECT
     r.* EXCLUDE (mass),
     CASE WHEN s.token_count IS NOT NULL THEN t.token_count END AS token_count,
     r.active_count / CASE WHEN s.token_count IS NOT NULL THEN t.token_count END AS precision,
+    CASE WHEN s.token_count IS NOT NULL THEN wilson(r.active_count, t.token_count::DOUBLE, -1) END AS precision_low,
+    CASE WHEN s.token_count IS NOT NULL THEN wilson(r.active_count, t.token_count::DOUBLE, 1) END AS precision_high,
     precision / s.density AS lift,
     CASE WHEN relation IN ('same', 'in') THEN r.mass_share * i.idf END AS tfidf
 FROM token_counts AS r

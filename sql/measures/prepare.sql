@@ -104,6 +104,8 @@ CREATE TABLE activation_tokens (
     token_count BIGINT,
     recall DOUBLE,
     precision DOUBLE,
+    precision_low DOUBLE,
+    precision_high DOUBLE,
     lift DOUBLE,
     mean_active DOUBLE,
     mass_share DOUBLE,

@@ -12,6 +12,8 @@ CREATE TABLE activation_tokens (
     token_count BIGINT,
     recall DOUBLE,
     precision DOUBLE,
+    precision_low DOUBLE,
+    precision_high DOUBLE,
     lift DOUBLE,
     mean_active DOUBLE,
     mass_share DOUBLE,
@@ -24,6 +26,8 @@ COMMENT ON COLUMN activation_tokens.active_count IS 'Places with this token wher
 COMMENT ON COLUMN activation_tokens.token_count IS 'Places with this token that were looked at.';
 COMMENT ON COLUMN activation_tokens.recall IS 'active_count over all places where the unit is active.';
 COMMENT ON COLUMN activation_tokens.precision IS 'active_count / token_count: how often the token fires the unit.';
+COMMENT ON COLUMN activation_tokens.precision_low IS 'Lower bound of precision (Wilson, 95 %).';
+COMMENT ON COLUMN activation_tokens.precision_high IS 'Upper bound of precision; of a token that is rare, the interval is wide.';
 COMMENT ON COLUMN activation_tokens.lift IS 'precision over density: how much more often than any token.';
 COMMENT ON COLUMN activation_tokens.mean_active IS 'Mean activation there.';
 COMMENT ON COLUMN activation_tokens.mass_share IS 'Share of the sum of |value| of the unit. Near 1 with a high precision: a unit of one token.';

@@ -13,7 +13,9 @@ CREATE TABLE coactivation (
     other_count BIGINT NOT NULL,
     jaccard DOUBLE NOT NULL,
     cosine DOUBLE NOT NULL,
+    pearson DOUBLE,
     pmi DOUBLE,
+    npmi DOUBLE,
     association_p DOUBLE
 );
 
@@ -26,5 +28,7 @@ COMMENT ON COLUMN coactivation.active_count IS 'Tokens on which the unit is acti
 COMMENT ON COLUMN coactivation.other_count IS 'Tokens on which the partner is active.';
 COMMENT ON COLUMN coactivation.jaccard IS 'joint_count / (active_count + other_count - joint_count).';
 COMMENT ON COLUMN coactivation.cosine IS 'Cosine of the kept activations over all tokens, 0 where one is not active.';
+COMMENT ON COLUMN coactivation.pearson IS 'Correlation of the kept activations over all tokens, also those on which neither is active.';
+COMMENT ON COLUMN coactivation.npmi IS 'pmi over -log2(joint_count / token_count): 1 if they are always active together.';
 COMMENT ON COLUMN coactivation.pmi IS 'log2 of joint_count over the number expected of independent units.';
 COMMENT ON COLUMN coactivation.association_p IS 'G-test of more joint tokens than independence gives (one-sided), as if tokens were independent.';
