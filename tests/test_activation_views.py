@@ -268,9 +268,33 @@ def test_activations_beside_the_atlas(small_atlas: Path, tmp_path: Path, monkeyp
         plain.execute("USE raw")
         with open_atlas(small_atlas) as con:
             assert plain.sql("FROM activations_of(1, 2)").fetchall() == con.sql("FROM activations_of(1, 2)").fetchall()
+    from atlas.stages.store.backends import open_backend
+
+    for name in ("big.duckdb", "big.activations.duckdb"):
+        backend = open_backend(tmp_path / name)
+        assert (dict(backend.layers), backend.context_count) == (dict.fromkeys(range(5), 8), 12)
+        found = backend.load((1, 2))
+        with atlas.open(small_atlas) as small:
+            assert found.value.tolist() == [row[0] for row in small.activations("L1/F2").fetchall()]
     # The file of another atlas is not read; and a smaller atlas leaves none behind.
     (tmp_path / "big.activations.duckdb").rename(tmp_path / "copy.activations.duckdb")
     build_database(tmp_path / "copy.duckdb", Inputs(folder / "stats", stores=stores))
     assert not (tmp_path / "copy.activations.duckdb").exists()
     with atlas.open(tmp_path / "big.duckdb") as big:
         assert big.activations("L1/F2").fetchall() == []
+
+
+def test_a_file_of_something_else_is_not_replaced_by_activations(small_atlas: Path, tmp_path: Path) -> None:
+    from atlas.database import Inputs, build_database
+    from atlas.errors import OutputError
+
+    place = tmp_path / "model.activations.duckdb"
+    inputs = Inputs(small_atlas.parent / "stats")
+    for content in (b"thesis", small_atlas.read_bytes()):
+        place.write_bytes(content)
+        with pytest.raises(
+            OutputError, match="is in the place of the activations of model.duckdb and holds something else"
+        ):
+            build_database(tmp_path / "model.duckdb", inputs)
+        assert place.read_bytes() == content
+        assert not (tmp_path / "model.duckdb").exists()

@@ -325,6 +325,21 @@ def test_what_does_not_fit_is_said(model: TracedModel, text: Path, tmp_path: Pat
         place_of(load_dictionary(saelens(tmp_path / "m", weights(), hook_name="blocks.2.mlp.hook_post")))
 
 
+def test_transcoders_are_never_read_as_autoencoders(tmp_path: Path) -> None:
+    sparsify = {
+        "encoder.weight": weights()["W_enc"].T.contiguous(),
+        "W_dec": weights()["W_dec"],
+        "encoder.bias": weights()["b_enc"],
+    }
+    folder = saelens(tmp_path / "sparsify", sparsify | {"b_dec": weights()["b_dec"]}, hook_name="", transcode=True, k=4)
+    found = load_dictionary(folder)
+    assert found.is_transcoder
+    assert not found.subtracts_bias
+    skip = weights() | {"W_skip": torch.eye(WIDTH)}
+    with pytest.raises(InputError, match="skip connection"):
+        load_dictionary(saelens(tmp_path / "skip", skip, architecture="skip_transcoder"))
+
+
 @pytest.mark.parametrize("place", ["ln2.hook_normalized", "hook_mlp_out", "hook_resid_pre"])
 def test_dictionaries_of_other_places(model: TracedModel, text: Path, tmp_path: Path, place: str) -> None:
     """Transcoders read the input of an MLP and write its output; others read the output, or the stream before a block."""

@@ -391,3 +391,26 @@ def test_hostile_arrays_are_one_line(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=said):
             import_activations(path, tmp_path / "store")
         assert not (tmp_path / "store").exists()
+
+
+def test_units_without_a_file_are_not_dead_and_samples_beyond_the_end_are_refused(tmp_path: Path) -> None:
+    from atlas.activations.measures import measure
+
+    def unit(number: int, samples: list[int]) -> None:
+        folder = tmp_path / "acts" / f"neuron_{number:04d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "acts.npy", np.ones(len(samples), np.float32))
+        np.save(folder / "idxs.npy", np.array(samples, np.int64))
+
+    (tmp_path / "acts").mkdir()
+    (tmp_path / "acts" / "metadata.json").write_text(json.dumps({"num_regular": 5, "num_null": 0}))
+    unit(0, [0, 2, 4])
+    unit(2, [])
+    summary = import_activations(tmp_path / "acts", tmp_path / "store")
+    assert "1 units below the largest number have no file" in " ".join(summary.notes())
+    measure(tmp_path / "store", tmp_path / "measures")
+    stats = pq.read_table(tmp_path / "measures" / "activation_stats.parquet").to_pylist()
+    assert [(row["unit"], row["is_dead"]) for row in stats] == [(0, False), (2, True)]
+    unit(0, [0, 2, 7])
+    with pytest.raises(InputError, match="holds the sample 7, and metadata.json states 5 samples"):
+        import_activations(tmp_path / "acts", tmp_path / "store")

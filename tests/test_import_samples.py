@@ -270,3 +270,25 @@ def test_caches_of_saelens(tmp_path: Path) -> None:
     torn.write_bytes(torn.read_bytes()[:100])
     with pytest.raises(InputError, match="cannot be read as a stream of Arrow"):
         import_vectors(tmp_path / "cache", tmp_path / "store")
+
+
+def test_letters_are_no_bytes_unless_the_file_spells_bytes(tmp_path: Path) -> None:
+    plain = [" caf", "é", "£", "für", "°C"]
+    spelled = ["Ġcaf", "Ã©", "Â£", "fÃ¼r", "Â°C"]
+    for name, tokens in (("plain", plain), ("spelled", spelled)):
+        rows_of = [{"tokens": tokens, "values": [1.0, 0, 0, 0, 0]}]
+        dump(tmp_path / f"{name}.json", {"layer": 1, "features": [{"feature_index": 1, "activations": rows_of}]})
+        import_samples([tmp_path / f"{name}.json"], tmp_path / name)
+        assert [row["token"] for row in rows(tmp_path / name, "vocabulary")] == plain
+
+
+def test_values_that_are_no_numbers_are_one_line(tmp_path: Path) -> None:
+    for number, feature in enumerate(
+        (
+            {"feature_index": "f1", "activations": []},
+            {"feature_index": 1, "activations": [{"tokens": ["a"], "values": ["n/a"]}]},
+        )
+    ):
+        dump(tmp_path / f"{number}.json", {"layer": 1, "features": [feature]})
+        with pytest.raises(InputError, match="is damaged or of another version: ValueError"):
+            import_samples([tmp_path / f"{number}.json"], tmp_path / "store")

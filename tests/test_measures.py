@@ -360,3 +360,52 @@ def test_what_is_no_store_is_said(made: tuple[Path, Path], tmp_path: Path) -> No
     with pytest.raises(OutputError, match="holds no measures"):
         measure(made[0], tmp_path / "mine")
     assert MeasureOptions().top_tokens == 20
+
+
+def test_a_wide_dictionary_is_measured(tmp_path: Path) -> None:
+    with Collector(tmp_path / "store", space=ActivationSpace("m"), layers={0: 2**18, 90: 2**18}) as collector:
+        cells = {
+            "layer": [0, 90],
+            "context": [0, 0],
+            "position": [1, 1],
+            "unit": [200_000, 2**18 - 1],
+            "value": [1.0, 2.0],
+        }
+        collector.add_cells({name: np.array(values) for name, values in cells.items()}, [Context((1, 2), "x")])
+    measure(tmp_path / "store", tmp_path / "measures")
+    found = rows(tmp_path / "measures", "activation_stats")
+    assert len(found) == 2**19
+    assert [(row["layer"], row["unit"]) for row in found if row["active_count"]] == [(0, 200_000), (90, 2**18 - 1)]
+
+
+@pytest.mark.parametrize("space", [ActivationSpace("m", sampled=True), ActivationSpace("m", top_per_context=1)])
+def test_where_silence_is_not_known_nothing_follows_from_it(tmp_path: Path, space: ActivationSpace) -> None:
+    with Collector(tmp_path / "store", space=space, layers={0: 3}) as collector:
+        for number in range(8):
+            values = np.zeros((1, 3, 3), np.float32)
+            values[0, 1, number % 2] = 1 + number
+            collector.add({0: values}, [Context((5, 6, number), str(number))])
+    measure(tmp_path / "store", tmp_path / "measures")
+    unknown = (
+        "token_count",
+        "density",
+        "density_low",
+        "density_high",
+        "is_dense",
+        "mean_all",
+        "mean_sq_all",
+        "is_single_token",
+    )
+    for row in rows(tmp_path / "measures", "activation_stats"):
+        assert [row[name] for name in unknown] == [None] * len(unknown)
+        assert not row["is_dead"]
+    assert {row["stratum"] for row in rows(tmp_path / "measures", "activation_examples")} <= {
+        "top", "special", "quarter 1", "quarter 2", "quarter 3", "quarter 4",
+    }  # fmt: skip
+    for row in rows(tmp_path / "measures", "activation_tokens"):
+        assert row["precision"] is row["precision_low"] is row["lift"] is row["tfidf"] is None
+    from atlas.activations.sweeps import sweep
+    from atlas.errors import UsageError
+
+    with pytest.raises(UsageError, match="not known where a unit is silent"):
+        sweep(tmp_path / "store", (0, 1), attribute="document")

@@ -188,3 +188,48 @@ def test_a_misspelt_key_is_reported_before_a_variable_that_is_not_set(tmp_path: 
 def test_a_size_is_spelled_as_on_the_command_line(tmp_path: Path) -> None:
     for size in ("2G", "1500000000", "512 MiB", "1.5gb"):
         assert load(tmp_path, SMALL, f"aggregate.memory={size}", f'atlas.memory="{size}"').aggregate.memory == size
+
+
+COLLECTED = """
+[trace]
+model = "org/model-a"
+prompts = "prompts.jsonl"
+limit = 100
+[[collect]]
+"""
+
+
+@pytest.mark.parametrize(
+    "setting", ["model=org/model-b", "limit=9", "dtype=bfloat16", "column=body", "seed=3", "name=other"]
+)
+def test_a_store_depends_on_what_it_takes_from_the_trace(tmp_path: Path, setting: str) -> None:
+    from atlas.pipeline.collect_stages import CollectedStages
+    from atlas.pipeline.trace_stages import TracedStages
+
+    def parameters(text: str, *settings: str) -> object:
+        recipe = load(tmp_path, text, *settings)
+        traced = TracedStages(recipe.trace, recipe, lambda *_: None)
+        return CollectedStages(recipe.collect[0], recipe, traced, lambda *_: None).parameters()
+
+    assert parameters(COLLECTED) != parameters(COLLECTED, f"trace.{setting}")
+    # A section that names its own model and text depends on the trace no more.
+    own = COLLECTED + 'model = "org/mine"\ntext = "other.jsonl"\n'
+    assert parameters(own) == parameters(own, f"trace.{setting}")
+
+
+@pytest.mark.parametrize(
+    ("imports", "said"),
+    [
+        (
+            [("activations", "a"), ("activations", "b")],
+            "give one import of activations and one of samples; merge stores",
+        ),
+        ([("vectors", "a")], "imports of kind vectors are no part of an atlas"),
+    ],
+)
+def test_imports_of_stores_are_never_dropped(tmp_path: Path, imports: list[tuple[str, str]], said: str) -> None:
+    tables = "".join(f'[[imports]]\nkind = "{kind}"\npaths = ["{path}"]\n' for kind, path in imports)
+    with pytest.raises(RecipeError, match=said):
+        load(tmp_path, SMALL + tables)
+    recipe = load(tmp_path, SMALL + '[[imports]]\nkind = "samples"\npaths = ["a"]\nlayer = 3\n')
+    assert recipe.imports[0].layer == 3

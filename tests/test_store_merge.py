@@ -123,3 +123,21 @@ def test_the_command(tmp_path: Path) -> None:
     assert found.exit_code == 0, found.output
     assert "6 contexts" in found.output
     assert content(tmp_path / "out") == content(make(tmp_path / "whole", range(6)))
+
+
+def test_rows_without_tokens_are_told_apart_by_their_files(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from atlas.importers.vectors import import_vectors
+
+    def shards(folder: Path, layer: int, seed: int) -> Path:
+        (folder / "EM" / f"layer_{layer:02d}").mkdir(parents=True)
+        generator = torch.Generator().manual_seed(seed)
+        torch.save(torch.randn(3, 4, generator=generator), folder / "EM" / f"layer_{layer:02d}" / "shard_000.pt")
+        import_vectors(folder / "EM", folder / "store")
+        return folder / "store"
+
+    first, second = shards(tmp_path / "a", 0, 1), shards(tmp_path / "b", 0, 2)
+    merge_stores([first, second], tmp_path / "out")
+    assert sum(pq.read_metadata(part).num_rows for part in (tmp_path / "out" / "vectors").iterdir()) == 6
+    with pytest.raises(SpaceMismatch, match="vector_layers"):
+        merge_stores([first, shards(tmp_path / "c", 5, 1)], tmp_path / "other")

@@ -185,6 +185,20 @@ def test_other_options_do_not_go_on(model: TracedModel, text: Path, tmp_path: Pa
     assert train_dictionary(model, text, out, LAYER, other, batch=8, fresh=True, progress=quiet).steps > 20
 
 
+def test_an_edited_text_does_not_go_on(model: TracedModel, text: Path, tmp_path: Path) -> None:
+    def killing(step: str, done: int, __: int) -> None:
+        if step == "training" and done > 20:
+            raise Killed
+
+    mine = tmp_path / "text.jsonl"
+    mine.write_bytes(text.read_bytes())
+    with pytest.raises(Killed):
+        train_dictionary(model, mine, tmp_path / "sae", LAYER, TrainOptions(**SMALL), batch=8, progress=killing)
+    mine.write_bytes(text.read_bytes().replace(b"Name1:", b"Mane1:"))
+    with pytest.raises(UsageError, match="unfinished training of another model, text or options"):
+        train_dictionary(model, mine, tmp_path / "sae", LAYER, TrainOptions(**SMALL), batch=8, progress=quiet)
+
+
 def test_a_folder_of_something_else_is_refused(model: TracedModel, text: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(OutputError, match="holds other files"):
@@ -192,7 +206,9 @@ def test_a_folder_of_something_else_is_refused(model: TracedModel, text: Path, t
     with pytest.raises(UsageError, match="layer 5 is none of the model's layers 0 to 4"):
         train_dictionary(model, text, tmp_path / "sae", 5, progress=quiet)
     with pytest.raises(InputError, match="fewer than one batch"):
-        train_dictionary(model, text, tmp_path / "sae", 1, TrainOptions(batch_size=10**6), progress=quiet)
+        train_dictionary(model, text, tmp_path / "sae", 1, TrainOptions(batch_size=10**6, buffer=10**6), progress=quiet)
+    with pytest.raises(UsageError, match="must hold a batch or more"):
+        TrainOptions(buffer=100, batch_size=200)
     with pytest.raises(UsageError, match="k must be 1 or more, not 0"):
         TrainOptions(k=0)
 

@@ -291,6 +291,10 @@ def _assembled(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Dicti
         )
     place = _stated_place(facts)
     site = _SITES.get(place["side"], RESIDUAL_STREAM) if place is not None else RESIDUAL_STREAM
+    if facts.get("transcode") or "transcoder" in str(facts.get("architecture") or ""):
+        site = MLP_INPUT
+    if facts.get("skip_connection") or "W_skip" in tensors:
+        raise ValueError("it has a skip connection (W_skip), which is not supported")
     subtracts = facts.get("apply_b_dec_to_input")
     if site == MLP_INPUT:
         subtracts = False  # the bias of a transcoder belongs to another place than its input

@@ -92,6 +92,7 @@ def measure(
         }
         with duckdb.connect(config=config) as con:
             _prepare(con, store, space, options)
+            _leave_out(con, manifest.get("unknown_units", {}))
             for number, part in enumerate(parts):
                 progress("measuring units", number, len(parts))
                 con.read_parquet(str(part)).create_view("given_part", replace=True)
@@ -122,13 +123,28 @@ def _prepare(con: duckdb.DuckDBPyConnection, store: Path, space: ActivationSpace
         con.read_parquet(str(path)).create_view(f"given_{name}", replace=True)
     settings: dict[str, Any] = {name: [value] for name, value in vars(options).items()}
     settings["unit_type"] = [space.unit_type]
+    settings["is_counted"] = [space.is_counted]
     settings["is_whole"] = [space.positions == WHOLE]
     settings["first_position"] = [int(space.skips_first)]
     settings["skipped"] = pa.array([list(space.skipped_tokens)], pa.list_(pa.int32()))
+    if not space.is_counted:
+        con.execute("CREATE TABLE stated_units AS FROM given_units")
+        con.execute(
+            "CREATE OR REPLACE VIEW given_units AS SELECT * REPLACE (NULL::BIGINT AS token_count) FROM stated_units"
+        )
     con.register("given_settings", pa.table(settings))
     con.execute("CREATE TABLE settings AS FROM given_settings")
     con.unregister("given_settings")
     _run(con, "prepare")
+
+
+def _leave_out(con: duckdb.DuckDBPyConnection, unknown: dict[str, list[int]]) -> None:
+    """Fill the table `unknown_units`: units of which the store does not know whether they are ever active."""
+    rows = [(int(layer), unit) for layer, units in unknown.items() for unit in units]
+    columns = {"layer": [layer for layer, _ in rows], "unit": [unit for _, unit in rows]}
+    con.register("unknown_rows", pa.table(columns, schema=pa.schema([("layer", pa.int32()), ("unit", pa.int32())])))
+    con.execute("CREATE TABLE unknown_units AS FROM unknown_rows")
+    con.unregister("unknown_rows")
 
 
 def _coactivation(

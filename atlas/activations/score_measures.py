@@ -60,7 +60,8 @@ def binary_measures(answers: Sequence[Answered], resamples: int, seed: int) -> l
     for stratum in strata:
         mine = np.array([item.stratum == stratum and item.truth[0] > 0 for item in valid])
         run = measures_recall
-        found.append(_resampled(f"recall {stratum}", run, truth[mine], given[mine], failures, resamples, seed))
+        failed = sum(item.answer is None and item.stratum == stratum and item.truth[0] > 0 for item in answers)
+        found.append(_resampled(f"recall {stratum}", run, truth[mine], given[mine], failed, resamples, seed))
     return found
 
 

@@ -128,6 +128,10 @@ class _Contexts:
         self.space = ActivationSpace.of(read_manifest(store, "activations")["space"])
         if self.space.positions == WHOLE:
             raise InputError(f"{store} has one value per context and no order of tokens, so there is no text to judge")
+        if not self.space.is_counted:
+            raise InputError(
+                f"{store} holds chosen contexts or activations alone, so it is not known where a unit is silent"
+            )
         self.backend = StoreBackend(store)
         table = pq.read_table(DATASETS["activations.contexts"].path(store))
         words = pq.read_table(DATASETS["activations.vocabulary"].path(store))
@@ -247,13 +251,16 @@ def _fuzzing(
 ) -> list[_Example]:
     """Mark the active tokens of one half of the contexts, and as many others in the other half."""
     rng = random.Random(f"{options.seed} marks")
-    found = []
-    for number, (context, stratum) in enumerate(drawn.active):
+    found: list[_Example] = []
+    seen: dict[str, int] = {}
+    for context, stratum in drawn.active:
         mine = values[context]
         least = options.mark_from * max(map(abs, mine.values()))
         marked = [position for position, value in mine.items() if abs(value) >= least]
         others = [position for position in contexts.looked_at[context] if position not in mine]
-        is_true = number % 2 == 0
+        # Half of each stratum is marked wrong, so that strength tells nothing.
+        seen[stratum] = seen.get(stratum, 0) + 1
+        is_true = seen[stratum] % 2 == 1
         if not is_true and len(others) < len(marked):
             continue  # there are not as many others
         chosen = marked if is_true else rng.sample(others, len(marked))

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from atlas.errors import InputError, UsageError
+from atlas.ids import UnitId
 from atlas.io.package_data import folder as package_folder
 from atlas.options import WHOLE
 from atlas.stages import DATASETS
@@ -75,6 +76,22 @@ def token_family(store: Path, texts: Sequence[str] = (), pattern: str | None = N
     return Family(pattern or " ".join(repr(text) for text in texts), tuple(sorted(set(found))))
 
 
+def require_unit_type(store: Path, unit: UnitId) -> None:
+    """Check that a store holds units of the type of a unit.
+
+    Args:
+        store: Folder of the store.
+        unit: Neuron or feature.
+
+    Raises:
+        StageError: The folder is no store.
+        UsageError: It holds units of another type.
+    """
+    held = read_manifest(store, "activations")["space"]["unit_type"]
+    if held != unit.unit_type:
+        raise UsageError(f"{store} holds units of type {held}, and {unit} is a {unit.unit_type}")
+
+
 def sweep(
     store: Path,
     unit: tuple[int, int],
@@ -108,10 +125,16 @@ def sweep(
         raise UsageError("sweep over the tokens of a family, or over an attribute")
     if by not in (COUNT, TOKEN) or (by == TOKEN and (family is None or other is not None)):
         raise UsageError("by is count, or token with one family")
+    if attribute is not None and other is not None:
+        raise UsageError("an attribute stands alone; a second family goes with a first one")
     cells = StoreBackend(store).load(unit)
     if cells is None:
         raise InputError(f"{store} has no unit {unit[1]} in layer {unit[0]}")
     space = ActivationSpace.of(read_manifest(store, "activations")["space"])
+    if not space.is_counted:
+        raise UsageError(
+            f"{store} holds chosen contexts or activations alone, so it is not known where a unit is silent; collect a store with a threshold"
+        )
     if by == TOKEN and space.positions == WHOLE:
         raise UsageError("the store has one value per context, so a token has none of its own; sweep by count")
     with duckdb.connect() as con:

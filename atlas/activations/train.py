@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from atlas.activations.collect import read_contexts
 from atlas.activations.dictionaries import WEIGHTS_FILE, Dictionary, load_dictionary
 from atlas.activations.reconstruction import Reconstruction, first_batches, reconstruct
 from atlas.errors import InputError, OutputError, UsageError, needs_extra
-from atlas.io.files import only_writer, replaced_file, write_json
+from atlas.io.files import only_writer, replaced_file, sha256_of, write_json
 from atlas.models.load import enough_memory
 from atlas.models.model import RESIDUAL_STREAM, TracedModel
 from atlas.options import BATCH_TOPK, RELU, DocumentOptions, TrainOptions
@@ -254,10 +255,10 @@ class _Training:
     def _state_path(self) -> Path:
         return self.out / "training.state"
 
-    @property
+    @cached_property
     def _purpose(self) -> str:
         facts = [self.model.fingerprint, self.layer, asdict(self.options), asdict(self.corpus)]
-        return json.dumps([*facts, self.text.name, self.text.stat().st_size, self.batch])
+        return json.dumps([*facts, sha256_of(self.text), self.batch])
 
     def _save(self) -> None:
         """Write the state of the training: weights, moments of the optimizer, and the place."""

@@ -320,10 +320,11 @@ def sweep(
     from atlas.ids import UnitId
 
     with needs_extra("trace"):
+        from atlas.activations.sweeps import require_unit_type, token_family
         from atlas.activations.sweeps import sweep as run
-        from atlas.activations.sweeps import token_family
 
     found = UnitId.parse(unit)
+    require_unit_type(store, found)
     families = [
         token_family(store, given, wanted) if given or wanted else None
         for given, wanted in ((tokens, pattern), (options["and_tokens"], options["and_pattern"]))

@@ -40,8 +40,8 @@ def activity_parts(atlas: Atlas, unit: UnitId) -> list[Any]:
 def _headline(stats: _Row) -> str:
     if stats["token_count"] is None:
         return (
-            f"Active on {stats['active_count']:,} tokens of {stats['context_count']:,} contexts that were chosen for it: how often it is active "
-            f"is not known; mean {shown(stats['mean_active'])}, largest {shown(stats['max_active'])}"
+            f"Active on {stats['active_count']:,} tokens of {stats['context_count']:,} contexts. How often it is active is not known, because contexts or "
+            f"activations were chosen. Mean {shown(stats['mean_active'])}, largest {shown(stats['max_active'])}"
         )
     looked_at = f"{stats['token_count']:,} tokens of {stats['context_count']:,} contexts"
     if stats["is_dead"]:

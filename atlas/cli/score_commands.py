@@ -49,7 +49,7 @@ def score(
     options = ScoreOptions(tasks=tasks or SCORE_TASKS, examples=examples, seed=seed)
     with progress() as update:
         summary = score_explanations(
-            store, read_explanations(labels), CommandJudge(judge), output, options, progress=update
+            store, read_explanations(labels, store), CommandJudge(judge), output, options, progress=update
         )
     say(f"  {summary.units:,} units, {summary.questions:,} answers, {summary.failures:,} failures")
     if summary.detection is not None:

@@ -15,6 +15,7 @@ import duckdb
 
 from atlas.database.connect import activations_file
 from atlas.database.scripts import quoted, scripts
+from atlas.errors import OutputError
 from atlas.io.files import rename, sync
 
 # DuckDB 1.2 and later open the file.
@@ -53,6 +54,10 @@ def write_beside(con: duckdb.DuckDBPyConnection, file: Path) -> None:
     for name, order in _SORTED.items():
         con.execute(f"INSERT INTO {name} BY NAME FROM input.{name} ORDER BY {order}")
     con.execute(
+        "CREATE TABLE activation_units AS SELECT unit_type, layer, max(unit) + 1 AS unit_count FROM input.activation_stats GROUP BY ALL ORDER BY ALL"
+    )
+    con.execute("COMMENT ON TABLE activation_units IS 'Number of units of every layer.'")
+    con.execute(
         "INSERT INTO metadata SELECT key, value FROM input.metadata WHERE key LIKE 'activation%' OR key = 'atlas_id'"
     )
     (macro,) = (item for item in scripts("macros") if item.name == "activations_of")
@@ -60,6 +65,35 @@ def write_beside(con: duckdb.DuckDBPyConnection, file: Path) -> None:
     con.execute(f"COMMENT ON MACRO TABLE activations_of IS {quoted(macro.doc)}")
     con.execute("USE memory")
     con.execute("DETACH beside")
+
+
+def refuse_foreign_beside(out: Path) -> None:
+    """Refuse to replace a file beside the atlas that is no file of activations.
+
+    Args:
+        out: Atlas file to be written.
+
+    Raises:
+        OutputError: The place of the activations holds something else.
+    """
+    target = activations_file(out)
+    if not target.exists():
+        return
+    try:
+        with duckdb.connect() as con:
+            con.execute(f"ATTACH {quoted(str(target))} AS other (TYPE duckdb, READ_ONLY)")
+            names = {
+                name
+                for (name,) in con.execute(
+                    "SELECT table_name FROM duckdb_tables() WHERE database_name = 'other'"
+                ).fetchall()
+            }
+    except duckdb.Error:
+        names = set()
+    if names != {*_SORTED, "metadata", "activation_units"}:
+        raise OutputError(
+            f"{target} is in the place of the activations of {out.name} and holds something else; choose another -o, or move it"
+        )
 
 
 def place_beside(fresh: Path, out: Path) -> None:

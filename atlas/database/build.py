@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 
 from atlas._version import __version__
-from atlas.database.beside import attach_new, place_beside, write_beside
+from atlas.database.beside import attach_new, place_beside, refuse_foreign_beside, write_beside
 from atlas.database.check import run_checks
 from atlas.database.connect import SCHEMA_VERSION, activations_file, graphs_folder, open_atlas
 from atlas.database.inputs import BESIDE, Inputs, attach_inputs, embeds_activations, place_of_graphs
@@ -130,6 +130,7 @@ def refuse_foreign(out: Path) -> None:
     Raises:
         OutputError: The file exists and is not an atlas.
     """
+    refuse_foreign_beside(out)
     if not out.exists():
         return
     with translated_os_errors(out), out.open("rb") if out.is_file() else contextlib.nullcontext() as stream:

@@ -34,7 +34,7 @@ from atlas.stages.store.backends import (
     WindowBackend,
     open_backend,
 )
-from atlas.stages.store.byte_tokens import decoded
+from atlas.stages.store.byte_tokens import decoded_vocabulary
 from atlas.stages.store.cells import Context
 from atlas.stages.store.collector import VOCABULARY, Collector
 from atlas.stages.store.spaces import ActivationSpace
@@ -123,7 +123,13 @@ def import_activations(
             counts.update(dict(enumerate(np.bincount(batch.unit).tolist())))
         contexts, cells = found.rest()
         collector.add_cells(cells, contexts)
-        written = collector.write(found.vocabulary, imported_from=path.name)
+        unknown = list(getattr(backend, "unknown_units", ()))
+        facts = {"unknown_units": {str(backend.layer): unknown}} if unknown and isinstance(backend, OneLayer) else {}
+        written = collector.write(found.vocabulary, imported_from=path.name, **facts)
+    if unknown:
+        summary.repairs.append(
+            f"{len(unknown):,} units below the largest number have no file: whether they are active is not known"
+        )
     summary.contexts, summary.activations = written.contexts, written.activations
     tokens = Counter(token for context in found.contexts for token in set(context.token_ids)) if found.is_whole else {}
     summary.repairs += compared(path, counts, tokens)
@@ -149,5 +155,5 @@ def _of_windows(backend: WindowBackend) -> Contexts:
     for place, row in enumerate(backend.windows):
         ids = tuple(numbers.setdefault(token, len(numbers)) for token in row)
         contexts.append(Context(ids, f"window {place}"))
-    words = {"token_id": list(numbers.values()), "token": [decoded(token) for token in numbers]}
+    words = {"token_id": list(numbers.values()), "token": decoded_vocabulary(numbers)}
     return Contexts(contexts, VOCABULARY.table({**words, "is_special": [None] * len(numbers)}), None)

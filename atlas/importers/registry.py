@@ -82,9 +82,11 @@ IMPORTERS = {
             "activations",
             "activations.import_activations",
             takes_many=False,
-            options=("model", "memory"),
+            options=("model", "memory", "layer", "units", "value_kind"),
         ),
-        Importer("samples", "activations", "samples.import_samples", takes_many=True, options=("model", "memory")),
+        Importer(
+            "samples", "activations", "samples.import_samples", takes_many=True, options=("model", "memory", "layer")
+        ),
         Importer("vectors", "activations", "vectors.import_vectors", takes_many=False, options=("model", "memory")),
         Importer("reports", "reports", "reports.import_reports", takes_many=True),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,7 +123,9 @@ def of_samples(path: Path, backend: ActivationBackend) -> Contexts:
     """
     found = _metadata(path, backend)
     if found is None:
-        contexts = [Context((), f"sample {number}") for number in range(backend.context_count)]
+        identity = content_identity(sorted(file for file in path.rglob("*") if file.is_file()))
+        count = backend.context_count
+        contexts = [Context((), f"sample {number}", identity=f"{identity} {number}") for number in range(count)]
         return Contexts(
             contexts, VOCABULARY.empty(), None, is_whole=True, repairs=["the files hold no tokens of the samples"]
         )
@@ -132,6 +136,22 @@ def of_samples(path: Path, backend: ActivationBackend) -> Contexts:
         )
     contexts = [_sample(number, row) for number, row in enumerate(rows)]
     return Contexts(contexts, VOCABULARY.empty(), None, is_whole=True, repairs=repairs)
+
+
+def content_identity(files: Sequence[Path]) -> str:
+    """Return a hash of files by their names, sizes and first 64 KiB, which tells contexts without a text apart.
+
+    Args:
+        files: The files, in order.
+
+    Returns:
+        The hash.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for file in files:
+        with file.open("rb") as stream:
+            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode("utf-8", "replace") + stream.read(1 << 16))
+    return digest.hexdigest()
 
 
 def _sample(number: int, row: dict[str, Any]) -> Context:
@@ -156,7 +176,9 @@ def _metadata(path: Path, backend: ActivationBackend) -> tuple[list[dict[str, An
     )
     try:
         if folder is not None:
-            tables = [pq.read_table(file).to_pylist() for file in sorted(folder.glob("batch_*.parquet"))]
+            tables = [
+                pq.read_table(file).to_pylist() for file in sorted(folder.glob("batch_*.parquet"), key=_batch_number)
+            ]
             sizes = backend.sizes if isinstance(backend, BatchZarrBackend) else [len(rows) for rows in tables]
             if [len(rows) for rows in tables] != sizes:
                 raise InputError(f"{folder}: batches have {[len(rows) for rows in tables]} rows, the arrays {sizes}")
@@ -168,6 +190,13 @@ def _metadata(path: Path, backend: ActivationBackend) -> tuple[list[dict[str, An
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{folder or records} cannot be read: {error}") from error
     return None
+
+
+def _batch_number(file: Path) -> int:
+    number = file.stem.rpartition("_")[2]
+    if not number.isdecimal():
+        raise InputError(f"{file} is not called by the number of its batch, such as batch_0000.parquet")
+    return int(number)
 
 
 def _index_repairs(rows: list[dict[str, Any]]) -> list[str]:

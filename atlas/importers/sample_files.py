@@ -100,7 +100,9 @@ def read_samples(file: Path, layer: int | None) -> Iterator[Sample | Stated]:
             if key in found:
                 yield from read(file, found, layer)
                 return
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{file} is damaged or of another version: {type(error).__name__} {error}") from error
     raise InputError(f"{file} holds no examples of a known tool; it has {', '.join(found)[:200]}")
 

@@ -26,7 +26,7 @@ from atlas.importers.sample_files import Sample, Stated, read_samples, sample_fi
 from atlas.importers.summary import ImportSummary
 from atlas.options import MEMORY
 from atlas.stages import DATASETS
-from atlas.stages.store.byte_tokens import decoded
+from atlas.stages.store.byte_tokens import decoded_vocabulary
 from atlas.stages.store.cells import Context
 from atlas.stages.store.collector import VOCABULARY, Collector
 from atlas.stages.store.spaces import ActivationSpace
@@ -90,7 +90,8 @@ def import_samples(
     """
     files = sample_files(paths)
     summary = SampleImportSummary(files=len(files))
-    windows: dict[tuple[str, ...], _Window] = {}
+    windows: dict[tuple[int, ...], _Window] = {}
+    numbers: dict[str, int] = {}  # of the tokens, in the order of their first place
     stated: list[Stated] = []
     units: dict[int, int] = {}
     named = model
@@ -102,18 +103,17 @@ def import_samples(
             elif item.values is None:
                 summary.unplaced += 1
             else:
-                _keep(windows, item)
+                _keep(windows, numbers, item)
                 summary.examples += 1
             units[item.layer] = max(units.get(item.layer, 0), item.unit + 1)
             named = named or item.model
     if not windows:
         raise InputError(f"{paths[0]} holds no examples with tokens")
     space = ActivationSpace(named, hook="imported", unit_type="feature", value_kind=None, sampled=True)
-    numbers: dict[str, int] = {}
     with Collector(out, space=space, layers=units, memory=memory, fresh=True, progress=progress) as collector:
         for place, (tokens, window) in enumerate(windows.items()):
-            _add(collector, place, tokens, window, numbers)
-        words = {"token_id": list(numbers.values()), "token": [decoded(token) for token in numbers]}
+            _add(collector, place, tokens, window)
+        words = {"token_id": list(numbers.values()), "token": decoded_vocabulary(numbers)}
         table = VOCABULARY.table({**words, "is_special": [None] * len(numbers)})
         collector.write(table, stated=_stated_table(stated), imported_from=paths[0].name)
     known = {(layer, unit) for window in windows.values() for layer, unit, _ in window.cells}
@@ -121,16 +121,16 @@ def import_samples(
     return summary
 
 
-def _keep(windows: dict[tuple[str, ...], _Window], sample: Sample) -> None:
-    window = windows.setdefault(tuple(sample.tokens), _Window())
+def _keep(windows: dict[tuple[int, ...], _Window], numbers: dict[str, int], sample: Sample) -> None:
+    ids = tuple(numbers.setdefault(token, len(numbers)) for token in sample.tokens)
+    window = windows.setdefault(ids, _Window())
     window.groups.add(sample.group)
     for position, value in (sample.values or {}).items():
         if value:
             window.cells[sample.layer, sample.unit, position] = value
 
 
-def _add(collector: Collector, place: int, tokens: tuple[str, ...], window: _Window, numbers: dict[str, int]) -> None:
-    ids = tuple(numbers.setdefault(token, len(numbers)) for token in tokens)
+def _add(collector: Collector, place: int, ids: tuple[int, ...], window: _Window) -> None:
     context = Context(ids, f"example {place}", attributes=(("groups", ", ".join(sorted(window.groups))),))
     ordered = sorted(window.cells.items())
     columns = {

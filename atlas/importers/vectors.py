@@ -17,10 +17,11 @@ import numpy as np
 import pyarrow as pa
 
 from atlas.errors import InputError
+from atlas.importers.sample_contexts import content_identity
 from atlas.importers.summary import ImportSummary
 from atlas.io.files import read_json_object
 from atlas.io.tensors import array, read_tensors
-from atlas.options import ALL, MEMORY
+from atlas.options import ALL, LAST, MEMORY
 from atlas.stages.store.backends.windows import layer_of
 from atlas.stages.store.cells import Context
 from atlas.stages.store.collector import Collector
@@ -92,7 +93,14 @@ def import_vectors(
     total = stated.get("total_examples")
     summary = VectorImportSummary(layers=len(layers), stated=total if isinstance(total, int) else None)
     name = model or stated.get("model_name")
-    space = ActivationSpace(name if isinstance(name, str) else None, hook="resid", unit_type="dimension")
+    space = ActivationSpace(
+        name if isinstance(name, str) else None,
+        hook="resid",
+        unit_type="dimension",
+        positions=LAST,
+        vector_layers=tuple(sorted(layers)),
+    )
+    identity = content_identity([shards[min(layers)][number] for number in range(len(shards[min(layers)]))])
     with Collector(out, space=space, layers={}, memory=memory, fresh=True, progress=progress) as collector:
         for number in range(counts.pop()):
             progress("reading shards", number, len(shards[min(layers)]))
@@ -104,7 +112,12 @@ def import_vectors(
             if len(rows) > 1:
                 raise InputError(f"{path}: shard {number} has {sorted(rows)} rows in different layers")
             size = rows.pop()
-            contexts = [Context((), f"{path.name} {summary.rows + row}", 0, path.name) for row in range(size)]
+            # Rows have no text: their place in these very files tells them apart.
+            first = summary.rows
+            contexts = [
+                Context((), f"{path.name} {first + row}", 0, path.name, f"{identity} {first + row}")
+                for row in range(size)
+            ]
             collector.add_rows(found, contexts)
             summary.rows += size
             summary.shards += 1

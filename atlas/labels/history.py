@@ -162,6 +162,10 @@ def export_consolidated(file: Path, out: Path, model_type: str = "full") -> int:
     labels: dict[str, Row] = {}
     for row in rows:
         number = row.get("feature", row.get("neuron"))
+        if str(number) in labels:
+            raise InputError(
+                f"{file} has several labels of number {number} (of kinds, or of a neuron and a feature); the format has one"
+            )
         labels[str(number)] = {
             "feature_id": number,
             "model_type": model_type,
@@ -172,8 +176,8 @@ def export_consolidated(file: Path, out: Path, model_type: str = "full") -> int:
             "research_state_path": None,
             "hypothesis_confidence": None,
             "display_name": row["label"],
-            "source": row["author"],
-            "last_updated": row[TIME].partition("+")[0],
+            "source": row.get("author"),
+            "last_updated": str(row.get(TIME) or "").partition("+")[0] or None,
         }
     with replaced_file(out) as path:
         write_json(labels, path)

@@ -86,6 +86,8 @@ class TrainOptions:
         for name in ("expansion", "k", "epochs", "batch_size", "buffer"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        if self.buffer < self.batch_size:
+            raise UsageError(f"buffer ({self.buffer}) must hold a batch or more ({self.batch_size} tokens)")
         if not self.rate > 0 or not self.l1 >= 0 or self.window < 2:
             raise UsageError("the rate must be above 0, l1 0 or more, the window 2 tokens or more")
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from atlas.database import StoreInputs
 from atlas.errors import StageError, needs_extra
+from atlas.ids import FEATURE
 from atlas.options import DOCUMENT_KEYS, RESIDUAL, CollectOptions, DocumentOptions, FeatureOptions, part_of
 from atlas.pipeline.dictionaries import read_dictionary
 from atlas.pipeline.fingerprints import Fingerprints, files_of
@@ -66,7 +67,11 @@ class CollectedStages:
         given = asdict(self._section) | {"text": None, "sae": None, "batch": None}
         if given["model"] and Path(given["model"]).is_dir():
             given["model"] = Path(given["model"]).name
-        return given
+        # What the section leaves out is that of the trace, which may change.
+        trace = self._traced.described() if self._traced is not None else {}
+        inherited = [*(("model", "name", "dtype") if self._section.model is None else ())]
+        inherited += DOCUMENT_KEYS if self._section.text is None else ()
+        return given | {f"trace.{name}": trace.get(name) for name in inherited}
 
     @property
     def _model(self) -> str | TracedModel:
@@ -157,7 +162,8 @@ class Stores:
 
     def _measures(self, store: Path) -> Path:
         first = self.found[0] if self.found and self.found[0].measures else None
-        beside = first.store if first and first.unit_type != StoreInputs(store).unit_type else None
+        differs = first is not None and first.unit_type != StoreInputs(store).unit_type
+        beside = first.store if first is not None and differs and holds_contexts(first.store, store) else None
         inputs = files_of(store, "activations") + (files_of(beside, "beside") if beside else [])
         memory = parse_bytes(self._recipe.aggregate.memory)
         fingerprint = self._fingerprints.fingerprint("measures", {}, inputs)
@@ -171,6 +177,27 @@ class Stores:
         folder = self._work / name
         self._stage(name, fingerprint, is_whole(folder, stage), lambda: run(folder))
         return folder
+
+
+def holds_contexts(store: Path, other: Path) -> bool:
+    """Return True if a store holds all contexts of another one, so that their units can be set side by side.
+
+    Args:
+        store: Folder of a store.
+        other: Folder of another store.
+
+    Returns:
+        Whether it does, and looked at the same tokens.
+    """
+    path = DATASETS["activations.contexts"].path
+    hashes = [
+        set(pq.read_table(path(folder), columns=["content_hash"])["content_hash"].to_pylist())
+        for folder in (store, other)
+    ]
+    spaces = [read_manifest(folder, "activations")["space"] for folder in (store, other)]
+    return hashes[0] >= hashes[1] and all(
+        spaces[0][name] == spaces[1][name] for name in ("skips_first", "skipped_tokens")
+    )
 
 
 def measure_store(store: Path, folder: Path, beside: Path | None, memory: int, progress: Progress) -> object:
@@ -196,11 +223,12 @@ def is_store(folder: Path) -> bool:
     return True
 
 
-def read_explanations(labels: Path) -> dict[tuple[int, int], str]:
-    """Read the first label of every unit of a label file.
+def read_explanations(labels: Path, store: Path) -> dict[tuple[int, int], str]:
+    """Read the first label of every unit of a label file, of the type of units that a store holds.
 
     Args:
-        labels: Label file of any kind that `atlas import labels` reads.
+        labels: Label file of any kind that `atlas import labels` reads. Rows of features name a dictionary.
+        store: Folder of the store.
 
     Returns:
         Text by layer and number.
@@ -213,8 +241,13 @@ def read_explanations(labels: Path) -> dict[tuple[int, int], str]:
     with tempfile.TemporaryDirectory() as scratch:
         import_labels([LabelFile(labels, same_units=True)], Path(scratch) / "labels")
         rows = pq.read_table(DATASETS["labels.labels"].path(Path(scratch) / "labels")).to_pylist()
+    is_feature = read_manifest(store, "activations")["space"]["unit_type"] == FEATURE
+    named = [row for row in rows if row["dictionary"] is not None]
+    rows = named if is_feature and named else rows
     found: dict[tuple[int, int], str] = {}
     for row in sorted(rows, key=lambda row: (row["rank"] is None, row["rank"])):
-        if row["text"] and not row["is_uninformative"]:
+        # A row that names no dictionary may be of either type, as most files have one.
+        fits = row["dictionary"] is None or is_feature
+        if row["text"] and not row["is_uninformative"] and fits:
             found.setdefault((row["layer"], row["neuron"]), row["text"])
     return found

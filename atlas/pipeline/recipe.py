@@ -33,7 +33,7 @@ HERE = "HERE"  # the folder of the recipe, as in ${HERE}/model
 IMPORTED_STATS = tuple(
     kind for kind, importer in IMPORTERS.items() if importer.stage == "stats" and kind != "wiring-cache"
 )
-_IMPORT_OPTIONS = {"name", "model", "min_count", "method", "leaf_ranks"}
+_IMPORT_OPTIONS = {"name", "model", "min_count", "method", "leaf_ranks", "layer", "units", "value_kind"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _WORDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "object": "a table"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
@@ -62,6 +62,9 @@ class ImportSection:
     min_count: int = 1
     method: str = "infomap"
     leaf_ranks: str = "auto"
+    layer: int | None = None
+    units: int | None = None
+    value_kind: str | None = None
     description: str | None = None
 
 
@@ -249,6 +252,7 @@ def load_recipe(
 def _check_sources(recipe: Recipe, where: str) -> None:
     """Check the imports, and that there is one source of statistics, of wiring, or of each."""
     kinds = [item.kind for item in recipe.imports]
+    _check_stores(kinds, where)
     for kind in kinds:
         if kind not in IMPORTERS:
             raise RecipeError(f"{where}: imports.kind {kind!r} is none of {', '.join(IMPORTERS)}")
@@ -271,6 +275,16 @@ def _check_sources(recipe: Recipe, where: str) -> None:
     if kinds.count("reports") > 1 or kinds.count("projections") > (recipe.trace is None):
         raise RecipeError(
             f"{where}: give all files of one kind of imports in one list of paths; [trace] makes projections by itself"
+        )
+
+
+def _check_stores(kinds: Sequence[str], where: str) -> None:
+    """Check the imports of activations: an atlas takes one store of each kind."""
+    if "vectors" in kinds:
+        raise RecipeError(f"{where}: imports of kind vectors are no part of an atlas; use activations or samples")
+    if kinds.count("activations") > 1 or kinds.count("samples") > 1:
+        raise RecipeError(
+            f"{where}: give one import of activations and one of samples; merge stores with atlas merge first"
         )
 
 

@@ -46,15 +46,16 @@ class TracedStages:
 
     def trace_parameters(self) -> dict[str, Any]:
         """Return the parameters that decide the statistics, except files."""
-        return self._described() | {
+        return self.described() | {
             name: getattr(self._recipe.aggregate, name) for name in ("cooccurrence", "groups", "graph_links")
         }
 
     def project_parameters(self) -> dict[str, Any]:
         """Return the parameters that decide the projections, except files."""
-        return self._described() | asdict(self._recipe.project)
+        return self.described() | asdict(self._recipe.project)
 
-    def _described(self) -> dict[str, Any]:
+    def described(self) -> dict[str, Any]:
+        """Return the section without what decides no result."""
         # The path of the model folder may differ on another machine; its files are inputs.
         given = asdict(self._section) | {"prompts": None}
         if Path(self._section.model).is_dir():

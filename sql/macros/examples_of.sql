@@ -47,5 +47,5 @@ SELECT
     m.position,
     m.weight
 FROM mine AS m
-JOIN texts AS t USING (stratum, rank)
+LEFT JOIN texts AS t USING (stratum, rank)
 ORDER BY stratum = 'top' DESC, stratum, rank;

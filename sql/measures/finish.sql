@@ -19,7 +19,8 @@ SELECT
     density AS mean_all,
     density AS mean_sq_all
 FROM every AS e
-ANTI JOIN activation_stats AS s USING (layer, unit);
+ANTI JOIN activation_stats AS s USING (layer, unit)
+ANTI JOIN unknown_units AS n USING (layer, unit);
 
 CREATE VIEW sorted_activation_stats AS FROM activation_stats ORDER BY layer, unit;
 CREATE VIEW sorted_activation_histograms AS FROM activation_histograms ORDER BY layer, unit, sign, bin;

@@ -151,7 +151,7 @@ SELECT
     CASE WHEN s.token_count IS NOT NULL THEN wilson(r.active_count, t.token_count::DOUBLE, -1) END AS precision_low,
     CASE WHEN s.token_count IS NOT NULL THEN wilson(r.active_count, t.token_count::DOUBLE, 1) END AS precision_high,
     precision / s.density AS lift,
-    CASE WHEN relation IN ('same', 'in') THEN r.mass_share * i.idf END AS tfidf
+    CASE WHEN relation IN ('same', 'in') AND s.token_count IS NOT NULL THEN r.mass_share * i.idf END AS tfidf
 FROM token_counts AS r
 JOIN token_totals AS t USING (relation, token_id)
 JOIN activation_stats AS s USING (layer, unit)
@@ -166,7 +166,7 @@ WITH distinct_peaks AS (
         * EXCLUDE (copy),
         row_number() OVER units AS place,
         ntile(4) OVER units AS quarter,
-        ((context_id::BIGINT * 1_103_515_245 + unit * 12_345 + layer * 97 + (SELECT seed FROM settings)) % 2_147_483_647)
+        ((context_id::BIGINT * 1_103_515_245 + unit::BIGINT * 12_345 + layer * 97 + (SELECT seed FROM settings)) % 2_147_483_647)
         * 48_271 % 2_147_483_647 AS shuffle
     FROM peaks
     WHERE copy = 1
@@ -228,4 +228,5 @@ WHERE draw <= (SELECT drawn_examples FROM settings)
 UNION ALL
 SELECT layer, unit, stratum, place, context_id, position, NULL, NULL
 FROM chosen_silent
-WHERE place <= (SELECT drawn_examples FROM settings);
+-- Where it is not known on which tokens a unit is not active, there are no such examples.
+WHERE place <= (SELECT drawn_examples FROM settings) AND (SELECT is_counted FROM settings);

@@ -7,7 +7,7 @@ SELECT
     s.unit,
     n.label,
     s.density,
-    s.active_context_count / s.context_count AS context_share,
+    CASE WHEN s.token_count IS NOT NULL THEN s.active_context_count / s.context_count END AS context_share,
     s.is_dead,
     s.is_dense,
     n.graph_count,

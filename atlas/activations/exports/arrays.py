@@ -171,16 +171,17 @@ def _filled(
 
 def _metadata(source: ExportSource, number: int, first: int, count: int) -> pa.Table:
     """Return the metadata of the rows of a batch, under the names that readers of the format know."""
-    table = _records(source).slice(first, count).rename_columns(["ability_tokens", "weapon_id_token", "is_null_token"])
+    table = _records(source, first, count).rename_columns(["ability_tokens", "weapon_id_token", "is_null_token"])
     columns = {"batch_id": np.full(count, number), "sample_id": np.arange(count)}
     columns |= {name: table[name] for name in table.column_names}
     names = pa.nulls(count, pa.string())
     return pa.table(columns | {"weapon_name": names, "global_index": np.arange(first, first + count)})
 
 
-def _records(source: ExportSource) -> pa.Table:
-    """Return the tokens of every row: all of a whole context, else the one token."""
-    contexts, positions = source.rows
+def _records(source: ExportSource, first: int = 0, count: int | None = None) -> pa.Table:
+    """Return the tokens of some rows: all of a whole context, else the one token."""
+    last = None if count is None else first + count
+    contexts, positions = (values[first:last] for values in source.rows)
     if source.is_whole:
         tokens = [source.token_ids[context] for context in contexts.tolist()]
     else:

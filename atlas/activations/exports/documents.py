@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from atlas.activations.exports.source import ExportSource
-from atlas.errors import InputError
+from atlas.errors import InputError, UsageError
 from atlas.io.files import write_json
 from atlas.io.text import markdown
 from atlas.stages import DATASETS, require
@@ -130,6 +130,10 @@ def _report(source: ExportSource, summary: Row, features: list[Row]) -> str:
 
 def export_neuronpedia(source: ExportSource, folder: Path, progress: Progress) -> int:
     """Write {model}/{layer}-{set}/features/batch-0.jsonl.gz and activations/batch-0.jsonl.gz, as Neuronpedia exports them."""
+    if source.is_whole:
+        raise UsageError(
+            "this format holds positions, and the store has one value per context; export it as zarr or npy"
+        )
     stats = source.statistics("activation_stats").to_pylist()
     logits = _logits(source)
     examples = _examples(source, ("top", "quarter 1", "quarter 2", "quarter 3", "quarter 4"))
@@ -147,9 +151,11 @@ def export_neuronpedia(source: ExportSource, folder: Path, progress: Progress) -
                 target / "features" / f"batch-{number}.jsonl.gz", (_feature(model, name, row, logits) for row in some)
             )
             rows = [
-                _activation(source, model, name, row["unit"], example)
+                found
                 for row in some
-                for example in examples.get((layer, row["unit"]), [])
+                for found in _activations(
+                    source, model, name, (layer, row["unit"]), examples.get((layer, row["unit"]), [])
+                )
             ]
             count += len(rows)
             _lines(target / "activations" / f"batch-{number}.jsonl.gz", rows)
@@ -191,19 +197,27 @@ def _logits(source: ExportSource) -> dict[tuple[int, int], dict[str, list[Any]]]
     return found
 
 
-def _activation(source: ExportSource, model: str, name: str, unit: int, example: Row) -> Row:
-    tokens = source.tokens_of(example["context_id"])
-    values = [0.0] * len(tokens)
-    layer = int(name.partition("-")[0])
-    cells = source.backend.load((layer, unit))
-    assert cells is not None  # the statistics are of this store
-    mine = cells.context == example["context_id"]
-    for position, value in zip(cells.position[mine].tolist(), cells.value[mine].tolist(), strict=True):
-        values[position] = value
-    peak = max(range(len(values)), key=lambda place: abs(values[place]), default=0)
-    found = {"modelId": model, "layer": name, "index": unit, "tokens": tokens, "values": values}
-    found |= {"maxValue": max(values, default=0.0), "minValue": min(values, default=0.0), "maxValueTokenIndex": peak}
-    return found | {"qualifyingTokenIndex": example["position"], "binContains": -1, "dataSource": example["stratum"]}
+def _activations(
+    source: ExportSource, model: str, name: str, unit: tuple[int, int], examples: list[Row]
+) -> Iterator[Row]:
+    """Yield the examples of a unit with the activation on each of their tokens."""
+    cells = source.backend.load(unit) if examples else None
+    for example in examples:
+        assert cells is not None  # the statistics are of this store
+        tokens = source.tokens_of(example["context_id"])
+        values = [0.0] * len(tokens)
+        mine = cells.context == example["context_id"]
+        for position, value in zip(cells.position[mine].tolist(), cells.value[mine].tolist(), strict=True):
+            values[position] = value
+        sizes = [abs(value) for value in values]
+        peak = sizes.index(max(sizes)) if sizes else 0
+        found = {"modelId": model, "layer": name, "index": unit[1], "tokens": tokens, "values": values}
+        found |= {
+            "maxValue": max(values, default=0.0),
+            "minValue": min(values, default=0.0),
+            "maxValueTokenIndex": peak,
+        }
+        yield found | {"qualifyingTokenIndex": example["position"], "binContains": -1, "dataSource": example["stratum"]}
 
 
 def _lines(path: Path, rows: Iterator[Row] | list[Row]) -> None:

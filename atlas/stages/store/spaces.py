@@ -46,6 +46,11 @@ class ActivationSpace:
     sampled: bool = False
     vector_layers: tuple[int, ...] = ()
 
+    @property
+    def is_counted(self) -> bool:
+        """True where a unit is known to be silent on all tokens without an activation, so that shares of tokens can be computed."""
+        return not self.sampled and self.top_per_context is None
+
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> ActivationSpace:
         """Return the identity that a manifest states.

@@ -233,18 +233,27 @@ class NpyBackend(OneLayer):
         return max(self._folders) + 1
 
     @cached_property
+    def _stated(self) -> int | None:
+        """Number of samples that metadata.json states."""
+        place = next((path for path in (self._base, self.folder) if (path / "metadata.json").is_file()), None)
+        facts = read_json_object(place / "metadata.json") if place is not None else {}
+        counts = [facts.get("num_regular"), facts.get("num_null")]
+        if not isinstance(counts[0], int):
+            return None
+        return counts[0] + (counts[1] if isinstance(counts[1], int) else 0)
+
+    @cached_property
     def context_count(self) -> int:
         """Number of samples that metadata.json states, or one more than the largest sample of any unit."""
-        stated = next((path for path in (self._base, self.folder) if (path / "metadata.json").is_file()), None)
-        if stated is not None:
-            facts = read_json_object(stated / "metadata.json")
-            counts = [facts.get("num_regular"), facts.get("num_null")]
-            if isinstance(counts[0], int):
-                return counts[0] + (counts[1] if isinstance(counts[1], int) else 0)
-        return max(
-            (int(cells.context[-1]) + 1 for cells in map(self._values, self._folders) if cells and len(cells[0])),
-            default=0,
-        )
+        if self._stated is not None:
+            return self._stated
+        held = (cells for cells in map(self._values, self._folders) if cells is not None and len(cells.context))
+        return max((int(cells.context[-1]) + 1 for cells in held), default=0)
+
+    @property
+    def unknown_units(self) -> list[int]:
+        """Units below the largest number that have no folder: it is not known whether they are ever active."""
+        return sorted(set(range(self.features)) - self._folders.keys())
 
     def _values(self, number: int) -> Cells | None:
         if number not in self._folders:
@@ -254,6 +263,10 @@ class NpyBackend(OneLayer):
             raise InputError(f"{self._folders[number]}: acts.npy has the shape {value.shape}, idxs.npy {context.shape}")
         if len(context) and context.min() < 0:
             raise InputError(f"{self._folders[number]}: idxs.npy holds the sample {context.min()}")
+        if self._stated is not None and len(context) and context.max() >= self._stated:
+            raise InputError(
+                f"{self._folders[number]}: idxs.npy holds the sample {context.max()}, and metadata.json states {self._stated:,} samples"
+            )
         order = np.argsort(context, kind="stable")
         if len(order) and (np.diff(context[order]) == 0).any():
             raise InputError(f"{self._folders[number]}: idxs.npy holds a sample twice")

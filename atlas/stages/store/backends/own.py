@@ -130,13 +130,22 @@ class DuckDBBackend:
         if not self.path.is_file() or self.path.suffix != ".duckdb":
             return False
         try:
-            return bool(self._con.sql("SELECT count(*) > 0 FROM activations").fetchall()[0][0])
+            return bool(self._con.sql(f"SELECT count(*) > 0 FROM {self._table}").fetchall()[0][0])
         except duckdb.Error:
             return False
 
     @cached_property
     def _con(self) -> duckdb.DuckDBPyConnection:
         return duckdb.connect(str(self.path), read_only=True)
+
+    @cached_property
+    def _table(self) -> str:
+        """Table of the activations, which may be in the file beside an atlas."""
+        beside = self.path.with_name(f"{self.path.stem}.activations.duckdb")
+        if not beside.is_file():
+            return "activations"
+        self._con.execute("ATTACH '{}' AS beside (READ_ONLY)".format(str(beside).replace("'", "''")))
+        return "beside.main.activations"
 
     @cached_property
     def unit_type(self) -> str:
@@ -150,7 +159,11 @@ class DuckDBBackend:
     @cached_property
     def layers(self) -> Mapping[int, int]:
         """Number of units of every layer."""
-        sql = "SELECT layer, max(unit) + 1 FROM activation_stats WHERE unit_type = $1 GROUP BY layer ORDER BY layer"
+        names = {name for (name,) in self._con.sql("SELECT table_name FROM duckdb_tables()").fetchall()}
+        counted = "max(unit) + 1 FROM activation_stats WHERE unit_type = $1 GROUP BY layer"
+        if "activation_stats" not in names:  # the file beside an atlas has their numbers alone
+            counted = "unit_count FROM activation_units WHERE unit_type = $1"
+        sql = f"SELECT layer, {counted} ORDER BY layer"
         return dict(self._con.execute(sql, [self.unit_type]).fetchall())
 
     @cached_property
@@ -171,7 +184,7 @@ class DuckDBBackend:
         if not 0 <= number < self.layers.get(layer, 0):
             return None
         sql = (
-            "SELECT context_id, position, value FROM activations WHERE unit_type = $1 AND layer = $2 AND unit = $3 "
+            f"SELECT context_id, position, value FROM {self._table} WHERE unit_type = $1 AND layer = $2 AND unit = $3 "
             "ORDER BY context_id, position"
         )
         found = self._con.execute(sql, [self.unit_type, layer, number]).fetchnumpy()
@@ -187,5 +200,5 @@ class DuckDBBackend:
             The next batch.
         """
         with self._con.cursor() as con:
-            relation = con.sql(_ordered("activations", "WHERE unit_type = $1"), params=[self.unit_type])
+            relation = con.sql(_ordered(self._table, "WHERE unit_type = $1"), params=[self.unit_type])
             yield from _sorted_batches(relation, self.context_count, size)

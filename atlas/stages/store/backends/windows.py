@@ -231,6 +231,10 @@ class DelphiBackend(_Windows):
                 if tokens is None and "tokens" in found:
                     tokens = array(found["tokens"], file, "tokens", 2)
             joined = [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+            if tokens is not None and len(joined[0]) and joined[0].max() >= len(tokens):
+                raise InputError(
+                    f"{module} has an activation in sequence {joined[0].max()}; its tokens are of {len(tokens):,}"
+                )
             order = np.lexsort((joined[2], joined[1], joined[0]))
             context, position, unit, value = (part[order] for part in joined)
             layers.append(LayerCells(layer_of(module.name), width, context, unit, position, value))
