@@ -96,5 +96,5 @@ class Autoencoder(torch.nn.Module):
         """Return the weights for vectors that are not scaled; codes become smaller by `scale`."""
         named = {"W_enc": self.W_enc, "W_dec": self.W_dec, "b_enc": self.b_enc / scale, "b_dec": self.b_dec / scale}
         if self.options.kind == BATCH_TOPK:
-            named["threshold"] = self.smallest.clamp(min=0) / scale
+            named["threshold"] = (self.smallest.clamp(min=0) / scale).expand(self.b_enc.shape[0])
         return {name: value.detach().float().cpu().contiguous() for name, value in named.items()}

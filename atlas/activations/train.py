@@ -326,7 +326,7 @@ class _Training:
     def _configuration(self) -> dict[str, Any]:
         options = self.options
         found: dict[str, Any] = {
-            "architecture": {RELU: "standard", BATCH_TOPK: "batchtopk"}.get(options.kind, options.kind),
+            "architecture": {RELU: "standard", BATCH_TOPK: "jumprelu"}.get(options.kind, options.kind),
             "d_in": self.model.width,
             "d_sae": self.model.width * options.expansion,
             "dtype": "float32",
@@ -338,6 +338,8 @@ class _Training:
                 "context_size": options.window,
             },
         }
+        if options.kind == BATCH_TOPK:
+            return found | {"trained_as": BATCH_TOPK}  # used with a threshold, as tools that read it expect
         return found if options.kind == RELU else found | {"k": options.k}
 
     def _evaluate(self, dictionary: Dictionary, has_held_out: bool) -> Reconstruction:
