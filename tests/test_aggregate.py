@@ -94,6 +94,7 @@ FIRST = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_real_graphs_have_the_bits_of_the_first_aggregation(
     threads: int, real_graphs: list[Path], tmp_path: Path

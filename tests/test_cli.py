@@ -300,6 +300,7 @@ def test_macros_show_their_sql(run, small_atlas: Path) -> None:
     assert "FROM edges_by_target" in run("schema", small_atlas, "upstream").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_no_column_vanishes_on_a_terminal_of_any_width(small_atlas: Path, width: int) -> None:
     """Once, an 80-column terminal cut ids to an ellipsis. A real terminal, of a given width."""

@@ -340,6 +340,7 @@ def test_transcoders_are_never_read_as_autoencoders(tmp_path: Path) -> None:
         load_dictionary(saelens(tmp_path / "skip", skip, architecture="skip_transcoder"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["ln2.hook_normalized", "hook_mlp_out", "hook_resid_pre"])
 def test_dictionaries_of_other_places(model: TracedModel, text: Path, tmp_path: Path, place: str) -> None:
     """Transcoders read the input of an MLP and write its output; others read the output, or the stream before a block."""

@@ -219,6 +219,7 @@ def in_groups(folder: Path, groups: list[str], seed: int, share: float) -> Path:
     return folder / "stats"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("left", "right", "tests"),
     [

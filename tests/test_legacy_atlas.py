@@ -26,6 +26,7 @@ def corpus() -> Corpus:
 # Earlier atlases
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [18, 13])
 def test_an_earlier_atlas_is_rebuilt(corpus: Corpus, tmp_path: Path, columns: int, atlas_command) -> None:
     path = legacy_factories.older_atlas(tmp_path / "older.duckdb", corpus, columns=columns)

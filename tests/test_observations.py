@@ -186,6 +186,7 @@ def tensors(batch: list[tuple[Any, ...]], device: str) -> dict[str, torch.Tensor
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["table", "record batch", "arrays", *DEVICES])
 def test_an_aggregator_takes_batches_of_whole_graphs(form: str, tmp_path: Path, tiny_chunks: None) -> None:
     observed = made()
