@@ -706,7 +706,15 @@ UNION ALL SELECT 'links_pruned', (avg((graph_count < joint_graph_count)::INTEGER
 UNION ALL SELECT 'total_labels', count(*)::VARCHAR FROM labels
 UNION ALL SELECT 'labels_in_atlas', count(*)::VARCHAR FROM labels WHERE in_atlas
 UNION ALL SELECT 'labels_not_in_atlas', count(*)::VARCHAR FROM labels WHERE NOT in_atlas
-UNION ALL SELECT 'labels_of_other_units', count(*)::VARCHAR FROM labels WHERE NOT is_of_atlas
+-- Labels of features that the atlas holds are shown on their pages.
+UNION ALL SELECT 'labels_of_other_units', count(*)::VARCHAR
+    FROM labels AS l
+    WHERE NOT is_of_atlas
+        AND NOT EXISTS (FROM features AS f WHERE f.layer = l.layer AND f.unit = l.neuron)
+        AND NOT EXISTS (
+            FROM activation_stats AS s
+            WHERE s.unit_type = 'feature' AND s.layer = l.layer AND s.unit = l.neuron
+        )
 UNION ALL SELECT 'labelled_neurons', count(*)::VARCHAR FROM neurons WHERE label IS NOT NULL
 UNION ALL SELECT 'clustered_neurons', count(*)::VARCHAR FROM neurons WHERE cluster_path IS NOT NULL
 UNION ALL SELECT 'clustered_not_in_atlas', count(*)::VARCHAR

@@ -68,9 +68,15 @@ CREATE OR REPLACE TEMP MACRO association_p_of(j, a, b, n) AS
         ELSE 1 - normal_p(sqrt(greatest(g_squared(j, a, b, n), 0))) / 2
     END;
 
--- Bounds of a proportion k / n (Wilson 1927), z = 1.96.
-CREATE OR REPLACE TEMP MACRO wilson(k, n, side) AS
+-- Bounds of a proportion k / n (Wilson 1927), z = 1.96. Rounding must not leave 0 to 1; least() would turn NULL into a number.
+CREATE OR REPLACE TEMP MACRO wilson_bound(k, n, side) AS
     (k + 1.9207294 + side * 1.959964 * sqrt(k * (n - k) / n + 0.9603647)) / (n + 3.8414588);
+CREATE OR REPLACE TEMP MACRO wilson(k, n, side) AS
+    CASE
+        WHEN wilson_bound(k, n, side) > 1 THEN 1.0
+        WHEN wilson_bound(k, n, side) < 0 THEN 0.0
+        ELSE wilson_bound(k, n, side)
+    END;
 
 -- Two proportions of independent graphs: z needs at least five expected graphs on each side (Cochran 1954); interval of the
 -- difference: Newcombe 1998, method 10.

@@ -17,7 +17,7 @@ from conftest import ROOT  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from atlas.activations.collect import collect  # noqa: E402
-from atlas.activations.dictionaries import Dictionary, load_dictionary, place_of  # noqa: E402
+from atlas.activations.dictionaries import Dictionary, layer_of_dictionary, load_dictionary, place_of  # noqa: E402
 from atlas.errors import InputError, SpaceMismatch, UsageError  # noqa: E402
 from atlas.models import TracedModel, load_model  # noqa: E402
 from atlas.options import CollectOptions, DocumentOptions  # noqa: E402
@@ -199,7 +199,9 @@ def test_every_kind_of_dictionary_is_its_formula(tmp_path: Path) -> None:
 
     def same(loaded: Dictionary, codes: Any) -> None:
         torch.testing.assert_close(loaded.encode(X), codes, rtol=1e-5, atol=1e-6)
-        torch.testing.assert_close(loaded.decode(codes), codes @ given["W_dec"] + given["b_dec"], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            loaded.decode(codes, X), codes @ given["W_dec"] + given["b_dec"], rtol=1e-5, atol=1e-5
+        )
 
     same(
         load_dictionary(saelens(tmp_path / "a", given, architecture="standard", apply_b_dec_to_input=True)),
@@ -335,17 +337,41 @@ def test_transcoders_are_never_read_as_autoencoders(tmp_path: Path) -> None:
     found = load_dictionary(folder)
     assert found.is_transcoder
     assert not found.subtracts_bias
-    skip = weights() | {"W_skip": torch.eye(WIDTH)}
-    with pytest.raises(InputError, match="skip connection"):
+    with pytest.raises(InputError, match="names a skip connection, and there is no W_skip"):
+        load_dictionary(saelens(tmp_path / "none", weights(), architecture="skip_transcoder"))
+    matrix = torch.randn(WIDTH, WIDTH, generator=torch.Generator().manual_seed(2))
+    skipping = saelens(tmp_path / "skips", weights() | {"W_skip": matrix}, hook_name="blocks.2.hook_mlp_in")
+    found = load_dictionary(skipping)
+    codes = (X @ weights()["W_enc"] + weights()["b_enc"]).relu()
+    torch.testing.assert_close(found.encode(X), codes)
+    expected = codes @ weights()["W_dec"] + weights()["b_dec"] + torch.einsum("oi,ni->no", matrix, X)
+    torch.testing.assert_close(found.decode(codes, X), expected, rtol=1e-4, atol=1e-4)
+    skip = weights() | {"W_skip": torch.eye(WIDTH - 1)}
+    with pytest.raises(InputError, match="W_skip has the shape"):
         load_dictionary(saelens(tmp_path / "skip", skip, architecture="skip_transcoder"))
 
 
+def test_dictionaries_with_nan_or_of_another_block(model: TracedModel, tmp_path: Path) -> None:
+    broken = weights()
+    broken["b_enc"][3] = torch.nan
+    with pytest.raises(InputError, match="b_enc holds NaN or infinity"):
+        load_dictionary(saelens(tmp_path / "nan", broken))
+    found = load_dictionary(saelens(tmp_path / "sae", weights(), hook_name="blocks.2.hook_resid_post"))
+    assert layer_of_dictionary(found, model) == layer_of_dictionary(found, model, 2) == 2
+    with pytest.raises(UsageError, match="states block 2, and --layers or --layer says 3"):
+        layer_of_dictionary(found, model, 3)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["ln2.hook_normalized", "hook_mlp_out", "hook_resid_pre"])
+@pytest.mark.parametrize("place", ["ln2.hook_normalized", "skip", "hook_mlp_out", "hook_resid_pre"])
 def test_dictionaries_of_other_places(model: TracedModel, text: Path, tmp_path: Path, place: str) -> None:
     """Transcoders read the input of an MLP and write its output; others read the output, or the stream before a block."""
+    has_skip = place == "skip"
+    skip = {"W_skip": torch.randn(WIDTH, WIDTH, generator=torch.Generator().manual_seed(2)) / 10} if has_skip else {}
+    place = "ln2.hook_normalized" if has_skip else place
+    kind = "skip_transcoder" if has_skip else "standard"
     dictionary = load_dictionary(
-        saelens(tmp_path / "sae", weights(), architecture="standard", hook_name=f"blocks.2.{place}")
+        saelens(tmp_path / "sae", weights() | skip, architecture=kind, hook_name=f"blocks.2.{place}")
     )
     layer = place_of(dictionary)
     assert layer == (1 if place == "hook_resid_pre" else 2)
@@ -371,7 +397,7 @@ def test_dictionaries_of_other_places(model: TracedModel, text: Path, tmp_path: 
         source = {"ln2.hook_normalized": "given", "hook_mlp_out": "out", "hook_resid_pre": "stream"}[place]
         codes = dictionary.encode(kept[source])
         target = kept["stream" if place == "hook_resid_pre" else "out"][1:]
-        errors += float((dictionary.decode(codes)[1:] - target).double().square().sum())
+        errors += float((dictionary.decode(codes, kept[source])[1:] - target).double().square().sum())
         targets.append(target.double())
         for at in range(1, len(row["token_ids"])):
             for unit in torch.nonzero(codes[at] > 0.5).flatten().tolist():
@@ -419,3 +445,32 @@ def test_vectors_of_other_layers_or_positions_do_not_mix(model: TracedModel, tex
     ):
         with pytest.raises(SpaceMismatch, match="(vector_layers|positions) is"):
             collect(model, text, tmp_path / "store", other, progress=progress)
+
+
+def test_documents_of_two_files_have_two_names_and_keep_their_facts(model: TracedModel, tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    facts = [
+        {"speaker": "anna", "turn": 1, "score": 0.5, "note": "n" * 500, "tags": ["a"], "ok": None},
+        {"speaker": "ben"},
+    ]
+    for name, word in (("one", "open"), ("two", "read")):
+        rows = [{"text": f"def {word}(self):\n    return {number}"} | facts[number] for number in range(2)]
+        (tmp_path / name).mkdir()
+        if name == "one":
+            (tmp_path / name / "text.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        else:
+            pq.write_table(pa.Table.from_pylist(rows), tmp_path / name / "text.parquet")
+        suffix = "jsonl" if name == "one" else "parquet"
+        collect(
+            model,
+            tmp_path / name / f"text.{suffix}",
+            tmp_path / "store",
+            CollectOptions(layers=(1,), threshold=1.0),
+            progress=progress,
+        )
+    rows = contexts(tmp_path / "store")
+    assert len({row["document"] for row in rows}) == len(rows) == 4
+    assert [row["document"].rpartition(":")[0] for row in rows] == ["text:0", "text:1", "text:0", "text:1"]
+    known = {"speaker": "anna", "turn": "1", "score": "0.5"}
+    assert [dict(row["attributes"]) for row in rows] == [known, {"speaker": "ben"}] * 2

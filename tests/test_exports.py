@@ -18,8 +18,9 @@ zarr = pytest.importorskip("zarr")
 
 from atlas.activations.exports import export_store  # noqa: E402
 from atlas.activations.measures import measure  # noqa: E402
-from atlas.errors import InputError, OutputError, StageError, UsageError  # noqa: E402
+from atlas.errors import InputError, OutputError, SpaceMismatch, StageError, UsageError  # noqa: E402
 from atlas.importers.activations import import_activations  # noqa: E402
+from atlas.importers.samples import import_samples  # noqa: E402
 from atlas.importers.vectors import import_vectors  # noqa: E402
 from atlas.options import ExportOptions  # noqa: E402
 from atlas.stages.store import backends  # noqa: E402
@@ -112,6 +113,15 @@ def test_an_export_is_imported_as_the_same_store(form: str, tmp_path: Path) -> N
     (tmp_path / "mine" / "thesis.tex").write_text("x")
     with pytest.raises(OutputError, match="holds no export"):
         export_store(store, tmp_path / "mine", form)
+
+
+@pytest.mark.parametrize("form", ["zarr", "zarr-transposed", "npy"])
+def test_a_store_of_several_layers_comes_back_whole(form: str, tmp_path: Path) -> None:
+    store = make(tmp_path / "store", layers=(LAYER, LAYER + 2))
+    export_store(store, tmp_path / "out", form)
+    summary = import_activations(tmp_path / "out", tmp_path / "again")
+    assert content(tmp_path / "again") == content(store)
+    assert (summary.layers, summary.units, summary.contexts) == (2, 2 * UNITS, 23)
 
 
 @pytest.mark.parametrize("form", ["zarr", "zarr-transposed", "npy"])
@@ -346,7 +356,17 @@ def test_samples_and_their_report(measured: tuple[Path, Path], tmp_path: Path) -
     assert "*b*" not in report.replace("\\*b\\*", "")
     with pytest.raises(UsageError, match="give them with --measures"):
         export_store(store, tmp_path / "bare", "samples")
+    # The layer is that of export.json.
+    import_samples([tmp_path / "out"], tmp_path / "again")
+    assert [row["layer"] for row in content(tmp_path / "again")["units"]] == [LAYER]
     assert not (tmp_path / "bare").exists()
+
+
+def test_statistics_of_another_store_are_refused(measured: tuple[Path, Path], tmp_path: Path) -> None:
+    other = make(tmp_path / "other", layers=(LAYER + 1,))
+    with pytest.raises(SpaceMismatch, match="statistics of another store"):
+        export_store(other, tmp_path / "out", "samples", measures=measured[1])
+    assert not (tmp_path / "out").exists()
 
 
 def test_neuronpedia_files(measured: tuple[Path, Path], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from atlas.cli.main import main
-from atlas.errors import InputError
+from atlas.errors import InputError, UsageError
 from atlas.ids import UnitId
 from atlas.labels import LabelFile, import_labels
 from atlas.labels.history import append_label, export_consolidated, label_history
@@ -103,3 +103,20 @@ def test_the_command(tmp_path: Path) -> None:
     assert shown.index("months") < shown.index("dates")
     assert "1 labels in" in run(main, ["label", file, "--consolidated", str(tmp_path / "c.json")]).output
     assert run(main, ["label", file, "L24-5326", "x"]).exit_code == 1
+
+
+def test_a_feature_label_never_becomes_one_of_a_neuron(tmp_path: Path) -> None:
+    file = tmp_path / "labels.jsonl"
+    append_label(file, unit("L2/F10"), "self.", author="ada")
+    append_label(file, unit("L2/N10"), "loops", author="ada")
+    import_labels([LabelFile(file, same_units=True)], tmp_path / "out")
+    found = pl.read_parquet(tmp_path / "out" / "labels.parquet")
+    assert dict(found.select("text", "dictionary").rows()) == {"self.": "sae", "loops": None}
+
+
+def test_history_knows_features_of_any_dictionary_and_no_other_kinds(tmp_path: Path) -> None:
+    file = tmp_path / "labels.jsonl"
+    file.write_text('{"layer": 2, "feature": 7, "label": "indent"}\n{"layer": 2, "neuron": 7, "label": "no"}\n')
+    assert [row["label"] for row in label_history(file, unit("L2/F7"))] == ["indent"]
+    with pytest.raises(UsageError, match="unknown label kind 'nonsense'; there are output"):
+        append_label(file, unit("L2/F7"), "x", kind="nonsense")

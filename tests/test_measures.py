@@ -15,7 +15,7 @@ import pytest
 
 from atlas.activations import measures
 from atlas.activations.measures import measure
-from atlas.errors import InputError, OutputError, SpaceMismatch, StageError
+from atlas.errors import InputError, OutputError, SpaceMismatch, StageError, UsageError
 from atlas.options import MeasureOptions
 from atlas.stages.store.cells import Context
 from atlas.stages.store.collector import VOCABULARY, Collector
@@ -150,6 +150,7 @@ def test_tokens_that_a_unit_fires_on(made: tuple[Path, Path]) -> None:
                 middle = share + 1.96**2 / (2 * n)
                 half = 1.96 * math.sqrt(share * (1 - share) / n + 1.96**2 / (4 * n * n))
                 bounds = [(middle + side * half) / (1 + 1.96**2 / n) for side in (-1, 1)]
+                assert 0 <= row["precision_low"] <= row["precision_high"] <= 1
                 assert (row["precision_low"], row["precision_high"]) == pytest.approx(bounds, abs=1e-4)
                 assert row["lift"] == pytest.approx(counts[token] / totals[token] / (len(cells) / len(slow.looked_at)))
                 assert row["mass_share"] == pytest.approx(mass[token] / sum(mass.values()))
@@ -409,3 +410,11 @@ def test_where_silence_is_not_known_nothing_follows_from_it(tmp_path: Path, spac
 
     with pytest.raises(UsageError, match="not known where a unit is silent"):
         sweep(tmp_path / "store", (0, 1), attribute="document")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("seed", -1), ("seed", 1 << 64), ("top_tokens", 1 << 40), ("top_examples", 0)]
+)
+def test_numbers_that_sql_cannot_count_with_are_refused(name: str, value: int) -> None:
+    with pytest.raises(UsageError):
+        MeasureOptions(**{name: value})

@@ -224,7 +224,10 @@ def test_a_command_judges(store: Path, tmp_path: Path) -> None:
     for command, said in (
         (f"{sys.executable} -c 'raise SystemExit(3)'", "failed"),
         (f"{sys.executable} -c 'print(1)'", "gave 1 answers to 2 questions"),
-        ("/no/such/judge", "failed"),
+        ("/no/such/judge", "cannot be run"),
+        # One that never stops is stopped behind the last answer that is needed.
+        ("yes 0.5", "gave more answers than 2 questions"),
+        (f"{sys.executable} -c 'print(\"x\" * 5_000_000)'", "gave more answers"),
     ):
         with pytest.raises(InputError, match=said):
             CommandJudge(command).answer([Question("detection", "x", ("a",))] * 2)

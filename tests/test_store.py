@@ -221,3 +221,13 @@ def test_splits_are_of_documents() -> None:
     splits = {name: {Context((1, n), name, n).split for n in range(5)} for name in ("a", "b", "c", "d", "e", "f")}
     assert all(len(found) == 1 for found in splits.values())
     assert len(set.union(*splits.values())) == 2
+
+
+def test_contexts_that_cannot_be_stored() -> None:
+    assert Context((1,), attributes={"speaker": "anna"}).attributes == (("speaker", "anna"),)  # type: ignore[arg-type]
+    assert Context((-1, 2)).token_ids == (-1, 2)  # -1: not known
+    for ids in ((1 << 31,), (3, -2)):
+        with pytest.raises(UsageError, match="cannot be stored"):
+            Context(ids)
+    with pytest.raises(UsageError, match="texts by name"):
+        Context((1,), attributes={"turn": 3})  # type: ignore[arg-type]

@@ -51,6 +51,14 @@ def make(
     return folder
 
 
+def test_a_store_is_not_replaced_by_its_merge(tmp_path: Path) -> None:
+    first, second = make(tmp_path / "a", range(3)), make(tmp_path / "b", range(3, 6))
+    before = content(first)
+    with pytest.raises(UsageError, match="would be replaced"):
+        merge_stores([first, second], tmp_path / "b" / ".." / "a")
+    assert content(first) == before
+
+
 def content(store: Path) -> dict[str, Any]:
     manifest = json.loads((store / "manifest.json").read_text())
     names = ("contexts", "units", "vocabulary")

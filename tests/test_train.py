@@ -125,7 +125,7 @@ def test_losses_are_those_of_the_model_with_its_stream_replaced(model: TracedMod
                 if name == "loss_zero":
                     values[:, 1:] = 0
                 elif name == "loss_reconstructed":
-                    values[:, 1:] = dictionary.decode(dictionary.encode(values[:, 1:]))
+                    values[:, 1:] = dictionary.decode(dictionary.encode(values[:, 1:]), values[:, 1:])
                 return (values, *out[1:]) if isinstance(out, tuple) else values
 
             handle = model.model.model.layers[2].register_forward_hook(replaced)
@@ -197,6 +197,23 @@ def test_an_edited_text_does_not_go_on(model: TracedModel, text: Path, tmp_path:
     mine.write_bytes(text.read_bytes().replace(b"Name1:", b"Mane1:"))
     with pytest.raises(UsageError, match="unfinished training of another model, text or options"):
         train_dictionary(model, mine, tmp_path / "sae", LAYER, TrainOptions(**SMALL), batch=8, progress=quiet)
+
+
+def test_a_finished_autoencoder_is_replaced_only_where_asked(model: TracedModel, text: Path, tmp_path: Path) -> None:
+    options = TrainOptions(**SMALL)
+    train_dictionary(model, text, tmp_path / "sae", LAYER, options, batch=8, progress=quiet)
+    before = (tmp_path / "sae" / "sae_weights.safetensors").read_bytes()
+    with pytest.raises(OutputError, match="holds a trained autoencoder; --fresh replaces it"):
+        train_dictionary(
+            model, text, tmp_path / "sae", LAYER, TrainOptions(**SMALL | {"k": 4}), batch=8, progress=quiet
+        )
+    assert (tmp_path / "sae" / "sae_weights.safetensors").read_bytes() == before
+
+
+def test_more_active_features_than_there_are_is_refused(model: TracedModel, text: Path, tmp_path: Path) -> None:
+    options = TrainOptions(**SMALL | {"expansion": 1, "k": model.width + 1})
+    with pytest.raises(UsageError, match=f"k is {model.width + 1}, and there are {model.width} features"):
+        train_dictionary(model, text, tmp_path / "sae", LAYER, options, progress=quiet)
 
 
 def test_a_folder_of_something_else_is_refused(model: TracedModel, text: Path, tmp_path: Path) -> None:

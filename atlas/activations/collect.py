@@ -217,8 +217,9 @@ def windows(document: Prompt, most: int) -> Iterator[Context]:
     for start in range(0, len(document.ids), most):
         ids = document.ids[start : start + most]
         if len(ids) > 1:
-            name = document.path.rsplit("/", 1)[-1].removesuffix(".json")
-            yield Context(ids, name, start, document.source, identity)
+            # The row of the file alone would name other documents of other files alike.
+            name = f"{Path(document.path).parent.name}:{document.index}:{identity[:8]}"
+            yield Context(ids, name, start, document.source, identity, document.attributes)
 
 
 def _batched(items: Iterator[tuple[int, Context]], size: int) -> Iterator[list[tuple[int, Context]]]:

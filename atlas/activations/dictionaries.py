@@ -66,6 +66,7 @@ class Dictionary:
     gate: Mapping[str, Tensor] = field(default_factory=dict)  # of a gated one: b_gate, r_mag, b_mag
     most: float | None = None  # clamp from above
     facts: Mapping[str, Any] = field(default_factory=dict)  # of its configuration file
+    skip: Tensor | None = None  # (d, d) of a transcoder: its input times this is added to what it writes
     site: str = RESIDUAL_STREAM  # what it reads: the residual stream behind a block, or the input or output of its MLP
 
     @property
@@ -95,7 +96,7 @@ class Dictionary:
         )
         digest = hashlib.sha256(repr(decides).encode())
         tensors = [self.encoder, self.decoder, self.encoder_bias, self.decoder_bias, *self.gate.values()]
-        for value in [*tensors, *([self.threshold] if self.threshold is not None else [])]:
+        for value in [*tensors, *(value for value in (self.threshold, self.skip) if value is not None)]:
             digest.update(value.float().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
@@ -115,6 +116,7 @@ class Dictionary:
             encoder_bias=self.encoder_bias.to(device),
             decoder_bias=self.decoder_bias.to(device),
             threshold=None if self.threshold is None else self.threshold.to(device),
+            skip=None if self.skip is None else self.skip.to(device),
             gate={name: value.to(device) for name, value in self.gate.items()},
         )
 
@@ -152,16 +154,18 @@ class Dictionary:
         size = torch.relu(product * self.gate["r_mag"].exp() + self.gate["b_mag"])
         return torch.where(product + self.gate["b_gate"] > 0, size, 0.0)
 
-    def decode(self, codes: Tensor) -> Tensor:
+    def decode(self, codes: Tensor, vectors: Tensor) -> Tensor:
         """Compute the reconstruction of vectors.
 
         Args:
             codes: (..., F).
+            vectors: What the codes are of (..., d), which a skip connection reads.
 
         Returns:
             Vectors (..., d).
         """
-        return codes @ self.decoder + self.decoder_bias
+        found = codes @ self.decoder + self.decoder_bias
+        return found if self.skip is None else found + vectors @ self.skip.T
 
 
 def place_of(dictionary: Dictionary) -> int | None:
@@ -204,13 +208,18 @@ def layer_of_dictionary(dictionary: Dictionary, model: TracedModel, layer: int |
         Number of the block.
 
     Raises:
-        UsageError: The widths differ, or there is no such block.
+        UsageError: The widths differ, there is no such block, or the configuration states another one.
     """
     if dictionary.width != model.width:
         raise UsageError(
             f"the dictionary is of vectors of width {dictionary.width}, and the model's have {model.width}"
         )
-    place = layer if layer is not None else place_of(dictionary)
+    stated = place_of(dictionary)
+    if None not in (layer, stated) and layer != stated:
+        raise UsageError(
+            f"the configuration of the dictionary states block {stated}, and --layers or --layer says {layer}"
+        )
+    place = layer if layer is not None else stated
     if place is None:
         raise UsageError("a dictionary reads one layer, and its configuration states none; give it with --layers N")
     if not 0 <= place < len(model.blocks):
@@ -273,6 +282,11 @@ def _assembled(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Dicti
     """Return the dictionary of named tensors; raises `KeyError` or `ValueError` for others."""
     encoder = tensors["W_enc"] if "W_enc" in tensors else tensors["encoder.weight"].T
     decoder = tensors["W_dec"] if "W_dec" in tensors else tensors["decoder.weight"].T
+    damaged = [
+        name for name, value in tensors.items() if value.isnan().any() or (name != "threshold" and value.isinf().any())
+    ]
+    if damaged:
+        raise ValueError(f"{damaged[0]} holds NaN or infinity")
     width, features = encoder.shape
     if decoder.shape != (features, width):
         raise ValueError(f"the encoder has the shape {(width, features)} and the decoder {tuple(decoder.shape)}")
@@ -293,8 +307,11 @@ def _assembled(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Dicti
     site = _SITES.get(place["side"], RESIDUAL_STREAM) if place is not None else RESIDUAL_STREAM
     if facts.get("transcode") or "transcoder" in str(facts.get("architecture") or ""):
         site = MLP_INPUT
-    if facts.get("skip_connection") or "W_skip" in tensors:
-        raise ValueError("it has a skip connection (W_skip), which is not supported")
+    skip = tensors.get("W_skip")
+    if skip is None and (facts.get("skip_connection") or "skip" in str(facts.get("architecture") or "")):
+        raise ValueError("the configuration names a skip connection, and there is no W_skip")
+    if skip is not None and (site != MLP_INPUT or skip.shape != (width, width)):
+        raise ValueError(f"W_skip has the shape {tuple(skip.shape)}; a transcoder of this width has {(width, width)}")
     subtracts = facts.get("apply_b_dec_to_input")
     if site == MLP_INPUT:
         subtracts = False  # the bias of a transcoder belongs to another place than its input
@@ -313,6 +330,7 @@ def _assembled(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Dicti
         gate,
         float(facts["clamp"]) if facts.get("clamp") is not None else None,
         dict(facts),
+        skip,
         site,
     )
 

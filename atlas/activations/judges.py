@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from atlas.errors import InputError
+
+_LONGEST_ANSWER = 1 << 20  # bytes; a longer line is read as several, and none of them is an answer
+_LAST_WORDS = 1000  # bytes of what a failed command says
 
 
 @dataclass(frozen=True)
@@ -68,20 +73,35 @@ class CommandJudge:
 
     def answer(self, questions: Sequence[Question]) -> Sequence[Answer]:
         """Answer questions by the command; a line that is no answer is a failure of this question."""
-        lines = "".join(json.dumps(vars(question), ensure_ascii=False) + "\n" for question in questions)
-        try:
-            done = subprocess.run(
-                shlex.split(self.command), input=lines.encode("utf-8", "replace"), capture_output=True, check=True
-            )
-        except (OSError, ValueError, subprocess.CalledProcessError) as error:
-            said = " ".join((getattr(error, "stderr", None) or b"").decode("utf-8", "replace").split())[-200:]
-            raise InputError(f"the judge {self.command!r} failed: {said or error}") from error
-        answers = done.stdout.decode("utf-8", "replace").splitlines()
+        with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as said:
+            for question in questions:
+                asked.write((json.dumps(vars(question), ensure_ascii=False) + "\n").encode("utf-8", "replace"))
+            asked.seek(0)
+            try:
+                answers, status = self._lines(asked, said, len(questions) + 1)
+            except (OSError, ValueError) as error:
+                raise InputError(f"the judge {self.command!r} cannot be run: {error}") from error
+            if status:
+                said.seek(-min(said.seek(0, os.SEEK_END), _LAST_WORDS), os.SEEK_END)
+                last = " ".join(said.read().decode("utf-8", "replace").split())[-200:]
+                raise InputError(f"the judge {self.command!r} failed: {last or f'exit status {status}'}")
         if len(answers) != len(questions):
-            raise InputError(
-                f"the judge {self.command!r} gave {len(answers):,} answers to {len(questions):,} questions"
-            )
+            found = f"{len(answers):,} answers to" if len(answers) < len(questions) else "more answers than"
+            raise InputError(f"the judge {self.command!r} gave {found} {len(questions):,} questions")
         return [_answer(line) for line in answers]
+
+    def _lines(self, asked: IO[bytes], said: IO[bytes], most: int) -> tuple[list[str], int]:
+        """Run the command; return its first `most` lines and its exit status. A command that goes on behind them is stopped."""
+        with subprocess.Popen(shlex.split(self.command), stdin=asked, stdout=subprocess.PIPE, stderr=said) as running:
+            assert running.stdout is not None
+            lines: list[str] = []
+            try:
+                while len(lines) < most and (line := running.stdout.readline(_LONGEST_ANSWER)):
+                    lines.append(line.decode("utf-8", "replace"))
+            finally:
+                if len(lines) == most:
+                    running.kill()
+        return lines, 0 if len(lines) == most else running.returncode
 
 
 def _answer(line: str) -> Answer:

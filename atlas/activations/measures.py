@@ -18,7 +18,7 @@ from atlas.io.package_data import folder as package_folder
 from atlas.options import MEMORY, WHOLE, MeasureOptions
 from atlas.stages import DATASETS, require
 from atlas.stages.manifest import read_manifest, replaced_folder, write_manifest
-from atlas.stages.store.merge import require_whole
+from atlas.stages.store.check import check_store, store_digest
 from atlas.stages.store.spaces import ActivationSpace
 
 Progress = Callable[[str, int, int], None]
@@ -40,8 +40,8 @@ class MeasureSummary:
     """Counts of the statistics of a store."""
 
     units: int
-    dead: int
-    dense: int
+    dead: int | None  # None where it is not known on which tokens units are silent
+    dense: int | None
     coactive: int | None  # rows; None where pairs are too many
 
 
@@ -76,10 +76,10 @@ def measure(
         InputError: The store holds vectors alone.
         OutputError: `out` holds something else.
         SpaceMismatch: The store beside it lacks contexts, or looked at other tokens.
-        StageError: `store` is none, or is damaged.
+        StageError: `store` is none, is damaged, or contradicts itself.
     """
     options = options or MeasureOptions()
-    require_whole(store)
+    check_store(store)
     manifest = read_manifest(store, "activations")
     if not len(pq.read_table(DATASETS["activations.units"].path(store))):
         raise InputError(f"{store} holds vectors and no activations of units, so there is nothing to measure")
@@ -107,8 +107,10 @@ def measure(
             ).fetchall()[0]
             rows = int(con.sql("SELECT count(*) FROM coactivation").fetchall()[0][0]) if has_partners else None
         progress("measuring units", len(parts), len(parts))
-        facts = {"space": manifest["space"], "counts": manifest["counts"], "options": vars(options)}
+        facts = {"space": manifest["space"], "store": store_digest(store), "options": vars(options)}
         write_manifest(folder, "measures", **facts, coactivation=has_partners)
+    if not space.is_counted:
+        dead = dense = None
     return MeasureSummary(units, dead, dense, rows)
 
 
@@ -177,12 +179,14 @@ def _coactivation(
 
 def _view_beside(con: duckdb.DuckDBPyConnection, store: Path, space: ActivationSpace, beside: Path) -> None:
     """Create the view `other`: activations of another store on the contexts of this one, with their numbers here."""
-    require_whole(beside)
+    check_store(beside)
     theirs = ActivationSpace.of(read_manifest(beside, "activations")["space"])
     if (theirs.skips_first, theirs.skipped_tokens) != (space.skips_first, space.skipped_tokens):
         raise SpaceMismatch(
             f"{beside} looked at other tokens than {store} (first or special tokens); collect it the same way"
         )
+    if not len(pq.read_table(DATASETS["activations.units"].path(beside))):
+        raise InputError(f"{beside} holds vectors and no activations of units, so there are no partners in it")
     if theirs.unit_type == space.unit_type:
         raise SpaceMismatch(
             f"{beside} and {store} both hold units of type {space.unit_type}; one of neurons and one of features are set side by side"

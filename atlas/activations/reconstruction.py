@@ -100,9 +100,9 @@ class Reconstruction:
         return self.error / variance if variance > 0 else None
 
     @property
-    def dead_count(self) -> int:
-        """Features that are never active on these tokens."""
-        return int((self.fired == 0).sum())
+    def dead_count(self) -> int | None:
+        """Features that are never active on these tokens; None where there are none."""
+        return int((self.fired == 0).sum()) if self.token_count else None
 
     @property
     def loss_recovered(self) -> float | None:
@@ -171,7 +171,7 @@ def _add_losses(
 ) -> None:
     def decoded(source: Tensor, target: Tensor) -> Tensor:
         codes = dictionary.encode(source[mask].float())
-        back = dictionary.decode(codes)
+        back = dictionary.decode(codes, source[mask].float())
         found.add(target[mask].float(), codes, back)
         return _replaced(target, mask, back)
 

@@ -84,7 +84,7 @@ def train_dictionary(
         options: Kind, size and steps; the defaults where None.
         corpus: Options that select the documents of the text.
         batch: Number of contexts per forward pass.
-        fresh: Discard an unfinished training of the folder.
+        fresh: Discard an unfinished or finished training of the folder.
         progress: Called with the name of the step, the number done and the total.
 
     Returns:
@@ -92,13 +92,19 @@ def train_dictionary(
 
     Raises:
         InputError: The text cannot be read, or holds too few tokens.
-        OutputError: The folder holds something else, or cannot be written.
-        UsageError: The model has no such layer.
+        OutputError: The folder holds a finished training, or something else, or cannot be written.
+        UsageError: The model has no such layer, or k is above the number of features.
     """
     options, corpus = options or TrainOptions(), corpus or DocumentOptions()
     if not 0 <= layer < len(model.blocks):
         raise UsageError(f"layer {layer} is none of the model's layers 0 to {len(model.blocks) - 1}")
+    if options.kind != RELU and options.k > options.expansion * model.width:
+        raise UsageError(
+            f"k is {options.k}, and there are {options.expansion * model.width} features (expansion x width)"
+        )
     refuse_other_files(out)
+    if (out / "training.json").exists() and not fresh:
+        raise OutputError(f"{out} holds a trained autoencoder; --fresh replaces it, or choose another -o")
     with only_writer(out):
         return _Training(model, text, out, layer, options, corpus, batch, progress).run(fresh)
 

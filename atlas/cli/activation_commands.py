@@ -18,6 +18,7 @@ from atlas.options import (
     HOOKS,
     MEMORY,
     POSITIONS,
+    RESIDUAL,
     TRAINED_KINDS,
     CollectOptions,
     DocumentOptions,
@@ -33,7 +34,7 @@ _memory_option = option(
     default=size(MEMORY),
     show_default=True,
     metavar="SIZE",
-    help="Memory for sorting and statistics; a model comes on top.",
+    help="Memory for sorting and statistics, 256 MB or more; models, and the tokens of the contexts, come on top.",
 )
 _window_options = several(
     option("--window", default=CollectOptions.window, show_default=True, help="Tokens of a context at most."),
@@ -60,6 +61,8 @@ def _layers(text: str | None) -> tuple[int, ...] | None:
         first, mark, last = part.strip().partition("-")
         if not first.isdecimal() or (mark and not last.isdecimal()):
             raise UsageError(f"--layers {text!r} is no list of layers; write it like 0-3,7")
+        if mark and int(last) < int(first):
+            raise UsageError(f"--layers {text!r} is no list of layers: {part.strip()} ends before it begins")
         found += range(int(first), int(last if mark else first) + 1)
     return tuple(found)
 
@@ -123,7 +126,9 @@ def collect(model: str, text: Path, output: Path, memory: str, layers: str | Non
             model, text, output, options=chosen, corpus=corpus, memory=parse_bytes(memory), progress=update, **options
         )
     print_collect_summary(summary)
-    say(f"  {resource_usage(started)}; store in {output}    next: atlas measure {output} -o {output}.measures")
+    has_units = chosen.hook != RESIDUAL
+    step = f"    next: atlas measure {output} -o {output}.measures" if has_units else ""
+    say(f"  {resource_usage(started)}; store in {output}{step}")
 
 
 @click.command(cls=Command)
@@ -194,7 +199,7 @@ def measure(store: Path, output: Path, memory: str, beside: Path | None, **optio
 @document_options
 @model_options
 @device_option
-@option("--fresh", is_flag=True, help="Start over instead of going on with an unfinished training.")
+@option("--fresh", is_flag=True, help="Start over, also where the folder holds a training.")
 def train_sae(model: str, text: Path, output: Path, layer: int, **options: Any) -> None:
     """Train a sparse autoencoder on the residual stream of MODEL behind a block, on TEXT (.jsonl, .txt, .parquet).
 

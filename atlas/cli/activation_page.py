@@ -10,6 +10,7 @@ from atlas.cli.terminal import bar, shown, table
 from atlas.ids import UnitId
 from atlas.query.client import Atlas
 from atlas.query.connection import rows_of
+from atlas.query.unit_report import histogram_of
 
 _Row = dict[str, Any]
 _WIDTH = 30  # of the longest bar of a histogram
@@ -25,7 +26,7 @@ def activity_parts(atlas: Atlas, unit: UnitId) -> list[Any]:
     if not stats:
         return []
     parts: list[Any] = [Text(f"\n{_headline(stats[0])}")]
-    histogram = rows_of(atlas.sql(f"FROM activation_histograms WHERE {where}"))
+    histogram = histogram_of(atlas, unit)
     if histogram:
         parts.append(_histogram(histogram))
     tokens = [row for row in rows_of(atlas.fires_on(unit)) if row["relation"] in ("same", "in")]
@@ -41,7 +42,7 @@ def _headline(stats: _Row) -> str:
     if stats["token_count"] is None:
         return (
             f"Active on {stats['active_count']:,} tokens of {stats['context_count']:,} contexts. How often it is active is not known, because contexts or "
-            f"activations were chosen. Mean {shown(stats['mean_active'])}, largest {shown(stats['max_active'])}"
+            f"activations were chosen{_sizes(stats)}"
         )
     looked_at = f"{stats['token_count']:,} tokens of {stats['context_count']:,} contexts"
     if stats["is_dead"]:
@@ -54,14 +55,18 @@ def _headline(stats: _Row) -> str:
     )
 
 
-def _histogram(rows: list[_Row]) -> Any:
-    """Return the histogram, from the most negative bin to the most positive one."""
-    ordered = sorted(rows, key=lambda row: row["sign"] * row["low"])
-    largest = max(row["count"] for row in ordered)
-    cells = []
-    for row in ordered:
-        low, high = sorted((row["sign"] * row["low"], row["sign"] * row["high"]))
-        cells.append((f"{low:.3g} to {high:.3g}", f"{row['count']:,}", bar(row["count"], largest, _WIDTH).strip()))
+def _sizes(stats: _Row) -> str:
+    if stats["mean_active"] is None:
+        return ""
+    return f". Mean {shown(stats['mean_active'])}, largest {shown(stats['max_active'])}"
+
+
+def _histogram(bins: list[tuple[float, float, int]]) -> Any:
+    largest = max(count for _, _, count in bins)
+    cells = [
+        (f"{low:.3g} to {high:.3g}", f"{count:,}", bar(count, largest, _WIDTH).strip() if count else "")
+        for low, high, count in bins
+    ]
     return table(("value", "tokens", ""), cells)
 
 

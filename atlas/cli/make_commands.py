@@ -64,7 +64,7 @@ def merge(folders: Sequence[Path], output: Path, memory: str, **options: Any) ->
     """Merge statistics: the same as aggregating all their graphs together. Or merge stores of activations."""
     from atlas.pipeline import is_store, merge_stats
 
-    if all(map(is_store, folders)):
+    if any(map(is_store, folders)):
         _merge_stores(folders, output, memory)
         return
     _to_statistics(merge_stats, folders, output, memory, options)

@@ -135,6 +135,8 @@ def reconstruction_line(measures: dict[str, Any]) -> str:
         value = measures[name]
         return "unknown" if value is None else format(value, form)
 
+    if not measures["token_count"]:
+        return "not known: no token of the text was looked at"
     dead, count = measures["dead_count"], measures["feature_count"]
     return (
         f"L0 {told('l0', '.1f')}, unexplained variance {told('fvu', '.3f')}, "
@@ -153,9 +155,14 @@ def print_features_summary(summary: FeatureSummary) -> None:
 
 def print_measure_summary(summary: MeasureSummary) -> None:
     """Print counts of the statistics of a store."""
-    say(
-        f"  {summary.units:,} units: {summary.dead:,} never active, {summary.dense:,} active on more than 10 % of the tokens"
-    )
+    if summary.dead is None or summary.dense is None:
+        say(
+            f"  {summary.units:,} units: how often they are active is not known, because contexts or activations were chosen"
+        )
+    else:
+        say(
+            f"  {summary.units:,} units: {summary.dead:,} never active, {summary.dense:,} active on more than 10 % of the tokens"
+        )
     if summary.coactive is None:
         say("  coactivation left out: too many activations on the same tokens")
     else:

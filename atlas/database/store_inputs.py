@@ -15,6 +15,7 @@ from atlas.database.tables import arrow_table, rows_of
 from atlas.errors import SpaceMismatch, UsageError
 from atlas.stages import DATASETS, Dataset, datasets_of, require
 from atlas.stages.manifest import read_manifest
+from atlas.stages.store.check import require_measures_of
 
 _SHARED = (
     "contexts",
@@ -74,6 +75,8 @@ def _require_fit(stores: Sequence[StoreInputs]) -> None:
     for store in stores:
         first = stores[0].manifest["space"]
         mine = store.manifest["space"]
+        if store.measures is not None:
+            require_measures_of(store.measures, store.store)
         for name in ("model", "revision"):
             if None not in (mine[name], first[name]) and mine[name] != first[name]:
                 raise SpaceMismatch(

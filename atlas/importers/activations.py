@@ -9,15 +9,18 @@
 | .npy | neuron_0000/acts.npy and idxs.npy, with analysis_df_records.ipc |
 
 None states the revision of the model, or the hash of the dictionary. A folder that this package exported holds contexts.parquet
-and rows.parquet as well, and gives the same store again.
+and rows.parquet as well, and gives the same store again; one of several layers
+holds a folder layer_00/, layer_01/, ... for each.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +40,7 @@ from atlas.stages.store.backends import (
 from atlas.stages.store.byte_tokens import decoded_vocabulary
 from atlas.stages.store.cells import Context
 from atlas.stages.store.collector import VOCABULARY, Collector
+from atlas.stages.store.join import merge_stores
 from atlas.stages.store.spaces import ActivationSpace
 
 Progress = Callable[[str, int, int], None]
@@ -91,6 +95,39 @@ def import_activations(
         MissingExtra: torch, safetensors or zarr is not installed.
         OutputError: The folder cannot be written.
     """
+    given: dict[str, Any] = {"model": model, "units": units, "value_kind": value_kind}
+    given |= {"memory": memory, "progress": progress}
+    folders = sorted(file.parent for file in path.glob(f"layer_*/{FACTS}"))
+    if folders:
+        return _layered(folders, out, **given)
+    return _import_one(path, out, layer=layer, **given)
+
+
+def _layered(folders: list[Path], out: Path, *, memory: int, progress: Progress, **given: Any) -> StoreImportSummary:
+    """Import an export of several layers, a folder each, into one store."""
+    with tempfile.TemporaryDirectory(dir=out.resolve().parent) as scratch:
+        stores = [Path(scratch) / folder.name for folder in folders]
+        found = [
+            _import_one(folder, store, layer=None, memory=memory, progress=progress, **given)
+            for folder, store in zip(folders, stores, strict=True)
+        ]
+        written = merge_stores(stores, out, memory=memory, progress=progress)
+    summary = StoreImportSummary(len(found), sum(one.units for one in found), written.contexts, written.activations)
+    summary.repairs = list(dict.fromkeys(line for one in found for line in one.repairs))
+    return summary
+
+
+def _import_one(
+    path: Path,
+    out: Path,
+    *,
+    model: str | None,
+    units: int | None,
+    layer: int | None,
+    value_kind: str | None,
+    memory: int,
+    progress: Progress,
+) -> StoreImportSummary:
     backend = open_backend(path)
     if isinstance(backend, StoreBackend):
         raise InputError(f"{path} is a store of this package already; use it as it is")

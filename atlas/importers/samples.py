@@ -22,8 +22,10 @@ from typing import Any
 import numpy as np
 
 from atlas.errors import InputError
+from atlas.importers.sample_contexts import FACTS
 from atlas.importers.sample_files import Sample, Stated, read_samples, sample_files
 from atlas.importers.summary import ImportSummary
+from atlas.io.files import read_json_object
 from atlas.options import MEMORY
 from atlas.stages import DATASETS
 from atlas.stages.store.byte_tokens import decoded_vocabulary
@@ -77,7 +79,7 @@ def import_samples(
         paths: Files or folders in the layouts above.
         out: Folder of the store, which is replaced.
         model: Name of the model, where the files state none.
-        layer: Layer, where the files name none.
+        layer: Layer, where the files name none and no export.json beside them does.
         memory: Bytes that sorting may take.
         progress: Called with the name of the step, the number done and the total.
 
@@ -97,7 +99,7 @@ def import_samples(
     named = model
     for number, file in enumerate(files):
         progress("reading examples", number, len(files))
-        for item in read_samples(file, layer):
+        for item in read_samples(file, layer if layer is not None else _exported_layer(file)):
             if isinstance(item, Stated):
                 stated.append(item)
             elif item.values is None:
@@ -119,6 +121,15 @@ def import_samples(
     known = {(layer, unit) for window in windows.values() for layer, unit, _ in window.cells}
     summary.units, summary.contexts, summary.stated = len(known), len(windows), len(stated)
     return summary
+
+
+def _exported_layer(file: Path) -> int | None:
+    """Return the layer of an export of this package that holds a file; None of other files, and of several layers."""
+    for folder in file.parents:
+        if (folder / FACTS).is_file():
+            layers = read_json_object(folder / FACTS, "it says what was exported").get("layers")
+            return int(next(iter(layers))) if isinstance(layers, dict) and len(layers) == 1 else None
+    return None
 
 
 def _keep(windows: dict[tuple[int, ...], _Window], numbers: dict[str, int], sample: Sample) -> None:

@@ -23,7 +23,7 @@ from atlas.io.files import read_json_object
 from atlas.io.tensors import array, read_tensors
 from atlas.options import ALL, LAST, MEMORY
 from atlas.stages.store.backends.windows import layer_of
-from atlas.stages.store.cells import Context
+from atlas.stages.store.cells import UNKNOWN_TOKEN, Context
 from atlas.stages.store.collector import Collector
 from atlas.stages.store.spaces import ActivationSpace
 
@@ -183,7 +183,9 @@ def _add_sequences(
     column = batch.column(hook)
     rows = (column.storage if isinstance(column, pa.ExtensionArray) else column).to_pylist()
     summary.has_tokens = "token_ids" in batch.schema.names
-    tokens = batch.column("token_ids").to_pylist() if summary.has_tokens else [[-1] * len(row) for row in rows]
+    tokens = (
+        batch.column("token_ids").to_pylist() if summary.has_tokens else [[UNKNOWN_TOKEN] * len(row) for row in rows]
+    )
     for row, ids in zip(rows, tokens, strict=True):
         values = np.array(row, np.float32)
         if values.ndim != 2 or len(values) != len(ids):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from atlas.errors import needs_extra
 from atlas.io.files import replaced_file
 
 _INK, _BAR = "#222222", "#4477aa"
+_LONGEST_NAME = 40  # characters
+_MOST_GROUPS, _MOST_CELLS = 80, 40  # that fit into a picture; of cells, in each direction
+_UPRIGHT = 12  # with more groups, or longer names, they stand below each other
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
@@ -20,7 +24,9 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
 
 
 def _save(figure: Any, path: Path) -> None:
-    with replaced_file(path) as fresh:
+    with replaced_file(path) as fresh, warnings.catch_warnings():
+        # A sign that the font lacks is drawn as a box.
+        warnings.simplefilter("ignore", UserWarning)
         # Without the version of the library, equal data give equal bytes.
         figure.savefig(fresh, format="png", dpi=120, metadata={"Software": None})
 
@@ -50,16 +56,28 @@ def draw_groups(
         MissingExtra: matplotlib is not installed.
         OutputError: The file cannot be written.
     """
-    figure, axis = _figure(max(4.0, 0.6 * len(names) + 2), 3.6)
-    places = range(len(names))
-    down = [mean - (low if low is not None else mean) for mean, (low, _) in zip(means, bounds, strict=True)]
-    up = [(high if high is not None else mean) - mean for mean, (_, high) in zip(means, bounds, strict=True)]
-    axis.errorbar(places, means, yerr=[down, up], fmt="o", color=_BAR, ecolor=_INK, capsize=3)
-    axis.axhline(0, color="#bbbbbb", linewidth=0.8, zorder=0)
-    labels = [f"{_plain(name)}\nn={count:,}" for name, count in zip(names, counts, strict=True)]
-    axis.set_xticks(list(places), labels, rotation=0 if len(names) < 9 else 60, fontsize=8)
-    axis.set_title(_plain(title), fontsize=10)
-    axis.set_ylabel(ylabel, fontsize=9)
+    drawn = min(len(names), _MOST_GROUPS)
+    labels = [f"{_plain(name)} (n={count:,})" for name, count in zip(names, counts, strict=True)][:drawn]
+    down, up = (
+        [0.0 if bound is None else abs(bound - mean) for mean, bound in zip(means, side, strict=True)][:drawn]
+        for side in zip(*bounds, strict=True)
+    )
+    style = {"fmt": "o", "color": _BAR, "ecolor": _INK, "capsize": 3}
+    places, shown = list(range(drawn)), list(means[:drawn])
+    if drawn <= _UPRIGHT and max(map(len, labels)) <= _UPRIGHT:
+        figure, axis = _figure(max(4.0, 0.9 * drawn + 1), 3.6)
+        axis.errorbar(places, shown, yerr=[down, up], **style)
+        axis.axhline(0, color="#bbbbbb", linewidth=0.8, zorder=0)
+        axis.set_xticks(places, [label.replace(" (", "\n(") for label in labels], fontsize=8)
+        axis.set_ylabel(ylabel, fontsize=9)
+    else:
+        figure, axis = _figure(7.0, max(2.0, 0.22 * drawn + 1))
+        axis.errorbar(shown, places, xerr=[down, up], **style)
+        axis.axvline(0, color="#bbbbbb", linewidth=0.8, zorder=0)
+        axis.set_yticks(places, labels, fontsize=7)
+        axis.set_ylim(drawn - 0.5, -0.5)
+        axis.set_xlabel(ylabel, fontsize=9)
+    axis.set_title(_plain(title, 100) + _left_out(drawn, len(names), "groups"), fontsize=10)
     _save(figure, path)
 
 
@@ -86,6 +104,9 @@ def draw_heat(
         MissingExtra: matplotlib is not installed.
         OutputError: The file cannot be written.
     """
+    total = max(len(rows), len(columns))
+    rows, columns = rows[:_MOST_CELLS], columns[:_MOST_CELLS]
+    values = [row[:_MOST_CELLS] for row in values[:_MOST_CELLS]]
     figure, axis = _figure(1.2 + 0.6 * len(columns) + 1, 1.2 + 0.45 * len(rows))
     plain = [[float("nan") if value is None else value for value in row] for row in values]
     image = axis.imshow(plain, cmap="RdBu_r", aspect="auto")
@@ -108,7 +129,7 @@ def draw_heat(
                 )
     axis.set_ylabel(_plain(labels[0]), fontsize=9)
     axis.set_xlabel(_plain(labels[1]), fontsize=9)
-    axis.set_title(_plain(title), fontsize=10)
+    axis.set_title(_plain(title, 100) + _left_out(max(len(rows), len(columns)), total, "rows or columns"), fontsize=10)
     _save(figure, path)
 
 
@@ -128,13 +149,19 @@ def draw_histogram(path: Path, bins: Sequence[tuple[float, float, int]], *, titl
     places = range(len(bins))
     axis.bar(places, [count for _, _, count in bins], color=_BAR, width=0.9)
     axis.set_yscale("log")
+    axis.set_ylim(bottom=0.5)  # so that a bin of one token is seen
     axis.set_xticks(list(places), [f"{low:.2g}" for low, _, _ in bins], rotation=60, fontsize=7)
     axis.set_xlabel("activation, from (bins by powers of two to the half)", fontsize=8)
     axis.set_ylabel("tokens", fontsize=9)
-    axis.set_title(_plain(title), fontsize=10)
+    axis.set_title(_plain(title, 100), fontsize=10)
     _save(figure, path)
 
 
-def _plain(text: str) -> str:
-    """Return a text that is drawn as it is: a dollar sign would start a formula."""
-    return text.replace("$", "\\$")
+def _plain(text: str, most: int = _LONGEST_NAME) -> str:
+    """Return a text that is drawn as it is, shortened: a dollar sign would start a formula."""
+    short = text if len(text) <= most else text[: most - 1] + "…"
+    return short.replace("$", "\\$")
+
+
+def _left_out(drawn: int, total: int, what: str) -> str:
+    return f"\nthe first {drawn} of {total:,} {what}" if drawn < total else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-_MARKUP = set("\\`*_{}[]<>#|~")
+_MARKUP = set("\\`*_{}[]<>#|~$")
 _SHOWN_AS = {"\n": "⏎", "\t": "⇥"}
 
 

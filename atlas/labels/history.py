@@ -16,9 +16,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from atlas.errors import InputError
+from atlas.errors import InputError, UsageError
 from atlas.ids import FEATURE, UnitId, well_formed
 from atlas.io.files import replaced_file, translated_os_errors, write_json
+from atlas.labels.precedence import KINDS
 
 TIME = "time"
 Row = dict[str, Any]
@@ -59,7 +60,10 @@ def append_label(
     Raises:
         InputError: The file holds something else.
         OutputError: The file cannot be written.
+        UsageError: The kind is unknown.
     """
+    if kind is not None and kind not in KINDS:
+        raise UsageError(f"unknown label kind {kind!r}; there are {', '.join(KINDS)}")
     row = _unit_row(unit) | {"label": well_formed(text).strip()}
     given = {"kind": kind, "confidence": confidence, "description": notes}
     row |= {name: well_formed(value) for name, value in given.items() if value}
@@ -117,8 +121,13 @@ def label_history(file: Path, unit: UnitId | None = None) -> list[Row]:
         raise InputError(f"{file} cannot be read as JSON lines: {error}") from error
     if unit is None:
         return rows
-    mine = _unit_row(unit)
-    return [row for row in rows if all(row.get(name) == value for name, value in mine.items())]
+    return [row for row in rows if _is_of(row, unit)]
+
+
+def _is_of(row: Row, unit: UnitId) -> bool:
+    """Return True for the row of a unit; features are told from neurons by their key, whatever dictionary the row names."""
+    key = FEATURE if unit.unit_type == FEATURE else "neuron"
+    return (row.get("layer"), row.get(key)) == (unit.layer, unit.unit)
 
 
 def last_labels(rows: Iterable[Row]) -> list[Row]:

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from atlas.errors import IdError, LabelFileError
-from atlas.ids import well_formed
+from atlas.ids import FEATURE, well_formed
 from atlas.io.files import sha256_of, write_parquet
 from atlas.labels.dialects import Row
 from atlas.labels.files import (
@@ -26,6 +26,7 @@ from atlas.labels.files import (
     is_explanations,
     read_rows,
 )
+from atlas.labels.history import is_history
 from atlas.labels.precedence import KINDS, Precedence, ranked
 from atlas.labels.units import first, text_of, unit_of
 from atlas.stages import DATASETS
@@ -152,7 +153,9 @@ def _label(row: Row | None, file: LabelFile) -> tuple[dict[str, Any] | None, str
         return None, "no_neuron"
     label: dict[str, Any] = dict(zip(("layer", "neuron"), unit.neuron, strict=True))
     label["text"] = text_of(first(row, LABEL_COLUMNS))
-    label["subject_model"], label["dictionary"] = (None, None) if file.same_units else (unit.model, unit.dictionary)
+    # A label that was given to a feature of a dictionary is never one of the neuron with its number.
+    is_neuron = file.same_units and not (is_history(row) and FEATURE in row)
+    label["subject_model"], label["dictionary"] = (None, None) if is_neuron else (unit.model, unit.dictionary)
     defaults = {
         "kind": file.kind,
         "source": file.source or well_formed(file.path.name.split(".")[0]),

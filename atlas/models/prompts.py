@@ -7,7 +7,7 @@ import itertools
 import json
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ _TEXT_KEYS = ("prompt", "text", "content")
 _MESSAGES = "messages"
 _TARGETS, _CONTRASTS, _SOURCE = ("target", "targets"), ("contrast", "contrasts"), "source"
 _GROUPS = ("prompt_group", "group")
-_BESIDE = (*_TARGETS, *_CONTRASTS, _SOURCE)
+_BESIDE = (*_TARGETS, *_CONTRASTS, _SOURCE, *_GROUPS)
+_LONGEST_FACT = 200  # characters; longer fields of a document are texts, not facts about it
 SUFFIXES = (".jsonl", ".txt", ".parquet")
 
 
@@ -39,6 +40,7 @@ class Prompt:
     group: str | None = None
     index: int | None = None
     original_token_count: int | None = None  # of the whole text, where `text` is truncated
+    attributes: tuple[tuple[str, str], ...] = ()  # of a document
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,8 @@ def _parquet(path: Path, options: PromptOptions) -> Iterator[Any]:
                 raise InputError(
                     f"{path} has no column {' or '.join(names)}; it has {', '.join(there)[:200]}; name one with --column"
                 )
-            columns = [wanted[0], *(name for name in _BESIDE if name in there and name != wanted[0])]
+            beside = there if options.whole else [name for name in _BESIDE if name in there]
+            columns = [wanted[0], *(name for name in beside if name != wanted[0])]
             for batch in file.iter_batches(1024, columns=columns):
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -179,7 +182,16 @@ def _prompt(path: Path, row: Row, model: TracedModel, options: PromptOptions) ->
     if max(ids) >= model.vocabulary:
         return Reject(name, "bad_token", f"token {max(ids)} of the tokenizer is none of the model's {model.vocabulary}")
     source, group = (_text(value, keys) for keys in ((_SOURCE,), _GROUPS))
-    return Prompt(name, text, tuple(ids), tuple(targets), tuple(contrasts), source, group, row.index, whole_count)
+    found = Prompt(name, text, tuple(ids), tuple(targets), tuple(contrasts), source, group, row.index, whole_count)
+    return replace(found, attributes=_attributes(value, options)) if options.whole else found
+
+
+def _attributes(value: dict[str, Any], options: PromptOptions) -> tuple[tuple[str, str], ...]:
+    """Return the other facts of a document by name, such as its speaker: scalars and short texts."""
+    known = {options.column, *_TEXT_KEYS, _MESSAGES, *_TARGETS, *_CONTRASTS, _SOURCE}
+    found = {name: item for name, item in value.items() if name not in known and isinstance(item, str | int | float)}
+    texts = {well_formed(name): well_formed(str(item)) for name, item in found.items()}
+    return tuple((name, text) for name, text in texts.items() if len(text) <= _LONGEST_FACT)
 
 
 def _text(value: dict[str, Any], keys: Sequence[str]) -> str | None:

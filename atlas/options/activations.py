@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from atlas.errors import UsageError
 from atlas.options.names import ALL, HOOKS, MLP, POSITIONS, SCORE_TASKS, TOPK, TRAINED_KINDS
 
+_MOST = (1 << 31) - 1  # of numbers and seeds that SQL counts with
+
 
 @dataclass(frozen=True)
 class CollectOptions:
@@ -113,8 +115,13 @@ class MeasureOptions:
     seed: int = 42
 
     def __post_init__(self) -> None:
-        if min(self.top_tokens, self.top_examples, self.top_partners, self.least_joint) < 1 or self.drawn_examples < 0:
+        least = min(self.top_tokens, self.top_examples, self.top_partners, self.least_joint)
+        if least < 1 or self.drawn_examples < 0:
             raise UsageError("numbers of tokens, examples and partners are 1 or more")
+        if max(vars(self).values()) > _MOST or self.seed < 0:
+            raise UsageError(
+                f"numbers of tokens, examples and partners, and the seed, are at most {_MOST:,}; the seed is 0 or more"
+            )
 
 
 @dataclass(frozen=True)

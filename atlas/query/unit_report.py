@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from atlas.errors import InputError
 from atlas.ids import FEATURE, UnitId
@@ -80,11 +81,18 @@ def histogram_of(atlas: Atlas, unit: UnitId) -> list[tuple[float, float, int]]:
         unit: Neuron or feature.
 
     Returns:
-        The bins; none of a unit that is never active.
+        The bins, also empty ones between others; none of a unit that is never active.
     """
     rows = rows_of(atlas.sql(f"FROM activation_histograms WHERE {_where(unit)}"))
-    bins = [(*sorted((row["sign"] * row["low"], row["sign"] * row["high"])), row["count"]) for row in rows]
-    return sorted((float(low), float(high), int(count)) for low, high, count in bins)
+    counts = {(row["sign"], row["bin"]): int(row["count"]) for row in rows}
+    found = []
+    for sign in (-1, 1):
+        held = [number for side, number in counts if side == sign]
+        for number in range(min(held, default=0), max(held, default=-1) + 1):
+            # Two bins per power of two, as they were counted.
+            low, high = sorted((sign * 2.0 ** (number / 2), sign * 2.0 ** ((number + 1) / 2)))
+            found.append((low, high, counts.get((sign, number), 0)))
+    return sorted(found)
 
 
 def _where(unit: UnitId) -> str:
@@ -124,7 +132,7 @@ def _unit(atlas: Atlas, unit: UnitId, picture: Path | None) -> list[str]:
     lines = [f"## {unit}", ""]
     lines += [f"- {name}: {text}" for name, text in {**_labels(atlas, unit), **_statistics(row)}.items()]
     if picture is not None:
-        lines += ["", f"![activations of {unit}]({picture.as_posix()})"]
+        lines += ["", f"![activations of {unit}]({quote(picture.as_posix())})"]
     tokens = [found for found in rows_of(atlas.fires_on(unit)) if found["relation"] in ("same", "in")][:_TOKENS]
     if tokens:
         lines += ["", "Tokens: " + ", ".join(_token_cell(found) for found in tokens)]
@@ -174,7 +182,7 @@ def _example_lines(atlas: Atlas, unit: UnitId) -> list[str]:
             continue
         seen.add(row["context_id"])
         value = "not active" if row["value"] is None else f"{row['value']:.4g}"
-        words = f"{markdown(row['before'] or '')}**{markdown(row['token'] or '')}**{markdown(row['behind'] or '')}"
+        words = f"{markdown(row['before'] or '')}<b>{markdown(row['token'] or '')}</b>{markdown(row['behind'] or '')}"
         lines.append(f"| {row['stratum']} | {value} | {words} |")
     return ["", "| stratum | value | words |", "|---|---|---|", *lines] if lines else []
 

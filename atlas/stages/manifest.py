@@ -20,7 +20,7 @@ VERSION = 7  # of the datasets between the stages; increased when readers would 
 
 
 # Keys of the manifest that readers of a stage need. A user's own script must write them, too.
-REQUIRED = {"stats": ("space", "method", "inputs")}
+REQUIRED = {"stats": ("space", "method", "inputs"), "activations": ("space", "counts")}
 
 
 def write_manifest(folder: Path, stage: str, **facts: object) -> None:

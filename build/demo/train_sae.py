@@ -30,7 +30,7 @@ def run(folder: Path) -> None:
                 stream.write(json.dumps({"text": text, "source": name}) + "\n")
         shown = ["--layer", str(LAYER), "--k", str(ACTIVE), "--epochs", str(EPOCHS), "--buffer", "500000"]
         given = ["train-sae", str(folder), str(path), "-o", str(folder / "sae"), *shown]
-        main([*given, "--batch", "32", "--rate", "0.002", "--name", "circuit-atlas-demo"])
+        main([*given, "--batch", "32", "--rate", "0.002", "--name", "circuit-atlas-demo", "--fresh"])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
--- Units that are never active, and the order of all results.
+-- Units that are never active, and the order of all results. Where no token was looked at, nothing is known of them.
 
 INSERT INTO activation_stats BY NAME
 WITH every AS (
@@ -10,10 +10,10 @@ SELECT
     0 AS active_count,
     0 AS active_context_count,
     0 AS positive_count,
-    CASE WHEN e.token_count IS NOT NULL THEN 0.0 END AS density,
+    CASE WHEN e.token_count > 0 THEN 0.0 END AS density,
     density AS density_low,
-    wilson(0, e.token_count::DOUBLE, 1) AS density_high,
-    CASE WHEN e.token_count IS NOT NULL THEN true END AS is_dead,
+    wilson(0, nullif(e.token_count, 0)::DOUBLE, 1) AS density_high,
+    CASE WHEN e.token_count > 0 THEN true END AS is_dead,
     NOT is_dead AS is_dense,
     0 AS duplicate_context_count,
     density AS mean_all,

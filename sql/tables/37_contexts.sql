@@ -12,7 +12,7 @@ CREATE TABLE contexts (
 );
 
 COMMENT ON COLUMN contexts.context_id IS 'Number of the context, from 0.';
-COMMENT ON COLUMN contexts.document IS 'Document of the corpus that the window is cut from.';
+COMMENT ON COLUMN contexts.document IS 'Document of the corpus that the window is cut from: as its file states, or file, row from 0 and hash of its tokens.';
 COMMENT ON COLUMN contexts.start IS 'Place of the first token in the document, from 0.';
 COMMENT ON COLUMN contexts.source IS 'Source that the corpus states for the document.';
 COMMENT ON COLUMN contexts.split IS 'Half of the documents, by a hash: labels are made on explain and scored on score.';

@@ -22,7 +22,7 @@ from atlas.stages import DATASETS, require
 from atlas.stages.manifest import read_manifest
 from atlas.stages.store.backends import StoreBackend
 from atlas.stages.store.cells import Context, looked_at_cells
-from atlas.stages.store.merge import require_whole
+from atlas.stages.store.check import check_store, require_measures_of
 from atlas.stages.store.spaces import ActivationSpace
 
 FACTS = "export.json"
@@ -40,7 +40,7 @@ class ExportSource:
     @cached_property
     def space(self) -> ActivationSpace:
         """Identity of the store."""
-        require_whole(self.store)
+        check_store(self.store)
         return ActivationSpace.of(read_manifest(self.store, "activations")["space"])
 
     @cached_property
@@ -110,11 +110,12 @@ class ExportSource:
         return found
 
     def statistics(self, name: str) -> pa.Table:
-        """Return a dataset of the statistics; raises `UsageError` where they were not given."""
+        """Return a dataset of the statistics; raises an error where they were not given, or are of another store."""
         if self.measures is None:
             raise UsageError(
                 "this format holds statistics and examples; give them with --measures (atlas measure STORE -o ...)"
             )
+        require_measures_of(self.measures, self.store)
         return pq.read_table(require(self.measures, DATASETS[f"measures.{name}"]))
 
     def write_contexts(self, folder: Path, form: str, *, rows_of: int | None = None) -> None:

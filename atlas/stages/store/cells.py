@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from atlas.errors import UsageError
 from atlas.graph import Ints
 from atlas.stages import DATASETS
 
@@ -19,13 +20,20 @@ CONTEXTS = DATASETS["activations.contexts"]
 
 SPLITS = ("explain", "score")  # halves by document, so that labels are scored on other documents
 
+UNKNOWN_TOKEN = -1  # of contexts of which files do not state the tokens
+_MOST_TOKEN = (1 << 31) - 1
+
+
+def _fits(token: int) -> bool:
+    return UNKNOWN_TOKEN <= token <= _MOST_TOKEN
+
 
 @dataclass(frozen=True)
 class Context:
     """Window of tokens: `start` is the place of its first token in the document.
 
     `identity` tells documents apart, such as a hash of the text; the name `document` does where it is None. `attributes` are
-    further facts by name, such as a speaker.
+    further facts by name, such as a speaker; a mapping is taken, too.
     """
 
     token_ids: tuple[int, ...]
@@ -36,6 +44,17 @@ class Context:
     attributes: tuple[tuple[str, str], ...] = ()
     known_hash: str | None = None  # of a context that comes from another store, and
     known_split: str | None = None  # its half
+
+    def __post_init__(self) -> None:
+        given: Any = self.attributes
+        pairs = tuple(given.items()) if isinstance(given, Mapping) else tuple(given)
+        if not all(isinstance(part, str) for pair in pairs for part in pair):
+            raise UsageError(f"attributes of a context are texts by name, not {dict(pairs)!r}"[:200])
+        object.__setattr__(self, "attributes", pairs)
+        bounds = (min(self.token_ids, default=0), max(self.token_ids, default=0))
+        wrong = [token for token in bounds if not _fits(token)]
+        if wrong:
+            raise UsageError(f"token id {wrong[0]} cannot be stored; token ids go from 0 to {_MOST_TOKEN}")
 
     @cached_property
     def content_hash(self) -> str:

@@ -18,7 +18,8 @@ from atlas.options import MEMORY, WHOLE
 from atlas.stages import DATASETS
 from atlas.stages.manifest import read_manifest, replaced_folder, write_manifest
 from atlas.stages.store.cells import CONTEXTS, StoreSummary, contexts_of, looked_at_cells
-from atlas.stages.store.merge import Columns, Source, merge_activations, require_whole, store_source
+from atlas.stages.store.check import check_store
+from atlas.stages.store.merge import Columns, Source, merge_activations, store_source
 from atlas.stages.store.spaces import ActivationSpace
 
 Progress = Callable[[str, int, int], None]
@@ -55,11 +56,13 @@ def merge_stores(
     Raises:
         OutputError: `out` holds something else.
         SpaceMismatch: Two stores are of different models, dictionaries or rules.
-        StageError: A folder is no whole store.
+        StageError: A folder is no whole store, or contradicts itself.
         UsageError: Layers, thresholds and contexts do not fit together.
     """
     if len(folders) < 2:
         raise UsageError("two stores or more are merged")
+    if out.resolve() in {folder.resolve() for folder in folders}:
+        raise UsageError(f"{out} is one of the stores to be merged, and would be replaced; choose another -o")
     space = _common_space(folders)
     contexts, stores = _numbered(folders)
     units, joins_layers = _units(folders, stores)
@@ -85,7 +88,7 @@ def merge_stores(
 def _common_space(folders: Sequence[Path]) -> ActivationSpace:
     spaces = []
     for folder in folders:
-        require_whole(folder)
+        check_store(folder)
         spaces.append(ActivationSpace.of(read_manifest(folder, "activations")["space"]))
     for folder, space in zip(folders[1:], spaces[1:], strict=True):
         try:

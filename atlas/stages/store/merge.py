@@ -20,11 +20,12 @@ from atlas.io.files import parquet_writer
 from atlas.io.run_files import RunFile
 from atlas.io.work_dir import Store
 from atlas.stages import DATASETS, datasets_of, require
-from atlas.stages.manifest import read_manifest
+from atlas.stages.manifest import MANIFEST, read_manifest
 from atlas.stages.store.pending import order_by_unit
 
 CELLS = DATASETS["activations.activations"]
 RUN, COUNTS = "activations", "unit_counts"
+COUNTED = ("contexts", "tokens", "activations")  # of a manifest
 # Bytes per row while a range is sorted: the columns of all runs, joined, their order, and the result.
 ROW_BYTES = 60
 ROW_GROUP = 1 << 17  # rows; the values of one unit are in few row groups, and a row group is read in milliseconds
@@ -49,7 +50,9 @@ def require_whole(folder: Path) -> None:
     Raises:
         StageError: A file is missing or damaged, or holds fewer rows than the manifest states.
     """
-    counts = read_manifest(folder, "activations")["counts"]
+    counts = read_manifest(folder, "activations").get("counts")
+    if not isinstance(counts, dict) or not all(isinstance(counts.get(name), int) for name in COUNTED):
+        raise StageError(f"{folder / MANIFEST} lacks the counts of {', '.join(COUNTED)}; collect it again with --fresh")
     for dataset in datasets_of("activations"):
         if not dataset.optional:
             require(folder, dataset)
