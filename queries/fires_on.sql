@@ -1,10 +1,8 @@
--- Tokens that a neuron or feature is active on, and tokens before and behind, by share of its activation.
+-- Neurons and features that are active on a token, those that are so most reliably and most exclusively first.
 --
--- $layer INTEGER required: layer of the unit
--- $unit INTEGER required: neuron or feature
--- $unit_type VARCHAR: neuron or feature; the one of the first store where it is left out
+-- $token VARCHAR required: text of the token; without spaces around it, tokens with them are found, too
 -- $limit BIGINT: at most this many rows
 SELECT *
-FROM fires_on($layer, $unit, of_type := $unit_type)
-ORDER BY relation = 'same' DESC, relation DESC, mass_share DESC, token
+FROM fires_on($token)
+ORDER BY coalesce(precision, 1) * recall DESC, unit_type, layer, unit, token
 LIMIT $limit

@@ -24,4 +24,14 @@ SELECT
     coalesce((SELECT token FROM tokens WHERE token IS NOT NULL ORDER BY input_graph_count DESC, token_id LIMIT 1), 'the')
         AS input_token,
     coalesce((SELECT token FROM tokens WHERE token IS NOT NULL ORDER BY output_graph_count DESC, token_id LIMIT 1), 'the')
-        AS output_token
+        AS output_token,
+    coalesce(
+        (
+            SELECT token FROM activation_tokens
+            WHERE relation IN ('same', 'in') AND token IS NOT NULL
+            GROUP BY token
+            ORDER BY count(*) DESC, token
+            LIMIT 1
+        ),
+        'the'
+    ) AS fired_token

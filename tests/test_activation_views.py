@@ -59,9 +59,9 @@ def test_activations_of_a_unit(con: duckdb.DuckDBPyConnection) -> None:
     assert len(expected) > 3
 
 
-def test_fires_on_lists_the_tokens_of_a_unit(con: duckdb.DuckDBPyConnection) -> None:
+def test_tokens_of_lists_the_tokens_of_a_unit(con: duckdb.DuckDBPyConnection) -> None:
     mine = [row for row in rows(con, "activation_tokens") if (row["layer"], row["unit"]) == UNIT]
-    found = rows(con, "fires_on(1, 2)")
+    found = rows(con, "tokens_of(1, 2)")
     assert len(found) == len(mine) > 3
     assert [row["relation"] for row in found] == sorted(
         (row["relation"] for row in mine), key=["same", "previous", "next"].index
@@ -72,6 +72,27 @@ def test_fires_on_lists_the_tokens_of_a_unit(con: duckdb.DuckDBPyConnection) -> 
         assert all(row[name] == expected[name] for name in row)
     same = [row["mass_share"] for row in found if row["relation"] == "same"]
     assert same == sorted(same, reverse=True)
+
+
+def test_fires_on_lists_the_units_of_a_token(con: duckdb.DuckDBPyConnection) -> None:
+    kept = [row for row in rows(con, "activation_tokens") if row["relation"] in ("same", "in")]
+    labels = {(row["unit_type"], row["layer"], row["neuron"]): row["label"] for row in rows(con, "neurons")}
+    texts = {row["token"] for row in kept}
+    for text in texts:
+        mine = [row for row in kept if row["token"] == text]
+        found = rows(con, f"fires_on('{text}')")
+        assert found == rows(con, f"fires_on('{text.strip()}')")
+        shares = [(1.0 if row["precision"] is None else row["precision"]) * row["recall"] for row in found]
+        assert shares == sorted(shares, reverse=True)
+        names = ("unit_type", "layer", "unit", "token", "precision", "recall", "lift", "mass_share", "active_count")
+        assert sorted([tuple(row[n] for n in names) for row in found], key=str) == sorted(
+            [tuple(row[n] for n in names) for row in mine], key=str
+        )
+        for row in found:
+            expected = labels.get(("neuron", row["layer"], row["unit"])) if row["unit_type"] == "neuron" else None
+            assert row["label"] == expected
+    assert len(texts) > 3
+    assert not rows(con, "fires_on('no such token')")
 
 
 def test_examples_of_a_unit_have_their_words(con: duckdb.DuckDBPyConnection) -> None:

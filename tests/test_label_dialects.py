@@ -168,6 +168,28 @@ def test_a_folder_of_explanations_is_read_file_by_file(tmp_path: Path) -> None:
     assert files["size_bytes"] == sum(path.stat().st_size for path in folder.iterdir() if path.name != "notes.txt")
 
 
+def test_a_run_of_delphi_gives_its_detection_scores(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for name in ("explanations", "scores/detection"):
+        (run / name).mkdir(parents=True)
+    answers = [(True, True), (True, True), (True, False), (True, None), (False, False), (False, True), (False, 0)]
+    rows = [{"activating": is_so, "prediction": said, "distance": 1} for is_so, said in answers]
+    for number, text in ((12, json.dumps(rows)), (13, json.dumps(rows[:4])), (14, "damaged"), (15, '["x", 3, {}]')):
+        (run / "explanations" / f"layers.4.mlp_latent{number}.txt").write_text(f'"words {number}"')
+        (run / "scores" / "detection" / f"layers.4.mlp_latent{number}.txt").write_text(text)
+    (run / "explanations" / "layers.4.mlp_latent16.txt").write_text('"words 16"')
+    for folder in (run, run / "explanations"):
+        import_labels([LabelFile(folder)], tmp_path / "labels")
+        found = pq.read_table(tmp_path / "labels" / "labels.parquet").to_pylist()
+        # 2 of 3 activating ones and 2 of 3 others are answered rightly; one is not answered.
+        assert [(row["neuron"], row["score"], row["type"], row["num_exemplars"]) for row in found] == [
+            (12, pytest.approx(2 / 3), "detection", 6),
+            *((number, None, None, None) for number in (13, 14, 15, 16)),
+        ]
+        files = pq.read_table(tmp_path / "labels" / "label_files.parquet").to_pylist()[0]
+        assert files["size_bytes"] == sum(path.stat().st_size for path in run.rglob("*.txt"))
+
+
 def test_explanations_with_scores_and_dashboards(tmp_path: Path) -> None:
     (tmp_path / "explanations.json").write_text(
         '{"layer": 5, "results": {"3": {"latent": 3, "explanation": "dates", "score": 0.75}, "4": {"explanation": "cities"}}}'

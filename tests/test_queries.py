@@ -270,6 +270,7 @@ def test_a_limit_keeps_the_first_rows(name: str, small: Atlas) -> None:
         "to_layer": 0,
         "to_neuron": 4,
         "graph_id": 3,
+        "token": "t1",
     }
     wanted = {p.name: given[p.name] for p in catalogue()[name].parameters if p.required}
     everything = small.query(name, **wanted).fetchall()

@@ -27,7 +27,7 @@ def test_a_report_states_what_the_tables_hold(small_atlas: Path) -> None:
         assert f"- active on: {stats['active_count']} tokens in {stats['active_context_count']} contexts" in text
         assert f"- looked at: {stats['token_count']} tokens of 12 contexts" in text
         assert f"- density: {stats['density']:.3%}" in text
-        for row in small.fires_on(FIRST).pl().to_dicts():
+        for row in small.tokens_of(FIRST).pl().to_dicts():
             if row["relation"] == "same":
                 assert f"‘{row['token']}’ ({row['mass_share']:.0%}, fires it {row['precision']:.0%})" in text
         for row in small.similar_units(FIRST).pl().to_dicts()[:3]:
@@ -55,7 +55,7 @@ def test_two_units_side_by_side(small_atlas: Path) -> None:
         shares = [
             {
                 row["token"]: row["mass_share"]
-                for row in small.fires_on(unit).pl().to_dicts()
+                for row in small.tokens_of(unit).pl().to_dicts()
                 if row["relation"] == "same"
             }
             for unit in (FIRST, SECOND)

@@ -282,11 +282,7 @@ def _assembled(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Dicti
     """Return the dictionary of named tensors; raises `KeyError` or `ValueError` for others."""
     encoder = tensors["W_enc"] if "W_enc" in tensors else tensors["encoder.weight"].T
     decoder = tensors["W_dec"] if "W_dec" in tensors else tensors["decoder.weight"].T
-    damaged = [
-        name for name, value in tensors.items() if value.isnan().any() or (name != "threshold" and value.isinf().any())
-    ]
-    if damaged:
-        raise ValueError(f"{damaged[0]} holds NaN or infinity")
+    _require_finite(tensors)
     width, features = encoder.shape
     if decoder.shape != (features, width):
         raise ValueError(f"the encoder has the shape {(width, features)} and the decoder {tuple(decoder.shape)}")
@@ -297,21 +293,12 @@ def _assembled(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Dicti
     gate = _gate(tensors)
     threshold = tensors.get("threshold")
     kind = _kind(facts, gate, threshold, k)
-    if facts.get("rescale_acts_by_decoder_norm"):
-        raise ValueError("rescale_acts_by_decoder_norm is set; fold the norms of the decoder into the weights first")
-    if str(facts.get("normalize_activations") or "none") not in ("none", "None"):
-        raise ValueError(
-            f"normalize_activations is {facts['normalize_activations']!r}; fold it into the weights first (fold_activation_norm_scaling_factor)"
-        )
+    _require_unscaled(facts)
     place = _stated_place(facts)
     site = _SITES.get(place["side"], RESIDUAL_STREAM) if place is not None else RESIDUAL_STREAM
     if facts.get("transcode") or "transcoder" in str(facts.get("architecture") or ""):
         site = MLP_INPUT
-    skip = tensors.get("W_skip")
-    if skip is None and (facts.get("skip_connection") or "skip" in str(facts.get("architecture") or "")):
-        raise ValueError("the configuration names a skip connection, and there is no W_skip")
-    if skip is not None and (site != MLP_INPUT or skip.shape != (width, width)):
-        raise ValueError(f"W_skip has the shape {tuple(skip.shape)}; a transcoder of this width has {(width, width)}")
+    skip = _skip(tensors, facts, site, width)
     subtracts = facts.get("apply_b_dec_to_input")
     if site == MLP_INPUT:
         subtracts = False  # the bias of a transcoder belongs to another place than its input
@@ -333,6 +320,32 @@ def _assembled(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Dicti
         skip,
         site,
     )
+
+
+def _require_finite(tensors: Mapping[str, Tensor]) -> None:
+    for name, value in tensors.items():
+        # A threshold of infinity switches a feature off.
+        if value.isnan().any() or (name != "threshold" and value.isinf().any()):
+            raise ValueError(f"{name} holds NaN or infinity")
+
+
+def _require_unscaled(facts: Mapping[str, Any]) -> None:
+    if facts.get("rescale_acts_by_decoder_norm"):
+        raise ValueError("rescale_acts_by_decoder_norm is set; fold the norms of the decoder into the weights first")
+    if str(facts.get("normalize_activations") or "none") not in ("none", "None"):
+        raise ValueError(
+            f"normalize_activations is {facts['normalize_activations']!r}; fold it into the weights first (fold_activation_norm_scaling_factor)"
+        )
+
+
+def _skip(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], site: str, width: int) -> Tensor | None:
+    """Return the weights of a skip connection (d, d), None without one; raises `ValueError` where they do not fit."""
+    skip = tensors.get("W_skip")
+    if skip is None and (facts.get("skip_connection") or "skip" in str(facts.get("architecture") or "")):
+        raise ValueError("the configuration names a skip connection, and there is no W_skip")
+    if skip is not None and (site != MLP_INPUT or skip.shape != (width, width)):
+        raise ValueError(f"W_skip has the shape {tuple(skip.shape)}; a transcoder of this width has {(width, width)}")
+    return skip
 
 
 def _kind(facts: Mapping[str, Any], gate: Mapping[str, Tensor], threshold: Tensor | None, k: int | None) -> str:

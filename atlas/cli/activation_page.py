@@ -29,7 +29,7 @@ def activity_parts(atlas: Atlas, unit: UnitId) -> list[Any]:
     histogram = histogram_of(atlas, unit)
     if histogram:
         parts.append(_histogram(histogram))
-    tokens = [row for row in rows_of(atlas.fires_on(unit)) if row["relation"] in ("same", "in")]
+    tokens = [row for row in rows_of(atlas.tokens_of(unit)) if row["relation"] in ("same", "in")]
     if tokens:
         parts.append(_tokens(tokens[:_TOKENS]))
     examples = rows_of(atlas.examples(unit))

@@ -148,18 +148,11 @@ def _import_one(
     summary = StoreImportSummary(stated_units=units is not None or not isinstance(backend, WindowBackend))
     summary.repairs += found.repairs
     summary.layers, summary.units = len(layers), sum(layers.values())
-    counts: Counter[int] = Counter()
     thresholds = {number: threshold for number, (_, threshold) in stated.items()}
     with Collector(
         out, space=space, layers=layers, thresholds=thresholds, memory=memory, fresh=True, progress=progress
     ) as collector:
-        for batch in backend.batches(_CONTEXTS):
-            progress("reading activations", batch.first, backend.context_count)
-            contexts, cells = found.placed(batch)
-            collector.add_cells(cells, contexts)
-            counts.update(dict(enumerate(np.bincount(batch.unit).tolist())))
-        contexts, cells = found.rest()
-        collector.add_cells(cells, contexts)
+        counts = _add_all(collector, backend, found, progress)
         unknown = list(getattr(backend, "unknown_units", ()))
         facts = {"unknown_units": {str(backend.layer): unknown}} if unknown and isinstance(backend, OneLayer) else {}
         written = collector.write(found.vocabulary, imported_from=path.name, **facts)
@@ -171,6 +164,19 @@ def _import_one(
     tokens = Counter(token for context in found.contexts for token in set(context.token_ids)) if found.is_whole else {}
     summary.repairs += compared(path, counts, tokens)
     return summary
+
+
+def _add_all(collector: Collector, backend: ActivationBackend, found: Contexts, progress: Progress) -> Counter[int]:
+    """Add all activations of a back end to a collector; return the number of activations of every unit."""
+    counts: Counter[int] = Counter()
+    for batch in backend.batches(_CONTEXTS):
+        progress("reading activations", batch.first, backend.context_count)
+        contexts, cells = found.placed(batch)
+        collector.add_cells(cells, contexts)
+        counts.update(dict(enumerate(np.bincount(batch.unit).tolist())))
+    contexts, cells = found.rest()
+    collector.add_cells(cells, contexts)
+    return counts
 
 
 def _contexts_of(path: Path, backend: ActivationBackend) -> Contexts:

@@ -19,6 +19,7 @@ from atlas.errors import InputError, LabelFileError
 from atlas.io.files import opened
 from atlas.io.json_stream import Member, members
 from atlas.io.lines import LineTooLong, filled_lines
+from atlas.labels.delphi import delphi_rows, is_explanations
 from atlas.labels.dialects import CONTAINERS, Row, expand, explained
 from atlas.labels.history import is_history, last_labels
 from atlas.labels.units import ID_COLUMNS, INDEX_COLUMNS
@@ -33,13 +34,12 @@ COLUMNS = frozenset(
     ("layer", *INDEX_COLUMNS, *ID_COLUMNS, *LABEL_COLUMNS, *UNIT_COLUMNS, *TEXT_COLUMNS, *NUMBER_COLUMNS)
 )
 NEEDED = "layer and neuron (or feature, index) or neuron_id, and label (or text)"
-_KINDS = ".jsonl, .json, .csv, .tsv (each also .gz), .parquet, a stats folder, a folder of explanations, or an earlier atlas (.duckdb)"
+_KINDS = ".jsonl, .json, .csv, .tsv (each also .gz), .parquet, a stats folder, a folder of explanations or a run of delphi, or an earlier atlas (.duckdb)"
 _LAYER_OF_FILE = re.compile(r"layer[s_.-]*(\d+)", re.IGNORECASE)
 # Longer JSON lines and explanations are refused; the csv module has its own limit.
 _MAX_LINE = 2**24
 _HEAD = 1 << 16  # bytes that hold the first line
 _DELIMITERS = (",", "\t", ";", "|")
-_EXPLANATION = re.compile(r"(?:layers?|blocks|h)[._](\d+).*?_?(?:latent|feature)s?[_.]?(\d+)\.txt\Z", re.IGNORECASE)
 # Facts that a file may state once for all of its rows.
 _ABOUT = ("layer", "model_id", "sae_set", "model")
 _OLDER_COLUMNS = ("layer", "neuron", "label", "description", "num_exemplars", "max_activation")
@@ -56,7 +56,7 @@ def read_rows(path: Path) -> Iterator[Row | None]:
     if not path.is_dir() and not path.is_file():
         raise LabelFileError(f"{path} is a pipe or device, which cannot be read twice; write it to a file first")
     if path.is_dir():
-        yield from _delphi_rows(path) if is_explanations(path) else _stats_rows(path)
+        yield from delphi_rows(path) if is_explanations(path) else _stats_rows(path)
         return
     name = path.name.removesuffix(".gz")
     reader = {
@@ -216,38 +216,6 @@ def _legacy_labels(row: Row) -> Iterator[Row]:
         text = row.get(f"{kind}_label")
         if text is not None and text != row["label"]:
             yield {"layer": row["layer"], "neuron": row["neuron"], "label": text, "kind": kind}
-
-
-def explanation_files(folder: Path) -> list[Path]:
-    """Return the files of delphi's explainer in a folder, one per latent, such as `layers.4.mlp_latent12.txt`."""
-    return [path for path in sorted(folder.glob("*.txt")) if _EXPLANATION.search(path.name)]
-
-
-def is_explanations(folder: Path) -> bool:
-    """Return True where a folder holds explanation files and is not a stats folder."""
-    return not (folder / MANIFEST).is_file() and bool(explanation_files(folder))
-
-
-def _delphi_rows(folder: Path) -> Iterator[Row | None]:
-    """Yield one explanation per file: a JSON string or plain text."""
-    for path in explanation_files(folder):
-        named = _EXPLANATION.search(path.name)
-        assert named is not None  # explanation_files returns matches only
-        if path.stat().st_size > _MAX_LINE:
-            yield None
-            continue
-        text = path.read_bytes().decode("utf-8", "replace").strip()
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            value = text
-        said = value if isinstance(value, str) else None
-        yield {
-            "layer": named[1],
-            "neuron": named[2],
-            "label": said and said.removeprefix("Explanation:"),
-            "source": "delphi",
-        }
 
 
 def _stats_rows(folder: Path) -> Iterator[Row | None]:

@@ -16,14 +16,13 @@ import pyarrow as pa
 from atlas.errors import IdError, LabelFileError
 from atlas.ids import FEATURE, well_formed
 from atlas.io.files import sha256_of, write_parquet
+from atlas.labels.delphi import explanation_files, is_explanations, score_file
 from atlas.labels.dialects import Row
 from atlas.labels.files import (
     LABEL_COLUMNS,
     NEEDED,
     NUMBER_COLUMNS,
     TEXT_COLUMNS,
-    explanation_files,
-    is_explanations,
     read_rows,
 )
 from atlas.labels.history import is_history
@@ -203,7 +202,10 @@ def content(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    return explanation_files(path) if is_explanations(path) else [DATASETS["stats.graph_labels"].path(path)]
+    if not is_explanations(path):
+        return [DATASETS["stats.graph_labels"].path(path)]
+    files = explanation_files(path)
+    return files + [score for score in map(score_file, files) if score.is_file()]
 
 
 def _hash_of(paths: Sequence[Path]) -> str:

@@ -31,7 +31,20 @@ class ActivationQueries(AtlasFile):
         """
         return self.query("features", min_contexts=min_contexts, max_density=max_density, limit=limit)
 
-    def fires_on(self, unit: Unit, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+    def fires_on(self, token: str, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Return the neurons and features that are active on a token, the most reliable and exclusive ones first.
+
+        Args:
+            token: Text of the token; without spaces around it, tokens with them are found, too.
+            limit: Number of rows at most.
+
+        Returns:
+            unit_type, layer, unit, token, precision, recall, lift, mass_share, active_count, token_count, mean_active, label,
+            cluster_path.
+        """
+        return self.query("fires_on", token=token, limit=limit)
+
+    def tokens_of(self, unit: Unit, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Return the tokens that a unit is active on, and tokens before and behind.
 
         Args:
@@ -41,7 +54,7 @@ class ActivationQueries(AtlasFile):
         Returns:
             relation, token, mass_share, precision, recall, lift, active_count, token_count, mean_active.
         """
-        return self.query("fires_on", **_unit(unit), limit=limit)
+        return self.query("tokens_of", **_unit(unit), limit=limit)
 
     def activations(self, unit: Unit, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Return all kept activations of a unit.

@@ -60,7 +60,7 @@ def unit_comparison(atlas: Atlas, first: UnitId, second: UnitId) -> str:
     for name, row in _statistics(stats[0]).items():
         lines.append(f"| {name} | {row} | {_statistics(stats[1]).get(name, '')} |")
     tokens = [
-        [row for row in rows_of(atlas.fires_on(unit)) if row["relation"] in ("same", "in")] for unit in (first, second)
+        [row for row in rows_of(atlas.tokens_of(unit)) if row["relation"] in ("same", "in")] for unit in (first, second)
     ]
     shares = [{row["token"]: row["mass_share"] or 0.0 for row in rows} for rows in tokens]
     overlap = sum(min(share, shares[1].get(token, 0.0)) for token, share in shares[0].items())
@@ -133,7 +133,7 @@ def _unit(atlas: Atlas, unit: UnitId, picture: Path | None) -> list[str]:
     lines += [f"- {name}: {text}" for name, text in {**_labels(atlas, unit), **_statistics(row)}.items()]
     if picture is not None:
         lines += ["", f"![activations of {unit}]({quote(picture.as_posix())})"]
-    tokens = [found for found in rows_of(atlas.fires_on(unit)) if found["relation"] in ("same", "in")][:_TOKENS]
+    tokens = [found for found in rows_of(atlas.tokens_of(unit)) if found["relation"] in ("same", "in")][:_TOKENS]
     if tokens:
         lines += ["", "Tokens: " + ", ".join(_token_cell(found) for found in tokens)]
     promoted = _promoted(atlas, unit)

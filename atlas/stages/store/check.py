@@ -27,7 +27,7 @@ _ROWS = 1 << 20  # rows that are checked at a time
 
 @dataclass(frozen=True)
 class _Stated:
-    """What the cells of a store must agree with: contexts, layers and the rule of looked-at tokens."""
+    """Contexts, layers and the rule of looked-at tokens, with which the cells of a store must agree."""
 
     space: ActivationSpace
     starts: NDArray[np.int64]  # of the tokens of each context, and the end (n + 1,)

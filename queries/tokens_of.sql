@@ -1,0 +1,10 @@
+-- Tokens that a neuron or feature is active on, and tokens before and behind, by share of its activation.
+--
+-- $layer INTEGER required: layer of the unit
+-- $unit INTEGER required: neuron or feature
+-- $unit_type VARCHAR: neuron or feature; the one of the first store where it is left out
+-- $limit BIGINT: at most this many rows
+SELECT *
+FROM tokens_of($layer, $unit, of_type := $unit_type)
+ORDER BY relation = 'same' DESC, relation DESC, mass_share DESC, token
+LIMIT $limit
