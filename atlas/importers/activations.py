@@ -128,14 +128,7 @@ def _import_one(
     memory: int,
     progress: Progress,
 ) -> StoreImportSummary:
-    backend = open_backend(path)
-    if isinstance(backend, StoreBackend):
-        raise InputError(f"{path} is a store of this package already; use it as it is")
-    if isinstance(backend, WindowBackend | DelphiBackend):
-        backend.units = units
-    found = _contexts_of(path, backend)
-    if isinstance(backend, OneLayer):
-        backend.layer = next(iter(found.layers)) if found.layers else layer or 0
+    backend, found = _opened(path, units, layer)
     space = found.space or ActivationSpace(
         model or found.model,
         hook="imported",
@@ -164,6 +157,19 @@ def _import_one(
     tokens = Counter(token for context in found.contexts for token in set(context.token_ids)) if found.is_whole else {}
     summary.repairs += compared(path, counts, tokens)
     return summary
+
+
+def _opened(path: Path, units: int | None, layer: int | None) -> tuple[ActivationBackend, Contexts]:
+    """Return the back end of a folder, and its contexts."""
+    backend = open_backend(path)
+    if isinstance(backend, StoreBackend):
+        raise InputError(f"{path} is a store of this package already; use it as it is")
+    if isinstance(backend, WindowBackend | DelphiBackend):
+        backend.units = units
+    found = _contexts_of(path, backend)
+    if isinstance(backend, OneLayer):
+        backend.layer = next(iter(found.layers)) if found.layers else layer or 0
+    return backend, found
 
 
 def _add_all(collector: Collector, backend: ActivationBackend, found: Contexts, progress: Progress) -> Counter[int]:
