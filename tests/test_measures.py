@@ -245,6 +245,12 @@ def test_a_store_beside_must_hold_the_same_contexts(made: tuple[Path, Path], tmp
             measure(made[0], tmp_path / "out", beside=tmp_path / name)
 
 
+def runs(tokens: Any, at: int) -> set[tuple[int, ...]]:
+    """The runs of three tokens among the ten up to a place."""
+    words = tuple(tokens[max(at - 9, 0) : at + 1])
+    return {words[start : start + 3] for start in range(len(words) - 2)} or {words}
+
+
 def test_examples_are_the_strongest_contexts_and_some_of_each_quarter(made: tuple[Path, Path]) -> None:
     slow = Slow(made[0])
     stats = {(row["layer"], row["unit"]): row for row in rows(made[1], "activation_stats")}
@@ -266,9 +272,16 @@ def test_examples_are_the_strongest_contexts_and_some_of_each_quarter(made: tupl
                 seen.add(shingle)
         assert stats[key]["duplicate_context_count"] == len(order) - len(kept)
         top = found[*key, "top"]
+        best: list[int] = []
+        for context in kept[:30]:
+            mine = runs(slow.contexts[context], peaks[context][1])
+            others = [runs(slow.contexts[other], peaks[other][1]) for other in best]
+            if len(best) < 10 and all(len(mine & other) < 0.6 * len(mine | other) for other in others):
+                best.append(context)
         assert [(row["context_id"], row["position"], row["value"]) for row in top] == [
-            (context, peaks[context][1], peaks[context][2]) for context in kept[:10]
+            (context, peaks[context][1], peaks[context][2]) for context in best
         ]
+        assert [row["rank"] for row in top] == list(range(1, len(best) + 1))
         sizes = [len(kept) // 4 + (place < len(kept) % 4) for place in range(4)]
         first = 0
         for quarter, size in enumerate(sizes, 1):
@@ -278,6 +291,22 @@ def test_examples_are_the_strongest_contexts_and_some_of_each_quarter(made: tupl
             assert {row["context_id"] for row in drawn} <= set(members)
             assert all(row["weight"] == pytest.approx(size / len(drawn)) for row in drawn)
             first += size
+
+
+def test_strong_contexts_that_nearly_repeat_a_stronger_one_are_no_top_examples(tmp_path: Path) -> None:
+    repeated = tuple(range(10, 22))
+    near = (*repeated[:11], 50)  # 7 of 9 different runs of three are the same
+    part = (5, 6, 7, 8, 9, 40, 41, *repeated[7:])  # 3 of 13
+    values = np.zeros((4, 12, 1), np.float32)
+    values[:, 11, 0] = [9, 8, 7, 6]
+    with Collector(tmp_path / "store", space=ActivationSpace("m"), layers={0: 1}) as collector:
+        given = [repeated, near, part, tuple(range(30, 42))]
+        collector.add({0: values}, [Context(tokens, str(number)) for number, tokens in enumerate(given)])
+        collector.write(VOCABULARY.empty())
+    measure(tmp_path / "store", tmp_path / "measures")
+    found = rows(tmp_path / "measures", "activation_examples")
+    top = [(row["rank"], row["context_id"], row["position"], row["value"]) for row in found if row["stratum"] == "top"]
+    assert top == [(1, 0, 11, 9.0), (2, 2, 11, 7.0), (3, 3, 11, 6.0)]
 
 
 def test_coactive_units_are_active_on_the_same_tokens(made: tuple[Path, Path]) -> None:

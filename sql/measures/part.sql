@@ -158,6 +158,68 @@ JOIN activation_stats AS s USING (layer, unit)
 LEFT JOIN token_stats AS i USING (token_id)
 WHERE r.rank <= (SELECT top_tokens FROM settings);
 
+-- The strongest contexts of every unit whose tokens are not near those of a stronger one: the Jaccard index of their runs of three
+-- tokens, among the ten up to the peak, is below 0.6. Three times as many as are kept are looked at.
+CREATE OR REPLACE TEMP TABLE top_peaks AS
+WITH strongest AS (
+    SELECT layer, unit, context_id, position, row_number() OVER (PARTITION BY layer, unit ORDER BY abs(value) DESC, context_id) AS place
+    FROM peaks
+    WHERE copy = 1 AND NOT is_special
+    QUALIFY place <= 3 * (SELECT top_examples FROM settings)
+),
+words AS (
+    SELECT
+        s.layer,
+        s.unit,
+        s.place,
+        s.context_id,
+        CASE
+            WHEN s.position < 0 THEN c.token_ids
+            ELSE list_slice(c.token_ids, greatest(s.position - 8, 1), s.position + 1)
+        END AS tokens
+    FROM strongest AS s
+    JOIN contexts AS c USING (context_id)
+),
+runs AS (
+    SELECT
+        layer,
+        unit,
+        place,
+        context_id,
+        CASE
+            WHEN len(tokens) = 0 THEN [[context_id]]
+            WHEN len(tokens) < 3 THEN [tokens]
+            ELSE list_distinct(list_transform(range(1, len(tokens) - 1), lambda i: list_slice(tokens, i, i + 2)))
+        END AS shingles
+    FROM words
+),
+kept AS (
+    SELECT
+        layer,
+        unit,
+        list_reduce(
+            list([{'context_id': context_id, 'shingles': shingles}] ORDER BY place),
+            lambda stronger, next:
+                CASE
+                    WHEN
+                        list_bool_or(
+                            list_transform(
+                                stronger,
+                                lambda one:
+                                    len(list_intersect(one.shingles, next[1].shingles))
+                                    >= 0.6 * len(list_distinct(one.shingles || next[1].shingles))
+                            )
+                        )
+                        THEN stronger
+                    ELSE stronger || next
+                END
+        ) AS chosen
+    FROM runs
+    GROUP BY layer, unit
+)
+SELECT layer, unit, generate_subscripts(chosen, 1)::BIGINT AS place, unnest(chosen).context_id AS context_id
+FROM kept;
+
 -- Examples: the strongest contexts, a few of each quarter of the active contexts by a fixed shuffle, peaks on special tokens apart,
 -- and places without activation: of any token, and of the token that the unit fires on most.
 INSERT INTO activation_examples BY NAME
@@ -202,17 +264,14 @@ chosen_silent AS (
         row_number() OVER (PARTITION BY layer, unit, stratum ORDER BY hash(shuffle, unit), context_id) AS place
     FROM silent
 )
-SELECT
-    layer,
-    unit,
-    CASE WHEN is_special THEN 'special' ELSE 'top' END AS stratum,
-    place AS rank,
-    context_id,
-    position,
-    value,
-    NULL AS weight
+SELECT layer, unit, 'special' AS stratum, place AS rank, context_id, position, value, NULL AS weight
 FROM distinct_peaks
-WHERE place <= CASE WHEN is_special THEN 3 ELSE (SELECT top_examples FROM settings) END
+WHERE is_special AND place <= 3
+UNION ALL
+SELECT layer, unit, 'top', t.place, context_id, p.position, p.value, NULL
+FROM top_peaks AS t
+JOIN peaks AS p USING (layer, unit, context_id)
+WHERE t.place <= (SELECT top_examples FROM settings)
 UNION ALL
 SELECT
     layer,
