@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from atlas.cli.terminal import say, show, shown, table
-from atlas.io.files import replaced_file
+from atlas.io.files import replaced_file, translated_os_errors
 from atlas.io.pictures import draw_groups, draw_heat
 
 
@@ -17,7 +17,7 @@ def print_sweep(found: pa.Table, output: Path | None) -> None:
     """Print the groups of a sweep, or write them to a CSV file."""
     rows = pl.DataFrame(pl.from_arrow(found))
     if output is not None:
-        with replaced_file(output) as path:
+        with translated_os_errors(output), replaced_file(output) as path:
             rows.write_csv(path)
         say(f"  {len(rows):,} groups in {output}")
         return

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from atlas.errors import needs_extra
-from atlas.io.files import replaced_file
+from atlas.io.files import replaced_file, translated_os_errors
 
 _INK, _BAR = "#222222", "#4477aa"
 _LONGEST_NAME = 40  # characters
@@ -24,7 +24,7 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
 
 
 def _save(figure: Any, path: Path) -> None:
-    with replaced_file(path) as fresh, warnings.catch_warnings():
+    with translated_os_errors(path), replaced_file(path) as fresh, warnings.catch_warnings():
         # A sign that the font lacks is drawn as a box.
         warnings.simplefilter("ignore", UserWarning)
         # Without the version of the library, equal data give equal bytes.

@@ -171,7 +171,8 @@ def _promoted(atlas: Atlas, unit: UnitId) -> list[str]:
     else:
         rows = rows_of(atlas.projection((unit.layer, unit.unit), kind="output"))
     best = [row for row in rows if row["direction"] == "promotes"][:_TOKENS]
-    return [f"‘{markdown(row['token'] or '?')}’ ({row['weight']:.2f})" for row in best]
+    name = "centred_weight" if unit.unit_type == FEATURE else "weight"  # as the page of a feature shows
+    return [f"‘{markdown(row['token'] or '?')}’ ({row[name]:.2f})" for row in best]
 
 
 def _example_lines(atlas: Atlas, unit: UnitId) -> list[str]:
