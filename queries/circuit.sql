@@ -1,6 +1,6 @@
--- Members of a cluster of the primary clustering, by the weight of their edges inside it.
+-- Members of a circuit, by the weight of their edges inside it.
 --
--- $cluster_path VARCHAR required: 12 for a top cluster, 12.3 for a cluster inside it
+-- $cluster_path VARCHAR required: 12 for a top cluster, 12.3 for a cluster inside it, input:276 for the circuit of a token
 -- $limit BIGINT: at most this many rows
 SELECT *
 FROM circuit($cluster_path)

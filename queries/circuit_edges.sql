@@ -1,6 +1,6 @@
--- Edges inside a cluster of the primary clustering, strongest mean absolute weight first.
+-- Edges inside a circuit, strongest mean absolute weight first.
 --
--- $cluster_path VARCHAR required: 12 for a top cluster, 12.3 for a cluster inside it
+-- $cluster_path VARCHAR required: 12 for a top cluster, 12.3 for a cluster inside it, input:276 for the circuit of a token
 -- $limit BIGINT: at most this many rows
 SELECT *
 FROM circuit_edges($cluster_path)

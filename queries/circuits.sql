@@ -1,12 +1,17 @@
--- Circuits of the primary clustering with sample labels, largest first; filter by level, size or parent circuit.
+-- Circuits with their trust and sample labels, largest first: clusters, and circuits of tokens, contrasts and sets of neurons.
 --
--- $path VARCHAR: only this circuit, by its cluster_path
+-- $path VARCHAR: only this circuit, by its circuit_id
+-- $kind VARCHAR: only circuits of this kind: cluster, input, output, contrast or set
+-- $min_agreement DOUBLE: only circuits that are found again in another half of the groups with at least this Jaccard index
 -- $level INTEGER: only this level; 1 is the top
 -- $parent VARCHAR: only circuits directly inside this one
 -- $min_size INTEGER: only circuits of at least this many neurons
 -- $max_size INTEGER: only circuits of at most this many neurons
 -- $limit BIGINT: at most this many rows
 SELECT
+    circuit_id,
+    kind,
+    anchor,
     cluster_path,
     level,
     size,
@@ -14,13 +19,19 @@ SELECT
     layer_max,
     median_layer,
     flow,
+    support,
+    half_agreement,
+    control_agreement,
+    null_fdr,
     labelled_count,
     sample_labels
 FROM circuits
-WHERE ($path IS NULL OR cluster_path = $path)
+WHERE ($path IS NULL OR circuit_id = $path)
+    AND ($kind IS NULL OR kind = $kind)
+    AND ($min_agreement IS NULL OR half_agreement >= $min_agreement)
     AND ($level IS NULL OR level = $level)
     AND ($parent IS NULL OR parent_path = $parent)
     AND ($min_size IS NULL OR size >= $min_size)
     AND ($max_size IS NULL OR size <= $max_size)
-ORDER BY size DESC, level, cluster_path
+ORDER BY size DESC, level, circuit_id
 LIMIT $limit

@@ -388,6 +388,51 @@ FROM clustering_clusters
 WHERE clustering = (SELECT clustering FROM clusterings WHERE is_primary)
 ORDER BY string_split(cluster_path, '.')::INTEGER[];
 
+-- Texts of the tokens as the vocabulary of a store spells them, where there is one.
+INSERT INTO anchored_circuits
+WITH words AS (
+    SELECT
+        c.circuit_id,
+        list(coalesce(v.token, t.token, token_id::VARCHAR) ORDER BY place) AS tokens
+    FROM (SELECT circuit_id, kind, unnest(token_ids) AS token_id, generate_subscripts(token_ids, 1) AS place FROM input.circuits) AS c
+    LEFT JOIN input.tokens AS t USING (token_id)
+    LEFT JOIN input.vocabulary AS v USING (token_id)
+    GROUP BY c.circuit_id
+),
+sizes AS (
+    SELECT circuit_id, count(*) AS size
+    FROM input.circuit_members
+    GROUP BY circuit_id
+)
+SELECT
+    c.circuit_id,
+    c.kind,
+    CASE
+        WHEN w.tokens IS NULL THEN c.anchor
+        WHEN c.kind = 'contrast' THEN array_to_string(w.tokens, ' rather than ')
+        ELSE array_to_string(w.tokens, ', ')
+    END AS anchor,
+    c.token_ids,
+    s.size,
+    c.anchored_count,
+    c.graph_count,
+    c.group_count,
+    c.sign_coherence,
+    c.support,
+    c.half_agreement,
+    c.control_agreement,
+    c.null_p,
+    c.null_fdr
+FROM input.circuits AS c
+JOIN sizes AS s USING (circuit_id)
+LEFT JOIN words AS w USING (circuit_id)
+ORDER BY c.kind, c.half_agreement DESC NULLS LAST, c.circuit_id;
+
+INSERT INTO anchored_members
+SELECT circuit_id, layer, neuron, role, step, rank, weight, confidence
+FROM input.circuit_members
+ORDER BY circuit_id, role, rank;
+
 -- Names of one model or dictionary differ in case, punctuation and owner: google/gemma-2-2b is gemma-2-2b.
 CREATE MACRO input.plain_name(name) AS regexp_replace(lower(string_split(name, '/')[-1]), '[^a-z0-9]', '', 'g');
 
@@ -690,6 +735,7 @@ SELECT key, value FROM input.metadata
 UNION ALL SELECT 'total_neurons', count(*)::VARCHAR FROM neurons
 UNION ALL SELECT 'total_edges', count(*)::VARCHAR FROM edges
 UNION ALL SELECT 'total_clusters', count(*)::VARCHAR FROM clusters
+UNION ALL SELECT 'total_anchored_circuits', count(*)::VARCHAR FROM anchored_circuits
 UNION ALL SELECT 'total_graphs', count(*)::VARCHAR FROM graphs
 UNION ALL SELECT 'total_groups', count(DISTINCT group_id)::VARCHAR FROM graphs HAVING count(group_id) > 0
 -- The number of equal groups with the same concentration: the inverse of Simpson's index (Hill, 1973).

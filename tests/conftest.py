@@ -13,9 +13,11 @@ from fork_server import HEAVY, HEAVY_COMMANDS, LIGHT, ForkServer
 from hypothesis import settings
 
 from atlas.aggregate import Summary
+from atlas.circuits import anchored_circuits
 from atlas.cluster import ClusterOptions, cluster
 from atlas.database import Inputs, StoreInputs, build_database
 from atlas.labels import LabelFile, import_labels
+from atlas.options import CircuitOptions
 from atlas.pipeline import aggregate_graphs, run_recipe
 from atlas.pipeline.recipe import load_recipe
 
@@ -103,6 +105,9 @@ def make_small_atlas(folder: Path) -> None:
     graphs = [factories.random_graph(seed, neurons=20, links=120) for seed in range(30)]
     stats_of(folder, graphs)
     cluster(folder / "stats", folder / "clusters", ClusterOptions(min_count=2, trials=3))
+    anchored_circuits(
+        folder / "stats", folder / "circuits", CircuitOptions(min_graphs=2, min_groups=2, size=3, grow=1, resamples=4)
+    )
     labels = folder / "labels.csv"
     labels.write_text(
         "layer,neuron,label,kind,description,confidence,interpretability,type\n"
@@ -124,6 +129,7 @@ def make_small_atlas(folder: Path) -> None:
         folder / "labels",
         folder / "projections",
         reports=folder / "reports",
+        circuits=folder / "circuits",
         stores=[
             StoreInputs(folder / "store", folder / "measures", folder / "features"),
             StoreInputs(folder / "neuron_store", folder / "neuron_measures"),

@@ -136,7 +136,7 @@ ERRORS = [
     (("query", "ATLAS", "nothing"), "no query is called 'nothing'; there are"),
     (("query", "ATLAS", "upstraem"), "did you mean upstream?"),
     (("query", "ATLAS", "upstream", "xyz"), "'xyz' is no neuron id"),
-    (("circuit", "ATLAS", "77.7"), r"has no circuit 77.7 \(a path such as 12 or 12.3\); list them with: atlas query"),
+    (("circuit", "ATLAS", "77.7"), r"has no circuit 77.7 \(a path such as 12 or 12.3.*\); list them with: atlas query"),
     (("search", "ATLAS", " "), "say what to look for"),
     (("sql", "ATLAS", "SELECT 1; SELECT 2"), "one statement at a time"),
     (("sql", "ATLAS", "SELECT 1", "-o", "x.xyz"), "the ending names no form; use .csv"),
@@ -373,7 +373,7 @@ def test_the_page_of_a_circuit(run, small_atlas: Path) -> None:
     import atlas
 
     with atlas.open(small_atlas) as small:
-        path, _, size = small.circuits(limit=1).fetchall()[0][:3]
+        path, size = small.circuits(kind="cluster", limit=1).project("circuit_id, size").fetchall()[0]
         member = small.circuit(path, limit=1).fetchall()[0][:2]
         edges = len(small.circuit_edges(path).fetchall())
         inside = len(small.circuits(parent=path).fetchall())

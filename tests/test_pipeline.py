@@ -71,7 +71,7 @@ def ran(result: PipelineResult) -> list[str]:
     return [stage.name for stage in result.stages if stage.ran]
 
 
-EVERYTHING = ["stats", "clusters-infomap", "labels", "atlas"]
+EVERYTHING = ["stats", "clusters-infomap", "circuits", "labels", "atlas"]
 
 
 def test_the_first_build_runs_everything_and_the_second_nothing(project: Path) -> None:

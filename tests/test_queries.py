@@ -75,7 +75,7 @@ def test_circuits_members_and_edges(small: Atlas) -> None:
     circuits = small.circuits().pl()
     assert circuits["size"].to_list() == sorted(circuits["size"].to_list(), reverse=True)
     expected = small.sql("SELECT src_layer, src_neuron, tgt_layer, tgt_neuron FROM edges").fetchall()
-    for path, size in circuits.select("cluster_path", "size").rows():
+    for path, size in circuits.select("circuit_id", "size").rows():
         members = {tuple(row) for row in small.circuit(path).pl().select("layer", "neuron").rows()}
         assert len(members) == size
         inside = small.circuit_edges(path).pl()
@@ -89,7 +89,12 @@ def test_circuits_by_level_parent_and_size(small: Atlas) -> None:
     assert (
         small.circuits(min_size=2, max_size=5).pl().rows() == everything.filter(pl.col("size").is_between(2, 5)).rows()
     )
-    assert small.circuits(path="1").pl().rows() == everything.filter(pl.col("cluster_path") == "1").rows() != []
+    assert small.circuits(path="1").pl().rows() == everything.filter(pl.col("circuit_id") == "1").rows() != []
+    kinds = small.circuits(kind="input").pl()
+    assert kinds.rows() == everything.filter(pl.col("kind") == "input").rows() != []
+    least = everything["half_agreement"].drop_nulls().median()
+    sure = small.circuits(min_agreement=least).pl()
+    assert sure.rows() == everything.filter(pl.col("half_agreement") >= least).rows() != []
     inside = small.circuits(parent=1).pl()
     assert inside.rows() == everything.filter(pl.col("cluster_path").str.starts_with("1."), pl.col("level") == 2).rows()
 
@@ -264,6 +269,7 @@ def test_a_limit_keeps_the_first_rows(name: str, small: Atlas) -> None:
         "neuron": 2,
         "unit": 2,
         "cluster_path": "1",
+        "circuit": "1",
         "words": "label",
         "from_layer": 1,
         "from_neuron": 2,

@@ -15,8 +15,9 @@ import pytest
 from atlas.activations.measures import measure
 from atlas.errors import SpaceMismatch, StageError
 from atlas.stages.store.cells import Context
-from atlas.stages.store.check import check_store, require_measures_of, store_digest
+from atlas.stages.store.check import check_store
 from atlas.stages.store.collector import VOCABULARY, Collector
+from atlas.stages.store.digest import require_measures_of, store_digest
 from atlas.stages.store.join import merge_stores
 from atlas.stages.store.spaces import ActivationSpace
 

@@ -44,7 +44,7 @@ def tgt(row: Row) -> tuple[int, int]:
 
 
 def test_circuits(con, neurons) -> None:
-    found = rows(con, "circuits")
+    found = [row for row in rows(con, "circuits") if row["kind"] == "cluster"]
     clusters = {row["cluster_path"]: row for row in rows(con, "clusters")}
     assert len(found) == len(clusters) > 1
     order = [(-row["size"], row["level"], row["cluster_path"]) for row in found]
@@ -425,6 +425,6 @@ def test_every_view_and_macro_is_tested_here() -> None:
             # circuit, circuit_edges and search have their reference_impl in test_queries.py, edge_evidence and
             # evidence_by_layers in test_evidence.py, label_interpretability, label_types, label_uniqueness and
             # low_output_high_input in test_published.py, prompt_groups in test_groups.py, graph_targets in test_graph_links.py, fidelity in test_ablations.py,
-            # activity, circuit_tokens, activations_of, tokens_of, fires_on, examples_of, coactive, similar_to and feature_neurons_of in
+            # circuit_members, circuit_graphs and circuit_ends in test_circuits.py, and activity, circuit_tokens, activations_of, tokens_of, fires_on, examples_of, coactive, similar_to and feature_neurons_of in
             # test_activation_views.py.
             assert script.name in text, script.name

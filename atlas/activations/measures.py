@@ -18,7 +18,8 @@ from atlas.io.package_data import folder as package_folder
 from atlas.options import MEMORY, WHOLE, MeasureOptions
 from atlas.stages import DATASETS, require
 from atlas.stages.manifest import read_manifest, replaced_folder, write_manifest
-from atlas.stages.store.check import check_store, store_digest
+from atlas.stages.store.check import check_store
+from atlas.stages.store.digest import store_digest
 from atlas.stages.store.spaces import ActivationSpace
 
 Progress = Callable[[str, int, int], None]

@@ -28,6 +28,7 @@ SECTIONS = {
         "label",
         "score",
         "cluster",
+        "circuits",
         "import",
         "build",
     ),

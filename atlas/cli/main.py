@@ -6,6 +6,7 @@ import click
 
 from atlas._version import __version__
 from atlas.cli.activation_commands import collect, export, features, measure, probe, sweep, train_sae
+from atlas.cli.circuit_commands import circuits
 from atlas.cli.help_and_errors import Group
 from atlas.cli.import_commands import IMPORTS
 from atlas.cli.label_commands import label
@@ -41,6 +42,7 @@ for _command in (
     label,
     score,
     cluster,
+    circuits,
     build,
 ):
     main.add_command(_command)

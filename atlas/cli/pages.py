@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import duckdb
 from rich.console import Group
 from rich.text import Text
 
 from atlas.cli.activation_page import activity_parts
-from atlas.cli.terminal import bar, grouped, shown, table, terminal_width
+from atlas.cli.circuit_page import anchored_note
+from atlas.cli.page_parts import neuron_name, percent, row_count, signed_bars, titled
+from atlas.cli.terminal import grouped, shown, table
 from atlas.errors import InputError
 from atlas.ids import NeuronId, UnitId
 from atlas.query.client import Atlas
@@ -35,14 +35,14 @@ def neuron_page(atlas: Atlas, neuron: NeuronId, *, limit: int = 10, min_graphs: 
     ):
         # Weight-based edges are in no graph.
         least = min_graphs if min_graphs > 1 else None
-        total = _count(ask(neuron, min_graphs=least))
-        parts.append(_neighbours(_titled(title, total, limit), rows_of(ask(neuron, min_graphs=least, limit=limit))))
+        total = row_count(ask(neuron, min_graphs=least))
+        parts.append(_neighbours(titled(title, total, limit), rows_of(ask(neuron, min_graphs=least, limit=limit))))
     parts += activity_parts(atlas, UnitId(found[0]["unit_type"], *neuron))
     for title, tokens in (("Tokens in", atlas.tokens_in), ("Logits out", atlas.logits_out)):
-        parts.append(_tokens(_titled(title, _count(tokens(neuron)), limit), rows_of(tokens(neuron, limit=limit))))
+        parts.append(_tokens(titled(title, row_count(tokens(neuron)), limit), rows_of(tokens(neuron, limit=limit))))
     parts.append(
         _graphs(
-            _titled("Graphs", _count(atlas.graphs_of(neuron)), limit), rows_of(atlas.graphs_of(neuron, limit=limit))
+            titled("Graphs", row_count(atlas.graphs_of(neuron)), limit), rows_of(atlas.graphs_of(neuron, limit=limit))
         )
     )
     return Group(*parts)
@@ -85,46 +85,11 @@ def _head(neuron: _Row, labels: Sequence[_Row]) -> Group:
     return Group(*lines)
 
 
-def _bars(rows: Sequence[_Row], strength: str = "mean_abs_weight") -> tuple[str, list[str]]:
-    """Return the header and the cells of a column of signed bars, one per row.
-
-    The length of a bar is the mean absolute weight, by which rows are sorted; its side is the sign of the mean.
-    ± marks an edge of both signs, whose mean weight is smaller.
-    """
-    width = 10 if terminal_width() >= 100 else 4
-    lengths = [row["mean_weight"] if row[strength] is None else row[strength] for row in rows]
-    signed = [
-        None if length is None else math.copysign(length, row["mean_weight"] or 0.0)
-        for length, row in zip(lengths, rows, strict=True)
-    ]
-    largest = max((abs(length) for length in signed if length is not None), default=0.0)
-    cells = [
-        f"{bar(length, largest, width)}{'±' if _is_mixed(row, strength) else ' '}"
-        for length, row in zip(signed, rows, strict=True)
-    ]
-    return f"{'−':{width}}0{'+':>{width}} ", cells
-
-
-def _is_mixed(row: _Row, strength: str) -> bool:
-    """Return True where links of both signs matter: |mean weight| is below 0.9 of the strength."""
-    mean, strong = row["mean_weight"], row[strength]
-    return mean is not None and strong is not None and abs(mean) < 0.9 * strong
-
-
-def _count(relation: duckdb.DuckDBPyRelation) -> int:
-    """Count rows without fetching them, since a hub has very many neighbours."""
-    return int(relation.aggregate("count(*)").fetchall()[0][0])
-
-
-def _titled(title: str, total: int, limit: int) -> str:
-    return f"\n{title}: {limit} of {total:,}" if total > limit else f"\n{title}: {total}"
-
-
 def _neighbours(title: str, rows: list[_Row]) -> Any:
-    scale, bars = _bars(rows)
+    scale, bars = signed_bars(rows)
     cells = [
         (
-            _name(row),
+            neuron_name(row),
             signed,
             row["mean_weight"],
             row["graph_count"],
@@ -139,7 +104,7 @@ def _neighbours(title: str, rows: list[_Row]) -> Any:
 
 
 def _tokens(title: str, rows: list[_Row]) -> Any:
-    scale, bars = _bars(rows)
+    scale, bars = signed_bars(rows)
     cells = [
         (
             repr(row["token"])[1:-1] if row["token"] is not None else f"#{row['token_id']}",
@@ -167,28 +132,6 @@ def _graphs(title: str, rows: list[_Row]) -> Any:
     return table(("graph", "activation", "on tokens", "prompt"), cells, title=title)
 
 
-def circuit_page(atlas: Atlas, cluster_path: str, *, limit: int = 15) -> Group:
-    """Return the page of a circuit: members, wiring and inner circuits. Raises `InputError` for an unknown path."""
-    found = rows_of(atlas.circuits(path=cluster_path))
-    if not found:
-        raise InputError(
-            f"{atlas.path} has no circuit {cluster_path} (a path such as 12 or 12.3); list them with: atlas query {atlas.path} circuits"
-        )
-    row = found[0]
-    head = [
-        Text(f"circuit {cluster_path}  {shown(row['sample_labels'])}", style="bold"),
-        Text(f"  size       {row['size']:,} neurons, {row['labelled_count']:,} with a label, on level {row['level']}"),
-        Text(f"  layers     {row['layer_min']} to {row['layer_max']}, median {shown(row['median_layer'])}"),
-        *([Text(f"  flow       {shown(row['flow'])} of the random walk")] if row["flow"] is not None else []),
-    ]
-    parts: list[Any] = [*head, _members(atlas, cluster_path, row["size"], limit), _wiring(atlas, cluster_path, limit)]
-    if total := _count(atlas.circuits(parent=cluster_path)):
-        columns = ("cluster_path", "size", "layer_min", "layer_max", "labelled_count", "sample_labels")
-        cells = [[item[name] for name in columns] for item in rows_of(atlas.circuits(parent=cluster_path, limit=limit))]
-        parts.append(table(columns, cells, title=_titled("Circuits inside", total, limit)))
-    return Group(*parts)
-
-
 # Rank correlations of edge weights for which the number of graphs is forecast.
 TARGETS = (0.7, 0.8, 0.9, 0.95)
 _FEWEST_GROUPS = 8
@@ -212,7 +155,7 @@ def reliability_page(atlas: Atlas) -> Group:
     )
     heads = ("graphs", "edges", "in both", "rank correlation", "of the same edges", "strongest", "shared")
     shares = ("both_share", "top_overlap")
-    cells = [[_share(row[name]) if name in shares else row[name] for name in columns] for row in levels]
+    cells = [[percent(row[name]) if name in shares else row[name] for name in columns] for row in levels]
     parts: list[Any] = [
         Text(_spoken_about(levels)),
         table(heads, cells, title="\nTwo sets of so many graphs each, on average"),
@@ -223,7 +166,7 @@ def reliability_page(atlas: Atlas) -> Group:
             f"{row['min_graphs']} to {row['max_graphs']}",
             row["edge_count"],
             row["rank_correlation"],
-            _share(row["same_sign_share"]),
+            percent(row["same_sign_share"]),
         ]
         for row in edges
     ]
@@ -268,9 +211,12 @@ def info_page(atlas: Atlas) -> Group:
         parts.append(table(("links", "table or reason", "count", "graphs", "share"), counted, title="\nLinks"))
     if fidelity := rows_of(atlas.sql("FROM fidelity WHERE size = 'all'")):
         parts.append(_fidelity(fidelity))
-    circuits = atlas.circuits(level=1, limit=5)
+    columns = "circuit_id, size, layer_min, layer_max, median_layer, flow, labelled_count, sample_labels"
+    circuits = atlas.circuits(level=1, limit=5).project(columns)
     title = "\nLargest circuits (more: atlas query FILE circuits --min-size 3 --max-size 60; one: atlas circuit FILE 1)"
     parts.append(table(circuits.columns, circuits.fetchall(), title=title))
+    if anchored := anchored_note(atlas):
+        parts.append(Text(f"\n{anchored}"))
     return Group(*parts)
 
 
@@ -283,7 +229,7 @@ def _fidelity(rows: Sequence[_Row]) -> Any:
             f"{row['group_count']:,}",
             f"{row['rank_correlation']:.2f}" if row["rank_correlation"] is not None else None,
             f"{row['slope']:.2f}" if row["slope"] is not None else None,
-            _share(row["same_sign_share"]),
+            percent(row["same_sign_share"]),
             f"{row['gradient_rank_correlation']:.2f}" if row["gradient_rank_correlation"] is not None else None,
         )
         for row in rows
@@ -308,17 +254,13 @@ def groups_note(facts: Mapping[str, str]) -> str | None:
     return f"{note}. Graphs of one group are no independent evidence; count groups, not graphs."
 
 
-def _share(value: float | None) -> str | None:
-    return None if value is None else f"{value:.0%}"
-
-
 def _spoken_about(levels: Sequence[_Row]) -> str:
     """Return which share of the edges the largest sets both have."""
     if not levels or levels[-1]["both_share"] is None:
         return "No edges to compare."
     last = levels[-1]
     return (
-        f"Of {last['edge_count']:,} edges (a sample), {_share(last['both_share'])} are in both halves of the groups of prompts; "
+        f"Of {last['edge_count']:,} edges (a sample), {percent(last['both_share'])} are in both halves of the groups of prompts; "
         "nothing is known about how the others repeat."
     )
 
@@ -342,37 +284,3 @@ def _forecast(levels: Sequence[_Row], groups: int) -> str:
     enough = [(target, graphs * target * (1 - found) / (found * (1 - target))) for target in TARGETS]
     told = ", ".join(f"{target:g} with about {shown(float(f'{number:.2g}'))}" for target, number in enough)
     return f"\nForecast (Spearman-Brown, from {graphs:,} graphs with {found:.2f}): rank correlation {told} graphs."
-
-
-def _members(atlas: Atlas, cluster_path: str, size: int, limit: int) -> Any:
-    cells = [
-        (_name(row), row["weight_inside"], row["graph_count"], row["cluster_path"], row["label"])
-        for row in rows_of(atlas.circuit(cluster_path, limit=limit))
-    ]
-    return table(
-        ("neuron", "weight", "graphs", "cluster", "label"),
-        cells,
-        title=_titled("Members by weight inside", size, limit),
-    )
-
-
-def _wiring(atlas: Atlas, cluster_path: str, limit: int) -> Any:
-    rows = rows_of(atlas.circuit_edges(cluster_path, limit=limit))
-    scale, bars = _bars(rows)
-    cells = [
-        (
-            _name(row, "src_"),
-            _name(row, "tgt_"),
-            signed,
-            row["mean_weight"],
-            row["graph_count"],
-            " → ".join(shown(row[name]) or "?" for name in ("src_label", "tgt_label")),
-        )
-        for row, signed in zip(rows, bars, strict=True)
-    ]
-    columns = ("source", "target", scale, "mean weight", "graphs", "labels")
-    return table(columns, cells, title=_titled("Wiring inside", _count(atlas.circuit_edges(cluster_path)), limit))
-
-
-def _name(row: _Row, end: str = "") -> str:
-    return str(NeuronId(row[f"{end}layer"], row[f"{end}neuron"]))

@@ -12,6 +12,7 @@ from atlas.io.text import counted
 if TYPE_CHECKING:
     from atlas.activations import CollectSummary, FeatureSummary, MeasureSummary, ProjectSummary, TrainSummary
     from atlas.aggregate import Summary
+    from atlas.circuits import CircuitSummary
     from atlas.importers.summary import ImportSummary
     from atlas.labels import LabelFileResult
     from atlas.pipeline import StageRun
@@ -275,8 +276,26 @@ def print_atlas_summary(counts: dict[str, int]) -> None:
         say("  few neurons are: for few graphs, lower the threshold with --set cluster.min_count=2")
 
 
+def print_circuits_summary(summary: CircuitSummary) -> None:
+    """Print how many circuits of tokens there are, and how many are found again."""
+    if not summary.circuits:
+        say(
+            "  no token is in enough graphs and groups of prompts to have a circuit; lower them with --min-graphs, --min-groups"
+        )
+        return
+    for kind, count in summary.circuits.items():
+        sure = summary.replicated[kind]
+        told = (
+            f"{sure:,} found again in another half of {summary.groups:,} groups" if summary.groups > 1 else "one group"
+        )
+        say(f"  {count:,} circuits of kind {kind}: {told}")
+    if summary.groups > 1 and not any(summary.replicated.values()):
+        say("  no reliable circuits: none is found again in another half of the groups of prompts")
+
+
 _PRINTERS: dict[str, Callable[[Any], None]] = {
     "wiring": print_wiring_summary,
+    "circuits": print_circuits_summary,
     "activations": print_collect_summary,
     "measures": print_measure_summary,
     "features": print_features_summary,

@@ -8,8 +8,9 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
+from atlas.cli.circuit_page import AGREES, anchored_note, circuit_page
 from atlas.cli.feature_page import feature_page
-from atlas.cli.pages import circuit_page, groups_note, neuron_page
+from atlas.cli.pages import groups_note, neuron_page
 from atlas.cli.terminal import command_name, grouped
 from atlas.errors import InputError
 from atlas.ids import FEATURE, NeuronId, UnitId
@@ -33,12 +34,24 @@ def tour(atlas: Atlas) -> Group:
     parts: list[Any] = [_summary(facts)]
     if path is not None:
         parts += [_title("One circuit"), circuit_page(atlas, path, limit=_LIMIT)]
+    if (token := _surest(atlas)) is not None:
+        note = Text(anchored_note(atlas) or "")
+        parts += [_title("One circuit of a token"), note, circuit_page(atlas, token, limit=_LIMIT)]
     parts += [_title("One neuron"), neuron_page(atlas, neuron, limit=_LIMIT)]
     feature = _telling_feature(atlas)
     if feature is not None:
         parts += [_title("One feature"), feature_page(atlas, feature, limit=_LIMIT)]
     parts += [_title("Next"), _next(atlas, path, neuron, feature)]
     return Group(*parts)
+
+
+def _surest(atlas: Atlas) -> str | None:
+    """Return the circuit of a token that is found again most surely, one of an output if possible; None without any."""
+    for kind in ("output", "input"):
+        found = atlas.circuits(kind=kind, min_agreement=AGREES).project("circuit_id, half_agreement, labelled_count")
+        if rows := found.fetchall():
+            return str(max(rows, key=lambda row: (row[1], row[2], row[0]))[0])
+    return None
 
 
 def _telling_feature(atlas: Atlas) -> UnitId | None:
@@ -84,6 +97,11 @@ def _next(atlas: Atlas, path: str | None, neuron: NeuronId, feature: UnitId | No
             atlas.circuits(min_size=4, max_size=40, limit=1),
         ),
         *([(f"circuit {file} {path}", "all of this circuit", None)] if path else []),
+        (
+            f"query {file} circuits --kind input --min-agreement 0.5",
+            "circuits of tokens that are found again",
+            atlas.circuits(kind="input", min_agreement=0.5, limit=1),
+        ),
         (f"neuron {file} {neuron}", "all of this neuron", None),
         *([(f"feature {file} {feature}", "all of this feature", None)] if feature else []),
         (f"query {file} exemplars {neuron}", "where it fires", atlas.exemplars(neuron, limit=1)),

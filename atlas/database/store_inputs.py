@@ -15,7 +15,7 @@ from atlas.database.tables import arrow_table, rows_of
 from atlas.errors import SpaceMismatch, UsageError
 from atlas.stages import DATASETS, Dataset, datasets_of, require
 from atlas.stages.manifest import read_manifest
-from atlas.stages.store.check import require_measures_of
+from atlas.stages.store.digest import require_measures_of
 
 _SHARED = (
     "contexts",

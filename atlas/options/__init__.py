@@ -14,6 +14,7 @@ from atlas.options.activations import (
     ScoreOptions,
     TrainOptions,
 )
+from atlas.options.circuits import CircuitOptions
 from atlas.options.names import (
     ALL,
     AUTO,
@@ -100,6 +101,7 @@ __all__ = [
     "WHOLE",
     "ZERO",
     "AggregateOptions",
+    "CircuitOptions",
     "ClusterOptions",
     "CollectOptions",
     "DocumentOptions",

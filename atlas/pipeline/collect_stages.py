@@ -16,7 +16,8 @@ from atlas.ids import FEATURE
 from atlas.options import DOCUMENT_KEYS, RESIDUAL, CollectOptions, DocumentOptions, FeatureOptions, part_of
 from atlas.pipeline.dictionaries import read_dictionary
 from atlas.pipeline.fingerprints import Fingerprints, files_of
-from atlas.pipeline.recipe import CollectSection, Recipe
+from atlas.pipeline.recipe import Recipe
+from atlas.pipeline.sections import CollectSection
 from atlas.pipeline.trace_stages import TracedStages
 from atlas.pipeline.tracing import collect_activations
 from atlas.runtime.memory import parse_bytes

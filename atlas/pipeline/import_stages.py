@@ -9,7 +9,8 @@ from atlas.errors import InputError, RecipeError, needs_extra
 from atlas.importers import IMPORTERS
 from atlas.importers.summary import ImportSummary
 from atlas.io.paths import local_path, matching
-from atlas.pipeline.recipe import ImportSection, Recipe
+from atlas.pipeline.recipe import Recipe
+from atlas.pipeline.sections import ImportSection
 from atlas.runtime.progress import Progress
 
 

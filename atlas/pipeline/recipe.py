@@ -16,16 +16,19 @@ from typing import Any
 from atlas.errors import RecipeError, UsageError, needs_extra
 from atlas.importers import IMPORTERS
 from atlas.io.package_data import folder, names
-from atlas.options import (
-    MEMORY,
-    AggregateOptions,
-    ClusterOptions,
-    CollectOptions,
-    ProjectOptions,
-    PromptOptions,
-    TraceOptions,
-    WireOptions,
-    out_of_bounds,
+from atlas.options import ClusterOptions, out_of_bounds
+from atlas.pipeline.sections import (
+    AggregateSection,
+    AtlasSection,
+    CircuitsSection,
+    CollectSection,
+    GraphsSection,
+    ImportSection,
+    LabelFileSection,
+    LabelsSection,
+    ProjectSection,
+    TraceSection,
+    WireSection,
 )
 from atlas.runtime.memory import parse_bytes
 
@@ -37,128 +40,6 @@ _IMPORT_OPTIONS = {"name", "model", "min_count", "method", "leaf_ranks", "layer"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _WORDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "object": "a table"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
-
-
-@dataclass(frozen=True)
-class GraphsSection:
-    """[graphs]: graph files, and the feature space to assign to them."""
-
-    paths: tuple[str, ...]
-    model: str | None = None
-    transcoder_set: str | None = None
-    unit_type: str = "neuron"
-    strict: bool = False
-    description: str | None = None
-
-
-@dataclass(frozen=True)
-class ImportSection:
-    """[[imports]]: files of other tools, as `atlas import KIND` reads them, with a `description`."""
-
-    kind: str
-    paths: tuple[str, ...]
-    name: str | None = None
-    model: str | None = None
-    min_count: int = 1
-    method: str = "infomap"
-    leaf_ranks: str = "auto"
-    layer: int | None = None
-    units: int | None = None
-    value_kind: str | None = None
-    description: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class TraceSection(TraceOptions, PromptOptions):
-    """[trace]: a model and prompts instead of graph files, with the options of `atlas trace`."""
-
-    model: str
-    prompts: str
-    name: str | None = None
-    dtype: str | None = None
-    batch: int | None = None
-
-    def __post_init__(self) -> None:
-        TraceOptions.__post_init__(self)
-        PromptOptions.__post_init__(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CollectSection(CollectOptions):
-    """[[collect]]: a store of activations on text; the model and the prompts of `[trace]` where they are left out."""
-
-    model: str | None = None
-    text: str | None = None
-    sae: str | None = None
-    name: str | None = None
-    dtype: str | None = None
-    batch: int | None = None
-    column: str | None = None
-    separator: str | None = None
-    chat: bool = False
-    limit: int | None = None
-    seed: int | None = None
-
-
-@dataclass(frozen=True)
-class ProjectSection(ProjectOptions):
-    """[project]: projections of the traced model; `labels` adds its automatic labels to the atlas."""
-
-    labels: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class WireSection(WireOptions):
-    """[wire]: connections by a model's weights, in addition to the edges of graphs or instead of them."""
-
-    model: str
-    name: str | None = None
-
-
-@dataclass(frozen=True)
-class AggregateSection:
-    """[aggregate]: options and resources of the aggregation."""
-
-    cooccurrence: int = AggregateOptions.cooccurrence
-    groups: str = AggregateOptions.groups
-    graph_links: str = AggregateOptions.graph_links
-    device: str = AggregateOptions.device
-    memory: str = f"{MEMORY // 10**9}GB"
-    threads: int = 0
-
-
-@dataclass(frozen=True)
-class LabelFileSection:
-    """[[labels.files]]: one label file, with defaults for its rows."""
-
-    path: str
-    source: str | None = None
-    kind: str | None = None
-    model: str | None = None
-    same_units: bool = False
-    description: str | None = None
-
-
-@dataclass(frozen=True)
-class LabelsSection:
-    """[labels]: label files, and the precedence that decides which label of a neuron is shown."""
-
-    files: tuple[LabelFileSection, ...] = ()
-    from_graphs: bool = True
-    precedence: tuple[str, ...] = ()
-    kinds: tuple[str, ...] | None = None
-    uninformative: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True)
-class AtlasSection:
-    """[atlas]: options of the atlas file."""
-
-    min_count: int = 1
-    primary: str | None = None
-    graph_links: str = "auto"
-    strong_share: float = 0.05
-    memory: str = "4GB"
 
 
 @dataclass(frozen=True)
@@ -176,6 +57,7 @@ class Recipe:
     project: ProjectSection = field(default_factory=ProjectSection)
     aggregate: AggregateSection = field(default_factory=AggregateSection)
     cluster: tuple[ClusterOptions, ...] = (ClusterOptions(),)
+    circuits: CircuitsSection = field(default_factory=CircuitsSection)
     labels: LabelsSection = field(default_factory=LabelsSection)
     atlas: AtlasSection = field(default_factory=AtlasSection)
 

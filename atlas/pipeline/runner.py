@@ -18,10 +18,12 @@ from atlas.io.files import only_writer, translated_os_errors
 from atlas.io.paths import local_path, recorded
 from atlas.options import AUTO, NONE, WireOptions, part_of
 from atlas.pipeline.aggregation import aggregate_graphs, find_inputs
+from atlas.pipeline.circuit_stage import anchored_stage
 from atlas.pipeline.collect_stages import Stores
 from atlas.pipeline.fingerprints import Fingerprints, deciding, files_of
 from atlas.pipeline.import_stages import imported_files, is_empty, matches, require_inputs, run_import
-from atlas.pipeline.recipe import IMPORTED_STATS, ImportSection, Recipe, WireSection
+from atlas.pipeline.recipe import IMPORTED_STATS, Recipe
+from atlas.pipeline.sections import ImportSection, WireSection
 from atlas.pipeline.trace_stages import TracedStages
 from atlas.runtime.memory import parse_bytes, peak_memory_mb
 from atlas.runtime.progress import Progress, silent
@@ -87,6 +89,7 @@ class _Stages:
 
     stats: Path
     clusters: list[Path]
+    circuits: Path | None
     labels: Path | None
     projections: Path | None
     wiring: Path | None
@@ -127,10 +130,14 @@ class _Run:
         clusters = [self._import(item, f"clusters-{item.name or item.method}") for item in assigned]
         found = [self._clusters(stats, index) for index in range(len(self.recipe.cluster))]
         clusters += [folder for folder in found if folder is not None]
+        folder = self.work / "circuits"
+        section = self.recipe.circuits
+        circuits = anchored_stage(section, stats, folder, self.fingerprints, self._stage, self.progress)
         labels = self._labels(stats, projections)
         folders = _Stages(
             stats=stats,
             clusters=clusters,
+            circuits=circuits,
             labels=labels,
             projections=projections,
             wiring=wiring,
@@ -315,11 +322,25 @@ class _Run:
         self._stage("labels", fingerprint, is_whole(folder, "labels"), lambda: import_labels(files, folder, precedence))
         return folder
 
+    def _sources(self, traced: TracedStages | None) -> list[tuple[str, str, int | None, str | None]]:
+        """Return path, role, size and hash of the recipe and of the files that it names."""
+        sources: list[tuple[str, str, int | None, str | None]] = []
+        if self.recipe_path is not None:
+            path = self.recipe_path
+            sources.append((path.name, "recipe", path.stat().st_size, self.fingerprints.content_hash(path)))
+        for name, path in traced.inputs() if traced else []:
+            role = name.partition("/")[0]
+            sources.append((path.name, role, path.stat().st_size, self.fingerprints.content_hash(path)))
+        for item in self.recipe.imports:
+            for path in imported_files(item):
+                sources.append((path.name, item.kind, path.stat().st_size, self.fingerprints.content_hash(path)))
+        return sources
+
     def _atlas(self, stages: _Stages, traced: TracedStages | None) -> BuildResult | None:
         recipe, out = self.recipe, self.recipe.output_path
         # The SQL is part of the atlas, so a changed view rebuilds the file.
         inputs = files_of(stages.stats, "stats") + files_of(resources.folder("sql"), "sql")
-        others = [stages.labels, stages.projections, stages.wiring, stages.reports]
+        others = [stages.circuits, stages.labels, stages.projections, stages.wiring, stages.reports]
         others += [folder for store in stages.stores for folder in (store.store, store.measures, store.features)]
         for folder in [*stages.clusters, *(folder for folder in others if folder)]:
             inputs += files_of(folder, folder.name)
@@ -328,20 +349,11 @@ class _Run:
         metadata = {"recipe": json.dumps(_recorded(parameters, self.base), sort_keys=True), "recipe_name": recipe.name}
         metadata |= {f"seconds_{stage.name}": str(stage.seconds) for stage in self.stages}
         metadata["peak_memory_mb"] = f"{peak_memory_mb():.0f}"
-        sources = []
-        if self.recipe_path is not None:
-            path = self.recipe_path
-            sources.append((path.name, "recipe", path.stat().st_size, self.fingerprints.content_hash(path)))
-        for name, path in traced.inputs() if traced else []:
-            role = name.partition("/")[0]
-            sources.append((path.name, role, path.stat().st_size, self.fingerprints.content_hash(path)))
-        for item in recipe.imports:
-            for path in imported_files(item):
-                sources.append((path.name, item.kind, path.stat().st_size, self.fingerprints.content_hash(path)))
         section = recipe.atlas
         given = Inputs(
             stats=stages.stats,
             clusters=stages.clusters,
+            circuits=stages.circuits,
             labels=stages.labels,
             projections=stages.projections,
             wiring=stages.wiring,
@@ -353,7 +365,7 @@ class _Run:
             min_count=section.min_count,
             memory=parse_bytes(section.memory),
             metadata=metadata,
-            other_sources=sources,
+            other_sources=self._sources(traced),
         )
 
         def run() -> BuildResult:

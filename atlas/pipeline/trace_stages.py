@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from atlas.options import ProjectOptions, PromptOptions, TraceOptions, part_of
 from atlas.pipeline.models import load
-from atlas.pipeline.recipe import Recipe, TraceSection
+from atlas.pipeline.recipe import Recipe
+from atlas.pipeline.sections import TraceSection
 from atlas.pipeline.tracing import project_model, trace_prompts
 from atlas.runtime.memory import parse_bytes
 from atlas.runtime.progress import Progress

@@ -115,16 +115,20 @@ class Atlas(GraphQueries, ActivationQueries):
         self,
         *,
         path: str | int | None = None,
+        kind: str | None = None,
+        min_agreement: float | None = None,
         level: int | None = None,
         parent: str | int | None = None,
         min_size: int | None = None,
         max_size: int | None = None,
         limit: int | None = None,
     ) -> duckdb.DuckDBPyRelation:
-        """Return circuits, which are the clusters of the primary clustering at every level, largest first.
+        """Return circuits, largest first: clusters of the primary clustering at every level, and anchored circuits.
 
         Args:
-            path: One circuit, such as 12 or "12.3".
+            path: One circuit, such as 12, "12.3" or "input:276".
+            kind: Circuits of this kind: `cluster`, `input`, `output`, `contrast` or `set`.
+            min_agreement: Minimum Jaccard index of the circuits of two halves of the groups of prompts.
             level: Circuits of this level; 1 is the top.
             parent: Circuits directly inside this one.
             min_size: Minimum number of neurons.
@@ -132,22 +136,24 @@ class Atlas(GraphQueries, ActivationQueries):
             limit: Number of rows at most.
 
         Returns:
-            cluster_path, level, size, layer_min, layer_max, median_layer, flow, labelled_count, sample_labels.
+            circuit_id, kind, anchor, cluster_path, level, size, layer_min, layer_max, median_layer, flow, support, half_agreement, control_agreement,
+            null_fdr, labelled_count, sample_labels.
         """
         one, inside = (None if given is None else as_cluster_path(given) for given in (path, parent))
         sizes = {"min_size": min_size, "max_size": max_size}
-        return self.query("circuits", path=one, level=level, parent=inside, **sizes, limit=limit)
+        trust = {"kind": kind, "min_agreement": min_agreement}
+        return self.query("circuits", path=one, **trust, level=level, parent=inside, **sizes, limit=limit)
 
     def circuit(self, cluster_path: str | int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Return the members of a circuit, largest weight of their edges inside it first.
 
         Args:
-            cluster_path: 12, "12.3" and so on.
+            cluster_path: 12, "12.3" and so on, or the id of an anchored circuit, such as "input:276".
             limit: Number of rows at most.
 
         Returns:
             layer, neuron, label, cluster_path, weight_inside (sum of mean absolute weights), infomap_flow, graph_count,
-            max_activation, in_degree, out_degree.
+            max_activation, in_degree, out_degree, role, confidence.
         """
         return self.query("circuit", cluster_path=as_cluster_path(cluster_path), limit=limit)
 
@@ -155,7 +161,7 @@ class Atlas(GraphQueries, ActivationQueries):
         """Return the edges inside a circuit, strongest mean absolute weight first.
 
         Args:
-            cluster_path: 12, "12.3" and so on.
+            cluster_path: 12, "12.3" and so on, or the id of an anchored circuit.
             limit: Number of rows at most.
 
         Returns:
@@ -163,6 +169,42 @@ class Atlas(GraphQueries, ActivationQueries):
             graph_count, mean_weight, mean_abs_weight, weight_min, weight_max.
         """
         return self.query("circuit_edges", cluster_path=as_cluster_path(cluster_path), limit=limit)
+
+    def circuit_neurons(self, circuit: str | int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Return the members of a circuit by role and rank, with how surely each is one.
+
+        Args:
+            circuit: 12, "12.3" and so on, or the id of an anchored circuit, such as "input:276".
+            limit: Number of rows at most.
+
+        Returns:
+            layer, neuron, label, role, step, rank, weight, confidence.
+        """
+        return self.query("circuit_neurons", circuit=as_cluster_path(circuit), limit=limit)
+
+    def circuit_ends(self, circuit: str | int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Return the input tokens that drive a circuit, and the output tokens that it pushes up or down.
+
+        Args:
+            circuit: 12, "12.3" and so on, or the id of an anchored circuit.
+            limit: Number of rows at most.
+
+        Returns:
+            side, token_id, token, neuron_count, weight, abs_weight.
+        """
+        return self.query("circuit_ends", circuit=as_cluster_path(circuit), limit=limit)
+
+    def circuit_graphs(self, circuit: str | int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Return the graphs in which a circuit acts, those with most of its neurons first.
+
+        Args:
+            circuit: 12, "12.3" and so on, or the id of an anchored circuit.
+            limit: Number of rows at most.
+
+        Returns:
+            graph_id, prompt, group_id, active_count, active_share.
+        """
+        return self.query("circuit_graphs", circuit=as_cluster_path(circuit), limit=limit)
 
     def busiest_circuits(
         self, *, min_size: int | None = None, max_size: int | None = None, limit: int | None = None

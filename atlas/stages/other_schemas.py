@@ -62,6 +62,41 @@ STAGES = (
         "one cluster at any level; every prefix of a cluster_path is one",
     ),
     Dataset(
+        "circuits",
+        "circuits",
+        pa.schema(
+            [
+                *required(("circuit_id", pa.string()), ("kind", NAME), ("anchor", pa.string())),
+                *fields(("token_ids", pa.list_(pa.int64()))),
+                *required(("anchored_count", pa.int64())),
+                *fields(
+                    ("graph_count", pa.int64()),
+                    ("group_count", pa.int64()),
+                    ("sign_coherence", pa.float64()),
+                    ("support", pa.float64()),
+                    ("half_agreement", pa.float64()),
+                    ("control_agreement", pa.float64()),
+                    ("null_p", pa.float64()),
+                    ("null_fdr", pa.float64()),
+                ),
+            ]
+        ),
+        "one anchored circuit: the token, contrast or set that it is of, and how surely it is found again",
+    ),
+    Dataset(
+        "circuit_members",
+        "circuits",
+        pa.schema(
+            [
+                *required(("circuit_id", pa.string())),
+                *NEURON,
+                *required(("role", NAME), ("step", pa.int32()), ("rank", pa.int32())),
+                *fields(("weight", pa.float64()), ("confidence", pa.float64())),
+            ]
+        ),
+        "one neuron of one anchored circuit; it may be in several",
+    ),
+    Dataset(
         "labels",
         "labels",
         pa.schema(

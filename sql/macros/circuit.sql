@@ -1,11 +1,15 @@
--- Members of a cluster of the primary clustering (cluster_path 12, 12.3, ...), by the weight of their edges inside it.
+-- Members of a circuit, by the weight of their edges inside it: a cluster of the primary clustering (12, 12.3), or an anchored
+-- circuit (input:276).
 -- weight_inside is the sum of the mean absolute weights of the edges from and to other members.
 -- Example: FROM circuit('{cluster_path}');
 CREATE MACRO circuit(path) AS TABLE
 WITH members AS MATERIALIZED (
-    SELECT layer, neuron
+    SELECT layer, neuron, NULL AS role, NULL AS confidence
     FROM neurons
     WHERE cluster_path = path::VARCHAR OR starts_with(cluster_path, path::VARCHAR || '.')
+    UNION ALL
+    SELECT layer, neuron, role, confidence FROM anchored_members
+    WHERE circuit_id = path::VARCHAR
 ),
 ends AS (
     SELECT
@@ -17,7 +21,8 @@ ends AS (
     FROM edges AS e
     JOIN members AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
     JOIN members AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
-    WHERE e.in_circuit
+    -- Edges inside a cluster are marked; those of an anchored circuit are not.
+    WHERE e.in_circuit OR contains(path::VARCHAR, ':')
 ),
 inside AS (
     SELECT layer, neuron, sum(strength) AS weight_inside
@@ -39,7 +44,9 @@ SELECT
     n.graph_count,
     n.max_activation,
     n.in_degree,
-    n.out_degree
+    n.out_degree,
+    m.role,
+    m.confidence
 FROM members AS m
 JOIN neurons AS n ON n.layer = m.layer AND n.neuron = m.neuron
 LEFT JOIN inside AS i ON i.layer = m.layer AND i.neuron = m.neuron

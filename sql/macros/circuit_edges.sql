@@ -1,10 +1,15 @@
--- Edges inside a cluster of the primary clustering, given by its cluster_path, strongest first.
+-- Edges inside a circuit, given by its cluster_path or the id of an anchored circuit, strongest first.
 -- Example: FROM circuit_edges('{cluster_path}') LIMIT 20;
 CREATE MACRO circuit_edges(path) AS TABLE
 WITH members AS MATERIALIZED (
     SELECT layer, neuron, label
     FROM neurons
     WHERE cluster_path = path::VARCHAR OR starts_with(cluster_path, path::VARCHAR || '.')
+    UNION ALL
+    SELECT m.layer, m.neuron, n.label
+    FROM anchored_members AS m
+    LEFT JOIN neurons AS n ON n.layer = m.layer AND n.neuron = m.neuron
+    WHERE m.circuit_id = path::VARCHAR
 )
 SELECT
     e.src_layer,
@@ -22,5 +27,6 @@ SELECT
 FROM edges AS e
 JOIN members AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
 JOIN members AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
-WHERE e.in_circuit
+-- Edges inside a cluster are marked; those of an anchored circuit are not.
+WHERE e.in_circuit OR contains(path::VARCHAR, ':')
 ORDER BY coalesce(mean_abs_weight, abs(mean_weight)) DESC, src_layer, src_neuron, tgt_layer, tgt_neuron;

@@ -22,7 +22,8 @@ from atlas.stages import DATASETS, require
 from atlas.stages.manifest import read_manifest
 from atlas.stages.store.backends import StoreBackend
 from atlas.stages.store.cells import Context, looked_at_cells
-from atlas.stages.store.check import check_store, require_measures_of
+from atlas.stages.store.check import check_store
+from atlas.stages.store.digest import require_measures_of
 from atlas.stages.store.spaces import ActivationSpace
 
 FACTS = "export.json"

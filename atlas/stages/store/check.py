@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from atlas.errors import SpaceMismatch, StageError
+from atlas.errors import StageError
 from atlas.options import WHOLE
 from atlas.stages import DATASETS
 from atlas.stages.manifest import read_manifest
 from atlas.stages.store.cells import CONTEXTS, UNKNOWN_TOKEN
-from atlas.stages.store.merge import CELLS, require_whole, row_groups
+from atlas.stages.store.merge import CELLS, require_whole
 from atlas.stages.store.spaces import ActivationSpace
 
 UNITS = DATASETS["activations.units"]
@@ -62,42 +61,6 @@ def check_store(folder: Path) -> None:
     last: tuple[int, ...] = ()
     for batch in _batches(folder):
         last = _check_cells(folder, batch, stated, last)
-
-
-def store_digest(folder: Path) -> str:
-    """Return a hash that tells stores apart by their contexts, layers and numbers and bounds of values.
-
-    Args:
-        folder: Folder of a whole store.
-
-    Returns:
-        The hash; only footers of the activations are read.
-    """
-    found = hashlib.blake2b(digest_size=16)
-    hashes = pq.read_table(CONTEXTS.path(folder), columns=["content_hash"])["content_hash"]
-    for value in [*hashes.to_pylist(), *map(sorted, map(dict.items, pq.read_table(UNITS.path(folder)).to_pylist()))]:
-        found.update(f"{value}\0".encode())
-    for group in row_groups(folder):
-        meta = group.file.metadata.row_group(group.number)
-        bounds = [meta.column(place).statistics for place in range(meta.num_columns)]
-        found.update(f"{meta.num_rows} {[(one.min, one.max) for one in bounds if one]}\0".encode())
-    return found.hexdigest()
-
-
-def require_measures_of(measures: Path, store: Path) -> None:
-    """Check that statistics are those of a store as it is now.
-
-    Args:
-        measures: Folder of the statistics.
-        store: Folder of the store.
-
-    Raises:
-        SpaceMismatch: They are of another store, or the store has grown since.
-    """
-    if read_manifest(measures, "measures").get("store") != store_digest(store):
-        raise SpaceMismatch(
-            f"{measures} holds the statistics of another store than {store}, or of an earlier state of it; measure it again"
-        )
 
 
 def _fault(folder: Path, what: str) -> StageError:

@@ -1,0 +1,128 @@
+"""Weights of pairs by bucket of groups, so that any resample of the groups is a weighted sum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from atlas.errors import InputError
+from atlas.ids import INDEX_BITS
+from atlas.io.package_data import folder as package_folder
+from atlas.stages import DATASETS, require
+
+BUCKETS = 64  # of groups; up to so many groups have a bucket each
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Weights of pairs by bucket.
+
+    Attributes:
+        first: First end of every pair, such as a token (n_pairs,).
+        second: Second end, such as a packed neuron (n_pairs,).
+        starts: Place of the first cell of every pair (n_pairs,).
+        bucket: Bucket of every cell (n_cells,).
+        signed: Sum of the weights (n_cells,).
+        absolute: Sum of the absolute weights (n_cells,).
+    """
+
+    first: Ints
+    second: Ints
+    starts: Ints
+    bucket: Ints
+    signed: Floats
+    absolute: Floats
+
+    @classmethod
+    def of(cls, columns: dict[str, NDArray[Any]]) -> Cells:
+        """Return the cells of rows `first`, `second`, `bucket`, `signed` and `absolute`, which may be in any order.
+
+        Args:
+            columns: Arrays (n_cells,) by name; several rows of a pair and a bucket count together.
+
+        Returns:
+            The cells, sorted by pair.
+        """
+        order = np.lexsort((columns["bucket"], columns["second"], columns["first"]))
+        first, second = (columns[name][order].astype(np.int64) for name in ("first", "second"))
+        is_new = np.ones(len(first), np.bool_)
+        is_new[1:] = (np.diff(first) != 0) | (np.diff(second) != 0)
+        starts = np.flatnonzero(is_new)
+        bucket = columns["bucket"][order].astype(np.int64)
+        signed, absolute = (columns[name][order].astype(np.float64) for name in ("signed", "absolute"))
+        return cls(first[starts], second[starts], starts, bucket, signed, absolute)
+
+    def sums(self, weights: Floats) -> tuple[Floats, Floats]:
+        """Return the sum of the weights, and of the absolute weights, of every pair in a resample.
+
+        Args:
+            weights: How often each bucket counts (buckets,).
+
+        Returns:
+            Two arrays (n_pairs,).
+        """
+        if not len(self.starts):
+            return np.zeros(0), np.zeros(0)
+        times = weights[self.bucket]
+        signed, absolute = (np.add.reduceat(values * times, self.starts) for values in (self.signed, self.absolute))
+        return signed, absolute
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Links from tokens, between neurons, and to outputs, by bucket: the input of anchored circuits."""
+
+    cells: dict[str, Cells]  # by kind: `input` (token, neuron), `output` (token, neuron)
+    edges: Cells  # (source, target)
+    anchors: dict[str, list[tuple[int, int, int]]]  # by kind: token, graphs, groups
+    texts: dict[int, str]
+    bucket_count: int
+    graph_count: int
+
+
+def read_observations(stats: Path, buckets: int = BUCKETS) -> Observations:
+    """Read the links of single graphs, and the edges by group, of a stats folder.
+
+    Args:
+        stats: Stats folder.
+        buckets: Number of buckets at most.
+
+    Returns:
+        The observations.
+
+    Raises:
+        InputError: The folder holds no single graphs.
+        StageError: The folder is no stats folder, or is damaged.
+    """
+    with duckdb.connect() as con:
+        for name in ("graphs", "graph_nodes", "graph_links", "edge_groups", "tokens"):
+            dataset = DATASETS[f"stats.{name}"]
+            if dataset.optional and not dataset.path(stats).exists():
+                raise InputError(
+                    f"{stats} has no {name}, so it is not known which links repeat; aggregate it again with --graph-links auto"
+                )
+            path = require(stats, dataset)
+            view = name.removeprefix("graph_") if name != "edge_groups" else name
+            con.read_parquet(str(path / "*.parquet" if path.is_dir() else path)).create_view(f"given_{view}")
+        con.execute("SET VARIABLE buckets = $1", [buckets])
+        con.execute("SET VARIABLE index_bits = $1", [INDEX_BITS])
+        con.execute(_script("prepare"))
+        cells = {kind: Cells.of(con.sql(_script(kind)).fetchnumpy()) for kind in ("input", "output")}
+        edges = Cells.of(con.sql(_script("edges")).fetchnumpy())
+        anchors: dict[str, list[tuple[int, int, int]]] = {"input": [], "output": []}
+        for kind, *facts in con.sql("FROM anchors ORDER BY ALL").fetchall():
+            anchors[kind].append((facts[0], facts[1], facts[2]))
+        texts = dict(con.sql("SELECT token_id, token FROM given_tokens WHERE token IS NOT NULL").fetchall())
+        found = con.sql("SELECT coalesce(max(bucket), -1) + 1, count(*) FROM graph_buckets").fetchall()[0]
+    return Observations(cells, edges, anchors, texts, int(found[0]), int(found[1]))
+
+
+def _script(name: str) -> str:
+    return (package_folder("sql") / "circuits" / f"{name}.sql").read_text(encoding="utf-8")

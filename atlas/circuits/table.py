@@ -1,0 +1,116 @@
+"""Rows of the datasets `circuits.circuits` and `circuits.circuit_members`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from atlas.circuits.find import SET, Found, Kind, coherence
+from atlas.circuits.growth import DOWNSTREAM, UPSTREAM
+from atlas.ids import INDEX_BITS, MAX_INDEX
+from atlas.stages import DATASETS
+
+ANCHORED = "anchored"
+_ROLES = (ANCHORED, UPSTREAM, DOWNSTREAM)
+_TRUST = ("support", "half_agreement", "control_agreement", "null_p", "null_fdr")
+
+
+def circuit_ids(kind: Kind) -> list[str]:
+    """Return the ids of the circuits of a kind, such as `input:276`: of the first token, or counted from 1."""
+    numbered = kind.name == SET
+    return [
+        f"{kind.name}:{row + 1 if numbered else '-'.join(map(str, tokens[:1] if kind.name != 'contrast' else tokens))}"
+        for row, tokens in enumerate(kind.tokens)
+    ]
+
+
+def circuit_table(found: Found) -> pa.Table:
+    """Return one row per circuit.
+
+    Args:
+        found: Circuits of all kinds.
+
+    Returns:
+        Rows of the dataset `circuits`.
+    """
+    dataset = DATASETS["circuits.circuits"]
+    return pa.concat_tables([dataset.empty(), *(dataset.table(_circuits(kind)) for kind in found.kinds)])
+
+
+def _circuits(kind: Kind) -> dict[str, Any]:
+    circuit, _ = kind.members()
+    count = len(kind.texts)
+    columns: dict[str, Any] = {
+        "circuit_id": circuit_ids(kind),
+        "kind": [kind.name] * count,
+        "anchor": kind.texts,
+        "token_ids": [list(tokens) for tokens in kind.tokens],
+        "anchored_count": np.bincount(circuit, minlength=count),
+        "graph_count": kind.graph_count,
+        "group_count": kind.group_count,
+        "sign_coherence": _known(np.full(count, np.nan)),
+        **{name: _known(np.full(count, np.nan)) for name in _TRUST},
+    }
+    if kind.anchors is not None and kind.replication is not None:
+        weight = kind.anchors.cells.sums(np.ones(int(kind.anchors.cells.bucket.max(initial=0)) + 1))[0]
+        columns["sign_coherence"] = _known(coherence(weight[kind.replication.chosen], circuit, count))
+        columns |= {name: _known(getattr(kind.replication, name)) for name in _TRUST}
+    return columns
+
+
+def _known(values: np.ndarray) -> pa.Array:
+    """Return values with NULL for NaN."""
+    return pa.array(values, pa.float64(), from_pandas=True)
+
+
+def member_table(found: Found) -> pa.Table:
+    """Return one row per circuit and neuron: those that carry the anchor by rank, then those that were added.
+
+    Args:
+        found: Circuits of all kinds.
+
+    Returns:
+        Rows of the dataset `circuit_members`.
+    """
+    dataset = DATASETS["circuits.circuit_members"]
+    tables = [dataset.empty(), *(dataset.table(_members(kind)) for kind in found.kinds)]
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def _members(kind: Kind) -> dict[str, Any]:
+    circuit, neuron = kind.members()
+    weight, confidence = np.full(len(circuit), np.nan), np.full(len(circuit), np.nan)
+    score = np.zeros(len(circuit))
+    if kind.anchors is not None and kind.replication is not None:
+        pairs = kind.replication.chosen
+        graphs = np.array([count or 1 for count in kind.graph_count], np.float64)
+        sums = kind.anchors.cells.sums(np.ones(int(kind.anchors.cells.bucket.max(initial=0)) + 1))[0]
+        weight = sums[pairs] / graphs[circuit]
+        confidence, score = kind.replication.confidence[pairs], kind.replication.scores[pairs]
+    parts = [
+        (circuit, neuron, np.zeros(len(circuit), np.int64), np.zeros(len(circuit), np.int64), weight, confidence, score)
+    ]
+    for grown in kind.grown:
+        size = len(grown.circuit)
+        role, step = (np.full(size, value, np.int64) for value in (_ROLES.index(grown.direction), grown.step))
+        parts.append((grown.circuit, grown.neuron, role, step, grown.share, grown.confidence, grown.share))
+    circuit, neuron, role, step, weight, confidence, score = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
+    order = np.lexsort((neuron, -score, step, role, circuit))
+    circuit, role, step = circuit[order], role[order], step[order]
+    ids = np.array(circuit_ids(kind), object)
+    starts = np.flatnonzero(np.diff(circuit * len(_ROLES) + role, prepend=-1))
+    rank = np.arange(len(circuit)) - np.repeat(starts, np.diff(starts, append=len(circuit))) + 1
+    return {
+        "circuit_id": pa.array(ids[circuit], pa.string()),
+        "layer": neuron[order] >> INDEX_BITS,
+        "neuron": neuron[order] & MAX_INDEX,
+        "role": pa.array(np.array(_ROLES, object)[role], pa.string()).dictionary_encode(),
+        "step": step,
+        "rank": rank,
+        "weight": _known(weight[order]),
+        "confidence": _known(confidence[order]),
+    }

@@ -1,0 +1,189 @@
+"""Pages of circuits: clusters and their inner circuits, and circuits of tokens with how surely they are found again."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from rich.console import Group
+from rich.text import Text
+
+from atlas.cli.page_parts import neuron_name, percent, row_count, signed_bars, titled
+from atlas.cli.terminal import shown, table
+from atlas.errors import InputError
+from atlas.query.client import Atlas
+from atlas.query.connection import rows_of
+
+_Row = dict[str, Any]
+AGREES, RATE = (
+    0.5,
+    0.05,
+)  # a circuit is found again from this Jaccard index of two halves on, below this false discovery rate
+
+
+def circuit_page(atlas: Atlas, cluster_path: str, *, limit: int = 15) -> Group:
+    """Return the page of a circuit: members, wiring and inner circuits. Raises `InputError` for an unknown path."""
+    found = rows_of(atlas.circuits(path=cluster_path))
+    if not found or found[0]["kind"] != "cluster":
+        return anchored_page(atlas, cluster_path, limit=limit)
+    row = found[0]
+    head = [
+        Text(f"circuit {cluster_path}  {shown(row['sample_labels'])}", style="bold"),
+        Text(f"  size       {row['size']:,} neurons, {row['labelled_count']:,} with a label, on level {row['level']}"),
+        Text(f"  layers     {row['layer_min']} to {row['layer_max']}, median {shown(row['median_layer'])}"),
+        *([Text(f"  flow       {shown(row['flow'])} of the random walk")] if row["flow"] is not None else []),
+    ]
+    parts: list[Any] = [*head, _members(atlas, cluster_path, row["size"], limit), _wiring(atlas, cluster_path, limit)]
+    if total := row_count(atlas.circuits(parent=cluster_path)):
+        columns = ("circuit_id", "size", "layer_min", "layer_max", "labelled_count", "sample_labels")
+        cells = [[item[name] for name in columns] for item in rows_of(atlas.circuits(parent=cluster_path, limit=limit))]
+        parts.append(table(columns, cells, title=titled("Circuits inside", total, limit)))
+    return Group(*parts)
+
+
+def _members(atlas: Atlas, cluster_path: str, size: int, limit: int) -> Any:
+    cells = [
+        (neuron_name(row), row["weight_inside"], row["graph_count"], row["cluster_path"], row["label"])
+        for row in rows_of(atlas.circuit(cluster_path, limit=limit))
+    ]
+    return table(
+        ("neuron", "weight", "graphs", "cluster", "label"),
+        cells,
+        title=titled("Members by weight inside", size, limit),
+    )
+
+
+def _wiring(atlas: Atlas, cluster_path: str, limit: int) -> Any:
+    rows = rows_of(atlas.circuit_edges(cluster_path, limit=limit))
+    scale, bars = signed_bars(rows)
+    cells = [
+        (
+            neuron_name(row, "src_"),
+            neuron_name(row, "tgt_"),
+            signed,
+            row["mean_weight"],
+            row["graph_count"],
+            " → ".join(shown(row[name]) or "?" for name in ("src_label", "tgt_label")),
+        )
+        for row, signed in zip(rows, bars, strict=True)
+    ]
+    columns = ("source", "target", scale, "mean weight", "graphs", "labels")
+    return table(columns, cells, title=titled("Wiring inside", row_count(atlas.circuit_edges(cluster_path)), limit))
+
+
+def anchored_page(atlas: Atlas, given: str, *, limit: int = 15) -> Group:
+    """Return the page of an anchored circuit, by id or by the text of its token. Raises `InputError` for an unknown one."""
+    row = _anchored(atlas, given)
+    circuit = row["circuit_id"]
+    roles = dict.fromkeys(("anchored", "upstream", "downstream"), 0)
+    members = rows_of(atlas.circuit_neurons(circuit))
+    for member in members:
+        roles[member["role"]] += 1
+    parts: list[Any] = [
+        Text(f"circuit {circuit}  {_KINDS[row['kind']]} ‘{shown(row['anchor'])}’", style="bold"),
+        Text(f"  trust      {_trust(row)}"),
+        Text(
+            f"  size       {roles['anchored']:,} neurons carry it; {roles['upstream']:,} upstream and {roles['downstream']:,} downstream of them"
+        ),
+        Text(f"  layers     {row['layer_min']} to {row['layer_max']}, median {shown(row['median_layer'])}"),
+    ]
+    cells = [
+        (
+            neuron_name(member),
+            f"{member['role']} {member['step']}" if member["step"] > 1 else member["role"],
+            member["weight"],
+            percent(member["confidence"]),
+            member["label"],
+        )
+        for member in members[:limit]
+    ]
+    heads = ("neuron", "role", "weight", "confidence", "label")
+    parts.append(table(heads, cells, title=titled("Members", len(members), limit)))
+    parts += [_ends(atlas, circuit, limit), _graphs(atlas, circuit, limit), _wiring(atlas, circuit, limit)]
+    return Group(*parts)
+
+
+_KINDS = {
+    "input": "of the input token",
+    "output": "of the output token",
+    "contrast": "of the contrast",
+    "set": "around the neurons",
+}
+
+
+def _anchored(atlas: Atlas, given: str) -> _Row:
+    """Return the circuit with this id, or the surest one of a token with this text."""
+    found = rows_of(atlas.circuits(path=given))
+    if found:
+        return found[0]
+    rows = [row for row in rows_of(atlas.circuits()) if row["kind"] != "cluster"]
+    alike = [row for row in rows if row["anchor"] == given] or [
+        row for row in rows if given.strip() in [part.strip() for part in row["anchor"].split(", ")]
+    ]
+    if not alike:
+        kinds = "a path such as 12 or 12.3" + (f", an id such as {rows[0]['circuit_id']}, or a token" if rows else "")
+        raise InputError(
+            f"{atlas.path} has no circuit {given} ({kinds}); list them with: atlas query {atlas.path} circuits"
+        )
+    return max(alike, key=lambda row: (row["half_agreement"] or 0.0, row["circuit_id"]))
+
+
+def _trust(row: _Row) -> str:
+    """Return in a sentence how surely a circuit is found again."""
+    if row["half_agreement"] is None:
+        return "not known: it is no circuit of tokens, or the graphs are of one group of prompts"
+    control = (
+        "" if row["control_agreement"] is None else f" ({row['control_agreement']:.2f} with those of other tokens)"
+    )
+    is_sure = row["null_fdr"] is not None and row["null_fdr"] < RATE and row["half_agreement"] >= AGREES
+    verdict = "found again" if is_sure else "not reliably found again"
+    rate = "" if row["null_fdr"] is None else f", false discovery rate {row['null_fdr']:.3f}"
+    return f"{verdict}: two halves of the prompts agree by {row['half_agreement']:.2f}{control}{rate}; support {row['support']:.2f}"
+
+
+def _ends(atlas: Atlas, circuit: str, limit: int) -> Any:
+    """Return the input tokens that drive the neurons, beside the outputs that they push up and down."""
+    ends = rows_of(atlas.circuit_ends(circuit))
+    columns = [
+        [row for row in ends if row["side"] == "input"][:limit],
+        [row for row in ends if row["side"] == "output" and row["weight"] > 0][:limit],
+        [row for row in ends if row["side"] == "output" and row["weight"] < 0][:limit],
+    ]
+    cells = []
+    for trio in itertools.zip_longest(*columns):
+        cells.append(
+            tuple(text for row in trio for text in ((f"‘{shown(row['token'])}’", row["weight"]) if row else ("", "")))
+        )
+    heads = ("driven by", "", "promotes", " ", "suppresses", "  ")
+    return table(
+        heads, cells[: min(limit, 8)], title="\nTokens at its ends (weight per graph, summed over its neurons)"
+    )
+
+
+def _graphs(atlas: Atlas, circuit: str, limit: int) -> Any:
+    rows = rows_of(atlas.circuit_graphs(circuit, limit=min(limit, 5)))
+    cells = [(percent(row["active_share"]), shown(row["prompt"])) for row in rows]
+    title = titled("Graphs in which it acts", row_count(atlas.circuit_graphs(circuit)), min(limit, 5))
+    return table(("of its neurons", "prompt"), cells, title=title)
+
+
+def anchored_note(atlas: Atlas) -> str | None:
+    """Return how many circuits of tokens are found again; None where the atlas has none."""
+    rows = [row for row in rows_of(atlas.circuits()) if row["kind"] in ("input", "output")]
+    if not rows:
+        return None
+    if all(row["half_agreement"] is None for row in rows):
+        return (
+            f"{len(rows):,} circuits of tokens; with one group of prompts it is not known whether they are found again"
+        )
+    sure = [
+        row
+        for row in rows
+        if row["half_agreement"] >= AGREES and row["null_fdr"] is not None and row["null_fdr"] < RATE
+    ]
+    if not sure:
+        return f"No reliable circuits: of {len(rows):,} circuits of tokens, none is found again in another half of the prompts"
+    return (
+        f"{len(sure):,} of {len(rows):,} circuits of tokens are found again in another half of the groups of prompts "
+        f"(Jaccard {AGREES:g} or more, false discovery rate below {RATE:g}): atlas query FILE circuits --kind input --min-agreement {AGREES:g}"
+    )

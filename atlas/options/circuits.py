@@ -1,0 +1,58 @@
+"""Options of anchored circuits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from atlas.errors import UsageError
+
+
+@dataclass(frozen=True)
+class CircuitOptions:
+    """Options of anchored circuits.
+
+    Attributes:
+        min_graphs: Least number of graphs in which a token is an input, or a traced output, to have a circuit.
+        max_graph_share: Largest share of the graphs in which it may be; a token of nearly all graphs sets none apart.
+        min_groups: Least number of groups of prompts that these graphs are of.
+        size: Number of neurons that carry the token; chosen by replication from 5, 10, 20 and 40 where None.
+        grow: Number of neurons that are added at most, upstream and downstream, in each step.
+        steps: Number of steps of growth at most.
+        least_confidence: Share of the resamples that must confirm an added neuron.
+        resamples: Number of bootstraps of the groups of prompts.
+        merge: Jaccard index from which on two tokens of a kind have one circuit.
+        contrasts: Pairs of output tokens, whose difference is an anchor.
+        around: Sets of neurons, such as `L1/N45 L2/N3`, that circuits are grown around.
+        seed: Seed of the resamples.
+    """
+
+    min_graphs: int = 15
+    max_graph_share: float = 0.9
+    min_groups: int = 4
+    size: int | None = None
+    grow: int = 5
+    steps: int = 2
+    least_confidence: float = 0.5
+    resamples: int = 20
+    merge: float = 0.6
+    contrasts: tuple[tuple[str, str], ...] = ()
+    around: tuple[str, ...] = ()
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        for name in ("min_graphs", "min_groups"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"circuits.{name} must be 1 or more, not {getattr(self, name)}")
+        for name in ("grow", "steps", "seed"):
+            if not 0 <= getattr(self, name) < 2**31:
+                raise UsageError(f"circuits.{name} must be from 0 to {2**31 - 1}, not {getattr(self, name)}")
+        if self.size is not None and not 1 <= self.size <= 10_000:
+            raise UsageError(f"circuits.size must be from 1 to 10,000, not {self.size}")
+        if not 2 <= self.resamples <= 1000:
+            raise UsageError(f"circuits.resamples must be from 2 to 1,000, not {self.resamples}")
+        if not 0 < self.max_graph_share <= 1:
+            raise UsageError(f"circuits.max_graph_share must be above 0 and at most 1, not {self.max_graph_share}")
+        if not 0 < self.merge <= 1 or not 0 < self.least_confidence <= 1:
+            raise UsageError("circuits.merge and circuits.least_confidence must be above 0 and at most 1")
+        if any(len(pair) != 2 or pair[0] == pair[1] for pair in self.contrasts):
+            raise UsageError("circuits.contrasts must be pairs of different output tokens")

@@ -1,0 +1,8 @@
+-- Input tokens that drive a circuit, and output tokens that it pushes up or down, by weight per graph.
+--
+-- $circuit VARCHAR required: 12 for a top cluster, 12.3 for a cluster inside it, input:276 for the circuit of a token
+-- $limit BIGINT: at most this many rows
+SELECT *
+FROM circuit_ends($circuit)
+ORDER BY side, abs_weight DESC, token_id
+LIMIT $limit

@@ -1,0 +1,18 @@
+-- Members of a circuit by role and rank, with how surely each is one.
+--
+-- $circuit VARCHAR required: 12 for a top cluster, 12.3 for a cluster inside it, input:276 for the circuit of a token
+-- $limit BIGINT: at most this many rows
+SELECT
+    m.layer,
+    m.neuron,
+    n.label,
+    m.role,
+    m.step,
+    m.rank,
+    m.weight,
+    m.confidence
+FROM circuit_members AS m
+JOIN neurons AS n ON n.layer = m.layer AND n.neuron = m.neuron
+WHERE m.circuit_id = $circuit
+ORDER BY m.role, m.rank, m.weight DESC NULLS LAST, m.layer, m.neuron
+LIMIT $limit

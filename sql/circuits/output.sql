@@ -1,0 +1,13 @@
+-- Links from neurons to every output token, by bucket of groups.
+SELECT
+    t.token_id AS first,
+    n.unit AS second,
+    b.bucket,
+    sum(l.weight::DOUBLE) AS signed,
+    sum(abs(l.weight::DOUBLE)) AS absolute
+FROM given_links AS l
+JOIN given_nodes AS t ON t.graph_id = l.graph_id AND t.node = l.target AND t.kind = 'logit'
+JOIN neuron_nodes AS n ON n.graph_id = l.graph_id AND n.node = l.source
+JOIN graph_buckets AS b ON b.graph_id = l.graph_id
+GROUP BY ALL
+ORDER BY first, second, bucket

@@ -1,0 +1,27 @@
+-- Graphs in which a circuit acts, those with the largest share of its neurons first. Of an anchored circuit, the neurons that carry
+-- its anchor count.
+-- Example: FROM circuit_graphs('{cluster_path}') LIMIT 10;
+CREATE MACRO circuit_graphs(path) AS TABLE
+WITH members AS MATERIALIZED (
+    SELECT layer, neuron
+    FROM neurons
+    WHERE cluster_path = path::VARCHAR OR starts_with(cluster_path, path::VARCHAR || '.')
+    UNION ALL
+    SELECT layer, neuron FROM anchored_members
+    WHERE circuit_id = path::VARCHAR AND step = 0
+),
+active AS (
+    SELECT g.graph_id, count(*) AS active_count
+    FROM neuron_graphs AS g
+    JOIN members AS m ON m.layer = g.layer AND m.neuron = g.neuron
+    GROUP BY g.graph_id
+)
+SELECT
+    a.graph_id,
+    g.prompt,
+    g.group_id,
+    a.active_count,
+    a.active_count / (SELECT count(*) FROM members) AS active_share
+FROM active AS a
+JOIN graphs AS g USING (graph_id)
+ORDER BY active_share DESC, graph_id;
