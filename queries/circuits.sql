@@ -23,6 +23,8 @@ SELECT
     half_agreement,
     control_agreement,
     null_fdr,
+    effect,
+    control_effect_max,
     labelled_count,
     sample_labels
 FROM circuits

@@ -428,6 +428,10 @@ JOIN sizes AS s USING (circuit_id)
 LEFT JOIN words AS w USING (circuit_id)
 ORDER BY c.kind, c.half_agreement DESC NULLS LAST, c.circuit_id;
 
+INSERT INTO circuit_effects
+FROM input.circuit_effects
+ORDER BY circuit_id;
+
 INSERT INTO anchored_members
 SELECT circuit_id, layer, neuron, role, step, rank, weight, confidence
 FROM input.circuit_members

@@ -85,20 +85,34 @@ def small_atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_once(tmp_path_factory, "small", make_small_atlas) / "small.duckdb"
 
 
-# Fewer cuts in the model than by default: they take a third of the time, and no page of the README shows them.
-DEMO_SETTINGS = ["trace.ablations=200"]
+# One prompt of each template and few cuts in the model: a tenth of the time.
+DEMO_SETTINGS = [
+    "trace.ablations=200",
+    "trace.limit=196",
+    "circuits.min_graphs=5",
+    "circuits.size=5",
+    "verify.most=4",
+    "cluster.min_count=5",
+]
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the demo was built of a part of its prompts; read only."""
+    pytest.importorskip("transformers")
+    return made_once(tmp_path_factory, "demo", lambda folder: make_demo(folder, DEMO_SETTINGS))
+
+
+@pytest.fixture(scope="session")
+def whole_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the demo was built as `make atlas` builds it; read only."""
     pytest.importorskip("transformers")
-    return made_once(tmp_path_factory, "demo", make_demo)
+    return made_once(tmp_path_factory, "whole-demo", lambda folder: make_demo(folder, []))
 
 
-def make_demo(folder: Path) -> None:
+def make_demo(folder: Path, settings: list[str]) -> None:
     recipe = ROOT / "build" / "demo.toml"
-    run_recipe(load_recipe(recipe, DEMO_SETTINGS, output=folder / "out" / "demo.duckdb"), recipe_path=recipe)
+    run_recipe(load_recipe(recipe, settings, output=folder / "out" / "demo.duckdb"), recipe_path=recipe)
 
 
 def make_small_atlas(folder: Path) -> None:
@@ -108,6 +122,7 @@ def make_small_atlas(folder: Path) -> None:
     anchored_circuits(
         folder / "stats", folder / "circuits", CircuitOptions(min_graphs=2, min_groups=2, size=3, grow=1, resamples=4)
     )
+    factories.write_effects(folder / "circuits", folder / "verify")
     labels = folder / "labels.csv"
     labels.write_text(
         "layer,neuron,label,kind,description,confidence,interpretability,type\n"
@@ -130,6 +145,7 @@ def make_small_atlas(folder: Path) -> None:
         folder / "projections",
         reports=folder / "reports",
         circuits=folder / "circuits",
+        effects=folder / "verify",
         stores=[
             StoreInputs(folder / "store", folder / "measures", folder / "features"),
             StoreInputs(folder / "neuron_store", folder / "neuron_measures"),

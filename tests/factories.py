@@ -432,6 +432,34 @@ def write_connections(stats: Path) -> None:
     pq.write_table(pa.Table.from_pylist(rows, dataset.schema), dataset.path(stats))
 
 
+def write_effects(circuits: Path, folder: Path) -> None:
+    """Effects of two circuits: one above its controls, one not."""
+    import pyarrow.parquet as pq
+
+    from atlas.stages import DATASETS
+    from atlas.stages.manifest import write_manifest
+
+    rows = pq.read_table(DATASETS["circuits.circuits"].path(circuits)).to_pylist()
+    chosen = [row["circuit_id"] for kind in ("input", "output") for row in rows if row["kind"] == kind][:2]
+    dataset = DATASETS["verify.circuit_effects"]
+    columns: dict[str, Any] = {
+        "circuit_id": chosen,
+        "tested_count": [3, 3],
+        "topic_prompt_count": [4, 4],
+        "other_prompt_count": [5, 5],
+        "effect": [0.5, 0.1],
+        "effect_elsewhere": [0.01, 0.2],
+        "control_count": [10, 10],
+        "control_effect": [0.1, 0.2],
+        "control_effect_max": [0.3, 0.4],
+        "is_above_controls": [True, False],
+        "sufficiency": [0.4, None],
+    }
+    folder.mkdir()
+    pq.write_table(dataset.table(columns), dataset.path(folder))
+    write_manifest(folder, "verify")
+
+
 def write_reports(folder: Path) -> None:
     """The stage `reports` with two reports of the neuron L1/N2 and two pieces of its evidence."""
     import pyarrow as pa

@@ -45,6 +45,7 @@ DAMAGE = {
     "INSERT INTO anchored_members SELECT * FROM anchored_members LIMIT 1": "circuits_sizes_true",
     "UPDATE anchored_members SET neuron = 77777 WHERE rank = 1": "circuits_sizes_true",
     "DELETE FROM anchored_circuits WHERE kind = 'output'": "circuits_sizes_true",
+    "UPDATE circuit_effects SET circuit_id = 'input:77777' WHERE effect = 0.5": "circuits_sizes_true",
     "UPDATE clusters SET parent_path = '77' WHERE level = 1": "clusters_nested",
     "INSERT INTO clusters SELECT '1.9.1', 3, 1, 9, 1, '1', 1, 0, 0, 0, 0, NULL": "clusters_nested",
     "INSERT INTO clusters SELECT '1.9', 2, 1, 9, NULL, '88', 1, 0, 0, 0, 0, NULL": "clusters_nested",

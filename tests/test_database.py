@@ -29,7 +29,7 @@ TABLES = (
     "neurons edges edges_by_target clusters metadata clusterings cluster_members clustering_clusters labels graphs neuron_graphs "
     "connections token_edges logit_edges token_logit_edges error_mass logit_error_mass cooccurrence edge_groups edge_strengths edge_samples graph_nodes graph_links projections direct_effects "
     "exemplars reports report_examples tokens sources "
-    "rejects link_counts help regimes anchored_circuits anchored_members ablated_nodes ablated_edges contexts activations activation_stats activation_histograms "
+    "rejects link_counts help regimes anchored_circuits anchored_members circuit_effects ablated_nodes ablated_edges contexts activations activation_stats activation_histograms "
     "activation_tokens activation_examples coactivation vocabulary token_stats features feature_tokens feature_neurons "
     "similar_units reconstruction stated_stats"
 )

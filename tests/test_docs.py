@@ -116,8 +116,9 @@ def true_session(document: str) -> int:
     return len(blocks)
 
 
-def test_the_session_of_the_readme_is_true(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(demo)
+@pytest.mark.slow
+def test_the_session_of_the_readme_is_true(whole_demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(whole_demo)
     assert true_session(README) == 3
 
 

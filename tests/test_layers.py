@@ -27,7 +27,18 @@ LAYERS = [
 ]
 HEAVY = {
     # graphs, io and importers read .pt files, inside the function that does
-    "torch": {"io", "aggregate", "runtime", "graphs", "models", "trace", "activations", "wiring", "importers"},
+    "torch": {
+        "io",
+        "aggregate",
+        "runtime",
+        "graphs",
+        "models",
+        "trace",
+        "activations",
+        "circuits",
+        "wiring",
+        "importers",
+    },
     "numpy": {
         "aggregate",
         "runtime",  # beside numba

@@ -333,7 +333,7 @@ def test_the_demo_is_up_to_date_after_its_build(demo: Path, tmp_path: Path) -> N
     shutil.copytree(demo / "out", tmp_path / "out")
     path = find_recipe("demo")
     again = run_recipe(load_recipe(path, DEMO_SETTINGS, output=tmp_path / "out" / "demo.duckdb"), recipe_path=path)
-    assert [stage.name for stage in again.stages] == ["stats", "wiring", "projections", "activations", "measures", "activations-2", "features-2", "measures-2", "clusters-infomap", "labels", "atlas"]  # fmt: skip
+    assert [stage.name for stage in again.stages] == ["stats", "wiring", "projections", "activations", "measures", "activations-2", "features-2", "measures-2", "clusters-infomap", "circuits", "verify", "labels", "atlas"]  # fmt: skip
     assert not [stage.name for stage in again.stages if stage.ran]
 
 
@@ -344,7 +344,7 @@ def test_the_demo_is_a_whole_atlas(demo_atlas: Path) -> None:
         assert (facts["model"], facts["link_weight"], facts["total_graphs"]) == (
             "circuit-atlas-demo",
             "direct_effect",
-            "320",
+            "196",
         )
         assert facts["links_dropped"] == "0"
         roles = con.execute("SELECT role, count(*) FROM sources GROUP BY ALL").fetchall()
@@ -355,7 +355,7 @@ def test_the_demo_is_a_whole_atlas(demo_atlas: Path) -> None:
             (0,)
         ]
         sources = con.execute("SELECT DISTINCT corpus_source FROM graphs ORDER BY 1").fetchall()
-        assert len(sources) == 8
+        assert len(sources) == 12
         last = con.execute("SELECT logit_count = neuron_count FROM effect_types WHERE layer = 4").fetchall()
         assert last == [(True,)]
 
@@ -363,7 +363,7 @@ def test_the_demo_is_a_whole_atlas(demo_atlas: Path) -> None:
 def test_the_tour(demo_atlas: Path, atlas_command: Any) -> None:
     done = atlas_command("tour", demo_atlas)
     assert done.returncode == 0, done.stderr
-    for part in ("circuit-atlas-demo: 320 graphs", "One circuit", "One neuron", "Next", "atlas query"):
+    for part in ("circuit-atlas-demo: 196 graphs", "One circuit", "One neuron", "Next", "atlas query"):
         assert part in done.stdout
     for line in done.stdout.partition("── Next")[2].splitlines()[1:]:
         if line.strip().startswith("atlas"):

@@ -97,7 +97,9 @@ def test_the_committed_prompts_are_those_of_the_script(monkeypatch: pytest.Monke
 
     found = [json.loads(line) for line in (DEMO / "prompts.jsonl").read_text().splitlines()]
     assert found == prompts()
-    assert len(found) == EACH * len(TEMPLATES)
+    groups = {f"{source}-{number + 1}" for source, templates in TEMPLATES.items() for number in range(len(templates))}
+    assert {row["prompt_group"] for row in found} == groups
+    assert len({row["text"] for row in found}) == len(found) > 0.95 * EACH * len(groups)
 
 
 def test_the_demo_model_knows_its_brackets(demo: TracedModel) -> None:

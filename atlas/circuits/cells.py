@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +62,12 @@ class Cells:
         signed, absolute = (columns[name][order].astype(np.float64) for name in ("signed", "absolute"))
         return cls(first[starts], second[starts], starts, bucket, signed, absolute)
 
+    @cached_property
+    def places(self) -> tuple[Ints, Ints]:
+        """Number of each end among the different ones, two arrays (n_pairs,)."""
+        first, second = (np.unique(ends, return_inverse=True)[1] for ends in (self.first, self.second))
+        return first, second
+
     def sums(self, weights: Floats) -> tuple[Floats, Floats]:
         """Return the sum of the weights, and of the absolute weights, of every pair in a resample.
 
@@ -73,6 +82,13 @@ class Cells:
         times = weights[self.bucket]
         signed, absolute = (np.add.reduceat(values * times, self.starts) for values in (self.signed, self.absolute))
         return signed, absolute
+
+
+def ranks(groups: Ints) -> Ints:
+    """Return the rank from 0 of every row in its group, of rows that are sorted by group (n,)."""
+    starts = np.flatnonzero(np.diff(groups, prepend=-1))
+    found: Ints = np.arange(len(groups)) - np.repeat(starts, np.diff(starts, append=len(groups)))
+    return found
 
 
 @dataclass(frozen=True)
@@ -101,6 +117,50 @@ def read_observations(stats: Path, buckets: int = BUCKETS) -> Observations:
         InputError: The folder holds no single graphs.
         StageError: The folder is no stats folder, or is damaged.
     """
+    with _opened(stats, buckets) as con:
+        cells = {kind: Cells.of(con.sql(_script(kind)).fetchnumpy()) for kind in ("input", "output")}
+        edges = Cells.of(con.sql(_script("edges")).fetchnumpy())
+        anchors: dict[str, list[tuple[int, int, int]]] = {"input": [], "output": []}
+        for kind, *facts in con.sql("FROM anchors ORDER BY ALL").fetchall():
+            anchors[kind].append((facts[0], facts[1], facts[2]))
+        texts = dict(con.sql("SELECT token_id, token FROM given_tokens WHERE token IS NOT NULL").fetchall())
+        found = con.sql("SELECT coalesce(max(bucket), -1) + 1, count(*) FROM graph_buckets").fetchall()[0]
+    return Observations(cells, edges, anchors, texts, int(found[0]), int(found[1]))
+
+
+@dataclass(frozen=True)
+class Places:
+    """Items of every traced prompt: neurons that are nodes, and tokens that are inputs or outputs, each (n,)."""
+
+    prompt: Ints
+    kind: NDArray[Any]  # `neuron`, `input` or `output`
+    item: Ints  # packed neuron, or token
+    bucket: Ints
+
+
+def read_places(stats: Path, buckets: int = BUCKETS) -> Places:
+    """Read which neurons and tokens are in which traced prompt.
+
+    Args:
+        stats: Stats folder.
+        buckets: Number of buckets at most.
+
+    Returns:
+        The items of every prompt, by its number in the file of prompts.
+
+    Raises:
+        InputError: The folder holds no single graphs.
+        StageError: The folder is no stats folder, or is damaged.
+    """
+    with _opened(stats, buckets) as con:
+        found = con.sql(_script("places")).fetchnumpy()
+    prompt, item, bucket = (np.asarray(found[name]).astype(np.int64) for name in ("prompt", "item", "bucket"))
+    return Places(prompt, np.asarray(found["kind"]).astype(str), item, bucket)
+
+
+@contextmanager
+def _opened(stats: Path, buckets: int) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a connection with views of single graphs and edges by group, and the buckets of groups."""
     with duckdb.connect() as con:
         for name in ("graphs", "graph_nodes", "graph_links", "edge_groups", "tokens"):
             dataset = DATASETS[f"stats.{name}"]
@@ -114,14 +174,7 @@ def read_observations(stats: Path, buckets: int = BUCKETS) -> Observations:
         con.execute("SET VARIABLE buckets = $1", [buckets])
         con.execute("SET VARIABLE index_bits = $1", [INDEX_BITS])
         con.execute(_script("prepare"))
-        cells = {kind: Cells.of(con.sql(_script(kind)).fetchnumpy()) for kind in ("input", "output")}
-        edges = Cells.of(con.sql(_script("edges")).fetchnumpy())
-        anchors: dict[str, list[tuple[int, int, int]]] = {"input": [], "output": []}
-        for kind, *facts in con.sql("FROM anchors ORDER BY ALL").fetchall():
-            anchors[kind].append((facts[0], facts[1], facts[2]))
-        texts = dict(con.sql("SELECT token_id, token FROM given_tokens WHERE token IS NOT NULL").fetchall())
-        found = con.sql("SELECT coalesce(max(bucket), -1) + 1, count(*) FROM graph_buckets").fetchall()[0]
-    return Observations(cells, edges, anchors, texts, int(found[0]), int(found[1]))
+        yield con
 
 
 def _script(name: str) -> str:

@@ -98,11 +98,11 @@ def _of_tokens(
         return None
     progress(f"circuits of {name} tokens", 0, 0)
     ordered = sorted(counts, key=lambda token: (-counts[token][0], token))
-    single = Anchors.of(seen.cells[name], [(token,) for token in ordered])
+    single = Anchors.of(seen.cells[name], [(token,) for token in ordered], is_output=name == OUTPUT)
     size = np.full(len(ordered), options.size or 20)
     chosen = single.best(single.scores(np.ones(seen.bucket_count)), size)
     groups = merged(ordered, single.anchor[chosen], single.cells.second[chosen], options.merge)
-    anchors = Anchors.of(seen.cells[name], groups)
+    anchors = Anchors.of(seen.cells[name], groups, is_output=name == OUTPUT)
     replication = replicate(anchors, seen.bucket_count, size=options.size, resamples=options.resamples, rng=rng)
     texts = [", ".join(seen.texts.get(token, str(token)) for token in group) for group in groups]
     # Graphs of several tokens of one anchor may be the same ones: the largest count is certain.
@@ -165,7 +165,7 @@ def _of_contrasts(seen: Observations, options: CircuitOptions, rng: np.random.Ge
             columns["signed"].append(sign * cells.signed[mine])
             columns["absolute"].append(cells.absolute[mine])
     joined = Cells.of({name: np.concatenate(parts) for name, parts in columns.items()})
-    anchors = Anchors(joined, [(row,) for row in range(len(pairs))], joined.first, is_difference=True)
+    anchors = Anchors(joined, [(row,) for row in range(len(pairs))], joined.first, is_output=True)
     replication = replicate(anchors, seen.bucket_count, size=options.size, resamples=options.resamples, rng=rng)
     texts = [f"{one} rather than {other}" for one, other in options.contrasts]
     counts = [[min(output[token][at] for token in pair) for pair in pairs] for at in (0, 1)]

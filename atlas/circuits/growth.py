@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atlas.circuits.cells import Cells, Floats, Ints
+from atlas.circuits.cells import Cells, Floats, Ints, ranks
 
 UPSTREAM, DOWNSTREAM = "upstream", "downstream"
 _CANDIDATES = 32  # strongest edges of a neuron in each direction, of which growth chooses
@@ -47,8 +47,7 @@ class Growth:
         self._shares: dict[str, list[Floats]] = {}
         for direction, (near, _) in self._ends.items():
             order = np.lexsort((-weights[0], near))
-            rank = np.arange(len(order)) - np.searchsorted(near[order], near[order])
-            self._kept[direction] = kept = order[rank < _CANDIDATES]
+            self._kept[direction] = kept = order[ranks(near[order]) < _CANDIDATES]
             self._shares[direction] = [_share(weight, near, len(self._neurons))[kept] for weight in weights]
 
     def rounds(self, circuit: Ints, neuron: Ints, count: int, least: float, steps: int) -> list[Grown]:
@@ -127,7 +126,6 @@ def _share(weight: Floats, near: Ints, count: int) -> Floats:
 
 def _strongest(circuit: Ints, neuron: Ints, score: Floats, count: int) -> np.ndarray:
     order = np.lexsort((neuron, -score, circuit))
-    ordered = circuit[order]
     kept = np.zeros(len(order), np.bool_)
-    kept[order] = np.arange(len(order)) - np.searchsorted(ordered, ordered) < count
+    kept[order] = ranks(circuit[order]) < count
     return kept & (score > 0)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from atlas.circuits.cells import ranks
 from atlas.circuits.find import SET, Found, Kind, coherence
 from atlas.circuits.growth import DOWNSTREAM, UPSTREAM
 from atlas.ids import INDEX_BITS, MAX_INDEX
@@ -102,8 +103,7 @@ def _members(kind: Kind) -> dict[str, Any]:
     order = np.lexsort((neuron, -score, step, role, circuit))
     circuit, role, step = circuit[order], role[order], step[order]
     ids = np.array(circuit_ids(kind), object)
-    starts = np.flatnonzero(np.diff(circuit * len(_ROLES) + role, prepend=-1))
-    rank = np.arange(len(circuit)) - np.repeat(starts, np.diff(starts, append=len(circuit))) + 1
+    rank = ranks(circuit * len(_ROLES) + role) + 1
     return {
         "circuit_id": pa.array(ids[circuit], pa.string()),
         "layer": neuron[order] >> INDEX_BITS,

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from atlas.cli.help_and_errors import Command, option
-from atlas.cli.options import FILE
+from atlas.cli.options import FILE, device_option
 from atlas.errors import needs_extra
-from atlas.options import CircuitOptions
+from atlas.options import CircuitOptions, VerifyOptions
 
 
 @click.command(cls=Command)
@@ -63,3 +63,41 @@ def circuits(stats: Path, output: Path, **options: Any) -> None:
         summary = anchored_circuits(stats, output, CircuitOptions(**options), progress=update)
     print_circuits_summary(summary)
     say(f"  {resource_usage(started)}; circuits in {output}")
+
+
+@click.command(cls=Command)
+@click.argument("stats", type=FILE)
+@click.argument("circuits", type=FILE)
+@option("--model", required=True, help="The model that was traced: a folder, or a name on the hub.")
+@option("--prompts", type=FILE, required=True, help="The prompts that were traced.")
+@option("-o", "--output", type=FILE, required=True, help="Folder for the effects (replaced if it holds some).")
+@option("--most", default=VerifyOptions.most, show_default=True, help="Circuits to cut at most, the surest first.")
+@option(
+    "--held-out",
+    "number",
+    default=VerifyOptions.prompts,
+    show_default=True,
+    help="Prompts with the token, and without.",
+)
+@option("--controls", default=VerifyOptions.controls, show_default=True, help="Random sets to cut beside each circuit.")
+@option("--seed", default=VerifyOptions.seed, show_default=True, help="Seed of the halves, prompts and controls.")
+@device_option
+def verify(
+    stats: Path, circuits: Path, model: str, prompts: Path, output: Path, device: str, number: int, **options: Any
+) -> None:
+    """Cut the CIRCUITS of STATS from the model on held-out prompts: what do its predictions lose?"""
+    from atlas.cli.summaries import print_effects_summary
+    from atlas.cli.terminal import progress, resource_usage, say
+
+    with needs_extra("trace"):
+        from atlas.circuits.effects import circuit_effects
+        from atlas.models import load_model
+
+    started = time.monotonic()
+    with progress() as update:
+        update("loading the model", 0, 0)
+        loaded = load_model(model, device=device)
+        chosen = VerifyOptions(prompts=number, **options)
+        summary = circuit_effects(stats, circuits, loaded, prompts, output, chosen, progress=update)
+    print_effects_summary(summary)
+    say(f"  {resource_usage(started)}; effects in {output}")

@@ -82,6 +82,7 @@ def anchored_page(atlas: Atlas, given: str, *, limit: int = 15) -> Group:
     parts: list[Any] = [
         Text(f"circuit {circuit}  {_KINDS[row['kind']]} ‘{shown(row['anchor'])}’", style="bold"),
         Text(f"  trust      {_trust(row)}"),
+        *_effect(atlas, circuit),
         Text(
             f"  size       {roles['anchored']:,} neurons carry it; {roles['upstream']:,} upstream and {roles['downstream']:,} downstream of them"
         ),
@@ -139,6 +140,23 @@ def _trust(row: _Row) -> str:
     verdict = "found again" if is_sure else "not reliably found again"
     rate = "" if row["null_fdr"] is None else f", false discovery rate {row['null_fdr']:.3f}"
     return f"{verdict}: two halves of the prompts agree by {row['half_agreement']:.2f}{control}{rate}; support {row['support']:.2f}"
+
+
+def _effect(atlas: Atlas, circuit: str) -> list[Text]:
+    """Return a line about the effect of the circuit in the model; none where it was not cut."""
+    shown_id = circuit.replace("'", "''")
+    found = rows_of(atlas.sql(f"FROM circuit_effects WHERE circuit_id = '{shown_id}'"))
+    if not found:
+        return []
+    row = found[0]
+    verdict = "matters more than" if row["is_above_controls"] else "no more than the largest of"
+    return [
+        Text(
+            f"  effect     without it the prediction changes by {row['effect']:.3f} nats (KL) on {row['topic_prompt_count']} held-out prompts with its "
+            f"token, {row['effect_elsewhere']:.3f} elsewhere: {verdict} {row['control_count']} random sets of alike neurons "
+            f"(largest {shown(row['control_effect_max'])})"
+        )
+    ]
 
 
 def _ends(atlas: Atlas, circuit: str, limit: int) -> Any:

@@ -29,6 +29,7 @@ SECTIONS = {
         "score",
         "cluster",
         "circuits",
+        "verify",
         "import",
         "build",
     ),

@@ -6,7 +6,7 @@ import click
 
 from atlas._version import __version__
 from atlas.cli.activation_commands import collect, export, features, measure, probe, sweep, train_sae
-from atlas.cli.circuit_commands import circuits
+from atlas.cli.circuit_commands import circuits, verify
 from atlas.cli.help_and_errors import Group
 from atlas.cli.import_commands import IMPORTS
 from atlas.cli.label_commands import label
@@ -43,6 +43,7 @@ for _command in (
     score,
     cluster,
     circuits,
+    verify,
     build,
 ):
     main.add_command(_command)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from atlas.activations import CollectSummary, FeatureSummary, MeasureSummary, ProjectSummary, TrainSummary
     from atlas.aggregate import Summary
     from atlas.circuits import CircuitSummary
+    from atlas.circuits.effects import EffectSummary
     from atlas.importers.summary import ImportSummary
     from atlas.labels import LabelFileResult
     from atlas.pipeline import StageRun
@@ -293,9 +294,20 @@ def print_circuits_summary(summary: CircuitSummary) -> None:
         say("  no reliable circuits: none is found again in another half of the groups of prompts")
 
 
+def print_effects_summary(summary: EffectSummary) -> None:
+    """Print how many circuits matter more to their token than random sets of neurons do."""
+    say(
+        f"  {summary.circuits:,} circuits cut from the model on held-out prompts: {summary.above_controls:,} matter more to their token "
+        "than every random set of alike neurons"
+    )
+    if summary.untested:
+        say(f"  {summary.untested:,} more have too few held-out prompts")
+
+
 _PRINTERS: dict[str, Callable[[Any], None]] = {
     "wiring": print_wiring_summary,
     "circuits": print_circuits_summary,
+    "verify": print_effects_summary,
     "activations": print_collect_summary,
     "measures": print_measure_summary,
     "features": print_features_summary,

@@ -38,6 +38,7 @@ class Inputs:
     reports: Path | None = None
     stores: Sequence[StoreInputs] = ()  # of activations
     circuits: Path | None = None  # anchored ones
+    effects: Path | None = None  # of circuits, in the model
     graph_links: str = AUTO  # embed, beside or none; auto embeds up to EMBEDDED_ROWS links, and puts more beside
     strong_share: float = 0.05  # a link is strong from this share of its target's activation on
     primary: str | None = None  # name of the clustering that `neurons` shows; the first one if None
@@ -81,6 +82,7 @@ def _other_stages(con: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
     """Fill the datasets of all stages but statistics and clusterings; those of a missing stage are empty."""
     for stage, folder in (
         ("circuits", inputs.circuits),
+        ("verify", inputs.effects),
         ("labels", inputs.labels),
         ("projections", inputs.projections),
         ("reports", inputs.reports),

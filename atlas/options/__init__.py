@@ -14,7 +14,7 @@ from atlas.options.activations import (
     ScoreOptions,
     TrainOptions,
 )
-from atlas.options.circuits import CircuitOptions
+from atlas.options.circuits import CircuitOptions, VerifyOptions
 from atlas.options.names import (
     ALL,
     AUTO,
@@ -114,6 +114,7 @@ __all__ = [
     "ShardedPromptOptions",
     "TraceOptions",
     "TrainOptions",
+    "VerifyOptions",
     "WireOptions",
     "out_of_bounds",
     "part_of",

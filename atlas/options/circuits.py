@@ -8,6 +8,36 @@ from atlas.errors import UsageError
 
 
 @dataclass(frozen=True)
+class VerifyOptions:
+    """Options of causal effects of circuits.
+
+    Attributes:
+        most: Number of circuits that are cut at most, the surest of inputs and of outputs; 0 cuts none.
+        prompts: Number of held-out prompts with the token, and as many without, at most.
+        least_prompts: Least number of either; circuits with fewer are not cut.
+        controls: Number of random sets of neurons to cut beside each circuit.
+        mean_prompts: Number of prompts over which means are taken.
+        batch: Number of prompts per forward pass.
+        seed: Seed of the halves, the prompts and the controls.
+    """
+
+    most: int = 80
+    prompts: int = 24
+    least_prompts: int = 4
+    controls: int = 10
+    mean_prompts: int = 200
+    batch: int = 24
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        for name in ("prompts", "least_prompts", "controls", "mean_prompts", "batch"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"verify.{name} must be 1 or more, not {getattr(self, name)}")
+        if not 0 <= self.most < 2**31 or not 0 <= self.seed < 2**31:
+            raise UsageError(f"verify.most and verify.seed must be from 0 to {2**31 - 1}")
+
+
+@dataclass(frozen=True)
 class CircuitOptions:
     """Options of anchored circuits.
 

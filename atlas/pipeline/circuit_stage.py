@@ -9,7 +9,8 @@ from typing import Any
 
 from atlas.options import CircuitOptions, part_of
 from atlas.pipeline.fingerprints import Fingerprints, files_of
-from atlas.pipeline.sections import CircuitsSection
+from atlas.pipeline.sections import CircuitsSection, VerifySection
+from atlas.pipeline.trace_stages import TracedStages
 from atlas.runtime.progress import Progress
 from atlas.stages import DATASETS, is_whole
 
@@ -50,6 +51,37 @@ def anchored_stage(
         is_whole(folder, "circuits"),
         lambda: anchored_circuits(stats, folder, options, progress=progress),
     )
+    return folder
+
+
+def verify_stage(
+    section: VerifySection,
+    stats: Path,
+    circuits: Path | None,
+    folder: Path,
+    traced: TracedStages | None,
+    fingerprints: Fingerprints,
+    stage: Callable[[str, str, bool, Callable[[], Any]], Any],
+) -> Path | None:
+    """Run the stage that cuts circuits from the model and return its folder.
+
+    Args:
+        section: Options of the recipe.
+        stats: Stats folder.
+        circuits: Folder of the circuits, if there are any.
+        folder: Folder of the stage.
+        traced: The model and its prompts, if the recipe traces.
+        fingerprints: Fingerprints of the recipe.
+        stage: Runs a stage that is out of date.
+
+    Returns:
+        The folder; None where there is no model or no circuit, or none are to be cut.
+    """
+    if not section.most or circuits is None or traced is None:
+        return None
+    inputs = [*files_of(circuits, "circuits"), *traced.inputs(), ("graphs", DATASETS["stats.graphs"].path(stats))]
+    fingerprint = fingerprints.fingerprint("verify", asdict(section) | {"trace": traced.described()}, inputs)
+    stage("verify", fingerprint, is_whole(folder, "verify"), lambda: traced.verify(stats, circuits, folder, section))
     return folder
 
 

@@ -28,6 +28,7 @@ from atlas.pipeline.sections import (
     LabelsSection,
     ProjectSection,
     TraceSection,
+    VerifySection,
     WireSection,
 )
 from atlas.runtime.memory import parse_bytes
@@ -58,6 +59,7 @@ class Recipe:
     aggregate: AggregateSection = field(default_factory=AggregateSection)
     cluster: tuple[ClusterOptions, ...] = (ClusterOptions(),)
     circuits: CircuitsSection = field(default_factory=CircuitsSection)
+    verify: VerifySection = field(default_factory=VerifySection)
     labels: LabelsSection = field(default_factory=LabelsSection)
     atlas: AtlasSection = field(default_factory=AtlasSection)
 

@@ -18,7 +18,7 @@ from atlas.io.files import only_writer, translated_os_errors
 from atlas.io.paths import local_path, recorded
 from atlas.options import AUTO, NONE, WireOptions, part_of
 from atlas.pipeline.aggregation import aggregate_graphs, find_inputs
-from atlas.pipeline.circuit_stage import anchored_stage
+from atlas.pipeline.circuit_stage import anchored_stage, verify_stage
 from atlas.pipeline.collect_stages import Stores
 from atlas.pipeline.fingerprints import Fingerprints, deciding, files_of
 from atlas.pipeline.import_stages import imported_files, is_empty, matches, require_inputs, run_import
@@ -90,6 +90,7 @@ class _Stages:
     stats: Path
     clusters: list[Path]
     circuits: Path | None
+    effects: Path | None
     labels: Path | None
     projections: Path | None
     wiring: Path | None
@@ -133,11 +134,14 @@ class _Run:
         folder = self.work / "circuits"
         section = self.recipe.circuits
         circuits = anchored_stage(section, stats, folder, self.fingerprints, self._stage, self.progress)
+        folder, cut = self.work / "verify", self.recipe.verify
+        effects = verify_stage(cut, stats, circuits, folder, traced, self.fingerprints, self._stage)
         labels = self._labels(stats, projections)
         folders = _Stages(
             stats=stats,
             clusters=clusters,
             circuits=circuits,
+            effects=effects,
             labels=labels,
             projections=projections,
             wiring=wiring,
@@ -340,7 +344,7 @@ class _Run:
         recipe, out = self.recipe, self.recipe.output_path
         # The SQL is part of the atlas, so a changed view rebuilds the file.
         inputs = files_of(stages.stats, "stats") + files_of(resources.folder("sql"), "sql")
-        others = [stages.circuits, stages.labels, stages.projections, stages.wiring, stages.reports]
+        others = [stages.circuits, stages.effects, stages.labels, stages.projections, stages.wiring, stages.reports]
         others += [folder for store in stages.stores for folder in (store.store, store.measures, store.features)]
         for folder in [*stages.clusters, *(folder for folder in others if folder)]:
             inputs += files_of(folder, folder.name)
@@ -354,6 +358,7 @@ class _Run:
             stats=stages.stats,
             clusters=stages.clusters,
             circuits=stages.circuits,
+            effects=stages.effects,
             labels=stages.labels,
             projections=stages.projections,
             wiring=stages.wiring,

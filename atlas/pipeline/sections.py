@@ -12,6 +12,7 @@ from atlas.options import (
     ProjectOptions,
     PromptOptions,
     TraceOptions,
+    VerifyOptions,
     WireOptions,
 )
 
@@ -132,6 +133,11 @@ class CircuitsSection(CircuitOptions):
     """[circuits]: circuits of single tokens; `anchored = false` leaves them out."""
 
     anchored: bool = True
+
+
+@dataclass(frozen=True)
+class VerifySection(VerifyOptions):
+    """[verify]: causal effects of circuits in the traced model; `most = 0` leaves them out."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atlas.options import ProjectOptions, PromptOptions, TraceOptions, part_of
+from atlas.errors import needs_extra
+from atlas.options import ProjectOptions, PromptOptions, TraceOptions, VerifyOptions, part_of
 from atlas.pipeline.models import load
 from atlas.pipeline.recipe import Recipe
 from atlas.pipeline.sections import TraceSection
@@ -79,6 +80,22 @@ class TracedStages:
             groups=how.groups,
             graph_links=how.graph_links,
             fresh=fresh,
+            progress=self._progress,
+        )
+
+    def verify(self, stats: Path, circuits: Path, folder: Path, options: VerifyOptions) -> object:
+        """Cut circuits from the model, and write their effects to `folder`."""
+        with needs_extra("trace"):
+            from atlas.circuits.effects import circuit_effects
+
+        return circuit_effects(
+            stats,
+            circuits,
+            self.model,
+            Path(self._section.prompts),
+            folder,
+            part_of(options, VerifyOptions),
+            corpus=part_of(self._section, PromptOptions),
             progress=self._progress,
         )
 

@@ -137,7 +137,7 @@ class Atlas(GraphQueries, ActivationQueries):
 
         Returns:
             circuit_id, kind, anchor, cluster_path, level, size, layer_min, layer_max, median_layer, flow, support, half_agreement, control_agreement,
-            null_fdr, labelled_count, sample_labels.
+            null_fdr, effect, control_effect_max, labelled_count, sample_labels.
         """
         one, inside = (None if given is None else as_cluster_path(given) for given in (path, parent))
         sizes = {"min_size": min_size, "max_size": max_size}

@@ -97,6 +97,21 @@ STAGES = (
         "one neuron of one anchored circuit; it may be in several",
     ),
     Dataset(
+        "circuit_effects",
+        "verify",
+        pa.schema(
+            [
+                *required(("circuit_id", pa.string()), ("tested_count", pa.int32())),
+                *required(("topic_prompt_count", pa.int32()), ("other_prompt_count", pa.int32())),
+                *required(("effect", pa.float64()), ("effect_elsewhere", pa.float64()), ("control_count", pa.int32())),
+                *fields(("control_effect", pa.float64()), ("control_effect_max", pa.float64())),
+                *required(("is_above_controls", pa.bool_())),
+                *fields(("sufficiency", pa.float64())),
+            ]
+        ),
+        "one circuit that was cut from the model on prompts that it was not found on, beside random sets of neurons",
+    ),
+    Dataset(
         "labels",
         "labels",
         pa.schema(

@@ -1,4 +1,5 @@
--- Anchored circuits whose sizes are not the numbers of their members, and members of no circuit, of no neuron, or listed twice.
+-- Anchored circuits whose sizes are not the numbers of their members, members of no circuit, of no neuron, or listed twice, and
+-- effects of unknown circuits.
 WITH counted AS (
     SELECT
         m.circuit_id,
@@ -16,4 +17,8 @@ FULL JOIN counted AS m USING (circuit_id)
 WHERE (c.size, c.anchored_count) IS DISTINCT FROM (m.member_count, m.anchored_count)
     OR m.neuron_count <> m.member_count
     OR m.known_count <> m.member_count
+UNION ALL
+SELECT circuit_id, tested_count, NULL, NULL, NULL, NULL
+FROM circuit_effects
+ANTI JOIN anchored_circuits USING (circuit_id)
 ORDER BY ALL;

@@ -192,33 +192,20 @@ runs AS (
             ELSE list_distinct(list_transform(range(1, len(tokens) - 1), lambda i: list_slice(tokens, i, i + 2)))
         END AS shingles
     FROM words
-),
-kept AS (
-    SELECT
-        layer,
-        unit,
-        list_reduce(
-            list([{'context_id': context_id, 'shingles': shingles}] ORDER BY place),
-            lambda stronger, next:
-                CASE
-                    WHEN
-                        list_bool_or(
-                            list_transform(
-                                stronger,
-                                lambda one:
-                                    len(list_intersect(one.shingles, next[1].shingles))
-                                    >= 0.6 * len(list_distinct(one.shingles || next[1].shingles))
-                            )
-                        )
-                        THEN stronger
-                    ELSE stronger || next
-                END
-        ) AS chosen
-    FROM runs
-    GROUP BY layer, unit
 )
-SELECT layer, unit, generate_subscripts(chosen, 1)::BIGINT AS place, unnest(chosen).context_id AS context_id
-FROM kept;
+SELECT
+    layer,
+    unit,
+    context_id,
+    row_number() OVER (PARTITION BY layer, unit ORDER BY place) AS place
+FROM runs AS r
+WHERE NOT EXISTS (
+    FROM runs AS s
+    WHERE s.layer = r.layer
+        AND s.unit = r.unit
+        AND s.place < r.place
+        AND len(list_intersect(s.shingles, r.shingles)) >= 0.6 * len(list_distinct(s.shingles || r.shingles))
+);
 
 -- Examples: the strongest contexts, a few of each quarter of the active contexts by a fixed shuffle, peaks on special tokens apart,
 -- and places without activation: of any token, and of the token that the unit fires on most.

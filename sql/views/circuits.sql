@@ -39,6 +39,8 @@ SELECT
     NULL::DOUBLE AS control_agreement,
     NULL::DOUBLE AS null_p,
     NULL::DOUBLE AS null_fdr,
+    NULL::DOUBLE AS effect,
+    NULL::DOUBLE AS control_effect_max,
     coalesce(m.labelled_count, 0) AS labelled_count,
     m.sample_labels
 FROM clusters AS c
@@ -61,10 +63,13 @@ SELECT
     c.control_agreement,
     c.null_p,
     c.null_fdr,
+    e.effect,
+    e.control_effect_max,
     m.labelled_count,
     m.sample_labels
 FROM anchored_circuits AS c
 JOIN anchored AS m USING (circuit_id)
+LEFT JOIN circuit_effects AS e USING (circuit_id)
 ORDER BY size DESC, level, circuit_id;
 COMMENT ON COLUMN circuits.kind IS 'cluster, or the kind of an anchored circuit: input, output, contrast or set.';
 COMMENT ON COLUMN circuits.anchor IS 'Text of the tokens, or the neurons, of an anchored circuit; the given name of a cluster.';
