@@ -119,7 +119,7 @@ def true_session(document: str) -> int:
 @pytest.mark.slow
 def test_the_session_of_the_readme_is_true(whole_demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(whole_demo)
-    assert true_session(README) == 3
+    assert true_session(README) == 2
 
 
 @pytest.mark.slow

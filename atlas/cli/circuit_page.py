@@ -173,9 +173,7 @@ def _ends(atlas: Atlas, circuit: str, limit: int) -> Any:
             tuple(text for row in trio for text in ((f"‘{shown(row['token'])}’", row["weight"]) if row else ("", "")))
         )
     heads = ("driven by", "", "promotes", " ", "suppresses", "  ")
-    return table(
-        heads, cells[: min(limit, 8)], title="\nTokens at its ends (weight per graph, summed over its neurons)"
-    )
+    return table(heads, cells[: min(limit, 8)], title="\nTokens at its ends (weight per graph)")
 
 
 def _graphs(atlas: Atlas, circuit: str, limit: int) -> Any:
