@@ -19,7 +19,7 @@ help:
 	@echo "make RECIPE [DATA=dir]       build the atlas of a recipe: $(RECIPES)"
 	@echo "make compare A=one.duckdb B=other.duckdb [OUT=out/compare.duckdb]"
 	@echo "                             set two atlases of one model side by side"
-	@echo "make setup | lint | types | licences | wheel | bench | bench-graphs | bench-aggregate | bench-trace | bench-fidelity | bench-faithful | bench-activations | bench-wire | bench-calibration | bench-qwen | clean"
+	@echo "make setup | lint | types | licences | wheel | bench | bench-graphs | bench-aggregate | bench-trace | bench-fidelity | bench-faithful | bench-activations | bench-circuits | bench-wire | bench-calibration | bench-qwen | clean"
 
 setup: $(VENV)/.ready
 

@@ -206,3 +206,92 @@ def test_wrong_inputs(tmp_path: Path) -> None:
 def test_stats_are_not_overwritten_by_clusters(stats: Path) -> None:
     with pytest.raises(OutputError, match="holds no clusters"):
         cluster(stats, stats, FAST)
+
+
+LEIDEN = ClusterOptions(method="leiden", min_count=1, trials=3)
+
+
+def modularity(stats: Path, paths: dict[tuple[int, int], str], resolution: float, weight: str) -> float:
+    """Directed modularity x total weight, edge by edge (Leicht & Newman 2008)."""
+    network = load_network(stats, weight=weight, min_count=1)
+    names = [paths[int(packed) >> 24, int(packed) & (1 << 24) - 1] for packed in network.neurons]
+    edges = list(zip(network.source.tolist(), network.target.tolist(), network.weight.tolist(), strict=True))
+    total = sum(w for _, _, w in edges)
+    inside = sum(w for a, b, w in edges if names[a] == names[b])
+    out = {name: sum(w for a, _, w in edges if names[a] == name) for name in set(names)}
+    into = {name: sum(w for _, b, w in edges if names[b] == name) for name in set(names)}
+    return inside - resolution * sum(out[name] * into[name] for name in out) / total
+
+
+def paths_of(folder: Path) -> dict[tuple[int, int], str]:
+    return {(row["layer"], row["neuron"]): row["cluster_path"] for row in members(folder).to_dicts()}
+
+
+@pytest.mark.parametrize("resolution", [1.0, 0.3])
+def test_leiden_finds_planted_groups_with_the_quality_that_it_states(
+    stats: Path, tmp_path: Path, resolution: float
+) -> None:
+    pytest.importorskip("leidenalg")
+    options = ClusterOptions(method="leiden", min_count=1, trials=3, resolution=resolution, weight="mean_abs_weight")
+    found = cluster(stats, tmp_path / "c", options)
+    groups = members(tmp_path / "c").with_columns(group=pl.col("neuron") // 100)
+    assert groups.group_by("top_cluster").agg(pl.col("group").n_unique())["group"].to_list() == [1] * 4
+    assert found.quality == pytest.approx(modularity(stats, paths_of(tmp_path / "c"), resolution, "mean_abs_weight"))
+    assert (found.codelength, found.one_level_codelength) == (None, None)
+    assert set(members(tmp_path / "c")["flow"].to_list()) == {None}
+
+
+def test_leiden_is_the_same_for_a_seed_and_no_worse_with_more_trials(aggregate_made, tmp_path: Path) -> None:
+    pytest.importorskip("leidenalg")
+    stats = aggregate_made([factories.random_graph(seed, neurons=40, links=300) for seed in range(4)])
+    for name in ("a", "b"):
+        cluster(stats, tmp_path / name, LEIDEN)
+    assert members(tmp_path / "a").equals(members(tmp_path / "b"))
+    one = cluster(stats, tmp_path / "one", ClusterOptions(method="leiden", min_count=1, trials=1))
+    many = cluster(stats, tmp_path / "many", ClusterOptions(method="leiden", min_count=1, trials=12))
+    assert many.quality >= one.quality
+
+
+def test_large_clusters_are_divided_again(aggregate_made, tmp_path: Path) -> None:
+    pytest.importorskip("leidenalg")
+    stats = aggregate_made([factories.random_graph(seed, neurons=60, links=400) for seed in range(3)])
+    whole = cluster(stats, tmp_path / "whole", LEIDEN)
+    found = cluster(stats, tmp_path / "c", ClusterOptions(method="leiden", min_count=1, trials=3, max_size=3))
+    assert whole.max_level == 1
+    assert found.max_level > 1
+    outer, inner = paths_of(tmp_path / "whole"), paths_of(tmp_path / "c")
+    assert {neuron: path.split(".")[0] for neuron, path in inner.items()} == outer
+
+
+def test_edges_of_few_graphs_or_groups_are_left_out(small_atlas: Path) -> None:
+    stats = small_atlas.parent / "stats"
+    rows = pl.read_parquet(stats / "edges" / "*.parquet")
+    for name, column in (("min_graphs", "graph_count"), ("min_groups", "group_count")):
+        least = int(rows[column].max())
+        network = load_network(stats, weight="mean_abs_weight", min_count=1, **{name: least})
+        kept = rows.filter(pl.col(column) >= least, pl.col("weight_abs_sum") > 0).height
+        assert 1 < least
+        assert 0 < len(network.weight) == kept < rows.height
+    with pytest.raises(InputError, match="at least 1 links in 99 graphs"):
+        load_network(stats, weight="mean_abs_weight", min_count=1, min_graphs=99)
+    network = load_network(stats, weight="abs_weight_graphs", min_count=1)
+    kept = rows.filter(pl.col("weight_abs_sum") > 0)
+    expected = kept["weight_abs_sum"] / kept["count"] * kept["graph_count"]
+    assert sorted(network.weight.tolist()) == pytest.approx(sorted(expected.to_list()))
+
+
+def test_leiden_of_one_edge_and_of_parts_that_do_not_touch(aggregate_made, tmp_path: Path) -> None:
+    pytest.importorskip("leidenalg")
+    nodes = [factories.ct_feature(0, number) for number in range(4)]
+    ids = [node["node_id"] for node in nodes]
+    graph = factories.ct_graph(nodes, [factories.link(ids[0], ids[1], -1.0), factories.link(ids[2], ids[3], 2.0)])
+    found = cluster(aggregate_made([graph]), tmp_path / "c", LEIDEN)
+    assert (found.top_cluster_count, found.neuron_count, found.largest_top_cluster) == (2, 4, 2)
+    for options, said in (
+        ({"objective": "surprise"}, "unknown objective"),
+        ({"resolution": 0.0}, "resolution must be above 0"),
+        ({"max_size": -1}, "max_size must be"),
+        ({"min_groups": 0}, "min_groups must be from 1"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            cluster(tmp_path / "no", tmp_path / "d", ClusterOptions(method="leiden", **options))

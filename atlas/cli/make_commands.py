@@ -101,15 +101,40 @@ def _to_statistics(
 @click.command(cls=Command)
 @click.argument("source", type=FILE, metavar="STATS|ATLAS")
 @option("-o", "--output", type=FILE, required=True, help="Folder for the clustering (replaced if it holds one).")
-@option("--method", default=ClusterOptions.method, show_default=True, help="Clustering method.")
+@option("--method", default=ClusterOptions.method, show_default=True, help="infomap or leiden.")
 @option(
     "--weight",
     default=ClusterOptions.weight,
     show_default=True,
-    help="mean_abs_weight_sq, mean_abs_weight, abs_weight_sum, or abs_mean_weight_sq where means are all there is.",
+    help="mean_abs_weight_sq, mean_abs_weight, abs_weight_sum, abs_weight_graphs (|weight| x graphs), or abs_mean_weight_sq where means are all there is.",
 )
 @option(
     "--min-count", default=ClusterOptions.min_count, show_default=True, help="Only edges with at least this many links."
+)
+@option(
+    "--min-graphs",
+    default=ClusterOptions.min_graphs,
+    show_default=True,
+    help="Only edges in at least this many graphs.",
+)
+@option(
+    "--min-groups",
+    default=ClusterOptions.min_groups,
+    show_default=True,
+    help="Only edges in at least this many groups of prompts.",
+)
+@option("--objective", default=ClusterOptions.objective, show_default=True, help="Of Leiden: modularity or cpm.")
+@option(
+    "--resolution",
+    default=ClusterOptions.resolution,
+    show_default=True,
+    help="Of Leiden: larger values give smaller clusters.",
+)
+@option(
+    "--max-size",
+    default=ClusterOptions.max_size,
+    show_default=True,
+    help="Of Leiden: divide clusters with more neurons again; 0: no bound.",
 )
 @option(
     "--seed", default=ClusterOptions.seed, show_default=True, help="Random seed; the same seed gives the same clusters."
@@ -130,7 +155,10 @@ def cluster(source: Path, output: Path, **options: Any) -> None:
         f"{found.name}: {found.neuron_count:,} neurons and {found.edge_count:,} edges in {found.top_cluster_count:,} top clusters, "
         f"{found.cluster_count:,} clusters on {found.max_level} levels; largest {found.largest_top_cluster:,}"
     )
-    say(f"  codelength {found.codelength:.4f} bits, {found.one_level_codelength:.4f} without clusters")
+    if found.codelength is not None:
+        say(f"  codelength {found.codelength:.4f} bits, {found.one_level_codelength:.4f} without clusters")
+    if found.quality is not None:
+        say(f"  quality {found.quality:.6g}")
     say(f"  {resource_usage(started)}; clusters in {output}")
 
 

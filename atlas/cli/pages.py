@@ -21,8 +21,10 @@ _Row = dict[str, Any]
 
 
 def neuron_page(atlas: Atlas, neuron: NeuronId, *, limit: int = 10, min_graphs: int = 1) -> Group:
-    """Return the page of a neuron. Raises `InputError` where it is in no graph of the atlas."""
+    """Return the page of a neuron. Raises `InputError` where it is in no graph of the atlas, and has no activations in it."""
     found, labels = rows_of(atlas.neuron(neuron)), rows_of(atlas.labels(neuron))
+    if not found and (activity := activity_parts(atlas, UnitId("neuron", *neuron))):
+        return Group(Text(f"{neuron}  a node of no graph, with activations", style="bold"), *activity)
     if not found:
         known = f"; it has {labels[0]['text']!r} as a label" if labels else ""
         raise InputError(

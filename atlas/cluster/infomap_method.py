@@ -1,26 +1,19 @@
 """Infomap: the partition that describes a random walk on the network in the fewest bits.
 
-The map equation is that of Rosvall & Bergstrom 2008 (two levels) and 2011 (many levels). Flow is directed, with
-recorded teleportation, as in Infomap's defaults.
+The map equation is that of Rosvall & Bergstrom 2008 (two levels) and 2011 (many levels). Flow is directed. Teleportation goes to
+links in proportion to their weight, with probability 0.15, and is not recorded: with recorded teleportation, networks of this kind
+are one module.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from atlas.cluster.edges import Network
+from atlas.cluster.partition import Partition
 from atlas.errors import needs_extra
-
-
-class Partition(NamedTuple):
-    """Result of a method: one module path and one flow per neuron of the network."""
-
-    paths: list[tuple[int, ...]]
-    flows: list[float]
-    codelength: float  # bits per step, lower is better
-    one_level_codelength: float  # bits per step with everything in one module
 
 
 def partition(network: Network, *, seed: int, trials: int, two_level: bool = False) -> Partition:

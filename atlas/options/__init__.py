@@ -307,16 +307,23 @@ class AggregateOptions:
 class ClusterOptions:
     """Options of one clustering, a `[[cluster]]` of a recipe. The first is primary unless `[atlas]` names another.
 
-    `seed` and `trials` make the result repeatable. More trials find better partitions.
+    `seed` and `trials` make the result repeatable. More trials find better partitions. Edges need `min_count` links in `min_graphs` graphs
+    of `min_groups` groups of prompts. `two_level` is for Infomap; `objective`, `resolution` and `max_size` (clusters with more neurons
+    are divided again; 0: none are) are for Leiden.
     """
 
     name: str | None = None
     method: str = "infomap"
     weight: str = "mean_abs_weight_sq"
     min_count: int = 5
+    min_graphs: int = 1
+    min_groups: int = 1
     seed: int = 42
     trials: int = 20
     two_level: bool = False
+    objective: str = "modularity"
+    resolution: float = 1.0
+    max_size: int = 0
 
     @property
     def title(self) -> str:
