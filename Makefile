@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RECIPES := $(filter-out atlas,$(basename $(notdir $(wildcard build/*.toml))))
 
 # `build` is a folder of recipes and no target's output; clean never removes it.
-.PHONY: demo-model demo-sae help setup test test-slow licences lint types wheel bench bench-graphs bench-aggregate bench-trace bench-fidelity bench-faithful bench-activations bench-wire bench-calibration bench-qwen compare clean atlas $(RECIPES)
+.PHONY: demo-model demo-sae help setup test test-slow licences lint types wheel bench bench-graphs bench-aggregate bench-trace bench-fidelity bench-faithful bench-activations bench-circuits bench-wire bench-calibration bench-qwen compare clean atlas $(RECIPES)
 
 help:
 	@echo "make test                    run the tests (sets up $(VENV) first)"
@@ -82,10 +82,13 @@ bench-faithful: setup
 bench-calibration: setup
 	$(BIN)/python tests/bench/bench_calibration.py
 
+bench-circuits: setup
+	$(BIN)/python tests/bench/bench_circuits.py
+
 bench-wire: setup
 	$(BIN)/python tests/bench/bench_wire.py
 
-bench: setup bench-graphs bench-aggregate bench-trace bench-fidelity bench-faithful bench-wire bench-calibration
+bench: setup bench-graphs bench-aggregate bench-trace bench-fidelity bench-faithful bench-circuits bench-wire bench-calibration
 	$(BIN)/python tests/bench/bench_atlas.py
 
 DEMO_OUT := $(if $(filter file undefined,$(origin OUT)),out/demo.duckdb,$(OUT))
