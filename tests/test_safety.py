@@ -345,7 +345,7 @@ def hostile(received: Path) -> Path:
             keep = {"metadata": "key NOT LIKE 'atlas%' AND key NOT LIKE '%links%' AND key NOT LIKE 'total%'"}.get(
                 table, "true"
             )
-            if (table, column) != ("metadata", "key") and not column.startswith("cluster"):
+            if (table, column) != ("metadata", "key") and not column.startswith(("cluster", "circuit_id")):
                 con.execute(
                     f'UPDATE "{table}" SET "{column}" = $text WHERE {keep}', {"text": HOSTILE.replace("\0", "")}
                 )
@@ -379,6 +379,7 @@ def in_a_terminal(arguments: list[str]) -> str:
         ["info"],
         ["neuron", "L1/N2"],
         ["circuit", "1"],
+        ["circuit", "input:39"],
         ["tour"],
         ["search", "a"],
         ["query", "neurons"],

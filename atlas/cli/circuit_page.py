@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from typing import Any
 
 from rich.console import Group
@@ -75,12 +76,10 @@ def anchored_page(atlas: Atlas, given: str, *, limit: int = 15) -> Group:
     """Return the page of an anchored circuit, by id or by the text of its token. Raises `InputError` for an unknown one."""
     row = _anchored(atlas, given)
     circuit = row["circuit_id"]
-    roles = dict.fromkeys(("anchored", "upstream", "downstream"), 0)
     members = rows_of(atlas.circuit_neurons(circuit))
-    for member in members:
-        roles[member["role"]] += 1
+    roles = Counter(member["role"] for member in members)
     parts: list[Any] = [
-        Text(f"circuit {circuit}  {_KINDS[row['kind']]} ‘{shown(row['anchor'])}’", style="bold"),
+        Text(f"circuit {circuit}  {_KINDS.get(row['kind'], 'of')} ‘{shown(row['anchor'])}’", style="bold"),
         Text(f"  trust      {_trust(row)}"),
         *_effect(atlas, circuit),
         Text(
@@ -91,7 +90,7 @@ def anchored_page(atlas: Atlas, given: str, *, limit: int = 15) -> Group:
     cells = [
         (
             neuron_name(member),
-            f"{member['role']} {member['step']}" if member["step"] > 1 else member["role"],
+            shown(member["role"]) + (f" {member['step']}" if member["step"] > 1 else ""),
             member["weight"],
             percent(member["confidence"]),
             member["label"],
