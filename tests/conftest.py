@@ -85,10 +85,12 @@ def small_atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_once(tmp_path_factory, "small", make_small_atlas) / "small.duckdb"
 
 
-# One prompt of each template and few cuts in the model: a tenth of the time.
+# Some of the prompts and few cuts in the model: a tenth of the time.
 DEMO_SETTINGS = [
-    "trace.ablations=200",
-    "trace.limit=196",
+    "trace.ablations=100",
+    "trace.limit=120",
+    "trace.seed=1",
+    "project.effects=8",
     "circuits.min_graphs=5",
     "circuits.size=5",
     "verify.most=4",

@@ -19,7 +19,7 @@ from atlas.circuits.cells import Cells, read_observations
 from atlas.circuits.find import merged
 from atlas.circuits.replication import false_discovery_rate
 from atlas.cli.main import main
-from atlas.errors import InputError, UsageError
+from atlas.errors import InputError, StageError, UsageError
 from atlas.ids import NeuronId
 from atlas.io.files import write_parquet
 from atlas.options import CircuitOptions
@@ -138,7 +138,7 @@ def test_planted_circuits_are_found_again(made: Path, tmp_path: Path) -> None:
         assert row["anchored_count"] == EACH
         assert row["half_agreement"] > 0.9 > row["control_agreement"]
         assert row["support"] > 0.9
-        assert row["null_p"] == pytest.approx(1 / 201)
+        assert row["null_p"] == pytest.approx(1 / 1001)
         assert row["sign_coherence"] == pytest.approx(1.0)
         # Growth finds the one source of all its neurons, surely.
         sources = [m for m in members[circuit] if m["role"] == "upstream" and m["confidence"] == 1.0]
@@ -220,6 +220,49 @@ def test_alike_tokens_are_put_together() -> None:
     assert merged([70, 71, 72, 73], anchor, neuron, 0.61) == [(70, 72), (71,), (73,)]
 
 
+def test_outputs_that_the_same_neurons_push_apart_are_two_anchors(made: Path) -> None:
+    neuron = np.array([2 * 7 + 1, 2 * 8 + 1, 2 * 7, 2 * 8])  # the same two, with the other sign
+    assert merged([1, 2], np.array([0, 0, 1, 1]), neuron, 0.6) == [(1,), (2,)]
+
+
+def test_a_merged_anchor_counts_each_graph_once(made: Path, tmp_path: Path) -> None:
+    anchored_circuits(made, tmp_path / "out", OPTIONS)
+    read = {name: pq.read_table(DATASETS[f"stats.{name}"].path(made)).to_pylist() for name in ("graphs", "graph_nodes")}
+    group = {row["graph_id"]: row["group_id"] for row in read["graphs"]}
+    for row in found(tmp_path / "out")[0].values():
+        kind = "token" if row["kind"] == "input" else "logit"
+        graphs = {n["graph_id"] for n in read["graph_nodes"] if n["kind"] == kind and n["token_id"] in row["token_ids"]}
+        assert (row["graph_count"], row["group_count"]) == (len(graphs), len({group[graph] for graph in graphs}))
+
+
+def test_a_contrast_compares_tokens_per_graph(tmp_path: Path) -> None:
+    """Neurons 0 to 4 push both tokens alike, 10 to 14 the first, 20 to 24 the second, which is in few graphs."""
+    graphs, nodes, links = [], [], []
+    for graph in range(24):
+        graphs.append({"graph_id": graph, "path": f"g{graph}", "group_id": graph % 12})
+        for number, token in enumerate((50, 51) if graph % 4 == 0 else (50,)):
+            nodes.append({"graph_id": graph, "node": 1000 + number, "kind": "logit", "token_id": token})
+            pushed = [*range(5), *range(10 * (number + 1), 10 * (number + 1) + 5)]
+            for neuron in pushed:
+                links.append({"graph_id": graph, "source": neuron, "target": 1000 + number, "weight": 1.0})
+        for neuron in [*range(5), *range(10, 15), *range(20, 25)]:
+            nodes.append({"graph_id": graph, "node": neuron, "kind": "neuron", "layer": 0, "neuron": neuron})
+    write(tmp_path / "stats", graphs, nodes, links, {})
+    options = CircuitOptions(min_graphs=2, min_groups=2, size=10, contrasts=((" t50", " t51"),))
+    anchored_circuits(tmp_path / "stats", tmp_path / "out", options)
+    _, members = found(tmp_path / "out")
+    assert {m["neuron"]: m["weight"] for m in members["contrast:50-51"]} == pytest.approx(
+        dict.fromkeys(range(10, 15), 1.0) | dict.fromkeys(range(20, 25), -1.0)
+    )
+
+
+def test_too_few_anchors_are_no_control(made: Path, tmp_path: Path) -> None:
+    anchored_circuits(made, tmp_path / "out", CircuitOptions(min_graphs=10**6, contrasts=((" t50", " t51"),)))
+    (row,) = found(tmp_path / "out")[0].values()
+    assert row["half_agreement"] is not None
+    assert (row["control_agreement"], row["null_p"], row["null_fdr"]) == (None, None, None)
+
+
 def test_false_discovery_rates() -> None:
     p = np.array([0.01, 0.04, 0.03, 0.9])
     assert false_discovery_rate(p).tolist() == pytest.approx([0.04, 0.16 / 3, 0.16 / 3, 0.9])
@@ -259,7 +302,11 @@ def test_rare_tokens_and_those_of_all_graphs_have_no_circuit(made: Path, tmp_pat
 
 def test_contrasts_cancel_what_two_tokens_share(made: Path, tmp_path: Path) -> None:
     options = CircuitOptions(
-        min_graphs=4, min_groups=3, size=12, contrasts=((" t50", " t51"), (" t56", " t57")), around=("L1/N0, L1/N1",)
+        min_graphs=4,
+        min_groups=3,
+        size=12,
+        contrasts=((" t50", " t51"), (" t56", " t57")),
+        around=("L1/N0, L1/N1 L1/N0",),
     )
     anchored_circuits(made, tmp_path / "out", options)
     circuits, members = found(tmp_path / "out")
@@ -285,6 +332,11 @@ def test_what_cannot_be_a_circuit_is_one_line(made: Path, tmp_path: Path) -> Non
     for name, value in (("min_graphs", 0), ("size", 0), ("resamples", 1), ("merge", 0.0), ("max_graph_share", 2.0)):
         with pytest.raises(UsageError, match=f"circuits.{name}"):
             CircuitOptions(**{name: value})
+    for name, value in (("contrasts", ((" a", " b"), (" a", " b"))), ("around", ("L1/N0", "L1/N0"))):
+        with pytest.raises(UsageError, match=f"circuits.{name} names one thing twice"):
+            CircuitOptions(**{name: value})
+    with pytest.raises(StageError, match="is no stats folder"):
+        anchored_circuits(tmp_path / "none", tmp_path / "out")
     stats = make(tmp_path / "stats")
     for part in DATASETS["stats.graph_links"].path(stats).glob("*"):
         part.unlink()

@@ -105,6 +105,7 @@ def test_a_bomb_is_refused_in_bounded_memory(tmp_path: Path, monkeypatch: pytest
     tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_memory_does_not_follow_the_file(tmp_path: Path) -> None:
     row = json.dumps({"layer": 1, "label": "some text that is as long as a label", "more": list(range(50))})
     with (tmp_path / "a.json").open("w") as stream:

@@ -150,6 +150,7 @@ def test_metadata_says_how_it_was_made(project: Path) -> None:
     assert roles == {"graph": 12, "labels": 1 + 1, "recipe": 1}  # the file, and the labels of the graphs
 
 
+@pytest.mark.slow
 def test_two_builds_of_one_atlas_at_the_same_time(project: Path) -> None:
     with (
         only_writer(project / "out" / "small.stages"),
@@ -234,6 +235,7 @@ def test_damaged_stamps_only_cost_time(built: Path, name: str, content: str) -> 
     assert ran(build(built)) == []
 
 
+@pytest.mark.slow
 def test_odd_values_in_the_hashes_only_cost_time(built: Path) -> None:
     path = built / "out" / "small.stages" / ".fingerprints" / "hashes.json"
     odd = [None, 3, "x", [1], [], {}] * 9
@@ -260,12 +262,14 @@ def test_a_damaged_stage_is_made_again(built: Path, name: str, damage: str) -> N
     assert ran(build(built)) == ["stats"]
 
 
+@pytest.mark.slow
 def test_a_damaged_atlas_is_made_again(built: Path) -> None:
     atlas = build(built).path
     atlas.write_bytes(atlas.read_bytes()[:10_000])
     assert ran(build(built)) == ["atlas"]
 
 
+@pytest.mark.slow
 def test_outputs_among_the_graphs_are_no_graphs(project: Path) -> None:
     out = f"output={project}/graphs/out.duckdb"
     build(project, out)
@@ -280,6 +284,7 @@ def test_an_output_that_is_no_atlas_is_refused_before_the_work(project: Path) ->
     assert [path.name for path in (project / "out").iterdir()] == ["small.duckdb"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", EVERYTHING)
 def test_a_stage_that_was_made_but_not_noted_is_made_again(
     built: Path, monkeypatch: pytest.MonkeyPatch, stage: str

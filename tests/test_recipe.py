@@ -233,3 +233,11 @@ def test_imports_of_stores_are_never_dropped(tmp_path: Path, imports: list[tuple
         load(tmp_path, SMALL + tables)
     recipe = load(tmp_path, SMALL + '[[imports]]\nkind = "samples"\npaths = ["a"]\nlayer = 3\n')
     assert recipe.imports[0].layer == 3
+
+
+@pytest.mark.parametrize("value", ['"ab"', '["ab"]', '[["a", "b", "c"]]', "[[1, 2]]"])
+def test_contrasts_are_pairs_of_texts(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(f'[graphs]\npaths = ["x"]\n[circuits]\ncontrasts = {value}\n')
+    with pytest.raises(RecipeError, match="circuits.contrasts"):
+        load_recipe(path)

@@ -62,6 +62,7 @@ class Kept:
         monkeypatch.setattr(wandb.Run, "log_artifact", log)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunked", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_what_the_client_logs_comes_back(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunked: bool

@@ -25,7 +25,7 @@ class CircuitSummary:
     circuits: dict[str, int]
     replicated: dict[str, int]  # whose halves agree by 0.5 or more, at a false discovery rate below 0.05
     members: int
-    groups: int  # buckets of groups of prompts; trust needs two or more
+    groups: int  # of prompts; trust needs two or more
 
 
 def anchored_circuits(
@@ -53,7 +53,7 @@ def anchored_circuits(
     with replaced_folder(out, "circuits") as folder:
         write_parquet(circuits, DATASETS["circuits.circuits"].path(folder))
         write_parquet(members, DATASETS["circuits.circuit_members"].path(folder))
-        write_manifest(folder, "circuits", options=vars(options), buckets=found.buckets)
+        write_manifest(folder, "circuits", options=vars(options), groups=found.groups)
     counts: dict[str, int] = {}
     replicated: dict[str, int] = {}
     for row in circuits.select(["kind", "half_agreement", "null_fdr"]).to_pylist():
@@ -61,4 +61,4 @@ def anchored_circuits(
         counts[kind] = counts.get(kind, 0) + 1
         is_found = agreement is not None and rate is not None and agreement >= 0.5 and rate < 0.05
         replicated[kind] = replicated.get(kind, 0) + is_found
-    return CircuitSummary(counts, replicated, len(members), found.buckets)
+    return CircuitSummary(counts, replicated, len(members), found.groups)

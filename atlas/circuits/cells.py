@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +17,7 @@ from atlas.errors import InputError
 from atlas.ids import INDEX_BITS
 from atlas.io.package_data import folder as package_folder
 from atlas.stages import DATASETS, require
+from atlas.stages.manifest import read_manifest
 
 BUCKETS = 64  # of groups; up to so many groups have a bucket each
 Ints = NDArray[np.int64]
@@ -99,8 +100,16 @@ class Observations:
     edges: Cells  # (source, target)
     anchors: dict[str, list[tuple[int, int, int]]]  # by kind: token, graphs, groups
     texts: dict[int, str]
+    occurrences: dict[str, tuple[Ints, Ints, Ints]]  # by kind: token, graph and group of every graph with the token
     bucket_count: int
     graph_count: int
+    group_count: int
+
+    def counts(self, kind: str, tokens: Sequence[int]) -> tuple[int, int]:
+        """Return the number of different graphs, and of their groups, with at least one of some tokens."""
+        token, graph, group = self.occurrences[kind]
+        mine = np.isin(token, tokens)
+        return len(np.unique(graph[mine])), len(np.unique(group[mine]))
 
 
 def read_observations(stats: Path, buckets: int = BUCKETS) -> Observations:
@@ -123,9 +132,17 @@ def read_observations(stats: Path, buckets: int = BUCKETS) -> Observations:
         anchors: dict[str, list[tuple[int, int, int]]] = {"input": [], "output": []}
         for kind, *facts in con.sql("FROM anchors ORDER BY ALL").fetchall():
             anchors[kind].append((facts[0], facts[1], facts[2]))
+        seen = con.sql("FROM occurrences ORDER BY ALL").fetchnumpy()
+        occurrences = {
+            kind: (seen["token_id"][mine], seen["graph_id"][mine], seen["group_id"][mine])
+            for kind in anchors
+            for mine in [np.asarray(seen["kind"]) == kind]
+        }
         texts = dict(con.sql("SELECT token_id, token FROM given_tokens WHERE token IS NOT NULL").fetchall())
-        found = con.sql("SELECT coalesce(max(bucket), -1) + 1, count(*) FROM graph_buckets").fetchall()[0]
-    return Observations(cells, edges, anchors, texts, int(found[0]), int(found[1]))
+        found = con.sql(
+            "SELECT coalesce(max(bucket), -1) + 1, count(*), count(DISTINCT group_id) FROM graph_buckets"
+        ).fetchall()[0]
+    return Observations(cells, edges, anchors, texts, occurrences, *map(int, found))
 
 
 @dataclass(frozen=True)
@@ -161,12 +178,14 @@ def read_places(stats: Path, buckets: int = BUCKETS) -> Places:
 @contextmanager
 def _opened(stats: Path, buckets: int) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection with views of single graphs and edges by group, and the buckets of groups."""
+    read_manifest(stats, "stats")
     with duckdb.connect() as con:
         for name in ("graphs", "graph_nodes", "graph_links", "edge_groups", "tokens"):
             dataset = DATASETS[f"stats.{name}"]
             if dataset.optional and not dataset.path(stats).exists():
+                option = "--groups auto" if name == "edge_groups" else "--graph-links auto"
                 raise InputError(
-                    f"{stats} has no {name}, so it is not known which links repeat; aggregate it again with --graph-links auto"
+                    f"{stats} has no {name}, so it is not known which links repeat; aggregate it again with {option}"
                 )
             path = require(stats, dataset)
             view = name.removeprefix("graph_") if name != "edge_groups" else name

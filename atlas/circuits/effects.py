@@ -28,7 +28,7 @@ from atlas.models.model import TracedModel
 from atlas.models.prompts import Prompt, read_prompts
 from atlas.options import PromptOptions, VerifyOptions
 from atlas.stages import DATASETS, require
-from atlas.stages.manifest import replaced_folder, write_manifest
+from atlas.stages.manifest import read_manifest, replaced_folder, write_manifest
 
 Progress = Callable[[str, int, int], None]
 _NEAR = 10  # neurons with the nearest frequency, of which a control is drawn
@@ -98,6 +98,7 @@ def circuit_effects(
 
 def _chosen(circuits: Path, most: int) -> list[dict[str, Any]]:
     """Return the circuits of tokens that are found again, the surest of each kind first, `most` of them, of both kinds alike."""
+    read_manifest(circuits, "circuits")
     table: pa.Table = pq.read_table(require(circuits, DATASETS["circuits.circuits"]))
     sure = [
         row
@@ -111,6 +112,17 @@ def _chosen(circuits: Path, most: int) -> list[dict[str, Any]]:
     return [row for rows in first for row in rows][:most] + rest[: max(0, most - sum(map(len, first)))]
 
 
+def _are_of(places: Places, ids: dict[int, tuple[int, ...]]) -> bool:
+    """Return True if every input token of the statistics is one of its prompt."""
+    if not set(np.unique(places.prompt).tolist()) <= ids.keys():
+        return False
+    inputs = places.kind == "input"
+    return all(
+        item in ids[prompt]
+        for prompt, item in zip(places.prompt[inputs].tolist(), places.item[inputs].tolist(), strict=True)
+    )
+
+
 class _Bench:
     """Prompts in two halves, and the model that circuits are cut from."""
 
@@ -122,9 +134,10 @@ class _Bench:
         seen: Observations,
         options: VerifyOptions,
     ) -> None:
-        unknown = set(np.unique(places.prompt).tolist()) - ids.keys()
-        if unknown or not len(places.prompt):
-            raise InputError("the statistics are of other prompts than these; give the file that was traced")
+        if not len(places.prompt) or not _are_of(places, ids):
+            raise InputError(
+                "the statistics are of other prompts than these; give the file that was traced, read as it was"
+            )
         self.model, self.ids, self.places, self.seen, self.options = model, ids, places, seen, options
         self.rng = np.random.default_rng(options.seed)
         half = np.zeros(max(seen.bucket_count, 1), np.bool_)

@@ -17,6 +17,7 @@ from atlas.circuits.replication import Replication, bootstraps, replicate
 from atlas.errors import IdError, InputError, UsageError
 from atlas.ids import NeuronId
 from atlas.options import CircuitOptions
+from atlas.stages.store.byte_tokens import decoded_vocabulary
 
 Progress = Callable[[str, int, int], None]
 CONTRAST, SET = "contrast", "set"
@@ -51,7 +52,7 @@ class Found:
     """Circuits of all kinds."""
 
     kinds: list[Kind]
-    buckets: int
+    groups: int  # of prompts
 
 
 def find_circuits(stats: Path, options: CircuitOptions, progress: Progress) -> Found:
@@ -79,7 +80,7 @@ def find_circuits(stats: Path, options: CircuitOptions, progress: Progress) -> F
         growth = Growth(seen.edges, seen.bucket_count, resamples)
         for kind in kinds:
             kind.grown = growth.rounds(*kind.members(), options.grow, options.least_confidence, options.steps)
-    return Found(kinds, seen.bucket_count)
+    return Found(kinds, seen.group_count)
 
 
 def _of_tokens(
@@ -101,13 +102,15 @@ def _of_tokens(
     single = Anchors.of(seen.cells[name], [(token,) for token in ordered], is_output=name == OUTPUT)
     size = np.full(len(ordered), options.size or 20)
     chosen = single.best(single.scores(np.ones(seen.bucket_count)), size)
-    groups = merged(ordered, single.anchor[chosen], single.cells.second[chosen], options.merge)
+    # Neurons that push two outputs in opposite directions do not make them one.
+    is_positive = single.cells.sums(np.ones(seen.bucket_count))[0] > 0
+    groups = merged(ordered, single.anchor[chosen], (2 * single.cells.second + is_positive)[chosen], options.merge)
     anchors = Anchors.of(seen.cells[name], groups, is_output=name == OUTPUT)
     replication = replicate(anchors, seen.bucket_count, size=options.size, resamples=options.resamples, rng=rng)
     texts = [", ".join(seen.texts.get(token, str(token)) for token in group) for group in groups]
-    # Graphs of several tokens of one anchor may be the same ones: the largest count is certain.
-    largest = [[max(counts[token][at] for token in group) for group in groups] for at in (0, 1)]
-    return Kind(name, texts, groups, [*largest[0]], [*largest[1]], anchors, replication)
+    both = [seen.counts(name, group) for group in groups]
+    graph_count, group_count = ([count[at] for count in both] for at in (0, 1))
+    return Kind(name, texts, groups, [*graph_count], [*group_count], anchors, replication)
 
 
 def merged(tokens: list[int], anchor: Ints, neuron: Ints, least: float) -> list[tuple[int, ...]]:
@@ -116,7 +119,7 @@ def merged(tokens: list[int], anchor: Ints, neuron: Ints, least: float) -> list[
     Args:
         tokens: Tokens, the most frequent first.
         anchor: Row of the token of every pair (n,).
-        neuron: Its neuron (n,).
+        neuron: Its neuron, or its neuron and sign (n,).
         least: Jaccard index from which on a token joins a more frequent one.
 
     Returns:
@@ -145,7 +148,8 @@ def merged(tokens: list[int], anchor: Ints, neuron: Ints, least: float) -> list[
 
 def _of_contrasts(seen: Observations, options: CircuitOptions, rng: np.random.Generator) -> Kind:
     """Return the circuits of differences of two output tokens."""
-    by_text = {text: token for token, text in seen.texts.items()}
+    readable = dict(zip(decoded_vocabulary(seen.texts.values()), seen.texts, strict=True))
+    by_text = readable | {text: token for token, text in seen.texts.items()}
     output = {token: (graphs, groups) for token, graphs, groups in seen.anchors[OUTPUT]}
     pairs = []
     for given in options.contrasts:
@@ -162,8 +166,10 @@ def _of_contrasts(seen: Observations, options: CircuitOptions, rng: np.random.Ge
             columns["first"].append(np.full(int(mine.sum()), row))
             columns["second"].append(cells.second[pair_of][mine])
             columns["bucket"].append(cells.bucket[mine])
-            columns["signed"].append(sign * cells.signed[mine])
-            columns["absolute"].append(cells.absolute[mine])
+            # Per graph with the token, so that what a frequent and a rare token share cancels, too.
+            graphs = output[one if sign > 0 else other][0]
+            columns["signed"].append(sign * cells.signed[mine] / graphs)
+            columns["absolute"].append(cells.absolute[mine] / graphs)
     joined = Cells.of({name: np.concatenate(parts) for name, parts in columns.items()})
     anchors = Anchors(joined, [(row,) for row in range(len(pairs))], joined.first, is_output=True)
     replication = replicate(anchors, seen.bucket_count, size=options.size, resamples=options.resamples, rng=rng)
@@ -178,7 +184,8 @@ def _of_sets(around: Iterable[str], seen: Observations) -> Kind:
     sets, texts = [], []
     for text in around:
         try:
-            neurons = tuple(NeuronId.parse(part).packed for part in text.replace(",", " ").split())
+            named = text.replace(",", " ").split()
+            neurons = tuple(dict.fromkeys(NeuronId.parse(part).packed for part in named))
         except IdError as error:
             raise UsageError(f"circuits.around: {error}") from error
         missing = [neuron for neuron in neurons if neuron not in known]

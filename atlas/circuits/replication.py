@@ -10,7 +10,9 @@ from atlas.circuits.anchored import SIZES, Anchors, Bools
 from atlas.circuits.cells import Floats, Ints
 
 SPLITS = 10  # into halves: one of two chooses the size, the other measures
-DRAWS = 40  # sets of other anchors, per split that measures
+DRAWS = 200  # sets of other anchors, per split that measures
+FEWEST_OTHERS = 5  # anchors, below which those are too few to compare with
+FEWEST_BUCKETS = 8  # below which the splits that choose a size are nearly those that measure, so it is not chosen
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,13 @@ def replicate(
     unknown = np.full(count, np.nan)
     scores = anchors.scores(np.ones(buckets))
     if buckets < 2:
-        sizes = np.full(count, size or SIZES[-2])
+        sizes = np.full(count, size or SIZES[1])
         chosen = anchors.best(scores, sizes)
         return Replication(chosen, scores, np.full(len(scores), np.nan), *[unknown] * 5)
     halves = _halves(anchors, buckets, rng)
-    sizes = np.full(count, size) if size else _sizes(anchors, halves[::2])
+    sizes = np.full(count, size or SIZES[1])
+    if size is None and buckets >= FEWEST_BUCKETS:
+        sizes = _sizes(anchors, halves[::2])
     chosen = anchors.best(scores, sizes)
     measured = [(anchors.best(one, sizes), anchors.best(other, sizes)) for one, other in halves[1::2]]
     agreement = np.mean([anchors.jaccard(one, other) for one, other in measured], axis=0)
@@ -111,7 +115,7 @@ def _against_others(
 ) -> tuple[Floats, Floats]:
     """Return the mean agreement with the circuits of other anchors, and the share of them that agree as well as its own."""
     count = len(anchors.tokens)
-    if count < 2:
+    if count < FEWEST_OTHERS:
         return np.full(count, np.nan), np.full(count, np.nan)
     total, as_well, draws = np.zeros(count), np.zeros(count), 0
     for one, other in measured:

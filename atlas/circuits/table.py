@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from atlas.circuits.cells import ranks
-from atlas.circuits.find import SET, Found, Kind, coherence
+from atlas.circuits.find import CONTRAST, SET, Found, Kind, coherence
 from atlas.circuits.growth import DOWNSTREAM, UPSTREAM
 from atlas.ids import INDEX_BITS, MAX_INDEX
 from atlas.stages import DATASETS
@@ -22,7 +22,7 @@ def circuit_ids(kind: Kind) -> list[str]:
     """Return the ids of the circuits of a kind, such as `input:276`: of the first token, or counted from 1."""
     numbered = kind.name == SET
     return [
-        f"{kind.name}:{row + 1 if numbered else '-'.join(map(str, tokens[:1] if kind.name != 'contrast' else tokens))}"
+        f"{kind.name}:{row + 1 if numbered else '-'.join(map(str, tokens[:1] if kind.name != CONTRAST else tokens))}"
         for row, tokens in enumerate(kind.tokens)
     ]
 
@@ -86,7 +86,9 @@ def _members(kind: Kind) -> dict[str, Any]:
     score = np.zeros(len(circuit))
     if kind.anchors is not None and kind.replication is not None:
         pairs = kind.replication.chosen
-        graphs = np.array([count or 1 for count in kind.graph_count], np.float64)
+        # The weights of a contrast are per graph already.
+        counts = [1 if kind.name == CONTRAST else count or 1 for count in kind.graph_count]
+        graphs = np.array(counts, np.float64)
         sums = kind.anchors.cells.sums(np.ones(int(kind.anchors.cells.bucket.max(initial=0)) + 1))[0]
         weight = sums[pairs] / graphs[circuit]
         confidence, score = kind.replication.confidence[pairs], kind.replication.scores[pairs]

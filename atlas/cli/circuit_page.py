@@ -118,7 +118,7 @@ def _anchored(atlas: Atlas, given: str) -> _Row:
         return found[0]
     rows = [row for row in rows_of(atlas.circuits()) if row["kind"] != "cluster"]
     alike = [row for row in rows if row["anchor"] == given] or [
-        row for row in rows if given.strip() in [part.strip() for part in row["anchor"].split(", ")]
+        row for row in rows if given.strip() and given.strip() in [part.strip() for part in row["anchor"].split(", ")]
     ]
     if not alike:
         kinds = "a path such as 12 or 12.3" + (f", an id such as {rows[0]['circuit_id']}, or a token" if rows else "")
@@ -160,7 +160,7 @@ def _effect(atlas: Atlas, circuit: str) -> list[Text]:
 
 def _ends(atlas: Atlas, circuit: str, limit: int) -> Any:
     """Return the input tokens that drive the neurons, beside the outputs that they push up and down."""
-    ends = rows_of(atlas.circuit_ends(circuit))
+    ends = sorted(rows_of(atlas.circuit_ends(circuit)), key=lambda row: -abs(row["weight"]))
     columns = [
         [row for row in ends if row["side"] == "input"][:limit],
         [row for row in ends if row["side"] == "output" and row["weight"] > 0][:limit],

@@ -64,7 +64,13 @@ def feature(file: Path, limits: Limits, feature: str, limit: int) -> None:
 @click.command(cls=Command)
 @atlas_options
 @click.argument("cluster_path", metavar="CIRCUIT")
-@click.option("--limit", default=15, show_default=True, help="Members, edges and circuits inside to show of each.")
+@click.option(
+    "--limit",
+    default=15,
+    show_default=True,
+    type=click.IntRange(1, 10**9),
+    help="Members, edges and circuits inside to show of each.",
+)
 def circuit(file: Path, limits: Limits, cluster_path: str, limit: int) -> None:
     """Show the page of one CIRCUIT: a cluster (12 or 12.3), or the circuit of a token (input:276, or its text): trust, members, wiring."""
     from atlas.cli.circuit_page import circuit_page

@@ -33,6 +33,10 @@ class VerifyOptions:
         for name in ("prompts", "least_prompts", "controls", "mean_prompts", "batch"):
             if getattr(self, name) < 1:
                 raise UsageError(f"verify.{name} must be 1 or more, not {getattr(self, name)}")
+        if self.least_prompts > self.prompts:
+            raise UsageError(
+                f"verify.prompts must be verify.least_prompts ({self.least_prompts}) or more, not {self.prompts}"
+            )
         if not 0 <= self.most < 2**31 or not 0 <= self.seed < 2**31:
             raise UsageError(f"verify.most and verify.seed must be from 0 to {2**31 - 1}")
 
@@ -84,5 +88,11 @@ class CircuitOptions:
             raise UsageError(f"circuits.max_graph_share must be above 0 and at most 1, not {self.max_graph_share}")
         if not 0 < self.merge <= 1 or not 0 < self.least_confidence <= 1:
             raise UsageError("circuits.merge and circuits.least_confidence must be above 0 and at most 1")
+        self._check_anchors()
+
+    def _check_anchors(self) -> None:
         if any(len(pair) != 2 or pair[0] == pair[1] for pair in self.contrasts):
             raise UsageError("circuits.contrasts must be pairs of different output tokens")
+        for name in ("contrasts", "around"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise UsageError(f"circuits.{name} names one thing twice")

@@ -39,7 +39,14 @@ IMPORTED_STATS = tuple(
 )
 _IMPORT_OPTIONS = {"name", "model", "min_count", "method", "leaf_ranks", "layer", "units", "value_kind"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-_WORDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "object": "a table"}
+_WORDS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "object": "a table",
+    "array": "a list",
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
@@ -257,7 +264,9 @@ def _recipe(table: dict[str, Any], where: str) -> Recipe:
             said = f"the key {name} is missing; add it, or give it with --set {name}=..."
         elif said.startswith("Expected"):
             value = functools.reduce(lambda found, key: found[int(key) if key.isdigit() else key], keys, whole)
-            said = f"{name} must be {_WORDS[said.split('`')[1].split(' ')[0]]}, not {value!r}"
+            word = _WORDS[said.split("`")[1].split(" ")[0]]
+            size = re.search(r"of length (\d+)", said)
+            said = f"{name} must be {word}{f' of {size[1]} values' if size else ''}, not {value!r}"
         else:
             said = f"{name}: {said}"
         raise RecipeError(f"{where}: {said}") from error

@@ -9,5 +9,6 @@ FROM given_links AS l
 JOIN given_nodes AS t ON t.graph_id = l.graph_id AND t.node = l.source AND t.kind = 'token'
 JOIN neuron_nodes AS n ON n.graph_id = l.graph_id AND n.node = l.target
 JOIN graph_buckets AS b ON b.graph_id = l.graph_id
+WHERE t.token_id IS NOT NULL
 GROUP BY ALL
 ORDER BY first, second, bucket

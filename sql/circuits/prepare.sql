@@ -28,14 +28,18 @@ SELECT graph_id, node, (layer::BIGINT << getvariable('index_bits')) | neuron AS 
 FROM given_nodes
 WHERE kind = 'neuron';
 
--- Tokens that are an input or an output: in how many graphs and groups.
-CREATE TABLE anchors AS
-SELECT
+-- Tokens that are an input or an output of a graph, and in how many graphs and groups each is.
+CREATE TABLE occurrences AS
+SELECT DISTINCT
     CASE WHEN n.kind = 'token' THEN 'input' ELSE 'output' END AS kind,
     n.token_id,
-    count(DISTINCT n.graph_id) AS graph_count,
-    count(DISTINCT b.group_id) AS group_count
+    n.graph_id,
+    b.group_id
 FROM given_nodes AS n
 JOIN graph_buckets AS b USING (graph_id)
-WHERE n.kind IN ('token', 'logit') AND n.token_id IS NOT NULL
-GROUP BY ALL;
+WHERE n.kind IN ('token', 'logit') AND n.token_id IS NOT NULL;
+
+CREATE TABLE anchors AS
+SELECT kind, token_id, count(*) AS graph_count, count(DISTINCT group_id) AS group_count
+FROM occurrences
+GROUP BY kind, token_id;

@@ -23,5 +23,5 @@ COMMENT ON COLUMN circuit_effects.effect_elsewhere IS 'The same on held-out prom
 COMMENT ON COLUMN circuit_effects.control_count IS 'Random sets of neurons of the same layers, about as often nodes where the token is.';
 COMMENT ON COLUMN circuit_effects.control_effect IS 'Mean effect of the random sets, on the same prompts.';
 COMMENT ON COLUMN circuit_effects.control_effect_max IS 'Largest effect of the random sets.';
-COMMENT ON COLUMN circuit_effects.is_above_controls IS 'Whether the effect is larger than that of every random set.';
+COMMENT ON COLUMN circuit_effects.is_above_controls IS 'Whether the effect is larger than that of every random set, which are alike in layer and frequency, not in strength: compare effect_elsewhere.';
 COMMENT ON COLUMN circuit_effects.sufficiency IS '1 - KL with all neurons but these at their means / KL with all at their means: 1 where these alone predict as the model does.';
