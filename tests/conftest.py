@@ -88,7 +88,7 @@ def small_atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Some of the prompts and few cuts in the model: a tenth of the time.
 DEMO_SETTINGS = [
     "trace.ablations=100",
-    "trace.limit=120",
+    "trace.limit=90",
     "trace.seed=1",
     "project.effects=8",
     "circuits.min_graphs=5",

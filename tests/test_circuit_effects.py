@@ -53,7 +53,7 @@ def test_circuits_are_tested_on_other_groups_than_they_are_found_on(bench: _Benc
     tested = {group[prompt] for prompt in bench.test_prompts.tolist()}
     finding = {group[prompt] for prompt in group if prompt not in set(bench.test_prompts.tolist())}
     assert not tested & finding
-    assert len(bench.test_prompts) > 30
+    assert len(bench.test_prompts) > 20
 
 
 def test_the_divergence_is_that_of_plain_hooks(bench: _Bench, model: TracedModel) -> None:
@@ -77,7 +77,8 @@ def test_the_divergence_is_that_of_plain_hooks(bench: _Bench, model: TracedModel
                 sums[n, min(at, 1)] += kept[n][at].double()
     means = sums / torch.tensor(counts)[None, :, None]
     torch.testing.assert_close(bench.means, means, rtol=1e-5, atol=1e-6)
-    neurons = np.array([NeuronId(0, 3).packed, NeuronId(0, 200).packed, NeuronId(3, 7).packed, NeuronId(4, 45).packed])
+    cut_ones = [*((0, number) for number in range(0, 320, 8)), (3, 7), (4, 45)]
+    neurons = np.array([NeuronId(*one).packed for one in cut_ones])
     prompts = bench.test_prompts[:7]
     total = 0.0
     for prompt in prompts.tolist():

@@ -82,6 +82,7 @@ def test_every_prefix_of_a_path_is_a_cluster_with_its_members(aggregate_made, tm
     assert sum(row["flow"] for row in found.values() if row["level"] == 1) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(real_graphs: list[Path], tmp_path: Path) -> None:
     from atlas.pipeline import aggregate_graphs
 

@@ -75,7 +75,12 @@ def test_a_full_disk_while_building_keeps_the_old_atlas(graphs: Path, tmp_path: 
     # The stages are on another disk and finished: with space, only the atlas is left to do.
     again = in_namespace(f"{ATLAS} build {recipe}")
     assert again.returncode == 0, again.stderr
-    assert [line.split()[0] for line in lines(again) if "up to date" in line] == ["stats", "clusters-infomap", "labels"]
+    assert [line.split()[0] for line in lines(again) if "up to date" in line] == [
+        "stats",
+        "clusters-infomap",
+        "circuits",
+        "labels",
+    ]
 
 
 @pytest.mark.parametrize(

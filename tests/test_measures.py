@@ -392,6 +392,7 @@ def test_what_is_no_store_is_said(made: tuple[Path, Path], tmp_path: Path) -> No
     assert MeasureOptions().top_tokens == 20
 
 
+@pytest.mark.slow
 def test_a_wide_dictionary_is_measured(tmp_path: Path) -> None:
     with Collector(tmp_path / "store", space=ActivationSpace("m"), layers={0: 2**18, 90: 2**18}) as collector:
         cells = {

@@ -344,7 +344,7 @@ def test_the_demo_is_a_whole_atlas(demo_atlas: Path) -> None:
         assert (facts["model"], facts["link_weight"], facts["total_graphs"]) == (
             "circuit-atlas-demo",
             "direct_effect",
-            "120",
+            "90",
         )
         assert facts["links_dropped"] == "0"
         roles = con.execute("SELECT role, count(*) FROM sources GROUP BY ALL").fetchall()
@@ -363,7 +363,7 @@ def test_the_demo_is_a_whole_atlas(demo_atlas: Path) -> None:
 def test_the_tour(demo_atlas: Path, atlas_command: Any) -> None:
     done = atlas_command("tour", demo_atlas)
     assert done.returncode == 0, done.stderr
-    for part in ("circuit-atlas-demo: 120 graphs", "One circuit", "One neuron", "Next", "atlas query"):
+    for part in ("circuit-atlas-demo: 90 graphs", "One circuit", "One neuron", "Next", "atlas query"):
         assert part in done.stdout
     for line in done.stdout.partition("── Next")[2].splitlines()[1:]:
         if line.strip().startswith("atlas"):

@@ -119,6 +119,7 @@ def test_only_statements_that_read_pass(kind: str, received: Path) -> None:
     assert state(received) == before
 
 
+@pytest.mark.slow
 def test_a_connection_by_itself_harms_no_file_either(received: Path) -> None:
     before = state(received)
     for texts in STATEMENTS.values():
@@ -306,6 +307,7 @@ def test_a_view_of_a_received_atlas_that_never_ends(
     assert "stopped after 0.5 s" in run.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_query(received: Path) -> None:
     command = [sys.executable, "-c", "from atlas.cli.main import main; main()", "sql", str(received), ENDLESS]
     # Told to start in a state where the signal is not ignored, whatever runs the tests.
