@@ -133,6 +133,7 @@ def test_the_demo_states_the_effects_of_its_circuits(model: TracedModel, stages:
     assert one.equals(other)
 
 
+@pytest.mark.slow
 def test_the_command_and_what_it_refuses(stages: Path, tmp_path: Path) -> None:
     given = ["verify", str(stages / "stats"), str(stages / "circuits"), "--model", str(MODEL), "--most", "1"]
     done = CliRunner().invoke(main, [*given, "--prompts", str(PROMPTS), "-o", str(tmp_path / "out")])

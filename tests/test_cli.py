@@ -342,6 +342,7 @@ def test_no_column_vanishes_on_a_terminal_of_any_width(small_atlas: Path, width:
     assert "█" in page
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_real_process_leaves_no_rest(graphs: Path, tmp_path: Path) -> None:
     import signal
     import subprocess

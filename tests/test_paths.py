@@ -41,6 +41,7 @@ def test_addresses_and_standard_input_are_refused() -> None:
         local_path("-")
 
 
+@pytest.mark.slow
 def test_nothing_that_a_build_writes_tells_where_it_was_made(tmp_path: Path) -> None:
     import duckdb
 

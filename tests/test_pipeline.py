@@ -135,6 +135,7 @@ def test_a_change_runs_exactly_what_depends_on_it(built: Path, change: str, expe
     assert ran(build(built, *settings)) == []
 
 
+@pytest.mark.slow
 def test_metadata_says_how_it_was_made(project: Path) -> None:
     result = build(project, "cluster.seed=7")
     with open_atlas(result.path) as con:

@@ -98,6 +98,7 @@ def test_evidence_keeps_its_order_and_its_numbers(reports: Path, tmp_path: Path)
     ]
 
 
+@pytest.mark.slow
 def test_reports_stand_beside_neurons_in_an_atlas(reports: Path, tmp_path: Path, atlas_command) -> None:
     corpus = Corpus(graphs=5, layers=4, neurons=5)
     import_checkpoint(corpus.write(tmp_path / "latest.dat"), tmp_path / "stats")

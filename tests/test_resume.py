@@ -162,6 +162,7 @@ def assert_same_statistics(first: Path, second: Path) -> None:
                 assert one[name].equals(other[name]), (dataset.name, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [pytest.param(256_000_000, marks=pytest.mark.slow), 4_000_000_000])
 def test_memory_merges_and_increments_change_no_statistic(
     memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -73,6 +73,7 @@ def test_other_options_on_finished_statistics_are_refused(demo: TracedModel, cop
     assert summary.graphs == 3
 
 
+@pytest.mark.slow
 def test_other_options_after_a_stopped_run_start_over(demo: TracedModel, tmp_path: Path) -> None:
     prompts = jsonl(tmp_path / "p.jsonl", [f"x_{number} = foo(" for number in range(10)])
 
