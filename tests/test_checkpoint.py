@@ -176,6 +176,7 @@ def test_hostile_pickles_are_refused(tmp_path: Path, name: str, content: bytes, 
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20  # KiB
 
 
+@pytest.mark.slow
 def test_a_cut_file_says_what_was_whole(corpus: Corpus, tmp_path: Path) -> None:
     whole = corpus.write(tmp_path / "whole.dat").read_bytes()
     parts = [len(pickle.dumps(part, 5)) for part in corpus.parts()]

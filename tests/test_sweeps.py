@@ -144,6 +144,7 @@ def test_what_does_not_fit_is_one_line(store: Path) -> None:
         sweep(store, (2, 1))
 
 
+@pytest.mark.slow
 def test_the_command_its_table_and_its_pictures(store: Path, tmp_path: Path) -> None:
     run = CliRunner().invoke
     shown = run(main, ["sweep", str(store), "L2/N1", "--tokens", " on"])

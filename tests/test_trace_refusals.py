@@ -235,6 +235,7 @@ def test_equal_prompts_meet_in_one_part(demo: TracedModel, tmp_path: Path) -> No
     assert all(sum(text in part for part in parts) == 1 for text in LINES)
 
 
+@pytest.mark.slow
 def test_rejects_are_forgotten_once_there_is_a_graph(demo: TracedModel, tmp_path: Path) -> None:
     prompts = jsonl(tmp_path / "p.jsonl", [*LINES, "self." * 9])
     trace_prompts(demo, prompts, tmp_path / "stats", corpus=PromptOptions(max_tokens=12))

@@ -147,6 +147,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [pytest.param(3, marks=pytest.mark.slow), 40, pytest.param(75, marks=pytest.mark.slow)])
 def test_a_killed_training_goes_on_with_the_same_result(
     model: TracedModel, text: Path, tmp_path: Path, at: int
