@@ -9,7 +9,7 @@ from pathlib import Path
 from atlas.circuits.find import Found, find_circuits
 from atlas.circuits.table import circuit_table, member_table
 from atlas.io.files import write_parquet
-from atlas.options import CircuitOptions
+from atlas.options import CircuitOptions, is_found_again
 from atlas.stages import DATASETS
 from atlas.stages.manifest import replaced_folder, write_manifest
 
@@ -57,8 +57,7 @@ def anchored_circuits(
     counts: dict[str, int] = {}
     replicated: dict[str, int] = {}
     for row in circuits.select(["kind", "half_agreement", "null_fdr"]).to_pylist():
-        kind, agreement, rate = row["kind"], row["half_agreement"], row["null_fdr"]
+        kind = row["kind"]
         counts[kind] = counts.get(kind, 0) + 1
-        is_found = agreement is not None and rate is not None and agreement >= 0.5 and rate < 0.05
-        replicated[kind] = replicated.get(kind, 0) + is_found
+        replicated[kind] = replicated.get(kind, 0) + is_found_again(row["half_agreement"], row["null_fdr"])
     return CircuitSummary(counts, replicated, len(members), found.groups)

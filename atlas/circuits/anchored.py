@@ -48,11 +48,10 @@ class Anchors:
             The anchors.
         """
         renamed = {token: group[0] for group in tokens for token in group}
-        cell_pair = np.repeat(np.arange(len(cells.starts)), np.diff(cells.starts, append=len(cells.bucket)))
         first = np.array([renamed.get(token, token) for token in cells.first.tolist()], np.int64)
         joined = cells
         if any(len(group) > 1 for group in tokens):
-            columns = {"first": first[cell_pair], "second": cells.second[cell_pair], "bucket": cells.bucket}
+            columns = {"first": first[cells.pair], "second": cells.second[cells.pair], "bucket": cells.bucket}
             joined = Cells.of({**columns, "signed": cells.signed, "absolute": cells.absolute})
         rows = {group[0]: row for row, group in enumerate(tokens)}
         anchor = np.array([rows.get(token, -1) for token in joined.first.tolist()], np.int64)

@@ -69,6 +69,17 @@ class Cells:
         first, second = (np.unique(ends, return_inverse=True)[1] for ends in (self.first, self.second))
         return first, second
 
+    @cached_property
+    def pair(self) -> Ints:
+        """Row of the pair of every cell (n_cells,)."""
+        found: Ints = np.repeat(np.arange(len(self.starts)), np.diff(self.starts, append=len(self.bucket)))
+        return found
+
+    @property
+    def total(self) -> Floats:
+        """Sum of the weights of every pair over all buckets (n_pairs,)."""
+        return self.sums(np.ones(int(self.bucket.max(initial=0)) + 1))[0]
+
     def sums(self, weights: Floats) -> tuple[Floats, Floats]:
         """Return the sum of the weights, and of the absolute weights, of every pair in a resample.
 
@@ -127,7 +138,10 @@ def read_observations(stats: Path, buckets: int = BUCKETS) -> Observations:
         StageError: The folder is no stats folder, or is damaged.
     """
     with _opened(stats, buckets) as con:
-        cells = {kind: Cells.of(con.sql(_script(kind)).fetchnumpy()) for kind in ("input", "output")}
+        cells = {}
+        for kind, token_kind in (("input", "token"), ("output", "logit")):
+            con.execute("SET VARIABLE token_kind = $1", [token_kind])
+            cells[kind] = Cells.of(con.sql(_script("tokens")).fetchnumpy())
         edges = Cells.of(con.sql(_script("edges")).fetchnumpy())
         anchors: dict[str, list[tuple[int, int, int]]] = {"input": [], "output": []}
         for kind, *facts in con.sql("FROM anchors ORDER BY ALL").fetchall():

@@ -26,7 +26,7 @@ from atlas.io.files import write_parquet
 from atlas.models.load import enough_memory
 from atlas.models.model import TracedModel
 from atlas.models.prompts import Prompt, read_prompts
-from atlas.options import PromptOptions, VerifyOptions
+from atlas.options import PromptOptions, VerifyOptions, is_found_again
 from atlas.stages import DATASETS, require
 from atlas.stages.manifest import read_manifest, replaced_folder, write_manifest
 
@@ -103,7 +103,7 @@ def _chosen(circuits: Path, most: int) -> list[dict[str, Any]]:
     sure = [
         row
         for row in table.to_pylist()
-        if row["kind"] in ("input", "output") and (row["half_agreement"] or 0) >= 0.5 and (row["null_fdr"] or 1) < 0.05
+        if row["kind"] in ("input", "output") and is_found_again(row["half_agreement"], row["null_fdr"])
     ]
     sure.sort(key=lambda row: (-row["half_agreement"], row["circuit_id"]))
     by_kind = [[row for row in sure if row["kind"] == kind] for kind in ("output", "input")]

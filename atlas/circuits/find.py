@@ -103,7 +103,7 @@ def _of_tokens(
     size = np.full(len(ordered), options.size or 20)
     chosen = single.best(single.scores(np.ones(seen.bucket_count)), size)
     # Neurons that push two outputs in opposite directions do not make them one.
-    is_positive = single.cells.sums(np.ones(seen.bucket_count))[0] > 0
+    is_positive = single.cells.total > 0
     groups = merged(ordered, single.anchor[chosen], (2 * single.cells.second + is_positive)[chosen], options.merge)
     anchors = Anchors.of(seen.cells[name], groups, is_output=name == OUTPUT)
     replication = replicate(anchors, seen.bucket_count, size=options.size, resamples=options.resamples, rng=rng)
@@ -158,13 +158,12 @@ def _of_contrasts(seen: Observations, options: CircuitOptions, rng: np.random.Ge
             raise InputError(f"{unknown[0]!r} is no traced output token; write it with its leading space, as in ' not'")
         pairs.append(tuple(by_text[text] for text in given))
     cells = seen.cells[OUTPUT]
-    pair_of = np.repeat(np.arange(len(cells.starts)), np.diff(cells.starts, append=len(cells.bucket)))
-    token = cells.first[pair_of]
+    token = cells.first[cells.pair]
     columns: dict[str, list[np.ndarray]] = defaultdict(list)
     for row, (one, other) in enumerate(pairs):
         for sign, mine in ((1.0, token == one), (-1.0, token == other)):
             columns["first"].append(np.full(int(mine.sum()), row))
-            columns["second"].append(cells.second[pair_of][mine])
+            columns["second"].append(cells.second[cells.pair][mine])
             columns["bucket"].append(cells.bucket[mine])
             # Per graph with the token, so that what a frequent and a rare token share cancels, too.
             graphs = output[one if sign > 0 else other][0]

@@ -55,7 +55,7 @@ def _circuits(kind: Kind) -> dict[str, Any]:
         **{name: _known(np.full(count, np.nan)) for name in _TRUST},
     }
     if kind.anchors is not None and kind.replication is not None:
-        weight = kind.anchors.cells.sums(np.ones(int(kind.anchors.cells.bucket.max(initial=0)) + 1))[0]
+        weight = kind.anchors.cells.total
         columns["sign_coherence"] = _known(coherence(weight[kind.replication.chosen], circuit, count))
         columns |= {name: _known(getattr(kind.replication, name)) for name in _TRUST}
     return columns
@@ -89,8 +89,7 @@ def _members(kind: Kind) -> dict[str, Any]:
         # The weights of a contrast are per graph already.
         counts = [1 if kind.name == CONTRAST else count or 1 for count in kind.graph_count]
         graphs = np.array(counts, np.float64)
-        sums = kind.anchors.cells.sums(np.ones(int(kind.anchors.cells.bucket.max(initial=0)) + 1))[0]
-        weight = sums[pairs] / graphs[circuit]
+        weight = kind.anchors.cells.total[pairs] / graphs[circuit]
         confidence, score = kind.replication.confidence[pairs], kind.replication.scores[pairs]
     parts = [
         (circuit, neuron, np.zeros(len(circuit), np.int64), np.zeros(len(circuit), np.int64), weight, confidence, score)

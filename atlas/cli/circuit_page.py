@@ -12,14 +12,11 @@ from rich.text import Text
 from atlas.cli.page_parts import neuron_name, percent, row_count, signed_bars, titled
 from atlas.cli.terminal import shown, table
 from atlas.errors import InputError
+from atlas.options import AGREES, RATE, is_found_again
 from atlas.query.client import Atlas
 from atlas.query.connection import rows_of
 
 _Row = dict[str, Any]
-AGREES, RATE = (
-    0.5,
-    0.05,
-)  # a circuit is found again from this Jaccard index of two halves on, below this false discovery rate
 
 
 def circuit_page(atlas: Atlas, cluster_path: str, *, limit: int = 15) -> Group:
@@ -135,7 +132,7 @@ def _trust(row: _Row) -> str:
     control = (
         "" if row["control_agreement"] is None else f" ({row['control_agreement']:.2f} with those of other tokens)"
     )
-    is_sure = row["null_fdr"] is not None and row["null_fdr"] < RATE and row["half_agreement"] >= AGREES
+    is_sure = is_found_again(row["half_agreement"], row["null_fdr"])
     verdict = "found again" if is_sure else "not reliably found again"
     rate = "" if row["null_fdr"] is None else f", false discovery rate {row['null_fdr']:.3f}"
     return f"{verdict}: two halves of the prompts agree by {row['half_agreement']:.2f}{control}{rate}; support {row['support']:.2f}"
@@ -191,11 +188,7 @@ def anchored_note(atlas: Atlas) -> str | None:
         return (
             f"{len(rows):,} circuits of tokens; with one group of prompts it is not known whether they are found again"
         )
-    sure = [
-        row
-        for row in rows
-        if row["half_agreement"] >= AGREES and row["null_fdr"] is not None and row["null_fdr"] < RATE
-    ]
+    sure = [row for row in rows if is_found_again(row["half_agreement"], row["null_fdr"])]
     if not sure:
         return f"No reliable circuits: of {len(rows):,} circuits of tokens, none is found again in another half of the prompts"
     return (

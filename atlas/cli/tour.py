@@ -8,13 +8,14 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from atlas.cli.circuit_page import AGREES, anchored_note, circuit_page
+from atlas.cli.circuit_page import anchored_note, circuit_page
 from atlas.cli.feature_page import feature_page
 from atlas.cli.pages import groups_note, neuron_page
 from atlas.cli.terminal import command_name, grouped
 from atlas.errors import InputError
 from atlas.ids import FEATURE, NeuronId, UnitId
 from atlas.io.text import visible
+from atlas.options import AGREES
 from atlas.query.client import Atlas
 
 _LIMIT = 6

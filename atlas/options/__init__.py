@@ -14,7 +14,7 @@ from atlas.options.activations import (
     ScoreOptions,
     TrainOptions,
 )
-from atlas.options.circuits import CircuitOptions, VerifyOptions
+from atlas.options.circuits import AGREES, RATE, CircuitOptions, VerifyOptions, is_found_again
 from atlas.options.names import (
     ALL,
     AUTO,
@@ -59,6 +59,7 @@ from atlas.options.names import (
 )
 
 __all__ = [
+    "AGREES",
     "ALL",
     "AUTO",
     "BASELINES",
@@ -87,6 +88,7 @@ __all__ = [
     "OF_METRIC",
     "OF_SCORES",
     "POSITIONS",
+    "RATE",
     "RELP",
     "RELP_LIVE_NORMS",
     "RELU",
@@ -116,6 +118,7 @@ __all__ = [
     "TrainOptions",
     "VerifyOptions",
     "WireOptions",
+    "is_found_again",
     "out_of_bounds",
     "part_of",
 ]

@@ -6,6 +6,22 @@ from dataclasses import dataclass
 
 from atlas.errors import UsageError
 
+AGREES = 0.5  # a circuit counts as found again from this Jaccard index of the circuits of two halves on,
+RATE = 0.05  # below this false discovery rate
+
+
+def is_found_again(agreement: float | None, rate: float | None) -> bool:
+    """Return True if a circuit counts as found again.
+
+    Args:
+        agreement: Its `half_agreement`; None where it is not known.
+        rate: Its `null_fdr`; None where it is not known.
+
+    Returns:
+        Whether both are known and pass.
+    """
+    return agreement is not None and rate is not None and agreement >= AGREES and rate < RATE
+
 
 @dataclass(frozen=True)
 class VerifyOptions:

@@ -28,6 +28,12 @@ SELECT graph_id, node, (layer::BIGINT << getvariable('index_bits')) | neuron AS 
 FROM given_nodes
 WHERE kind = 'neuron';
 
+-- Links as they run from an input token, and to an output token.
+CREATE VIEW token_links AS
+SELECT 'token' AS token_kind, graph_id, source AS token, target AS neuron, weight FROM given_links
+UNION ALL
+SELECT 'logit', graph_id, target, source, weight FROM given_links;
+
 -- Tokens that are an input or an output of a graph, and in how many graphs and groups each is.
 CREATE TABLE occurrences AS
 SELECT DISTINCT
