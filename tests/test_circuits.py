@@ -17,7 +17,6 @@ from atlas.circuits import anchored_circuits
 from atlas.circuits.anchored import Anchors
 from atlas.circuits.cells import Cells, read_observations
 from atlas.circuits.find import merged
-from atlas.circuits.replication import false_discovery_rate
 from atlas.cli.main import main
 from atlas.errors import InputError, StageError, UsageError
 from atlas.ids import NeuronId
@@ -26,6 +25,7 @@ from atlas.options import CircuitOptions
 from atlas.query.client import Atlas
 from atlas.stages import DATASETS
 from atlas.stages.manifest import write_manifest
+from atlas.stages.resamples import false_discovery_rate
 
 TOKENS, EACH, NEURONS = 8, 6, 200
 Row = dict[str, Any]

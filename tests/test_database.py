@@ -377,7 +377,18 @@ def test_every_sql_file_has_a_header() -> None:
             assert script.doc.endswith((".", "name.")), script.name
             assert script.example or kind in ("tables", "checks", "queries"), script.name
     folders = {path.parent.name for path in (ROOT / "sql").rglob("*.sql")}
-    assert folders == {"sql", "tables", "views", "macros", "checks", "circuits", "measures", "sweeps"}
+    assert folders == {
+        "sql",
+        "tables",
+        "views",
+        "macros",
+        "checks",
+        "circuits",
+        "clusters",
+        "measures",
+        "resamples",
+        "sweeps",
+    }
 
 
 def test_a_file_that_is_no_atlas_is_never_overwritten(small_atlas: Path, tmp_path: Path) -> None:

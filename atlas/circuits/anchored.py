@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from atlas.circuits.cells import Cells, Floats, Ints, ranks
+from atlas.circuits.cells import Cells
+from atlas.stages.resamples import Floats, Ints, ranks
 
 INPUT, OUTPUT = "input", "output"
 SIZES = (5, 10, 20, 40)  # of which replication chooses

@@ -13,15 +13,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from atlas.errors import InputError
-from atlas.ids import INDEX_BITS
-from atlas.io.package_data import folder as package_folder
-from atlas.stages import DATASETS, require
-from atlas.stages.manifest import read_manifest
-
-BUCKETS = 64  # of groups; up to so many groups have a bucket each
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from atlas.stages.resamples import BUCKETS, Floats, Ints, opened_by_bucket, script
 
 
 @dataclass(frozen=True)
@@ -94,13 +86,6 @@ class Cells:
         times = weights[self.bucket]
         signed, absolute = (np.add.reduceat(values * times, self.starts) for values in (self.signed, self.absolute))
         return signed, absolute
-
-
-def ranks(groups: Ints) -> Ints:
-    """Return the rank from 0 of every row in its group, of rows that are sorted by group (n,)."""
-    starts = np.flatnonzero(np.diff(groups, prepend=-1))
-    found: Ints = np.arange(len(groups)) - np.repeat(starts, np.diff(starts, append=len(groups)))
-    return found
 
 
 @dataclass(frozen=True)
@@ -192,23 +177,10 @@ def read_places(stats: Path, buckets: int = BUCKETS) -> Places:
 @contextmanager
 def _opened(stats: Path, buckets: int) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection with views of single graphs and edges by group, and the buckets of groups."""
-    read_manifest(stats, "stats")
-    with duckdb.connect() as con:
-        for name in ("graphs", "graph_nodes", "graph_links", "edge_groups", "tokens"):
-            dataset = DATASETS[f"stats.{name}"]
-            if dataset.optional and not dataset.path(stats).exists():
-                option = "--groups auto" if name == "edge_groups" else "--graph-links auto"
-                raise InputError(
-                    f"{stats} has no {name}, so it is not known which links repeat; aggregate it again with {option}"
-                )
-            path = require(stats, dataset)
-            view = name.removeprefix("graph_") if name != "edge_groups" else name
-            con.read_parquet(str(path / "*.parquet" if path.is_dir() else path)).create_view(f"given_{view}")
-        con.execute("SET VARIABLE buckets = $1", [buckets])
-        con.execute("SET VARIABLE index_bits = $1", [INDEX_BITS])
+    with opened_by_bucket(stats, ("graph_nodes", "graph_links", "edge_groups", "tokens"), buckets) as con:
         con.execute(_script("prepare"))
         yield con
 
 
 def _script(name: str) -> str:
-    return (package_folder("sql") / "circuits" / f"{name}.sql").read_text(encoding="utf-8")
+    return script("circuits", name)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from atlas.circuits.anchored import OUTPUT, Anchors
-from atlas.circuits.cells import Ints, Observations, Places, read_observations, read_places
+from atlas.circuits.cells import Observations, Places, read_observations, read_places
 from atlas.errors import InputError
 from atlas.ids import INDEX_BITS, MAX_INDEX
 from atlas.io.files import write_parquet
@@ -29,6 +29,7 @@ from atlas.models.prompts import Prompt, read_prompts
 from atlas.options import PromptOptions, VerifyOptions, is_found_again
 from atlas.stages import DATASETS, require
 from atlas.stages.manifest import read_manifest, replaced_folder, write_manifest
+from atlas.stages.resamples import Ints
 
 Progress = Callable[[str, int, int], None]
 _NEAR = 10  # neurons with the nearest frequency, of which a control is drawn

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from atlas.circuits.anchored import INPUT, OUTPUT, Anchors
-from atlas.circuits.cells import Cells, Floats, Ints, Observations, read_observations
+from atlas.circuits.cells import Cells, Observations, read_observations
 from atlas.circuits.growth import Grown, Growth
-from atlas.circuits.replication import Replication, bootstraps, replicate
+from atlas.circuits.replication import Replication, replicate
 from atlas.errors import IdError, InputError, UsageError
 from atlas.ids import NeuronId
 from atlas.options import CircuitOptions
+from atlas.stages.resamples import Floats, Ints, bootstraps
 from atlas.stages.store.byte_tokens import decoded_vocabulary
 
 Progress = Callable[[str, int, int], None]

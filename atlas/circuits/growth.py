@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atlas.circuits.cells import Cells, Floats, Ints, ranks
+from atlas.circuits.cells import Cells
+from atlas.stages.resamples import Floats, Ints, ranks
 
 UPSTREAM, DOWNSTREAM = "upstream", "downstream"
 _CANDIDATES = 32  # strongest edges of a neuron in each direction, of which growth chooses

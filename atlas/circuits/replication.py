@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from atlas.circuits.anchored import SIZES, Anchors, Bools
-from atlas.circuits.cells import Floats, Ints
+from atlas.stages.resamples import Floats, Ints, bootstraps, false_discovery_rate, halves
 
 SPLITS = 10  # into halves: one of two chooses the size, the other measures
 DRAWS = 200  # sets of other anchors, per split that measures
@@ -40,11 +40,6 @@ class Replication:
     null_fdr: Floats
 
 
-def bootstraps(buckets: int, count: int, rng: np.random.Generator) -> Floats:
-    """Return how often each bucket counts in each bootstrap (count, buckets)."""
-    return rng.multinomial(buckets, np.full(buckets, 1 / buckets), size=count).astype(np.float64)
-
-
 def replicate(
     anchors: Anchors, buckets: int, *, size: int | None, resamples: int, rng: np.random.Generator
 ) -> Replication:
@@ -70,12 +65,12 @@ def replicate(
         sizes = np.full(count, size or SIZES[1])
         chosen = anchors.best(scores, sizes)
         return Replication(chosen, scores, np.full(len(scores), np.nan), *[unknown] * 5)
-    halves = _halves(anchors, buckets, rng)
+    splits = _halves(anchors, buckets, rng)
     sizes = np.full(count, size or SIZES[1])
     if size is None and buckets >= FEWEST_BUCKETS:
-        sizes = _sizes(anchors, halves[::2])
+        sizes = _sizes(anchors, splits[::2])
     chosen = anchors.best(scores, sizes)
-    measured = [(anchors.best(one, sizes), anchors.best(other, sizes)) for one, other in halves[1::2]]
+    measured = [(anchors.best(one, sizes), anchors.best(other, sizes)) for one, other in splits[1::2]]
     agreement = np.mean([anchors.jaccard(one, other) for one, other in measured], axis=0)
     control, p = _against_others(anchors, measured, agreement, rng)
     found, jaccards = np.zeros(len(scores)), []
@@ -90,12 +85,7 @@ def replicate(
 
 def _halves(anchors: Anchors, buckets: int, rng: np.random.Generator) -> list[tuple[Floats, Floats]]:
     """Return the scores in both halves of every split."""
-    found = []
-    for _ in range(SPLITS):
-        half = np.zeros(buckets)
-        half[rng.permutation(buckets)[: buckets // 2]] = 1
-        found.append((anchors.scores(half), anchors.scores(1 - half)))
-    return found
+    return [(anchors.scores(one), anchors.scores(other)) for one, other in halves(buckets, SPLITS, rng)]
 
 
 def _sizes(anchors: Anchors, halves: list[tuple[Floats, Floats]]) -> Ints:
@@ -126,19 +116,3 @@ def _against_others(
             as_well += found >= agreement
             draws += 1
     return total / draws, (1 + as_well) / (1 + draws)
-
-
-def false_discovery_rate(p: Floats) -> Floats:
-    """Return the false discovery rate at each p-value (Benjamini & Hochberg 1995).
-
-    Args:
-        p: P-values (n,).
-
-    Returns:
-        The smallest rate at which each is a discovery (n,).
-    """
-    order = np.argsort(p, kind="stable")
-    rates = p[order] * len(p) / np.arange(1, len(p) + 1)
-    found = np.empty(len(p))
-    found[order] = np.minimum(np.minimum.accumulate(rates[::-1])[::-1], 1)
-    return found

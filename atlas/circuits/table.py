@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from atlas.circuits.cells import ranks
 from atlas.circuits.find import CONTRAST, SET, Found, Kind, coherence
 from atlas.circuits.growth import DOWNSTREAM, UPSTREAM
 from atlas.ids import INDEX_BITS, MAX_INDEX
 from atlas.stages import DATASETS
+from atlas.stages.resamples import ranks
 
 ANCHORED = "anchored"
 _ROLES = (ANCHORED, UPSTREAM, DOWNSTREAM)

@@ -1,27 +1,5 @@
--- Buckets of groups of prompts, and links by the kind of their ends.
--- Before: views `given_graphs`, `given_nodes`, `given_links` and `given_edge_groups`, and the variables `buckets` and `index_bits`.
-
--- Each group its own bucket, where there are few enough; else groups share buckets by their hash.
-CREATE TABLE graph_buckets AS
-WITH numbered AS (
-    SELECT
-        graph_id,
-        coalesce(group_id, -1 - graph_id) AS group_id,
-        dense_rank() OVER (ORDER BY coalesce(group_id, -1 - graph_id)) - 1 AS place
-    FROM given_graphs
-)
-SELECT
-    graph_id,
-    group_id,
-    CASE
-        WHEN (SELECT max(place) FROM numbered) < getvariable('buckets') THEN place
-        ELSE hash(group_id) % getvariable('buckets')
-    END::INTEGER AS bucket
-FROM numbered;
-
-CREATE TABLE group_buckets AS
-SELECT DISTINCT group_id, bucket
-FROM graph_buckets;
+-- Links by the kind of their ends, and the tokens at either end of the graphs.
+-- Before: views `given_nodes` and `given_links`, the table `graph_buckets`, and the variable `index_bits`.
 
 CREATE VIEW neuron_nodes AS
 SELECT graph_id, node, (layer::BIGINT << getvariable('index_bits')) | neuron AS unit
