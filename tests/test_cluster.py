@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from atlas.cluster import ClusterOptions, cluster
-from atlas.cluster.edges import load_network
+from atlas.cluster.network import load_network
 from atlas.errors import AtlasFileError, InputError, OutputError, StageError, UsageError
 
 FAST = ClusterOptions(min_count=1, trials=3)
@@ -107,7 +107,7 @@ def test_the_stored_codelength_is_that_of_the_stored_partition(stats: Path, tmp_
     import math
 
     found = cluster(stats, tmp_path / "c", ClusterOptions(min_count=1, trials=3, two_level=True))
-    network = load_network(stats, weight="mean_abs_weight_sq", min_count=1)
+    network = load_network(stats, ClusterOptions(weight="mean_abs_weight_sq", min_count=1))
     table = members(tmp_path / "c")
     flow, module = table["flow"].to_list(), table["cluster_path"].to_list()
     out = [0.0] * len(flow)
@@ -129,7 +129,7 @@ def test_the_stored_codelength_is_that_of_the_stored_partition(stats: Path, tmp_
 def test_weights(weight: str, aggregate_made) -> None:
     nodes = [factories.ct_feature(0, 1), factories.ct_feature(1, 2)]
     stats = aggregate_made([factories.ct_graph(nodes, [factories.link("0_1_0", "1_2_0", w) for w in (3.0, -1.0)])])
-    network = load_network(stats, weight=weight, min_count=1)
+    network = load_network(stats, ClusterOptions(weight=weight, min_count=1))
     assert network.weight.tolist() == [
         {"mean_abs_weight_sq": 4.0, "mean_abs_weight": 2.0, "abs_weight_sum": 4.0}[weight]
     ]
@@ -164,8 +164,8 @@ def test_options_reach_infomap(aggregate_made, tmp_path: Path) -> None:
 
 def test_an_atlas_gives_the_network_of_its_stats(small_atlas: Path) -> None:
     for count in (1, 2, 3):
-        first = load_network(small_atlas.parent / "stats", weight="abs_weight_sum", min_count=count)
-        second = load_network(small_atlas, weight="abs_weight_sum", min_count=count)
+        first = load_network(small_atlas.parent / "stats", ClusterOptions(weight="abs_weight_sum", min_count=count))
+        second = load_network(small_atlas, ClusterOptions(weight="abs_weight_sum", min_count=count))
         assert first.neurons.tolist() == second.neurons.tolist()
         assert sorted(zip(first.source, first.target, strict=True)) == sorted(
             zip(second.source, second.target, strict=True)
@@ -214,7 +214,7 @@ LEIDEN = ClusterOptions(method="leiden", min_count=1, trials=3)
 
 def modularity(stats: Path, paths: dict[tuple[int, int], str], resolution: float, weight: str) -> float:
     """Directed modularity x total weight, edge by edge (Leicht & Newman 2008)."""
-    network = load_network(stats, weight=weight, min_count=1)
+    network = load_network(stats, ClusterOptions(weight=weight, min_count=1))
     names = [paths[int(packed) >> 24, int(packed) & (1 << 24) - 1] for packed in network.neurons]
     edges = list(zip(network.source.tolist(), network.target.tolist(), network.weight.tolist(), strict=True))
     total = sum(w for _, _, w in edges)
@@ -269,13 +269,13 @@ def test_edges_of_few_graphs_or_groups_are_left_out(small_atlas: Path) -> None:
     rows = pl.read_parquet(stats / "edges" / "*.parquet")
     for name, column in (("min_graphs", "graph_count"), ("min_groups", "group_count")):
         least = int(rows[column].max())
-        network = load_network(stats, weight="mean_abs_weight", min_count=1, **{name: least})
+        network = load_network(stats, ClusterOptions(weight="mean_abs_weight", min_count=1, **{name: least}))
         kept = rows.filter(pl.col(column) >= least, pl.col("weight_abs_sum") > 0).height
         assert least > 1
         assert 0 < len(network.weight) == kept < rows.height
     with pytest.raises(InputError, match="at least 1 links in 99 graphs"):
-        load_network(stats, weight="mean_abs_weight", min_count=1, min_graphs=99)
-    network = load_network(stats, weight="abs_weight_graphs", min_count=1)
+        load_network(stats, ClusterOptions(weight="mean_abs_weight", min_count=1, min_graphs=99))
+    network = load_network(stats, ClusterOptions(weight="abs_weight_graphs", min_count=1))
     kept = rows.filter(pl.col("weight_abs_sum") > 0)
     expected = kept["weight_abs_sum"] / kept["count"] * kept["graph_count"]
     assert sorted(network.weight.tolist()) == pytest.approx(sorted(expected.to_list()))

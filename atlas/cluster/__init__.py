@@ -1,28 +1,45 @@
-"""Clustering of edges, one module per method. No other package imports the GPL libraries."""
+"""Clustering of edges, one module per method, and how far to trust it. No other package imports the GPL libraries."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from atlas.cluster.edges import WEIGHTS, Network, load_network
-from atlas.cluster.leiden_method import OBJECTIVES
-from atlas.cluster.partition import Partition
-from atlas.errors import UsageError
-from atlas.options import ClusterOptions, out_of_bounds
-from atlas.stages.clusters_writer import write_clusters
+import numpy as np
+
+from atlas.cluster.edges import Edges, read_edges, read_resamples
+from atlas.cluster.methods import find, gain
+from atlas.cluster.network import FREQUENT, WEAK, Network, is_frequent, make_network
+from atlas.cluster.partition import (
+    Matrix,
+    Partition,
+    found_sets,
+    leaves,
+    modules,
+    placed,
+    prefixes,
+    sizes,
+    without_singletons,
+)
+from atlas.cluster.profiles import paths_of
+from atlas.cluster.trust import SMALLEST, Trust, found_again, measure
+from atlas.options import ClusterOptions
+from atlas.options.clusters import CONSENSUS, METHODS, WEIGHTS
+from atlas.stages.clusters_writer import Clusters, write_clusters
+from atlas.stages.resamples import Floats
 
 __all__ = ["METHODS", "WEIGHTS", "ClusterOptions", "Clustering", "cluster"]
 
-INFOMAP, LEIDEN = "infomap", "leiden"
-METHODS = (INFOMAP, LEIDEN)
+ALONE, UNRELIABLE = "alone", "unreliable"  # why a neuron of the network is in no cluster
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Clustering:
-    """Result of a clustering; codelengths (Infomap) are bits per step, lower is better; of quality (Leiden), more is."""
+    """Result of a clustering; codelengths (Infomap) are bits per step, lower is better; of quality (other methods), more is."""
 
     name: str
     neuron_count: int
@@ -34,18 +51,24 @@ class Clustering:
     codelength: float | None
     one_level_codelength: float | None
     quality: float | None
+    tested_count: int | None = None  # clusters whose trust is known
+    found_again_count: int | None = None  # of them
+    half_ami: float | None = None
 
 
-def cluster(given: Path, out: Path, options: ClusterOptions | None = None) -> Clustering:
+def cluster(
+    given: Path, out: Path, options: ClusterOptions | None = None, *, progress: Progress = lambda *_: None
+) -> Clustering:
     """Cluster the edges of a stats folder or an atlas and write a clusters folder.
 
     Args:
         given: Stats folder or atlas file.
         out: Clusters folder, which is replaced.
-        options: Method, weight, threshold and seed; the defaults where None.
+        options: Method, weight, thresholds and seed; the defaults where None.
+        progress: Called with the name of the step, the number done and the total.
 
     Returns:
-        The clustering: counts of neurons, edges and clusters, and the codelength.
+        The clustering: counts of neurons, edges and clusters, the codelength, and how much of it is found again.
 
     Raises:
         InputError: No edge reaches the threshold.
@@ -53,59 +76,213 @@ def cluster(given: Path, out: Path, options: ClusterOptions | None = None) -> Cl
         OutputError: `out` cannot be written.
         UsageError: An option has an invalid value.
     """
-    chosen = _checked(options or ClusterOptions())
-    least = {name: getattr(chosen, name) for name in ("min_count", "min_graphs", "min_groups")}
-    network = load_network(given, weight=chosen.weight, **least)
-    found = _partition(network, chosen)
-    described = {key: value for key, value in asdict(chosen).items() if key != "name"}
-    clustering = {
-        "name": chosen.title,
-        "method": chosen.method,
-        "options": json.dumps(described, sort_keys=True),
-        "seed": chosen.seed,
-        "trial_count": chosen.trials,
-        "edge_count": len(network.weight),
-        "codelength": found.codelength,
-        "one_level_codelength": found.one_level_codelength,
-        "quality": found.quality,
-    }
-    names = ("name", "edge_count", "codelength", "one_level_codelength", "quality")
-    known: dict[str, Any] = {key: clustering[key] for key in names}
-    manifest = {**known, "options": asdict(chosen)}
-    counts = write_clusters(out, network.neurons, found.paths, found.flows, clustering, manifest)
-    found_counts: dict[str, Any] = {**known, **counts}
-    return Clustering(**found_counts)
+    chosen_options = (options or ClusterOptions()).check()
+    return _Work(given, chosen_options, progress).write(out)
 
 
-def _partition(network: Network, options: ClusterOptions) -> Partition:
-    """Run the method; each is loaded alone, because each needs its own library."""
-    if options.method == LEIDEN:
-        from atlas.cluster import leiden_method
+class _Work:
+    """One clustering: its network, its result, and its trust."""
 
-        return leiden_method.partition(
+    def __init__(self, given: Path, options: ClusterOptions, progress: Progress) -> None:
+        self.options = options
+        edges = read_edges(given, options)
+        self.edges = edges
+        whole = np.ones(edges.buckets)
+        self.network = make_network(edges, options, whole)
+        is_needed = options.trust or options.method == CONSENSUS
+        resampled = read_resamples(given, options) if is_needed else None
+        progress(f"clustering {options.title}", 0, 0)
+        self.found = self._find(resampled)
+        self.gain = gain(self.network, self.found)
+        self._resampled_neurons = self.edges.neurons if resampled is None else resampled.neurons
+        self.trust = self._trust(resampled, progress) if resampled is not None and options.trust else None
+        self.sets, self.paths = self._settled()
+
+    def _find(self, resampled: Edges | None) -> Partition:
+        """Return the result of the method, without modules of one neuron."""
+        edges = self.edges if resampled is None or self.options.method != CONSENSUS else resampled
+        network = self.network if edges is self.edges else make_network(edges, self.options, np.ones(edges.buckets))
+        self.network = network
+        found = find(
+            edges,
+            np.ones(edges.buckets),
             network,
-            objective=options.objective,
-            resolution=options.resolution,
-            max_size=options.max_size,
-            seed=options.seed,
-            trials=options.trials,
+            self.options,
+            seed=self.options.seed,
+            trials=self.options.trials,
         )
-    from atlas.cluster import infomap_method
+        return found._replace(paths=without_singletons(found.paths))
 
-    return infomap_method.partition(network, seed=options.seed, trials=options.trials, two_level=options.two_level)
+    def _trust(self, resampled: Edges, progress: Progress) -> Trust:
+        """Measure how far to trust the modules at all levels, or choose among the candidates."""
+        rows = np.searchsorted(resampled.neurons, self.network.neurons)
+        labels = np.full(len(resampled.neurons), -1)
+        labels[rows] = leaves(self.found.paths)
+        return measure(
+            resampled,
+            placed(found_sets(self.found), rows, len(resampled.neurons)),
+            labels,
+            self.options,
+            is_choice=self.found.candidates is not None,
+            overlaps=self.found.overlaps,
+            tell=progress,
+        )
+
+    def _settled(self) -> tuple[Matrix, list[tuple[int, ...]]]:
+        """Return the clusters with the weights of their members, and the path of every neuron."""
+        candidates = self.found.candidates
+        if candidates is None:
+            return modules(self.found.paths, prefixes(self.found.paths)), self.found.paths
+        if self.trust is not None:
+            rows = self.trust.rows
+        elif self.found.overlaps:
+            rows = np.arange(candidates.shape[0])
+        else:
+            # The method has chosen by itself.
+            rows = _rows_of(candidates, self.found.paths)
+        return candidates[rows].tocsr(), paths_of(candidates, rows)
+
+    def write(self, out: Path) -> Clustering:
+        """Write the folder and return what it holds."""
+        options, found = self.options, self.found
+        described = {key: value for key, value in asdict(options).items() if key != "name"}
+        clustering: dict[str, Any] = {
+            "name": options.title,
+            "method": options.method,
+            "options": json.dumps(described, sort_keys=True),
+            "seed": options.seed,
+            "trial_count": options.trials,
+            "edge_count": len(self.network.weight),
+            "codelength": found.codelength,
+            "one_level_codelength": found.one_level_codelength,
+            "quality": found.quality,
+            "gain": self.gain,
+        }
+        clustering |= self._trust_of_all()
+        names = ("name", "edge_count", "codelength", "one_level_codelength", "quality")
+        known: dict[str, Any] = {key: clustering[key] for key in names}
+        manifest = {**known, "options": asdict(options)}
+        counts = write_clusters(out, self._clusters(), clustering, manifest)
+        trusted = {key: clustering.get(key) for key in ("tested_count", "found_again_count", "half_ami")}
+        found_counts: dict[str, Any] = {**known, **counts, **trusted}
+        return Clustering(**found_counts)
+
+    def _clusters(self) -> Clusters:
+        """Return what is to be written."""
+        trust = {**described(self.network, self.sets), **(self.trust.sets if self.trust else {})}
+        confidence = self._confidence()
+        own = None if confidence is None else confidence.max(0).toarray().reshape(-1)
+        if confidence is not None and not self.found.overlaps:
+            own = _of_leaves(confidence, self.paths)
+        shared = self._memberships(confidence) if self.found.overlaps else None
+        flows = self.found.flows
+        return Clusters(
+            self.network.neurons,
+            self.paths,
+            flows,
+            trust=trust,
+            confidence=own,
+            memberships=shared,
+            left_out=self._left_out(),
+        )
+
+    def _confidence(self) -> Matrix | None:
+        """Return the confidence of members over the neurons of the network (n_sets, n_neurons); None where it is not known."""
+        if self.trust is None:
+            return None
+        rows = np.searchsorted(self._resampled_neurons, self.network.neurons)
+        return self.trust.confidence[:, rows].tocsr()
+
+    def _memberships(self, confidence: Matrix | None) -> dict[str, Any]:
+        sets = self.sets.tocoo()
+        surely = np.full(len(sets.row), np.nan)
+        if confidence is not None:
+            surely = np.asarray(confidence[sets.row, sets.col]).reshape(-1)
+        return {
+            "neuron": self.network.neurons[sets.col].tolist(),
+            "path": [(row + 1,) for row in sets.row.tolist()],
+            "weight": sets.data,
+            "confidence": surely,
+        }
+
+    def _left_out(self) -> dict[str, Any]:
+        """Return the neurons with an edge that are in no cluster, by reason."""
+        inside = np.isin(self.edges.neurons, self.network.neurons)
+        frequent = is_frequent(self.edges, self.options, np.ones(self.edges.buckets)) & ~inside
+        alone = np.array([not path for path in self.paths], np.bool_)
+        reason = ALONE if self.found.candidates is None else UNRELIABLE
+        return {
+            FREQUENT: self.edges.neurons[frequent],
+            WEAK: self.edges.neurons[~inside & ~frequent],
+            reason: self.network.neurons[alone],
+        }
+
+    def _trust_of_all(self) -> dict[str, Any]:
+        """Return the columns of the clustering that say how far to trust it."""
+        if self.trust is None:
+            return {}
+        again = found_again(self.trust.sets)
+        members = np.unique(self.sets[again].indices)
+        known = {name: None if np.isnan(value) else value for name, value in self.trust.clustering.items()}
+        return {
+            **known,
+            "tested_count": int((sizes(self.sets) >= SMALLEST).sum()),
+            "found_again_count": len(again),
+            "stable_share": len(members) / len(self.network.neurons),
+        }
 
 
-def _checked(options: ClusterOptions) -> ClusterOptions:
-    """Return the options; raise `UsageError` that names an invalid one."""
-    if options.method not in METHODS:
-        raise UsageError(f"unknown clustering method {options.method!r}; there is {', '.join(METHODS)}")
-    if options.objective not in OBJECTIVES:
-        raise UsageError(f"unknown objective {options.objective!r}; there are {', '.join(OBJECTIVES)}")
-    if not 0 < options.resolution < float("inf"):
-        raise UsageError(f"resolution must be above 0, not {options.resolution}")
-    if options.max_size < 0:
-        raise UsageError(f"max_size must be 0 (no bound) or more, not {options.max_size}")
-    for key in ("min_count", "min_graphs", "min_groups", "trials", "seed"):
-        if problem := out_of_bounds(key, getattr(options, key)):
-            raise UsageError(problem)
-    return options
+def described(network: Network, sets: Matrix) -> dict[str, Floats]:
+    """Return the conductance and the sign coherence of every set.
+
+    Args:
+        network: Network that was clustered.
+        sets: Sets (n_sets, n_neurons).
+
+    Returns:
+        `conductance`: weight of the links between the set and the rest, over that of all links of its smaller side; `sign_coherence`:
+        |sum of the mean weights inside| / sum of the |mean weights| inside; NaN without links; each (n_sets,).
+    """
+    from atlas.cluster.null_model import inner_weights
+
+    ones = sets.copy()
+    ones.data = np.ones(len(ones.data))
+    inside = inner_weights(network.source, network.target, network.weight, ones)
+    ends = np.concatenate([network.source, network.target])
+    strength = np.bincount(ends, np.tile(network.weight, 2), len(network.neurons))
+    volume = np.asarray(ones @ strength).reshape(-1)
+    rest = np.minimum(volume, strength.sum() - volume)
+    signed, absolute = (
+        inner_weights(network.source, network.target, values, ones)
+        for values in (network.signed, np.abs(network.signed))
+    )
+    unknown = np.full(len(inside), np.nan)
+    return {
+        "conductance": np.divide(volume - 2 * inside, rest, out=unknown.copy(), where=rest > 0),
+        "sign_coherence": np.divide(np.abs(signed), absolute, out=unknown.copy(), where=absolute > 0),
+    }
+
+
+def _rows_of(candidates: Matrix, paths: list[tuple[int, ...]]) -> Any:
+    """Return the rows of the candidates that are modules of flat paths, in the order of the modules."""
+    count = max((path[0] for path in paths if path), default=0)
+    wanted = {
+        frozenset(row for row, path in enumerate(paths) if path == (number,)): number for number in range(1, count + 1)
+    }
+    found = {}
+    for row in range(candidates.shape[0]):
+        number = wanted.get(frozenset(candidates.indices[candidates.indptr[row] : candidates.indptr[row + 1]].tolist()))
+        if number is not None:
+            found[number] = row
+    return np.array([found[number] for number in sorted(found)], np.int64)
+
+
+def _of_leaves(confidence: Matrix, paths: list[tuple[int, ...]]) -> Floats:
+    """Return the confidence of every neuron in the module at the end of its path (n_neurons,)."""
+    place = {path: row for row, path in enumerate(prefixes(paths))}
+    columns = [column for column, path in enumerate(paths) if path]
+    rows = [place[paths[column]] for column in columns]
+    found = np.full(len(paths), np.nan)
+    if columns:
+        found[columns] = np.asarray(confidence[rows, columns]).reshape(-1)
+    return found

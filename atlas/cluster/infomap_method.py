@@ -2,7 +2,7 @@
 
 The map equation is that of Rosvall & Bergstrom 2008 (two levels) and 2011 (many levels). Flow is directed. Teleportation goes to
 links in proportion to their weight, with probability 0.15, and is not recorded: with recorded teleportation, networks of this kind
-are one module.
+are one module. The Markov time is that of Kheirkhahzadeh, Lancichinetti & Rosvall 2016.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from atlas.cluster.edges import Network
+from atlas.cluster.network import Network
 from atlas.cluster.partition import Partition
 from atlas.errors import needs_extra
+from atlas.options import ClusterOptions
 
 
-def partition(network: Network, *, seed: int, trials: int, two_level: bool = False) -> Partition:
+def partition(network: Network, options: ClusterOptions, *, seed: int, trials: int) -> Partition:
     """Return the module path (1-based, siblings ordered by flow) and flow of every neuron; a seed repeats the result.
 
     Raises `MissingExtra` where infomap is not installed.
@@ -29,9 +30,8 @@ def partition(network: Network, *, seed: int, trials: int, two_level: bool = Fal
         num_nodes=len(network.neurons),
         directed=True,
     )
-    result = infomap.run(
-        net, options=infomap.Options(flow_model="directed"), seed=seed, num_trials=trials, two_level=two_level
-    )
+    given = infomap.Options(flow_model="directed", markov_time=options.markov_time)
+    result = infomap.run(net, options=given, seed=seed, num_trials=trials, two_level=options.two_level)
     paths: list[tuple[int, ...]] = [()] * len(network.neurons)
     flows = [0.0] * len(network.neurons)
     for node in result.nodes():

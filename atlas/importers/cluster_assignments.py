@@ -23,7 +23,7 @@ from atlas.importers.legacy_database import open_legacy
 from atlas.importers.summary import ImportSummary
 from atlas.importers.values import Progress, number, small, text, whole
 from atlas.io.json_stream import members
-from atlas.stages.clusters_writer import ClusterPath, write_clusters
+from atlas.stages.clusters_writer import ClusterPath, Clusters, write_clusters
 
 _WRAPPERS = ("assignments", "neuron_assignments", "stats", "qParams")
 LEAF_RANKS = ("auto", "strip", "keep")
@@ -100,7 +100,8 @@ def import_assignments(
         "codelength": codelength,
     }
     manifest = {"name": summary.name, "options": options}
-    counts = write_clusters(out, neurons, paths, flows, clustering, manifest, names=facts.get("names"))
+    found = Clusters(neurons, paths, flows, facts.get("names") or {})
+    counts = write_clusters(out, found, clustering, manifest)
     summary.neurons, summary.clusters = counts["neuron_count"], counts["cluster_count"]
     summary.top_clusters, summary.levels = counts["top_cluster_count"], counts["max_level"]
     return summary

@@ -15,6 +15,7 @@ from atlas.options.activations import (
     TrainOptions,
 )
 from atlas.options.circuits import AGREES, RATE, CircuitOptions, VerifyOptions, is_found_again
+from atlas.options.clusters import ClusterOptions
 from atlas.options.names import (
     ALL,
     AUTO,
@@ -304,34 +305,6 @@ class AggregateOptions:
     threads: int | None = None
     scheduler: str | None = None
     work: str | None = None
-
-
-@dataclass(frozen=True)
-class ClusterOptions:
-    """Options of one clustering, a `[[cluster]]` of a recipe. The first is primary unless `[atlas]` names another.
-
-    `seed` and `trials` make the result repeatable. More trials find better partitions. Edges need `min_count` links in `min_graphs` graphs
-    of `min_groups` groups of prompts. `two_level` is for Infomap; `objective`, `resolution` and `max_size` (clusters with more neurons
-    are divided again; 0: none are) are for Leiden.
-    """
-
-    name: str | None = None
-    method: str = "infomap"
-    weight: str = "mean_abs_weight_sq"
-    min_count: int = 5
-    min_graphs: int = 1
-    min_groups: int = 1
-    seed: int = 42
-    trials: int = 20
-    two_level: bool = False
-    objective: str = "modularity"
-    resolution: float = 1.0
-    max_size: int = 0
-
-    @property
-    def title(self) -> str:
-        """Name of the clustering in the atlas: `name`, or the method."""
-        return self.name or self.method
 
 
 def out_of_bounds(key: str, value: int) -> str | None:

@@ -6,6 +6,16 @@ import pyarrow as pa
 
 from atlas.stages.dataset import NAME, NEURON, Dataset, fields, required
 
+CLUSTER_TRUST = (
+    *("conductance", "sign_coherence", "seed_support", "support", "control_support"),
+    *("half_agreement", "control_agreement", "null_p", "null_fdr"),
+)
+
+
+def _scores(*names: str) -> list[tuple[str, pa.DataType]]:
+    return [(name, pa.float64()) for name in names]
+
+
 STAGES = (
     Dataset(
         "clusterings",
@@ -24,6 +34,16 @@ STAGES = (
                     ("cluster_count", pa.int64()),
                     ("top_cluster_count", pa.int64()),
                     ("max_level", pa.int32()),
+                    ("singleton_count", pa.int64()),
+                    ("largest_share", pa.float64()),
+                    ("tested_count", pa.int64()),
+                    ("found_again_count", pa.int64()),
+                    ("stable_share", pa.float64()),
+                    *_scores(
+                        *("seed_ami", "seed_similarity", "half_ami", "half_similarity"),
+                        *("gain", "gain_swapped", "gain_permuted", "base_auc", "held_out_auc", "held_out_bits"),
+                    ),
+                    ("overlaps", pa.bool_()),
                 ),
             ]
         ),
@@ -38,10 +58,24 @@ STAGES = (
                 *required(("cluster_path", pa.string()), ("top_cluster", pa.int32())),
                 *fields(("sub_module", pa.int32()), ("subsub_module", pa.int32())),
                 *required(("hierarchy_depth", pa.int32())),
-                *fields(("flow", pa.float64())),
+                *fields(*_scores("flow", "confidence")),
             ]
         ),
         "one neuron's place in the clustering",
+    ),
+    Dataset(
+        "memberships",
+        "clusters",
+        pa.schema([*NEURON, *required(("cluster_path", pa.string())), *fields(*_scores("weight", "confidence"))]),
+        "one neuron in one of the clusters of a clustering whose clusters overlap",
+        optional=True,
+    ),
+    Dataset(
+        "left_out",
+        "clusters",
+        pa.schema([*NEURON, *required(("reason", pa.string()))]),
+        "one neuron with edges that is in no cluster, and why",
+        optional=True,
     ),
     Dataset(
         "clusters",
@@ -57,6 +91,7 @@ STAGES = (
                     ("median_layer", pa.float64()),
                 ),
                 *fields(("flow", pa.float64()), ("name", pa.string())),
+                *fields(*_scores(*CLUSTER_TRUST)),
             ]
         ),
         "one cluster at any level; every prefix of a cluster_path is one",

@@ -1,0 +1,125 @@
+"""Options of clusterings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from atlas.errors import UsageError
+
+INFOMAP, LEIDEN, LOUVAIN, SPECTRAL, BLOCKS = "infomap", "leiden", "louvain", "spectral", "block-model"
+FACTORS, PROFILES, CONSENSUS, LOCAL, LINKS = "nmf", "profiles", "consensus", "local", "links"
+METHODS = (INFOMAP, LEIDEN, LOUVAIN, SPECTRAL, BLOCKS, FACTORS, PROFILES, CONSENSUS, LOCAL, LINKS)
+MODULARITY, CPM = "modularity", "cpm"
+OBJECTIVES = (MODULARITY, CPM)
+ABSOLUTE, POSITIVE, SIGNED = "absolute", "positive", "layers"
+SIGNS = (ABSOLUTE, POSITIVE, SIGNED)
+KEEP, DAMP = "keep", "damp"
+HUBS = (KEEP, DAMP)
+# Names of the formulas from the statistics of an edge to its weight (never negative: flow has no sign).
+WEIGHTS = (
+    "mean_abs_weight_sq",
+    "mean_abs_weight",
+    "abs_weight_sum",
+    "abs_mean_weight_sq",
+    "abs_weight_graphs",
+    "share",
+    "lift",
+    "npmi",
+)
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """Options of one clustering, a `[[cluster]]` of a recipe.
+
+    Attributes:
+        name: Name of the clustering in the atlas; the method where None.
+        method: How to cluster, one of `METHODS`.
+        weight: Formula of the weight of an edge, one of `WEIGHTS`.
+        min_count: Least number of links of an edge.
+        min_graphs: Least number of graphs that an edge is in.
+        min_groups: Least number of groups of prompts that an edge is in; by the number of groups where None.
+        max_graph_share: Largest share of the graphs that a neuron is in; others, such as those of templates, are left out.
+        signs: `absolute` takes |weights|, `positive` only what is positive, `layers` (Leiden) puts negative edges apart.
+        hubs: `keep`, or `damp`: divide each weight by the root of the strengths of its ends.
+        above_null: Keep only edges that are stronger than the strengths of their ends in this pair of layers let expect.
+        seed: Seed of the first trial.
+        trials: Number of trials, of which the best is kept; in resamples it is 2 at most.
+        two_level: Infomap: one level of clusters.
+        markov_time: Infomap: larger values give larger clusters.
+        objective: Leiden: `modularity` or `cpm`.
+        resolution: Leiden, Louvain, consensus: larger values give smaller clusters.
+        max_size: Leiden: clusters with more neurons are divided again; profiles, local: largest circuit. 0: no bound.
+        min_size: Profiles, consensus, local, links: least number of neurons of a circuit.
+        clusters: Spectral, block model, NMF: number of clusters; chosen by the method where None.
+        trust: Measure how far the clusters can be trusted, where the statistics hold groups of prompts.
+        seeds: Number of other seeds.
+        resamples: Number of bootstraps of the groups of prompts.
+        splits: Number of splits of the groups into halves.
+        draws: Number of networks of the null model with the same layers and degrees.
+    """
+
+    name: str | None = None
+    method: str = INFOMAP
+    weight: str = "mean_abs_weight_sq"
+    min_count: int = 5
+    min_graphs: int = 1
+    min_groups: int | None = None
+    max_graph_share: float = 1.0
+    signs: str = ABSOLUTE
+    hubs: str = KEEP
+    above_null: bool = False
+    seed: int = 42
+    trials: int = 20
+    two_level: bool = False
+    markov_time: float = 1.0
+    objective: str = MODULARITY
+    resolution: float = 1.0
+    max_size: int = 0
+    min_size: int = 4
+    clusters: int | None = None
+    trust: bool = True
+    seeds: int = 20
+    resamples: int = 20
+    splits: int = 10
+    draws: int = 1000
+
+    @property
+    def title(self) -> str:
+        """Name of the clustering in the atlas: `name`, or the method."""
+        return self.name or self.method
+
+    def groups_needed(self, groups: int) -> int:
+        """Return the least number of groups of an edge, of a corpus with so many groups.
+
+        Where `min_groups` is None, it is the root of a quarter of the groups, from 1 to 5: 1 below 16 groups, 3 of 36, 5 from
+        100 on.
+        """
+        return self.min_groups or max(1, min(5, int((groups / 4) ** 0.5)))
+
+    def check(self) -> ClusterOptions:
+        """Return the options. Raises `UsageError` that names an invalid one."""
+        if self.method not in METHODS:
+            raise UsageError(f"unknown clustering method {self.method!r}; there is {', '.join(METHODS)}")
+        for key, known in (("weight", WEIGHTS), ("objective", OBJECTIVES), ("signs", SIGNS), ("hubs", HUBS)):
+            if (given := getattr(self, key)) not in known:
+                raise UsageError(f"unknown {key} {given!r}; choose {', '.join(known)}")
+        self._check_numbers()
+        if self.signs == SIGNED and self.method != LEIDEN:
+            raise UsageError(f"signs = {SIGNED!r} needs method {LEIDEN!r}; {self.method} has no layers of signs")
+        return self
+
+    def _check_numbers(self) -> None:
+        for key in ("resolution", "markov_time"):
+            if not 0 < getattr(self, key) < float("inf"):
+                raise UsageError(f"{key} must be above 0, not {getattr(self, key)}")
+        if not 0 < self.max_graph_share <= 1:
+            raise UsageError(f"max_graph_share must be above 0 and at most 1, not {self.max_graph_share}")
+        least = dict.fromkeys(
+            ("min_count", "min_graphs", "trials", "seed", "min_size", "draws", "splits", "resamples"), 1
+        )
+        for key, bound in {**least, "max_size": 0, "seeds": 0, "min_groups": 1, "clusters": 2}.items():
+            value = getattr(self, key)
+            if value is not None and not bound <= value < 2**31:
+                told = "0 (no bound)" if key == "max_size" else bound
+                raise UsageError(f"{key} must be from {told} to {2**31 - 1}, not {value}")
