@@ -346,7 +346,23 @@ SELECT
     neuron_count,
     cluster_count,
     top_cluster_count,
-    max_level
+    max_level,
+    singleton_count,
+    largest_share,
+    tested_count,
+    found_again_count,
+    stable_share,
+    seed_ami,
+    seed_similarity,
+    half_ami,
+    half_similarity,
+    gain,
+    gain_swapped,
+    gain_permuted,
+    base_auc,
+    held_out_auc,
+    held_out_bits,
+    is_overlapping
 FROM input.clusterings
 ORDER BY is_primary DESC, clustering;
 
@@ -360,9 +376,14 @@ SELECT
     sub_module,
     subsub_module,
     hierarchy_depth,
-    flow
+    flow,
+    confidence
 FROM input.members
 ORDER BY clustering, layer, neuron;
+
+INSERT INTO cluster_memberships BY NAME
+FROM input.memberships
+ORDER BY clustering, string_split(cluster_path, '.')::INTEGER[], weight DESC, layer, neuron;
 
 INSERT INTO clustering_clusters
 SELECT
@@ -378,7 +399,16 @@ SELECT
     layer_max,
     median_layer,
     flow,
-    name
+    name,
+    conductance,
+    sign_coherence,
+    seed_support,
+    support,
+    control_support,
+    half_agreement,
+    control_agreement,
+    null_p,
+    null_fdr
 FROM input.clusters
 ORDER BY clustering, string_split(cluster_path, '.')::INTEGER[];
 
@@ -526,7 +556,9 @@ INSERT INTO neurons (
     sub_module,
     subsub_module,
     hierarchy_depth,
-    infomap_flow
+    infomap_flow,
+    cluster_confidence,
+    left_out
 )
 WITH places AS (
     SELECT
@@ -605,7 +637,13 @@ SELECT
     member.sub_module,
     member.subsub_module,
     member.hierarchy_depth,
-    member.flow
+    member.flow,
+    member.confidence,
+    CASE
+        WHEN member.cluster_path IS NOT NULL THEN NULL
+        -- An imported clustering does not say why.
+        WHEN EXISTS (FROM clusterings WHERE is_primary AND gain IS NOT NULL) THEN coalesce(apart.reason, 'weak')
+    END
 FROM input.neurons AS seen
 LEFT JOIN (FROM input.labels_here WHERE rank = 1) AS best USING (layer, neuron)
 LEFT JOIN by_neuron USING (layer, neuron)
@@ -618,6 +656,11 @@ LEFT JOIN (
     FROM cluster_members
     WHERE clustering = (SELECT clustering FROM clusterings WHERE is_primary)
 ) AS member USING (layer, neuron)
+LEFT JOIN (
+    SELECT layer, neuron, reason
+    FROM input.left_out
+    WHERE clustering = (SELECT clustering FROM clusterings WHERE is_primary)
+) AS apart USING (layer, neuron)
 ORDER BY seen.layer, seen.neuron;
 
 INSERT INTO projections BY NAME

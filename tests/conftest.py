@@ -120,7 +120,10 @@ def make_demo(folder: Path, settings: list[str]) -> None:
 def make_small_atlas(folder: Path) -> None:
     graphs = [factories.random_graph(seed, neurons=20, links=120) for seed in range(30)]
     stats_of(folder, graphs)
-    cluster(folder / "stats", folder / "clusters", ClusterOptions(min_count=2, trials=3))
+    quick = {"min_count": 2, "min_groups": 1, "seeds": 2, "resamples": 3, "splits": 2, "draws": 20}
+    cluster(folder / "stats", folder / "clusters", ClusterOptions(trials=3, **quick))
+    soft = ClusterOptions(method="nmf", clusters=4, weight="mean_abs_weight", trust=False, **quick)
+    cluster(folder / "stats", folder / "factors", soft)
     anchored_circuits(
         folder / "stats", folder / "circuits", CircuitOptions(min_graphs=2, min_groups=2, size=3, grow=1, resamples=4)
     )
@@ -142,7 +145,7 @@ def make_small_atlas(folder: Path) -> None:
     factories.write_features(folder / "features")
     inputs = Inputs(
         folder / "stats",
-        [folder / "clusters"],
+        [folder / "clusters", folder / "factors"],
         folder / "labels",
         folder / "projections",
         reports=folder / "reports",

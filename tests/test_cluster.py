@@ -275,7 +275,7 @@ def test_edges_of_few_graphs_or_groups_are_left_out(small_atlas: Path) -> None:
         assert 0 < len(network.weight) == kept < rows.height
     with pytest.raises(InputError, match="at least 1 links in 99 graphs"):
         load_network(stats, ClusterOptions(weight="mean_abs_weight", min_count=1, min_graphs=99))
-    network = load_network(stats, ClusterOptions(weight="abs_weight_graphs", min_count=1))
+    network = load_network(stats, ClusterOptions(weight="abs_weight_graphs", min_count=1, min_groups=1))
     kept = rows.filter(pl.col("weight_abs_sum") > 0)
     expected = kept["weight_abs_sum"] / kept["count"] * kept["graph_count"]
     assert sorted(network.weight.tolist()) == pytest.approx(sorted(expected.to_list()))

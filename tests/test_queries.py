@@ -16,6 +16,7 @@ from atlas.database import scripts
 from atlas.errors import AtlasFileError, IdError, QueryError, UsageError
 from atlas.query.activation_queries import ActivationQueries
 from atlas.query.catalogue import catalogue
+from atlas.query.circuit_queries import CircuitQueries
 from atlas.query.graph_queries import GraphQueries
 
 
@@ -106,6 +107,10 @@ def test_a_cluster_path_is_no_prefix_of_its_neighbour(small_atlas: Path, tmp_pat
     shutil.copy(small_atlas, tmp_path / "a.duckdb")
     with duckdb.connect(str(tmp_path / "a.duckdb")) as con:
         con.execute("UPDATE neurons SET cluster_path = CASE WHEN neuron < 3 THEN '1.2' ELSE '12' END")
+        con.execute(
+            "CREATE OR REPLACE TABLE circuit_members AS SELECT unnest(CASE WHEN neuron < 3 THEN ['1', '1.2'] ELSE ['12'] END) AS circuit_id, "
+            "layer, neuron, NULL AS role, 0.5 AS confidence FROM neurons"
+        )
     with atlas.open(tmp_path / "a.duckdb") as changed:
         assert set(changed.circuit(1).pl()["cluster_path"]) == {"1.2"}
         assert set(changed.circuit("1.2").pl()["neuron"]) <= {0, 1, 2}
@@ -208,7 +213,7 @@ def test_queries_by_name(small: Atlas) -> None:
         UsageError, match="no query is called 'x'; there are activations, busiest_circuits, central_neurons"
     ):
         small.query("x")
-    with pytest.raises(UsageError, match="query circuit has no parameter path; it has cluster_path, limit"):
+    with pytest.raises(UsageError, match="query circuit has no parameter path; it has cluster_path, clustering, limit"):
         small.query("circuit", path="1")
     with pytest.raises(UsageError, match="query upstream needs layer, neuron"):
         small.query("upstream")
@@ -255,7 +260,7 @@ def test_closing_and_repr(small_atlas: Path) -> None:
 
 
 def test_methods_and_queries_are_the_same_list() -> None:
-    methods = {**vars(Atlas), **vars(GraphQueries), **vars(ActivationQueries)}
+    methods = {**vars(Atlas), **vars(GraphQueries), **vars(ActivationQueries), **vars(CircuitQueries)}
     public = {name for name, item in methods.items() if not name.startswith("_") and callable(item)}
     assert public - {"graph"} == set(catalogue()) == {script.name for script in scripts("queries")}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def tgt(row: Row) -> tuple[int, int]:
 
 
 def test_circuits(con, neurons) -> None:
-    found = [row for row in rows(con, "circuits") if row["kind"] == "cluster"]
+    found = [row for row in rows(con, "circuits") if row["kind"] == "cluster" and row["is_primary"]]
     clusters = {row["cluster_path"]: row for row in rows(con, "clusters")}
     assert len(found) == len(clusters) > 1
     order = [(-row["size"], row["level"], row["cluster_path"]) for row in found]
@@ -60,11 +61,107 @@ def test_circuits(con, neurons) -> None:
         assert row["size"] == len(members) == clusters[row["cluster_path"]]["size"]
         assert (row["level"], row["parent_path"]) == (len(parts), ".".join(parts[:-1]) or None)
         assert row["labelled_count"] == len(labelled)
-        assert (row["sample_labels"] or []) == [m["label"] for m in labelled[:3]]
+        assert (row["sample_labels"] or []) == list(dict.fromkeys(m["label"] for m in labelled))[:3]
         assert (row["layer_min"], row["layer_max"]) == (
             min(m["layer"] for m in members),
             max(m["layer"] for m in members),
         )
+
+
+def test_every_circuit_has_the_members_of_its_clustering(con, neurons) -> None:
+    """Clusters of every clustering at every level, under the name of the clustering where it is not the primary one."""
+    expected: dict[str, set[tuple[int, int]]] = {}
+    primary = {row["clustering"]: row["is_primary"] for row in rows(con, "clusterings")}
+    overlapping = {row["clustering"] for row in rows(con, "clusterings") if row["is_overlapping"]}
+    assert len(primary) == 2
+    assert overlapping
+    assert not any(primary[name] for name in overlapping)
+    plain = [row for row in rows(con, "cluster_members") if row["clustering"] not in overlapping]
+    for row in [*plain, *rows(con, "cluster_memberships")]:
+        parts = row["cluster_path"].split(".")
+        for level in range(1, len(parts) + 1):
+            path = ".".join(parts[:level])
+            circuit = path if primary[row["clustering"]] else f"{row['clustering']}/{path}"
+            expected.setdefault(circuit, set()).add((row["layer"], row["neuron"]))
+    for row in rows(con, "anchored_members"):
+        expected.setdefault(row["circuit_id"], set()).add((row["layer"], row["neuron"]))
+    found: dict[str, set[tuple[int, int]]] = {}
+    for row in rows(con, "circuit_members"):
+        found.setdefault(row["circuit_id"], set()).add((row["layer"], row["neuron"]))
+        assert row["role"] in (None, "core", "contingent", "noise") or row["kind"] != "cluster"
+    assert found == expected
+    assert {row["circuit_id"] for row in rows(con, "circuits")} == set(expected)
+    name = next(iter(primary))
+    assert rows(con, f"circuit('{name}/1')") == rows(con, "circuit('1')") or not primary[name]
+
+
+def test_terms_coherence_and_activity_of_circuits(con, neurons) -> None:
+    members: dict[str, list[tuple[int, int]]] = {}
+    for row in rows(con, "circuit_members"):
+        members.setdefault(row["circuit_id"], []).append((row["layer"], row["neuron"]))
+    words = {
+        key: set(re.findall(r"\w{2,}", row["label"].lower()))
+        for key, row in neurons.items()
+        if row["label"] is not None
+    }
+    graphs: dict[tuple[int, int], set[int]] = {}
+    for row in rows(con, "neuron_graphs"):
+        graphs.setdefault((row["layer"], row["neuron"]), set()).add(row["graph_id"])
+    seen = 0
+    for row in rows(con, "circuits"):
+        labelled = [words[key] for key in members[row["circuit_id"]] if key in words]
+        if len(labelled) > 1:
+            pairs = [len(a & b) for number, a in enumerate(labelled) for b in labelled[number + 1 :]]
+            assert row["label_coherence"] == pytest.approx(sum(pairs) / len(pairs))
+        if row["kind"] == "cluster":
+            counts = Counter(g for key in members[row["circuit_id"]] for g in graphs.get(key, ()))
+            acts = sum(count >= max(2, row["size"] / 4) for count in counts.values())
+            assert (row["graph_count"] or 0) == acts
+            seen += acts > 0
+    assert seen
+
+
+def test_matches_of_clusterings(con) -> None:
+    members: dict[tuple[str, str], set[tuple[int, int]]] = {}
+    circuits = {row["circuit_id"]: row for row in rows(con, "circuits") if row["kind"] == "cluster"}
+    for row in rows(con, "circuit_members"):
+        if row["circuit_id"] in circuits:
+            of = circuits[row["circuit_id"]]
+            members.setdefault((of["clustering"], of["cluster_path"]), set()).add((row["layer"], row["neuron"]))
+    found = {
+        (row["clustering"], row["cluster_path"], row["other_clustering"]): row for row in rows(con, "cluster_matches")
+    }
+    assert found
+    for (name, path), mine in members.items():
+        others = {key: len(mine & theirs) / len(mine | theirs) for key, theirs in members.items() if key[0] != name}
+        best = max(others.values())
+        row = found.get((name, path, next(key[0] for key in others)))
+        assert (row["jaccard"] if row else 0) == pytest.approx(best)
+        if row:
+            assert others[row["other_clustering"], row["other_path"]] == pytest.approx(best)
+
+
+def test_partners_of_circuits(con, edges) -> None:
+    members: dict[str, set[tuple[int, int]]] = {}
+    for row in rows(con, "circuit_members"):
+        members.setdefault(row["circuit_id"], set()).add((row["layer"], row["neuron"]))
+    circuits = {row["circuit_id"]: row for row in rows(con, "circuits")}
+    tops = {
+        key for key, row in circuits.items() if row["kind"] == "cluster" and row["is_primary"] and row["level"] == 1
+    }
+    one = min(tops)
+    found = {(row["direction"], row["circuit_id"]): row for row in rows(con, f"circuit_partners('{one}')")}
+    expected: dict[tuple[str, str], float] = {}
+    for row in edges:
+        for other in tops - {one}:
+            theirs = members[other] - members[one]
+            strength = row["count"] * row["mean_abs_weight"]
+            if src(row) in members[one] and tgt(row) in theirs:
+                expected["drives", other] = expected.get(("drives", other), 0) + strength
+            if tgt(row) in members[one] and src(row) in theirs:
+                expected["driven by", other] = expected.get(("driven by", other), 0) + strength
+    assert expected
+    assert {key: row["weight_abs_sum"] for key, row in found.items()} == pytest.approx(expected)
 
 
 def test_edge_details(con, neurons, edges) -> None:

@@ -21,11 +21,10 @@ from atlas.cluster.partition import (
     modules,
     placed,
     prefixes,
-    sizes,
     without_singletons,
 )
 from atlas.cluster.profiles import paths_of
-from atlas.cluster.trust import SMALLEST, Trust, found_again, measure
+from atlas.cluster.trust import Trust, found_again, measure
 from atlas.options import ClusterOptions
 from atlas.options.clusters import CONSENSUS, METHODS, WEIGHTS
 from atlas.stages.clusters_writer import Clusters, write_clusters
@@ -171,9 +170,7 @@ class _Work:
         """Return what is to be written."""
         trust = {**described(self.network, self.sets), **(self.trust.sets if self.trust else {})}
         confidence = self._confidence()
-        own = None if confidence is None else confidence.max(0).toarray().reshape(-1)
-        if confidence is not None and not self.found.overlaps:
-            own = _of_leaves(confidence, self.paths)
+        own = None if confidence is None else _of_leaves(confidence, self.paths, overlaps=self.found.overlaps)
         shared = self._memberships(confidence) if self.found.overlaps else None
         flows = self.found.flows
         return Clusters(
@@ -196,7 +193,7 @@ class _Work:
     def _memberships(self, confidence: Matrix | None) -> dict[str, Any]:
         sets = self.sets.tocoo()
         surely = np.full(len(sets.row), np.nan)
-        if confidence is not None:
+        if confidence is not None and len(sets.row):
             surely = np.asarray(confidence[sets.row, sets.col]).reshape(-1)
         return {
             "neuron": self.network.neurons[sets.col].tolist(),
@@ -226,7 +223,7 @@ class _Work:
         known = {name: None if np.isnan(value) else value for name, value in self.trust.clustering.items()}
         return {
             **known,
-            "tested_count": int((sizes(self.sets) >= SMALLEST).sum()),
+            "tested_count": int(self.trust.tested.sum()),
             "found_again_count": len(again),
             "stable_share": len(members) / len(self.network.neurons),
         }
@@ -277,11 +274,12 @@ def _rows_of(candidates: Matrix, paths: list[tuple[int, ...]]) -> Any:
     return np.array([found[number] for number in sorted(found)], np.int64)
 
 
-def _of_leaves(confidence: Matrix, paths: list[tuple[int, ...]]) -> Floats:
+def _of_leaves(confidence: Matrix, paths: list[tuple[int, ...]], *, overlaps: bool) -> Floats:
     """Return the confidence of every neuron in the module at the end of its path (n_neurons,)."""
+    # Of sets that overlap, the path is the number of one.
     place = {path: row for row, path in enumerate(prefixes(paths))}
     columns = [column for column, path in enumerate(paths) if path]
-    rows = [place[paths[column]] for column in columns]
+    rows = [paths[column][0] - 1 if overlaps else place[paths[column]] for column in columns]
     found = np.full(len(paths), np.nan)
     if columns:
         found[columns] = np.asarray(confidence[rows, columns]).reshape(-1)

@@ -138,10 +138,12 @@ def _of_degrees(total: IntArray, here: Int, there: Int, degree: Int) -> float:
 def _count(starts: IntArray, ends: IntArray, blocks: IntArray, neuron: Int, counts: IntArray) -> Int:
     """Count the links of a neuron by the block of the other end, without those to itself; return their number."""
     counts[:] = 0
+    number = 0
     for place in range(starts[neuron], starts[neuron + 1]):
         if ends[place] != neuron:
             counts[blocks[ends[place]]] += 1
-    return counts.sum()
+            number += 1
+    return number
 
 
 @compiled_kernel(I8, in_(I8), in_(I8), in_(I8), in_(I8), out(I8), out_2d(I8), in_(I8))

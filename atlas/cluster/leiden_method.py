@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from atlas.cluster.network import Network
-from atlas.cluster.partition import Partition, Path
+from atlas.cluster.partition import ModulePath, Partition
 from atlas.errors import needs_extra
 from atlas.options import ClusterOptions
 from atlas.options.clusters import MODULARITY, SIGNED
@@ -89,12 +89,12 @@ def _best(graph: Any, options: ClusterOptions, seed: int, trials: int) -> tuple[
     return max((trial(number) for number in range(trials)), key=lambda one: one[1])
 
 
-def _paths(graph: Any, options: ClusterOptions, seed: int, trials: int) -> tuple[list[Path], float]:
+def _paths(graph: Any, options: ClusterOptions, seed: int, trials: int) -> tuple[list[ModulePath], float]:
     labels, quality = _best(graph, options, seed, trials)
     found = _members(labels)
-    paths: list[Path] = [()] * graph.vcount()
+    paths: list[ModulePath] = [()] * graph.vcount()
     for rank, neurons in enumerate(found, 1):
-        inner: list[Path] = [()] * len(neurons)
+        inner: list[ModulePath] = [()] * len(neurons)
         if 0 < options.max_size < len(neurons) and len(found) > 1:
             inner = _paths(graph.induced_subgraph(neurons), options, seed, trials)[0]
             # A cluster that does not divide has no level below it.

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from atlas.stages.resamples import Floats, Ints
 
-Path = tuple[int, ...]
+ModulePath = tuple[int, ...]
 Matrix = Any  # scipy.sparse.csr_array (n_sets, n_neurons)
 
 
@@ -28,7 +28,7 @@ class Partition(NamedTuple):
         overlaps: A neuron may be in several of the chosen candidates.
     """
 
-    paths: list[Path]
+    paths: list[ModulePath]
     flows: Sequence[float | None]
     codelength: float | None = None
     one_level_codelength: float | None = None
@@ -37,7 +37,7 @@ class Partition(NamedTuple):
     overlaps: bool = False
 
 
-def flat(labels: Ints) -> list[Path]:
+def flat(labels: Ints) -> list[ModulePath]:
     """Return the paths of flat labels, with 1 for the largest module; empty where the label is negative."""
     found, counts = np.unique(labels[labels >= 0], return_counts=True)
     first = {label: int(np.argmax(labels == label)) for label in found.tolist()} if len(found) < 1000 else {}
@@ -48,24 +48,24 @@ def flat(labels: Ints) -> list[Path]:
     return [(number[label],) if label >= 0 else () for label in labels.tolist()]
 
 
-def without_singletons(paths: Sequence[Path]) -> list[Path]:
+def without_singletons(paths: Sequence[ModulePath]) -> list[ModulePath]:
     """Return the paths without modules of one neuron: such a neuron is in the module above, or in none."""
     count = Counter(path[:level] for path in paths for level in range(1, len(path) + 1))
     return [tuple(path[: sum(count[path[:level]] > 1 for level in range(1, len(path) + 1))]) for path in paths]
 
 
-def leaves(paths: Sequence[Path]) -> Ints:
+def leaves(paths: Sequence[ModulePath]) -> Ints:
     """Return the number of the leaf module of every neuron; -1 where it is in none (n_neurons,)."""
-    number: dict[Path, int] = {}
+    number: dict[ModulePath, int] = {}
     return np.array([number.setdefault(path, len(number)) if path else -1 for path in paths], np.int64)
 
 
-def prefixes(paths: Sequence[Path]) -> list[Path]:
+def prefixes(paths: Sequence[ModulePath]) -> list[ModulePath]:
     """Return the paths of all modules at every level, in order."""
     return sorted({path[:level] for path in set(paths) for level in range(1, len(path) + 1)})
 
 
-def modules(paths: Sequence[Path], named: Sequence[Path]) -> Matrix:
+def modules(paths: Sequence[ModulePath], named: Sequence[ModulePath]) -> Matrix:
     """Return the members of modules.
 
     Args:

@@ -20,7 +20,7 @@ _MOST = 64  # clusters, of which the gap between singular values chooses
 
 
 def partition(network: Network, options: ClusterOptions, *, seed: int, trials: int) -> Partition:
-    """Return flat modules; their number is that before the largest relative gap between singular values where not given."""
+    """Return flat modules; their number is that before the largest gap between singular values where not given."""
     size = len(network.neurons)
     labels = np.zeros(size, np.int64)
     if size > 3:
@@ -34,8 +34,7 @@ def partition(network: Network, options: ClusterOptions, *, seed: int, trials: i
 def _number(values: Floats, given: int | None) -> int:
     if given is not None or len(values) < 3:
         return given or len(values)
-    ratio = values[1:-1] / np.maximum(values[2:], 1e-12)
-    return int(np.argmax(ratio)) + 2
+    return int(np.argmax(values[1:-1] - values[2:])) + 2
 
 
 def embedding(network: Network, count: int, seed: int) -> tuple[Floats, Floats]:

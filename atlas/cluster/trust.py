@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from atlas.cluster.agreement import best_match, element_similarity, jaccard_of_rows, mutual_information, random_sets
 from atlas.cluster.edges import Edges
@@ -40,12 +41,14 @@ class Trust:
         rows: Which of the given sets these are: the chosen ones (n_sets,).
         sets: Their columns of the dataset `clusters`, each (n_sets,).
         confidence: Share of the bootstraps in which a neuron is in the best match of a set (n_sets, n_neurons), of its members.
+        tested: Which sets were tested (n_sets,).
         clustering: Columns of the dataset `clusterings`.
     """
 
     rows: Ints
     sets: dict[str, Floats]
     confidence: Matrix
+    tested: NDArray[np.bool_]
     clustering: dict[str, float]
 
 
@@ -85,13 +88,28 @@ def measure(
             sets = sets[rows].tocsr()
         columns = _found_again(sets, [found[place] for place in plan.bootstraps], measuring, rng)
         columns["seed_support"] = _mean([best_match(sets, found[place].sets)[1] for place in plan.seeds], sets.shape[0])
-        columns |= _against_null(run, edges, sets, plan.halves[1::2] or plan.halves, measuring, options)
+        tested = is_tested(sets, labels)
+        columns |= _against_null(run, edges, sets, tested, plan.halves[1::2] or plan.halves, measuring, options)
         confidence = _confidence(sets, [found[place] for place in plan.bootstraps])
-    is_small = sizes(sets) < SMALLEST
-    columns = {name: np.where(is_small, np.nan, values) for name, values in columns.items()}
+    columns = {name: np.where(tested, values, np.nan) for name, values in columns.items()}
     clustering = _of_clustering(plan, found, pairs, labels)
     clustering |= _held_out(edges, plan.halves[1::2] or plan.halves, measuring, options, rng)
-    return Trust(rows, columns, confidence, clustering)
+    return Trust(rows, columns, confidence, tested, clustering)
+
+
+def is_tested(sets: Matrix, labels: Ints) -> NDArray[np.bool_]:
+    """Return True for sets whose trust is measured: of three neurons or more, and no more than half of those in a module.
+
+    Args:
+        sets: Sets (n_sets, n_neurons).
+        labels: Leaf module of every neuron, -1 where it is in none (n_neurons,).
+
+    Returns:
+        One value per set. A set of most neurons is found again whatever the links are.
+    """
+    clustered = max(int((labels >= 0).sum()), len(np.unique(sets.indices)))
+    found: NDArray[np.bool_] = (sizes(sets) >= SMALLEST) & (2 * sizes(sets) <= clustered)
+    return found
 
 
 class _Plan:
@@ -150,6 +168,7 @@ def _against_null(
     run: Runner,
     edges: Edges,
     sets: Matrix,
+    tested: NDArray[np.bool_],
     splits: list[tuple[Floats, Floats]],
     pairs: list[tuple[Result, Result]],
     options: ClusterOptions,
@@ -177,7 +196,6 @@ def _against_null(
     ]
     joint = np.minimum(1, 2 * np.median(p, axis=0)) if len(p) > 1 else p[0]
     rates = np.full(count, np.nan)
-    tested = sizes(sets) >= SMALLEST
     rates[tested] = false_discovery_rate(joint[tested])
     return {"null_p": joint, "null_fdr": rates}
 

@@ -47,6 +47,8 @@ _FIRST_HELP = [
     "paths_between",
     "circuit",
     "circuit_edges",
+    "circuit_members",
+    "clusterings",
     "search",
     "labels",
     "graphs",
@@ -187,7 +189,7 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
         con.execute("COMMIT")
         for name in ("formulas", "probabilities"):
             con.execute(script(name))
-        for statement in duckdb.extract_statements(script("load")):
+        for statement in duckdb.extract_statements(script("load") + script("load_circuits")):
             table = re.search(r"INSERT INTO (\w+)", statement.query)
             report(f"writing {table[1]}" if table else "writing tables")
             con.execute(statement)

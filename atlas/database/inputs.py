@@ -41,7 +41,7 @@ class Inputs:
     effects: Path | None = None  # of circuits, in the model
     graph_links: str = AUTO  # embed, beside or none; auto embeds up to EMBEDDED_ROWS links, and puts more beside
     strong_share: float = 0.05  # a link is strong from this share of its target's activation on
-    primary: str | None = None  # name of the clustering that `neurons` shows; the first one if None
+    primary: str | None = None  # name of the clustering that `neurons` shows; the one that is most found again if None
     min_count: int = 1
     memory: int = 4_000_000_000  # DuckDB's limit while building; above it, DuckDB spills beside the target
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -147,17 +147,30 @@ def _clusterings(con: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
             raise UsageError(f"two clusterings are called {name!r}; give one of them another name")
         names.append(name)
         for dataset in datasets_of("clusters"):
+            if dataset.optional and not dataset.path(folder).exists():
+                continue
             table = pq.read_table(require(folder, dataset)).select(dataset.schema.names)
             tables[dataset.name].append(table.append_column("clustering", pa.array([name] * len(table), pa.string())))
     if inputs.primary is not None and inputs.primary not in names:
         raise UsageError(f"no clustering is called {inputs.primary!r}; there are {', '.join(names) or 'none'}")
-    primary = inputs.primary or (names[0] if names else None)
+    primary = inputs.primary or _most_found_again(tables["clusterings"])
     for dataset in datasets_of("clusters"):
         joined = pa.concat_tables([_named(dataset).empty_table(), *tables[dataset.name]])
         if dataset.name == "clusterings":
             flags = [name == primary for name in joined["clustering"].to_pylist()]
             joined = joined.append_column("is_primary", pa.array(flags, pa.bool_()))
         arrow_table(con, dataset.name, joined)
+
+
+def _most_found_again(clusterings: Sequence[pa.Table]) -> str | None:
+    """Return the name of the clustering with the largest share of neurons in clusters that are found again; the first of equal ones.
+
+    A clustering whose clusters overlap gives a neuron no single place, so it is the primary one only if there is no other.
+    """
+    rows = [row for table in clusterings for row in table.to_pylist()]
+    # `max` keeps the first of equal ones.
+    best = max(rows, key=lambda row: (not row["is_overlapping"], row["stable_share"] or 0.0), default=None)
+    return best["name"] if best else None
 
 
 def _named(dataset: Dataset) -> pa.Schema:

@@ -100,8 +100,8 @@ def import_assignments(
         "codelength": codelength,
     }
     manifest = {"name": summary.name, "options": options}
-    found = Clusters(neurons, paths, flows, facts.get("names") or {})
-    counts = write_clusters(out, found, clustering, manifest)
+    given_clusters = Clusters(neurons, paths, flows, facts.get("names") or {})
+    counts = write_clusters(out, given_clusters, clustering, manifest)
     summary.neurons, summary.clusters = counts["neuron_count"], counts["cluster_count"]
     summary.top_clusters, summary.levels = counts["top_cluster_count"], counts["max_level"]
     return summary

@@ -7,11 +7,12 @@ from typing import Any
 import duckdb
 
 from atlas.query.activation_queries import ActivationQueries
-from atlas.query.catalogue import Neuron, as_cluster_path, as_neuron
+from atlas.query.catalogue import Neuron, as_neuron
+from atlas.query.circuit_queries import CircuitQueries
 from atlas.query.graph_queries import GraphQueries
 
 
-class Atlas(GraphQueries, ActivationQueries):
+class Atlas(GraphQueries, ActivationQueries, CircuitQueries):
     """Atlas file, opened read-only with external access disabled.
 
     Every method returns a `duckdb.DuckDBPyRelation`. Read it with `.pl()`, `.arrow()`, `.df()` or `.fetchall()`, or
@@ -110,131 +111,6 @@ class Atlas(GraphQueries, ActivationQueries):
             to_neuron=second.neuron,
             limit=limit,
         )
-
-    def circuits(
-        self,
-        *,
-        path: str | int | None = None,
-        kind: str | None = None,
-        min_agreement: float | None = None,
-        level: int | None = None,
-        parent: str | int | None = None,
-        min_size: int | None = None,
-        max_size: int | None = None,
-        limit: int | None = None,
-    ) -> duckdb.DuckDBPyRelation:
-        """Return circuits, largest first: clusters of the primary clustering at every level, and anchored circuits.
-
-        Args:
-            path: One circuit, such as 12, "12.3" or "input:276".
-            kind: Circuits of this kind: `cluster`, `input`, `output`, `contrast` or `set`.
-            min_agreement: Minimum Jaccard index of the circuits of two halves of the groups of prompts.
-            level: Circuits of this level; 1 is the top.
-            parent: Circuits directly inside this one.
-            min_size: Minimum number of neurons.
-            max_size: Maximum number of neurons.
-            limit: Number of rows at most.
-
-        Returns:
-            circuit_id, kind, anchor, cluster_path, level, size, layer_min, layer_max, median_layer, flow, support, half_agreement, control_agreement,
-            null_fdr, effect, control_effect_max, labelled_count, sample_labels.
-        """
-        one, inside = (None if given is None else as_cluster_path(given) for given in (path, parent))
-        sizes = {"min_size": min_size, "max_size": max_size}
-        trust = {"kind": kind, "min_agreement": min_agreement}
-        return self.query("circuits", path=one, **trust, level=level, parent=inside, **sizes, limit=limit)
-
-    def circuit(self, cluster_path: str | int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Return the members of a circuit, largest weight of their edges inside it first.
-
-        Args:
-            cluster_path: 12, "12.3" and so on, or the id of an anchored circuit, such as "input:276".
-            limit: Number of rows at most.
-
-        Returns:
-            layer, neuron, label, cluster_path, weight_inside (sum of mean absolute weights), infomap_flow, graph_count,
-            max_activation, in_degree, out_degree, role, confidence.
-        """
-        return self.query("circuit", cluster_path=as_cluster_path(cluster_path), limit=limit)
-
-    def circuit_edges(self, cluster_path: str | int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Return the edges inside a circuit, strongest mean absolute weight first.
-
-        Args:
-            cluster_path: 12, "12.3" and so on, or the id of an anchored circuit.
-            limit: Number of rows at most.
-
-        Returns:
-            src_layer, src_neuron, src_label, tgt_layer, tgt_neuron, tgt_label, count,
-            graph_count, mean_weight, mean_abs_weight, weight_min, weight_max.
-        """
-        return self.query("circuit_edges", cluster_path=as_cluster_path(cluster_path), limit=limit)
-
-    def circuit_neurons(self, circuit: str | int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Return the members of a circuit by role and rank, with how surely each is one.
-
-        Args:
-            circuit: 12, "12.3" and so on, or the id of an anchored circuit, such as "input:276".
-            limit: Number of rows at most.
-
-        Returns:
-            layer, neuron, label, role, step, rank, weight, confidence.
-        """
-        return self.query("circuit_neurons", circuit=as_cluster_path(circuit), limit=limit)
-
-    def circuit_ends(self, circuit: str | int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Return the input tokens that drive a circuit, and the output tokens that it pushes up or down.
-
-        Args:
-            circuit: 12, "12.3" and so on, or the id of an anchored circuit.
-            limit: Number of rows at most.
-
-        Returns:
-            side, token_id, token, neuron_count, weight, abs_weight.
-        """
-        return self.query("circuit_ends", circuit=as_cluster_path(circuit), limit=limit)
-
-    def circuit_graphs(self, circuit: str | int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Return the graphs in which a circuit acts, those with most of its neurons first.
-
-        Args:
-            circuit: 12, "12.3" and so on, or the id of an anchored circuit.
-            limit: Number of rows at most.
-
-        Returns:
-            graph_id, prompt, group_id, active_count, active_share.
-        """
-        return self.query("circuit_graphs", circuit=as_cluster_path(circuit), limit=limit)
-
-    def busiest_circuits(
-        self, *, min_size: int | None = None, max_size: int | None = None, limit: int | None = None
-    ) -> duckdb.DuckDBPyRelation:
-        """Return circuits that hold neurons of the atlas: those of the given sizes first, then by flow.
-
-        Args:
-            min_size: Minimum number of neurons of the circuits that come first.
-            max_size: Maximum number of neurons of the circuits that come first.
-            limit: Number of rows at most.
-
-        Returns:
-            cluster_path, level, size, flow.
-        """
-        return self.query("busiest_circuits", min_size=min_size, max_size=max_size, limit=limit)
-
-    def central_neurons(
-        self, *, cluster_path: str | int | None = None, limit: int | None = None
-    ) -> duckdb.DuckDBPyRelation:
-        """Return neurons, highest flow first, then by the number of their edges.
-
-        Args:
-            cluster_path: Neurons of this circuit; of the whole atlas where None.
-            limit: Number of rows at most.
-
-        Returns:
-            layer, neuron, label, infomap_flow, in_degree, out_degree.
-        """
-        path = None if cluster_path is None else as_cluster_path(cluster_path)
-        return self.query("central_neurons", cluster_path=path, limit=limit)
 
     def search(self, words: str, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Find neurons by label text, over every label of every kind, best match first.

@@ -78,7 +78,7 @@ def write_clusters(
     facts: dict[str, Any] = {
         "singleton_count": int((sizes == 1).sum()),
         "largest_share": counts["largest_top_cluster"] / placed if placed else None,
-        "overlaps": found.memberships is not None,
+        "is_overlapping": found.memberships is not None,
     }
     dataset = DATASETS["clusters.clusterings"]
     row = {name: clustering.get(name, (counts | facts).get(name)) for name in dataset.schema.names}

@@ -43,7 +43,7 @@ STAGES = (
                         *("seed_ami", "seed_similarity", "half_ami", "half_similarity"),
                         *("gain", "gain_swapped", "gain_permuted", "base_auc", "held_out_auc", "held_out_bits"),
                     ),
-                    ("overlaps", pa.bool_()),
+                    ("is_overlapping", pa.bool_()),
                 ),
             ]
         ),

@@ -1,15 +1,18 @@
--- Members of a circuit, by the weight of their edges inside it: a cluster of the primary clustering (12, 12.3), or an anchored
--- circuit (input:276).
+-- Members of a circuit, by the weight of their edges inside it: a cluster of the primary clustering (12, 12.3) or of another
+-- (leiden/12), or an anchored circuit (input:276).
 -- weight_inside is the sum of the mean absolute weights of the edges from and to other members.
 -- Example: FROM circuit('{cluster_path}');
 CREATE MACRO circuit(path) AS TABLE
 WITH members AS MATERIALIZED (
-    SELECT layer, neuron, NULL AS role, NULL AS confidence
-    FROM neurons
-    WHERE cluster_path = path::VARCHAR OR starts_with(cluster_path, path::VARCHAR || '.')
-    UNION ALL
-    SELECT layer, neuron, role, confidence FROM anchored_members
-    WHERE circuit_id = path::VARCHAR
+    SELECT layer, neuron, role, confidence
+    FROM circuit_members
+    WHERE circuit_id = coalesce(
+        (
+            SELECT substr(path::VARCHAR, len(clustering) + 2) FROM clusterings
+            WHERE is_primary AND starts_with(path::VARCHAR, clustering || '/')
+        ),
+        path::VARCHAR
+    )
 ),
 ends AS (
     SELECT
@@ -21,8 +24,8 @@ ends AS (
     FROM edges AS e
     JOIN members AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
     JOIN members AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
-    -- Edges inside a cluster are marked; those of an anchored circuit are not.
-    WHERE e.in_circuit OR contains(path::VARCHAR, ':')
+    -- Edges inside a cluster of the primary clustering are marked; those of other circuits are not.
+    WHERE e.in_circuit OR path::VARCHAR SIMILAR TO '.*[:/].*'
 ),
 inside AS (
     SELECT layer, neuron, sum(strength) AS weight_inside

@@ -2,14 +2,16 @@
 -- Example: FROM circuit_edges('{cluster_path}') LIMIT 20;
 CREATE MACRO circuit_edges(path) AS TABLE
 WITH members AS MATERIALIZED (
-    SELECT layer, neuron, label
-    FROM neurons
-    WHERE cluster_path = path::VARCHAR OR starts_with(cluster_path, path::VARCHAR || '.')
-    UNION ALL
     SELECT m.layer, m.neuron, n.label
-    FROM anchored_members AS m
+    FROM circuit_members AS m
     LEFT JOIN neurons AS n ON n.layer = m.layer AND n.neuron = m.neuron
-    WHERE m.circuit_id = path::VARCHAR
+    WHERE m.circuit_id = coalesce(
+        (
+            SELECT substr(path::VARCHAR, len(clustering) + 2) FROM clusterings
+            WHERE is_primary AND starts_with(path::VARCHAR, clustering || '/')
+        ),
+        path::VARCHAR
+    )
 )
 SELECT
     e.src_layer,
@@ -27,6 +29,6 @@ SELECT
 FROM edges AS e
 JOIN members AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
 JOIN members AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
--- Edges inside a cluster are marked; those of an anchored circuit are not.
-WHERE e.in_circuit OR contains(path::VARCHAR, ':')
+-- Edges inside a cluster of the primary clustering are marked; those of other circuits are not.
+WHERE e.in_circuit OR path::VARCHAR SIMILAR TO '.*[:/].*'
 ORDER BY coalesce(mean_abs_weight, abs(mean_weight)) DESC, src_layer, src_neuron, tgt_layer, tgt_neuron;

@@ -4,11 +4,14 @@
 CREATE MACRO circuit_ends(path) AS TABLE
 WITH members AS MATERIALIZED (
     SELECT layer, neuron
-    FROM neurons
-    WHERE cluster_path = path::VARCHAR OR starts_with(cluster_path, path::VARCHAR || '.')
-    UNION ALL
-    SELECT layer, neuron FROM anchored_members
-    WHERE circuit_id = path::VARCHAR
+    FROM circuit_members
+    WHERE circuit_id = coalesce(
+        (
+            SELECT substr(path::VARCHAR, len(clustering) + 2) FROM clusterings
+            WHERE is_primary AND starts_with(path::VARCHAR, clustering || '/')
+        ),
+        path::VARCHAR
+    )
 ),
 ends AS (
     SELECT 'input' AS side, e.token_id, e.count, e.mean_weight, coalesce(e.mean_abs_weight, abs(e.mean_weight)) AS strength

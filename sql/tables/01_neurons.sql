@@ -36,6 +36,8 @@ CREATE TABLE neurons (
     subsub_module INTEGER,
     hierarchy_depth INTEGER,
     infomap_flow FLOAT,
+    cluster_confidence FLOAT,
+    left_out VARCHAR,
     PRIMARY KEY (layer, neuron)
 );
 
@@ -74,3 +76,5 @@ COMMENT ON COLUMN neurons.sub_module IS 'Second number of cluster_path.';
 COMMENT ON COLUMN neurons.subsub_module IS 'Third number of cluster_path.';
 COMMENT ON COLUMN neurons.hierarchy_depth IS 'Number of levels in cluster_path.';
 COMMENT ON COLUMN neurons.infomap_flow IS 'Share of the random walk that visits it, in the primary clustering; all members sum to 1.';
+COMMENT ON COLUMN neurons.cluster_confidence IS 'Share of the bootstraps of the groups of prompts in which it is in the best match of its cluster: core from 0.9 on, contingent from 0.5 on, else noise.';
+COMMENT ON COLUMN neurons.left_out IS 'Why it is in no cluster of the primary clustering: frequent (in more than max_graph_share of the graphs), weak (no edge reaches the thresholds), alone (a cluster of one), unreliable (in none that is found again); NULL where it is in one.';

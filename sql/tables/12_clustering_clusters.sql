@@ -13,7 +13,16 @@ CREATE TABLE clustering_clusters (
     layer_max INTEGER NOT NULL,
     median_layer FLOAT NOT NULL,
     flow FLOAT,
-    name VARCHAR
+    name VARCHAR,
+    conductance DOUBLE,
+    sign_coherence DOUBLE,
+    seed_support DOUBLE,
+    support DOUBLE,
+    control_support DOUBLE,
+    half_agreement DOUBLE,
+    control_agreement DOUBLE,
+    null_p DOUBLE,
+    null_fdr DOUBLE
 );
 
 COMMENT ON COLUMN clustering_clusters.name IS 'User-given name of the cluster (a supernode of a graph); NULL if it has none.';
