@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
+from atlas.cli.clustering_page import clusterings_note
 from atlas.cli.page_parts import neuron_name, percent, row_count, signed_bars, titled
 from atlas.cli.terminal import shown, table
 from atlas.errors import InputError
@@ -19,33 +20,82 @@ from atlas.query.connection import rows_of
 _Row = dict[str, Any]
 
 
-def circuit_page(atlas: Atlas, cluster_path: str, *, limit: int = 15) -> Group:
-    """Return the page of a circuit: members, wiring and inner circuits. Raises `InputError` for an unknown path."""
-    found = rows_of(atlas.circuits(path=cluster_path))
+def circuit_page(atlas: Atlas, cluster_path: str, *, clustering: str | None = None, limit: int = 15) -> Group:
+    """Return the page of a circuit: trust, effect, members, partners, wiring and inner circuits.
+
+    Raises `InputError` for an unknown path.
+    """
+    given = cluster_path if clustering is None else f"{clustering}/{cluster_path}"
+    found = rows_of(atlas.circuits(path=given))
     if not found or found[0]["kind"] != "cluster":
-        return anchored_page(atlas, cluster_path, limit=limit)
+        return anchored_page(atlas, given, limit=limit)
     row = found[0]
+    circuit = row["circuit_id"]
+    name = row["anchor"] or (f"{row['name']} (automatic name)" if row["name"] else shown(row["sample_labels"]))
+    acts = (
+        ""
+        if row["graph_count"] is None
+        else f"; acts in {row['graph_count']:,} graphs of {row['group_count'] or 0:,} groups"
+    )
     head = [
-        Text(f"circuit {cluster_path}  {shown(row['sample_labels'])}", style="bold"),
-        Text(f"  size       {row['size']:,} neurons, {row['labelled_count']:,} with a label, on level {row['level']}"),
+        Text(f"circuit {circuit}  {name}", style="bold"),
+        Text(f"  trust      {_trust(row)}"),
+        *_effect(atlas, circuit),
+        Text(
+            f"  size       {row['size']:,} neurons, {row['labelled_count']:,} with a label, on level {row['level']}{acts}"
+        ),
         Text(f"  layers     {row['layer_min']} to {row['layer_max']}, median {shown(row['median_layer'])}"),
-        *([Text(f"  flow       {shown(row['flow'])} of the random walk")] if row["flow"] is not None else []),
+        # Sources have no flow of their own: a walk reaches them by teleportation alone.
+        *([Text(f"  flow       {shown(row['flow'])} of the random walk")] if row["flow"] else []),
     ]
-    parts: list[Any] = [*head, _members(atlas, cluster_path, row["size"], limit), _wiring(atlas, cluster_path, limit)]
-    if total := row_count(atlas.circuits(parent=cluster_path)):
+    parts: list[Any] = [*head, _members(atlas, circuit, row["size"], limit)]
+    parts += [_partners(atlas, circuit, limit), _ends(atlas, circuit, limit), _graphs(atlas, circuit, limit)]
+    parts.append(_wiring(atlas, circuit, limit))
+    inner = {"parent": row["cluster_path"], "clustering": clustering, "kind": "cluster"}
+    if total := row_count(atlas.circuits(**inner)):
         columns = ("circuit_id", "size", "layer_min", "layer_max", "labelled_count", "sample_labels")
-        cells = [[item[name] for name in columns] for item in rows_of(atlas.circuits(parent=cluster_path, limit=limit))]
+        cells = [[item[name] for name in columns] for item in rows_of(atlas.circuits(**inner, limit=limit))]
         parts.append(table(columns, cells, title=titled("Circuits inside", total, limit)))
-    return Group(*parts)
+    return Group(*(part for part in parts if part is not None))
+
+
+def _partners(atlas: Atlas, circuit: str, limit: int) -> Any:
+    """Return the circuits that it drives, beside those that drive it; None without any."""
+    rows = rows_of(atlas.circuit_partners(circuit))
+    total = {
+        way: sum(row["weight_abs_sum"] for row in rows if row["direction"] == way) for way in ("driven by", "drives")
+    }
+    columns = [[row for row in rows if row["direction"] == way][: min(limit, 6)] for way in total]
+    if not rows:
+        return None
+    cells = []
+    for pair in itertools.zip_longest(*columns):
+        texts = [
+            (f"{row['circuit_id']} {shown(row['name'])}", percent(row["weight_abs_sum"] / total[row["direction"]]))
+            if row
+            else ("", "")
+            for row in pair
+        ]
+        cells.append([text for both in texts for text in both])
+    return table(
+        ("driven by", "share", "drives", " share"), cells, title="\nOther circuits (share of the |weight| between them)"
+    )
 
 
 def _members(atlas: Atlas, cluster_path: str, size: int, limit: int) -> Any:
     cells = [
-        (neuron_name(row), row["weight_inside"], row["graph_count"], row["cluster_path"], row["label"])
+        (
+            neuron_name(row),
+            row["weight_inside"],
+            row["graph_count"],
+            row["role"],
+            percent(row["confidence"]),
+            row["label"],
+        )
         for row in rows_of(atlas.circuit(cluster_path, limit=limit))
     ]
     return table(
-        ("neuron", "weight", "graphs", "cluster", "label"),
+        ("neuron", "weight", "graphs", "role", "confidence", "label"),
         cells,
         title=titled("Members by weight inside", size, limit),
     )
@@ -96,8 +146,9 @@ def anchored_page(atlas: Atlas, given: str, *, limit: int = 15) -> Group:
     ]
     heads = ("neuron", "role", "weight", "confidence", "label")
     parts.append(table(heads, cells, title=titled("Members", len(members), limit)))
-    parts += [_ends(atlas, circuit, limit), _graphs(atlas, circuit, limit), _wiring(atlas, circuit, limit)]
-    return Group(*parts)
+    parts += [_partners(atlas, circuit, limit), _ends(atlas, circuit, limit), _graphs(atlas, circuit, limit)]
+    parts.append(_wiring(atlas, circuit, limit))
+    return Group(*(part for part in parts if part is not None))
 
 
 _KINDS = {
@@ -128,10 +179,9 @@ def _anchored(atlas: Atlas, given: str) -> _Row:
 def _trust(row: _Row) -> str:
     """Return in a sentence how surely a circuit is found again."""
     if row["half_agreement"] is None:
-        return "not known: it is no circuit of tokens, or the graphs are of one group of prompts"
-    control = (
-        "" if row["control_agreement"] is None else f" ({row['control_agreement']:.2f} with those of other tokens)"
-    )
+        return "not known: too small, too large or no circuit of tokens, or the graphs are of one group of prompts"
+    chance = "random neurons" if row["kind"] == "cluster" else "those of other tokens"
+    control = "" if row["control_agreement"] is None else f" ({row['control_agreement']:.2f} with {chance})"
     is_sure = is_found_again(row["half_agreement"], row["null_fdr"])
     verdict = "found again" if is_sure else "not reliably found again"
     rate = "" if row["null_fdr"] is None else f", false discovery rate {row['null_fdr']:.3f}"
@@ -177,6 +227,12 @@ def _graphs(atlas: Atlas, circuit: str, limit: int) -> Any:
     cells = [(percent(row["active_share"]), shown(row["prompt"])) for row in rows]
     title = titled("Graphs in which it acts", row_count(atlas.circuit_graphs(circuit)), min(limit, 5))
     return table(("of its neurons", "prompt"), cells, title=title)
+
+
+def clusters_note(atlas: Atlas) -> str | None:
+    """Return how many clusters are found again; None where the atlas has no clustering."""
+    rows = rows_of(atlas.clusterings())
+    return clusterings_note(rows) if rows else None
 
 
 def anchored_note(atlas: Atlas) -> str | None:

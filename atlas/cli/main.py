@@ -7,10 +7,11 @@ import click
 from atlas._version import __version__
 from atlas.cli.activation_commands import collect, export, features, measure, probe, sweep, train_sae
 from atlas.cli.circuit_commands import circuits, verify
+from atlas.cli.cluster_commands import cluster
 from atlas.cli.help_and_errors import Group
 from atlas.cli.import_commands import IMPORTS
 from atlas.cli.label_commands import label
-from atlas.cli.make_commands import aggregate, build, cluster, merge
+from atlas.cli.make_commands import aggregate, build, merge
 from atlas.cli.model_commands import project, trace, wire
 from atlas.cli.query_commands import check, compare, query, schema, search, sql
 from atlas.cli.score_commands import score

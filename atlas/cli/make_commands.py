@@ -1,4 +1,4 @@
-"""Commands that make statistics, clusters and atlases: `aggregate`, `merge`, `cluster`, `build`."""
+"""Commands that make statistics, clusters and atlases: `aggregate`, `merge`, `build`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from atlas.cli.help_and_errors import Command, option
 from atlas.cli.options import FILE, engine_options
 from atlas.errors import needs_extra
 from atlas.io.paths import shell_quoted
-from atlas.options import ClusterOptions
 
 
 @click.command(cls=Command)
@@ -96,70 +95,6 @@ def _to_statistics(
         summary = run(sources, output, memory=parse_bytes(memory), progress=update, **options)
     print_aggregate_summary(summary)
     say(f"  {resource_usage(started)}; statistics in {output}")
-
-
-@click.command(cls=Command)
-@click.argument("source", type=FILE, metavar="STATS|ATLAS")
-@option("-o", "--output", type=FILE, required=True, help="Folder for the clustering (replaced if it holds one).")
-@option("--method", default=ClusterOptions.method, show_default=True, help="infomap or leiden.")
-@option(
-    "--weight",
-    default=ClusterOptions.weight,
-    show_default=True,
-    help="mean_abs_weight_sq, mean_abs_weight, abs_weight_sum, abs_weight_graphs (|weight| x graphs), or abs_mean_weight_sq where means are all there is.",
-)
-@option(
-    "--min-count", default=ClusterOptions.min_count, show_default=True, help="Only edges with at least this many links."
-)
-@option(
-    "--min-graphs",
-    default=ClusterOptions.min_graphs,
-    show_default=True,
-    help="Only edges in at least this many graphs.",
-)
-@option(
-    "--min-groups",
-    default=ClusterOptions.min_groups,
-    show_default=True,
-    help="Only edges in at least this many groups of prompts.",
-)
-@option("--objective", default=ClusterOptions.objective, show_default=True, help="Of Leiden: modularity or cpm.")
-@option(
-    "--resolution",
-    default=ClusterOptions.resolution,
-    show_default=True,
-    help="Of Leiden: larger values give smaller clusters.",
-)
-@option(
-    "--max-size",
-    default=ClusterOptions.max_size,
-    show_default=True,
-    help="Of Leiden: divide clusters with more neurons again; 0: no bound.",
-)
-@option(
-    "--seed", default=ClusterOptions.seed, show_default=True, help="Random seed; the same seed gives the same clusters."
-)
-@option("--trials", default=ClusterOptions.trials, show_default=True, help="Independent trials; the best is kept.")
-@option("--two-level", is_flag=True, help="One level of clusters instead of a hierarchy.")
-@option("--name", help="Name of the clustering in the atlas; the method where left out.")
-def cluster(source: Path, output: Path, **options: Any) -> None:
-    """Cluster the edges of a stats folder or an atlas into circuits."""
-    from atlas.cli.terminal import resource_usage, say
-
-    with needs_extra("cluster"):
-        from atlas.cluster import cluster as run
-
-    started = time.monotonic()
-    found = run(source, output, ClusterOptions(**options))
-    say(
-        f"{found.name}: {found.neuron_count:,} neurons and {found.edge_count:,} edges in {found.top_cluster_count:,} top clusters, "
-        f"{found.cluster_count:,} clusters on {found.max_level} levels; largest {found.largest_top_cluster:,}"
-    )
-    if found.codelength is not None:
-        say(f"  codelength {found.codelength:.4f} bits, {found.one_level_codelength:.4f} without clusters")
-    if found.quality is not None:
-        say(f"  quality {found.quality:.6g}")
-    say(f"  {resource_usage(started)}; clusters in {output}")
 
 
 @click.command(cls=Command)

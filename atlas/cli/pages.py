@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from atlas.cli.activation_page import activity_parts
-from atlas.cli.circuit_page import anchored_note
+from atlas.cli.circuit_page import anchored_note, clusters_note
 from atlas.cli.page_parts import neuron_name, percent, row_count, signed_bars, titled
 from atlas.cli.terminal import grouped, shown, table
 from atlas.errors import InputError
@@ -213,12 +213,11 @@ def info_page(atlas: Atlas) -> Group:
         parts.append(table(("links", "table or reason", "count", "graphs", "share"), counted, title="\nLinks"))
     if fidelity := rows_of(atlas.sql("FROM fidelity WHERE size = 'all'")):
         parts.append(_fidelity(fidelity))
-    columns = "circuit_id, size, layer_min, layer_max, median_layer, flow, labelled_count, sample_labels"
+    columns = "circuit_id, size, layer_min, layer_max, half_agreement, is_found_again, labelled_count, sample_labels"
     circuits = atlas.circuits(level=1, limit=5).project(columns)
     title = "\nLargest circuits (more: atlas query FILE circuits --min-size 3 --max-size 60; one: atlas circuit FILE 1)"
     parts.append(table(circuits.columns, circuits.fetchall(), title=title))
-    if anchored := anchored_note(atlas):
-        parts.append(Text(f"\n{anchored}"))
+    parts += [Text(f"\n{note}") for note in (clusters_note(atlas), anchored_note(atlas)) if note]
     return Group(*parts)
 
 

@@ -71,13 +71,14 @@ def feature(file: Path, limits: Limits, feature: str, limit: int) -> None:
     type=click.IntRange(1, 10**9),
     help="Members, edges and circuits inside to show of each.",
 )
-def circuit(file: Path, limits: Limits, cluster_path: str, limit: int) -> None:
+@click.option("--clustering", help="Clustering that the path is of; the primary one where left out.")
+def circuit(file: Path, limits: Limits, cluster_path: str, limit: int, clustering: str | None) -> None:
     """Show the page of one CIRCUIT: a cluster (12 or 12.3), or the circuit of a token (input:276, or its text): trust, members, wiring."""
     from atlas.cli.circuit_page import circuit_page
     from atlas.cli.terminal import opened, show
 
     with opened(file, limits) as atlas:
-        show(circuit_page(atlas, cluster_path, limit=limit))
+        show(circuit_page(atlas, cluster_path, clustering=clustering, limit=limit))
 
 
 @click.command(cls=Command)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from atlas.aggregate import Summary
     from atlas.circuits import CircuitSummary
     from atlas.circuits.effects import EffectSummary
+    from atlas.cluster import Clustering
     from atlas.importers.summary import ImportSummary
     from atlas.labels import LabelFileResult
     from atlas.pipeline import StageRun
@@ -56,8 +57,10 @@ def print_stage_summary(stage: StageRun) -> None:
         if summary is not None:
             print_aggregate_summary(summary)
     else:
-        # Stages of which there are several are numbered.
-        printer = _PRINTERS.get(stage.name.rstrip("0123456789").rstrip("-"))
+        # Stages of which there are several are numbered; those of clusterings have a name.
+        name = "clusters" if stage.name.startswith("clusters-") else stage.name.rstrip("0123456789").rstrip("-")
+        # An imported clustering has a summary of its own.
+        printer = None if name == "clusters" and not hasattr(stage.result, "half_ami") else _PRINTERS.get(name)
         if printer is not None:
             printer(stage.result)
 
@@ -277,6 +280,25 @@ def print_atlas_summary(counts: dict[str, int]) -> None:
         say("  few neurons are: for few graphs, lower the threshold with --set cluster.min_count=2")
 
 
+def print_clustering_summary(found: Clustering) -> None:
+    """Print counts and quality of a clustering, and how much of it is found again."""
+    say(
+        f"  {found.name}: {found.neuron_count:,} neurons and {found.edge_count:,} edges in {found.top_cluster_count:,} top clusters, "
+        f"{found.cluster_count:,} clusters on {found.max_level} levels; largest {found.largest_top_cluster:,}"
+    )
+    if found.codelength is not None:
+        say(f"  codelength {found.codelength:.4f} bits, {found.one_level_codelength:.4f} without clusters")
+    if found.quality is not None:
+        say(f"  quality {found.quality:.6g}")
+    if found.tested_count is None:
+        return
+    alike = "" if found.half_ami is None else f"; two halves agree by an AMI of {found.half_ami:.2f}"
+    if found.found_again_count:
+        say(f"  {found.found_again_count:,} of {found.tested_count:,} clusters are found again in other prompts{alike}")
+    else:
+        say(f"  no reliable circuits: none of {found.tested_count:,} clusters is found again in other prompts{alike}")
+
+
 def print_circuits_summary(summary: CircuitSummary) -> None:
     """Print how many circuits of tokens there are, and how many are found again."""
     if not summary.circuits:
@@ -305,6 +327,7 @@ def print_effects_summary(summary: EffectSummary) -> None:
 
 
 _PRINTERS: dict[str, Callable[[Any], None]] = {
+    "clusters": print_clustering_summary,
     "wiring": print_wiring_summary,
     "circuits": print_circuits_summary,
     "verify": print_effects_summary,

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from atlas.cli.circuit_page import anchored_note, circuit_page
+from atlas.cli.circuit_page import anchored_note, circuit_page, clusters_note
 from atlas.cli.feature_page import feature_page
 from atlas.cli.pages import groups_note, neuron_page
 from atlas.cli.terminal import command_name, grouped
@@ -34,7 +34,7 @@ def tour(atlas: Atlas) -> Group:
     neuron = NeuronId(*found[0][:2])
     parts: list[Any] = [_summary(facts)]
     if path is not None:
-        parts += [_title("One circuit"), circuit_page(atlas, path, limit=_LIMIT)]
+        parts += [_title("One circuit"), Text(clusters_note(atlas) or ""), circuit_page(atlas, path, limit=_LIMIT)]
     if (token := _surest(atlas)) is not None:
         note = Text(anchored_note(atlas) or "")
         parts += [_title("One circuit of a token"), note, circuit_page(atlas, token, limit=_LIMIT)]

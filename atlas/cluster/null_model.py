@@ -59,9 +59,13 @@ class NullModel:
         return found
 
 
-def weight_inside(network: Network, sets: Matrix) -> Floats:
-    """Return the sum of the weights of the links inside every set (n_sets,)."""
-    return inner_weights(network.source, network.target, network.weight, sets)
+def links_inside(network: Network, sets: Matrix) -> Floats:
+    """Return the number of links inside every set (n_sets,).
+
+    Weights do not count: links between hubs are heavy, and swaps keep the strength of sources but not of targets, so that every set of hubs
+    would have more weight inside than by chance.
+    """
+    return inner_weights(network.source, network.target, np.ones(len(network.source)), sets)
 
 
 def inner_weights(source: IntArray, target: IntArray, weight: FloatArray, sets: Matrix) -> Floats:

@@ -16,7 +16,7 @@ from atlas.cluster import profiles
 from atlas.cluster.edges import Edges
 from atlas.cluster.methods import find, gain
 from atlas.cluster.network import make_network
-from atlas.cluster.null_model import NullModel, permuted, weight_inside
+from atlas.cluster.null_model import NullModel, permuted, links_inside
 from atlas.cluster.partition import Matrix, found_sets, leaves, placed
 from atlas.errors import NothingToCluster
 from atlas.options import ClusterOptions
@@ -119,7 +119,7 @@ def _result(state: tuple[Edges, ClusterOptions], item: tuple[int, Run]) -> tuple
 def _p_values(state: tuple[Edges, ClusterOptions], item: tuple[int, NullTest]) -> tuple[int, Floats]:
     """Return (1 + draws with as large a statistic) / (1 + draws) of every set; 1 where it is 0.
 
-    The statistic is the weight inside; of profiles, which need no links inside, the mean cosine.
+    The statistic is the number of links inside; of profiles, which need no links inside, the mean cosine.
     """
     edges, options = state
     index, test = item
@@ -129,7 +129,7 @@ def _p_values(state: tuple[Edges, ClusterOptions], item: tuple[int, NullTest]) -
         return index, np.ones(test.sets.shape[0])
     # Rows of the network, of all neurons: those that are not in it have no links.
     sets = test.sets[:, network.rows].tocsr()
-    statistic = profiles.cohesion if options.method == PROFILES else weight_inside
+    statistic = profiles.cohesion if options.method == PROFILES else links_inside
     observed = statistic(network, sets)
     drawn = NullModel(network, test.seed).statistics(statistic, sets, test.draws)
     p = (1 + (drawn >= observed * (1 - 1e-12)).sum(0)) / (1 + test.draws)

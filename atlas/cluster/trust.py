@@ -2,7 +2,7 @@
 
 A cluster is found again in a result as well as its best match there has a Jaccard index. Its `half_agreement` is that of its best
 matches in two halves of the groups of prompts; `support` that of itself and its best match in a bootstrap. Sets of the same size, drawn from all
-clustered neurons, are the control of both. `null_p` asks whether the best match of one half has more weight inside, in the other half, than
+clustered neurons, are the control of both. `null_p` asks whether the best match of one half has more links inside, in the other half, than
 in networks with the same layers and degrees: the half that tests did not choose the members.
 """
 

@@ -179,6 +179,14 @@ def _check_stores(kinds: Sequence[str], where: str) -> None:
         )
 
 
+def _check_clusterings(recipe: Recipe, where: str) -> None:
+    for item in recipe.cluster:
+        try:
+            item.check()
+        except UsageError as error:
+            raise RecipeError(f"{where}: cluster.{error}") from error
+
+
 def _check_numbers(recipe: Recipe, where: str) -> None:
     """Check memory sizes, and that whole numbers are within the range of every stage."""
     for key, size in (("atlas.memory", recipe.atlas.memory), ("aggregate.memory", recipe.aggregate.memory)):
@@ -186,12 +194,10 @@ def _check_numbers(recipe: Recipe, where: str) -> None:
             parse_bytes(size)
         except UsageError as error:
             raise RecipeError(f"{where}: {key}: {error}") from error
-    bounds = [
-        (f"cluster.{key}", getattr(item, key)) for item in recipe.cluster for key in ("min_count", "seed", "trials")
-    ]
+    _check_clusterings(recipe, where)
     if not 0 <= recipe.aggregate.threads < 2**10 or not 0 <= recipe.aggregate.cooccurrence < 2**10:
         raise RecipeError(f"{where}: aggregate.threads and aggregate.cooccurrence must be from 0 to {2**10 - 1}")
-    bounds += [("imports.min_count", item.min_count) for item in recipe.imports]
+    bounds = [("imports.min_count", item.min_count) for item in recipe.imports]
     for key, value in [*bounds, ("atlas.min_count", recipe.atlas.min_count)]:
         if problem := out_of_bounds(key, value):
             raise RecipeError(f"{where}: {problem}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from atlas.database import BuildResult, Inputs, StoreInputs, build_database, open_atlas, refuse_foreign
-from atlas.errors import AtlasFileError, NothingToCluster, SourceChanged, needs_extra
+from atlas.errors import AtlasFileError, SourceChanged, needs_extra
 from atlas.importers import IMPORTERS
 from atlas.io import package_data as resources
 from atlas.io.files import only_writer, translated_os_errors
@@ -19,6 +19,7 @@ from atlas.io.paths import local_path, recorded
 from atlas.options import AUTO, NONE, WireOptions, part_of
 from atlas.pipeline.aggregation import aggregate_graphs, find_inputs
 from atlas.pipeline.circuit_stage import anchored_stage, verify_stage
+from atlas.pipeline.cluster_stage import clustering_stage
 from atlas.pipeline.collect_stages import Stores
 from atlas.pipeline.fingerprints import Fingerprints, deciding, files_of
 from atlas.pipeline.import_stages import imported_files, is_empty, matches, require_inputs, run_import
@@ -274,26 +275,10 @@ class _Run:
 
     def _clusters(self, stats: Path, index: int) -> Path | None:
         """Run a clustering and return its folder, or None where no edge reaches the threshold, as with few graphs."""
-        with needs_extra("cluster"):
-            from atlas.cluster import cluster
-
         options = self.recipe.cluster[index]
-        name = f"clusters-{options.title}"
-        folder = self.work / name
-        inputs = files_of(stats / "edges", "edges")
-        fingerprint = self.fingerprints.fingerprint(name, asdict(options), inputs)
-
-        def run() -> object:
-            self.progress(f"clustering {options.title}", 0, 0)
-            return cluster(stats, folder, options)
-
-        try:
-            self._stage(name, fingerprint, is_whole(folder, "clusters"), run)
-        except NothingToCluster:
-            threshold = f"no edge has {options.min_count} links or more, so there are no circuits"
-            note = Skipped(f"{threshold}; lower the threshold with --set cluster.min_count=1")
-            self.stages.append(StageRun(name, True, 0.0, note))
-            return None
+        folder, why_not = clustering_stage(options, stats, self.work, self.fingerprints, self._stage, self.progress)
+        if why_not is not None:
+            self.stages.append(StageRun(f"clusters-{options.title}", True, 0.0, Skipped(why_not)))
         return folder
 
     def _labels(self, stats: Path, projections: Path | None) -> Path | None:

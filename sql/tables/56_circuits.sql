@@ -53,7 +53,7 @@ COMMENT ON COLUMN circuits.support IS 'Median Jaccard index of it and its best m
 COMMENT ON COLUMN circuits.control_support IS 'The same of random neurons, as many as it has.';
 COMMENT ON COLUMN circuits.half_agreement IS 'Mean Jaccard index of its best matches in two halves of the groups of prompts. Of an anchored circuit, of the neurons that carry its anchor in two halves.';
 COMMENT ON COLUMN circuits.control_agreement IS 'The same of what chance gives: random neurons, or the circuit of another token.';
-COMMENT ON COLUMN circuits.null_p IS 'Share of networks of the layer-pair configuration null with as much weight inside (profiles: as alike profiles), of its best match in one half, tested in the other; twice the median of three splits. Of an anchored circuit: share of circuits of other tokens that agree as well.';
+COMMENT ON COLUMN circuits.null_p IS 'Share of networks of the layer-pair configuration null with as many links inside (profiles: as alike profiles), of its best match in one half, tested in the other; twice the median of three splits. Of an anchored circuit: share of circuits of other tokens that agree as well.';
 COMMENT ON COLUMN circuits.null_fdr IS 'False discovery rate at this p over the clusters of the clustering (Benjamini and Hochberg 1995).';
 COMMENT ON COLUMN circuits.is_found_again IS 'Whether it is found again in the other half of the prompts: half_agreement of 0.5 or more at a null_fdr below 0.05.';
 COMMENT ON COLUMN circuits.effect IS 'circuit_effects.effect, in nats; NULL where it was not cut.';
