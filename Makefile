@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RECIPES := $(filter-out atlas,$(basename $(notdir $(wildcard build/*.toml))))
 
 # `build` is a folder of recipes and no target's output; clean never removes it.
-.PHONY: demo-model demo-sae help setup test test-slow licences lint types wheel bench bench-graphs bench-aggregate bench-trace bench-fidelity bench-faithful bench-activations bench-circuits bench-wire bench-calibration bench-qwen compare clean atlas $(RECIPES)
+.PHONY: demo-model demo-sae help setup test test-slow licences lint types wheel bench bench-graphs bench-aggregate bench-trace bench-fidelity bench-faithful bench-activations bench-circuits bench-clusters bench-wire bench-calibration bench-qwen compare clean atlas $(RECIPES)
 
 help:
 	@echo "make test                    run the tests (sets up $(VENV) first)"
@@ -19,7 +19,7 @@ help:
 	@echo "make RECIPE [DATA=dir]       build the atlas of a recipe: $(RECIPES)"
 	@echo "make compare A=one.duckdb B=other.duckdb [OUT=out/compare.duckdb]"
 	@echo "                             set two atlases of one model side by side"
-	@echo "make setup | lint | types | licences | wheel | bench | bench-graphs | bench-aggregate | bench-trace | bench-fidelity | bench-faithful | bench-activations | bench-circuits | bench-wire | bench-calibration | bench-qwen | clean"
+	@echo "make setup | lint | types | licences | wheel | bench | bench-graphs | bench-aggregate | bench-trace | bench-fidelity | bench-faithful | bench-activations | bench-circuits | bench-clusters | bench-wire | bench-calibration | bench-qwen | clean"
 
 setup: $(VENV)/.ready
 
@@ -85,10 +85,13 @@ bench-calibration: setup
 bench-circuits: setup
 	$(BIN)/python tests/bench/bench_circuits.py
 
+bench-clusters: setup
+	$(BIN)/python tests/bench/bench_clusters.py
+
 bench-wire: setup
 	$(BIN)/python tests/bench/bench_wire.py
 
-bench: setup bench-graphs bench-aggregate bench-trace bench-fidelity bench-faithful bench-circuits bench-wire bench-calibration
+bench: setup bench-graphs bench-aggregate bench-trace bench-fidelity bench-faithful bench-circuits bench-clusters bench-wire bench-calibration
 	$(BIN)/python tests/bench/bench_atlas.py
 
 DEMO_OUT := $(if $(filter file undefined,$(origin OUT)),out/demo.duckdb,$(OUT))

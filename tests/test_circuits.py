@@ -360,7 +360,8 @@ def test_the_atlas_holds_them(small_atlas: Path) -> None:
         labels = {(r["layer"], r["neuron"]): r["label"] for r in atlas.sql("FROM neurons").pl().to_dicts()}
         kinds = {row["kind"] for row in circuits.values()}
         assert kinds == {"cluster", "input", "output"}
-        assert {row["cluster_path"] for row in clusters} == {c for c, r in circuits.items() if r["kind"] == "cluster"}
+        primary = {c for c, r in circuits.items() if r["kind"] == "cluster" and r["is_primary"]}
+        assert {row["cluster_path"] for row in clusters} == primary
         edges = atlas.sql("FROM edges").pl().to_dicts()
         graphs = defaultdict(set)
         for row in atlas.sql("FROM neuron_graphs").pl().to_dicts():

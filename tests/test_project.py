@@ -333,7 +333,7 @@ def test_the_demo_is_up_to_date_after_its_build(demo: Path, tmp_path: Path) -> N
     shutil.copytree(demo / "out", tmp_path / "out")
     path = find_recipe("demo")
     again = run_recipe(load_recipe(path, DEMO_SETTINGS, output=tmp_path / "out" / "demo.duckdb"), recipe_path=path)
-    assert [stage.name for stage in again.stages] == ["stats", "wiring", "projections", "activations", "measures", "activations-2", "features-2", "measures-2", "clusters-infomap", "circuits", "verify", "labels", "atlas"]  # fmt: skip
+    assert [stage.name for stage in again.stages] == ["stats", "wiring", "projections", "activations", "measures", "activations-2", "features-2", "measures-2", "clusters-infomap", "clusters-leiden", "clusters-profiles", "circuits", "verify", "labels", "atlas"]  # fmt: skip
     assert not [stage.name for stage in again.stages if stage.ran]
 
 
@@ -350,7 +350,7 @@ def test_the_demo_is_a_whole_atlas(demo_atlas: Path) -> None:
         roles = con.execute("SELECT role, count(*) FROM sources GROUP BY ALL").fetchall()
         assert {role for role, _ in roles} == {"graph", "labels", "model", "prompts", "recipe"}
         empty = [name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall() if not con.execute(f"SELECT count(*) FROM {name}").fetchone()[0]]  # fmt: skip
-        assert set(empty) <= {"rejects", "reports", "report_examples", "stated_stats"}
+        assert set(empty) <= {"rejects", "reports", "report_examples", "stated_stats", "cluster_memberships"}
         assert con.execute("SELECT count(*) FROM neurons WHERE label IS NULL OR output_norm IS NULL").fetchall() == [
             (0,)
         ]

@@ -301,7 +301,8 @@ def test_a_view_of_a_received_atlas_that_never_ends(
     with duckdb.connect(str(received)) as con:
         columns = [name for name, *_ in con.execute("DESCRIBE circuits").fetchall()]
         listed = ", ".join(f"{int(name == 'level')} AS {name}" for name in columns if name != "size")
-        con.execute(f"CREATE OR REPLACE VIEW circuits AS SELECT ({ENDLESS}) AS size, {listed}")
+        con.execute("DROP TABLE circuits")
+        con.execute(f"CREATE VIEW circuits AS SELECT ({ENDLESS}) AS size, {listed}")
     run = atlas_command("info", received, "--timeout", "0.5")
     assert run.returncode == 1
     assert "stopped after 0.5 s" in run.stderr

@@ -35,7 +35,7 @@ def circuit_page(atlas: Atlas, cluster_path: str, *, clustering: str | None = No
     acts = (
         ""
         if row["graph_count"] is None
-        else f"; acts in {row['graph_count']:,} graphs of {row['group_count'] or 0:,} groups"
+        else f"; acts in {row['graph_count']:,} graphs, of {_counted(row['group_count'] or 0)}"
     )
     head = [
         Text(f"circuit {circuit}  {name}", style="bold"),
@@ -59,6 +59,10 @@ def circuit_page(atlas: Atlas, cluster_path: str, *, clustering: str | None = No
     return Group(*(part for part in parts if part is not None))
 
 
+def _counted(groups: int) -> str:
+    return "1 group of prompts" if groups == 1 else f"{groups:,} groups of prompts"
+
+
 def _partners(atlas: Atlas, circuit: str, limit: int) -> Any:
     """Return the circuits that it drives, beside those that drive it; None without any."""
     rows = rows_of(atlas.circuit_partners(circuit))
@@ -77,9 +81,7 @@ def _partners(atlas: Atlas, circuit: str, limit: int) -> Any:
             for row in pair
         ]
         cells.append([text for both in texts for text in both])
-    return table(
-        ("driven by", "share", "drives", " share"), cells, title="\nOther circuits (share of the |weight| between them)"
-    )
+    return table(("driven by", "share", "drives", " share"), cells, title="\nOther circuits (share of |weight|)")
 
 
 def _members(atlas: Atlas, cluster_path: str, size: int, limit: int) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-import numpy as np
 from rich.console import Group
 from rich.text import Text
 
@@ -27,25 +26,14 @@ def likeness(atlas: Atlas) -> tuple[list[str], Likeness]:
     Raises `InputError` where the atlas has no clustering.
     """
     with needs_extra("cluster"):
-        from atlas.cluster.agreement import mutual_information
+        from atlas.cluster.agreement import likeness as measured
     names = [row["clustering"] for row in rows_of(atlas.clusterings())]
     if not names:
         raise InputError(f"{atlas.path} has no clustering; build it with a [[cluster]] in its recipe")
     found = atlas.sql(
-        "SELECT clustering, layer * 16777216 + neuron AS unit, dense_rank() OVER (PARTITION BY clustering ORDER BY cluster_path) AS place "
-        "FROM cluster_members"
-    ).fetchnumpy()
-    units, row = np.unique(found["unit"], return_inverse=True)
-    labels = {}
-    for name in names:
-        mine = found["clustering"] == name
-        labels[name] = np.full(len(units), -1)
-        labels[name][row[mine]] = found["place"][mine]
-    values: Likeness = []
-    for one in names:
-        measured = [mutual_information(labels[one], labels[other]) for other in names]
-        values.append([None if np.isnan(value) else value for value in measured])
-    return names, values
+        "SELECT clustering, layer, neuron, dense_rank() OVER (PARTITION BY clustering ORDER BY cluster_path) AS place FROM cluster_members"
+    )
+    return names, measured(names, found.fetchnumpy())
 
 
 def clusterings_page(atlas: Atlas, names: list[str], ami: Likeness) -> Group:

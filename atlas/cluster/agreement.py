@@ -1,11 +1,15 @@
-"""How alike two results are: of sets by their Jaccard index, of partitions by AMI and element-centric similarity."""
+"""Likeness of two results: of sets by their Jaccard index, of partitions by AMI and element-centric similarity."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from atlas.cluster.partition import Matrix, sizes
+from atlas.ids import INDEX_BITS
 from atlas.stages.resamples import Floats, Ints
 
 
@@ -88,3 +92,25 @@ def element_similarity(one: Ints, other: Ints) -> float:
     only = (size - shared) / size + (other_size - shared) / other_size
     distance = only + shared * np.abs(1 / size - 1 / other_size)
     return float(np.mean(1 - distance / 2))
+
+
+def likeness(names: Sequence[str], members: Mapping[str, Any]) -> list[list[float | None]]:
+    """Return the adjusted mutual information of every two clusterings.
+
+    Args:
+        names: Names of the clusterings.
+        members: Columns `clustering`, `layer`, `neuron` and `place`, the number of the cluster.
+
+    Returns:
+        A symmetric matrix, in the order of the names; None where two share no neuron.
+    """
+    units = members["layer"].astype(np.int64) << INDEX_BITS | members["neuron"]
+    known, row = np.unique(units, return_inverse=True)
+    labels = []
+    for name in names:
+        mine = members["clustering"] == name
+        found = np.full(len(known), -1)
+        found[row[mine]] = members["place"][mine]
+        labels.append(found)
+    values = [[mutual_information(one, other) for other in labels] for one in labels]
+    return [[None if np.isnan(value) else value for value in line] for line in values]

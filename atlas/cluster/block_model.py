@@ -175,7 +175,7 @@ def _sweep(
         in_degree = _count(in_starts, in_ends, blocks, neuron, taken)
         best, there = 1e-9, here
         for block in range(number):
-            if block == here or given[block] + taken[block] == 0:
+            if block == here:
                 continue
             gain = _gain(between, given, taken, here, block)
             gain += _of_degrees(out_total, here, block, out_degree) + _of_degrees(in_total, here, block, in_degree)

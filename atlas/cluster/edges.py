@@ -158,7 +158,7 @@ _TOLD = {"graph_count": "graphs", "group_count": "groups of prompts"}
 
 
 class _Facts(NamedTuple):
-    """What a source knows of its graphs: their number by bucket, that of their groups, and the graphs of every neuron."""
+    """Graphs of a source: their number by bucket, that of their groups, and the graphs of every neuron."""
 
     graphs: Floats  # (n_buckets,)
     groups: int

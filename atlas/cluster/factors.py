@@ -6,6 +6,7 @@ shares of the two; a neuron may be in several factors.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,16 @@ def partition(network: Network, options: ClusterOptions, *, seed: int, trials: i
     del trials
     with needs_extra("cluster"):
         from sklearn.decomposition import NMF
+        from sklearn.exceptions import ConvergenceWarning
     size = len(network.neurons)
     count = min(options.clusters or max(2, min(64, size // 20)), size)
     # Roots, because few links hold most of the weight, and squared errors would fit those alone.
     weight = sparse.csr_array((np.sqrt(network.weight), (network.source, network.target)), shape=(size, size))
     model = NMF(count, init="nndsvda" if count < size else "random", random_state=seed, max_iter=400, tol=1e-3)
-    source = model.fit_transform(weight)
+    # A network that a few factors hold to the last digit makes an error just below 0, and needs no more steps.
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        source = model.fit_transform(weight)
     target = model.components_.T
     share = np.maximum(*(_scaled(part) for part in (source, target)))
     order = np.argsort(-np.linalg.norm(source, axis=0) * np.linalg.norm(target, axis=0), kind="stable")

@@ -16,7 +16,7 @@ from atlas.cluster import profiles
 from atlas.cluster.edges import Edges
 from atlas.cluster.methods import find, gain
 from atlas.cluster.network import make_network
-from atlas.cluster.null_model import NullModel, permuted, links_inside
+from atlas.cluster.null_model import NullModel, links_inside, permuted
 from atlas.cluster.partition import Matrix, found_sets, leaves, placed
 from atlas.errors import NothingToCluster
 from atlas.options import ClusterOptions
@@ -40,7 +40,7 @@ class Run(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a run found, over all neurons of the edges."""
+    """Findings of a run, over all neurons of the edges."""
 
     sets: Matrix  # that a match may choose from (n_sets, n_neurons)
     labels: Ints  # leaf module of every neuron, -1 where it is in none (n_neurons,)

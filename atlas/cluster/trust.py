@@ -1,7 +1,7 @@
-"""How far to trust a clustering: other seeds, other prompts, and networks of the null model.
+"""Trust of a clustering: other seeds, other prompts, and networks of the null model.
 
-A cluster is found again in a result as well as its best match there has a Jaccard index. Its `half_agreement` is that of its best
-matches in two halves of the groups of prompts; `support` that of itself and its best match in a bootstrap. Sets of the same size, drawn from all
+A cluster is found again in a result as well as its best match there has a Jaccard index. Its `half_agreement` is the least of that of its best
+matches in two halves of the groups of prompts, and of itself and either; `support` is that of itself and its best match in a bootstrap. Sets of the same size, drawn from all
 clustered neurons, are the control of both. `null_p` asks whether the best match of one half has more links inside, in the other half, than
 in networks with the same layers and degrees: the half that tests did not choose the members.
 """
@@ -113,7 +113,7 @@ def is_tested(sets: Matrix, labels: Ints) -> NDArray[np.bool_]:
 
 
 class _Plan:
-    """Which runs there are, and what each is for."""
+    """Runs that are to be made, by what each is for."""
 
     def __init__(self, buckets: int, options: ClusterOptions, rng: np.random.Generator) -> None:
         whole = np.ones(buckets)
@@ -143,11 +143,15 @@ def _mean(values: list[Floats], count: int) -> Floats:
 
 
 def _agreement(sets: Matrix, pairs: list[tuple[Result, Result]]) -> Floats:
-    """Return the mean Jaccard index of the best matches of every set in two halves (n_sets,)."""
+    """Return the mean Jaccard index of the best matches of every set in two halves (n_sets,).
+
+    Where a match is less alike to the set than to the other match, that counts: both could be another circuit that is there in both halves.
+    """
     found = []
     for one, other in pairs:
-        first, second = best_match(sets, one.sets)[0], best_match(sets, other.sets)[0]
-        found.append(jaccard_of_rows(one.sets, first, other.sets, second))
+        (first, near), (second, also_near) = best_match(sets, one.sets), best_match(sets, other.sets)
+        both = jaccard_of_rows(one.sets, first, other.sets, second)
+        found.append(np.minimum(both, np.minimum(near, also_near)))
     return _mean(found, sets.shape[0])
 
 

@@ -94,11 +94,24 @@ class ClusterOptions:
 
         Where `min_groups` is None, it is the root of a quarter of the groups, from 1 to 5: 1 below 16 groups, 3 of 36, 5 from
         100 on.
+
+        Args:
+            groups: Number of groups of prompts; 0 where it is not known.
+
+        Returns:
+            The least number.
         """
         return self.min_groups or max(1, min(5, int((groups / 4) ** 0.5)))
 
     def check(self) -> ClusterOptions:
-        """Return the options. Raises `UsageError` that names an invalid one."""
+        """Check the options.
+
+        Returns:
+            The options.
+
+        Raises:
+            UsageError: One is invalid, which it names.
+        """
         if self.method not in METHODS:
             raise UsageError(f"unknown clustering method {self.method!r}; there is {', '.join(METHODS)}")
         for key, known in (("weight", WEIGHTS), ("objective", OBJECTIVES), ("signs", SIGNS), ("hubs", HUBS)):

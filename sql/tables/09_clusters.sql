@@ -37,7 +37,7 @@ COMMENT ON COLUMN clusters.sign_coherence IS '|sum of the mean weights inside| /
 COMMENT ON COLUMN clusters.seed_support IS 'Mean Jaccard index of it and its best match in the results of other seeds.';
 COMMENT ON COLUMN clusters.support IS 'Median Jaccard index of it and its best match in bootstraps of the groups of prompts. NULL where groups are not told apart.';
 COMMENT ON COLUMN clusters.control_support IS 'The same of random neurons, as many as it has.';
-COMMENT ON COLUMN clusters.half_agreement IS 'Mean Jaccard index of its best matches in two halves of the groups of prompts.';
+COMMENT ON COLUMN clusters.half_agreement IS 'Mean Jaccard index of its best matches in two halves of the groups of prompts, or of itself and a match where that is less.';
 COMMENT ON COLUMN clusters.control_agreement IS 'The same of random neurons, as many as it has: what chance gives.';
 COMMENT ON COLUMN clusters.null_p IS 'Share of networks of the layer-pair configuration null with as many links inside (profiles: as alike profiles), of its best match in one half, tested in the other; twice the median of three splits.';
 COMMENT ON COLUMN clusters.null_fdr IS 'False discovery rate at this p over the clusters of the clustering (Benjamini and Hochberg 1995).';

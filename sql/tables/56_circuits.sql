@@ -51,7 +51,7 @@ COMMENT ON COLUMN circuits.sign_coherence IS '|sum of the mean weights inside| /
 COMMENT ON COLUMN circuits.seed_support IS 'Mean Jaccard index of it and its best match in the results of other seeds.';
 COMMENT ON COLUMN circuits.support IS 'Median Jaccard index of it and its best match in bootstraps of the groups of prompts. NULL where groups are not told apart. Of an anchored circuit, of the neurons that carry its anchor.';
 COMMENT ON COLUMN circuits.control_support IS 'The same of random neurons, as many as it has.';
-COMMENT ON COLUMN circuits.half_agreement IS 'Mean Jaccard index of its best matches in two halves of the groups of prompts. Of an anchored circuit, of the neurons that carry its anchor in two halves.';
+COMMENT ON COLUMN circuits.half_agreement IS 'Mean Jaccard index of its best matches in two halves of the groups of prompts, or of itself and a match where that is less. Of an anchored circuit, of the neurons that carry its anchor in two halves.';
 COMMENT ON COLUMN circuits.control_agreement IS 'The same of what chance gives: random neurons, or the circuit of another token.';
 COMMENT ON COLUMN circuits.null_p IS 'Share of networks of the layer-pair configuration null with as many links inside (profiles: as alike profiles), of its best match in one half, tested in the other; twice the median of three splits. Of an anchored circuit: share of circuits of other tokens that agree as well.';
 COMMENT ON COLUMN circuits.null_fdr IS 'False discovery rate at this p over the clusters of the clustering (Benjamini and Hochberg 1995).';
