@@ -36,7 +36,7 @@ FROM anchored_members AS m
 JOIN anchored_circuits AS c USING (circuit_id)
 ORDER BY circuit_id, rank, weight DESC NULLS LAST, layer, neuron;
 
--- Words of the labels of neurons.
+-- Words of the labels of neurons. A word names a circuit where a third of its labels have it, e times as many as elsewhere.
 CREATE TABLE input.label_words AS
 SELECT DISTINCT layer, neuron, unnest(regexp_extract_all(lower(label), '[\p{L}\p{N}_]{2,}')) AS word
 FROM neurons
@@ -71,7 +71,7 @@ scored AS (
 )
 SELECT
     circuit_id,
-    array_to_string(list(word ORDER BY score DESC, word) FILTER (mine > 1 AND mine * 4 >= labels AND score > 0)[1:3], ', ') AS terms,
+    array_to_string(list(word ORDER BY score DESC, word) FILTER (mine > 1 AND mine * 3 >= labels AND score >= mine)[1:3], ', ') AS terms,
     sum(mine * (mine - 1)) / nullif(any_value(labels * (labels - 1)), 0) AS coherence
 FROM scored
 GROUP BY circuit_id;

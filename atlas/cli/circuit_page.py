@@ -31,20 +31,21 @@ def circuit_page(atlas: Atlas, cluster_path: str, *, clustering: str | None = No
         return anchored_page(atlas, given, limit=limit)
     row = found[0]
     circuit = row["circuit_id"]
-    name = row["anchor"] or (f"{row['name']} (automatic name)" if row["name"] else shown(row["sample_labels"]))
+    name = row["anchor"] or (f"{row['name']} (automatic name)" if row["name"] else "")
     acts = (
         ""
         if row["graph_count"] is None
         else f"; acts in {row['graph_count']:,} graphs, of {_counted(row['group_count'] or 0)}"
     )
     head = [
-        Text(f"circuit {circuit}  {name}", style="bold"),
+        Text(f"circuit {circuit}  {name}".rstrip(), style="bold"),
         Text(f"  trust      {_trust(row)}"),
         *_effect(atlas, circuit),
         Text(
             f"  size       {row['size']:,} neurons, {row['labelled_count']:,} with a label, on level {row['level']}{acts}"
         ),
         Text(f"  layers     {row['layer_min']} to {row['layer_max']}, median {shown(row['median_layer'])}"),
+        *([Text(f"  labels     {shown(row['sample_labels'])}")] if row["sample_labels"] else []),
         # Sources have no flow of their own: a walk reaches them by teleportation alone.
         *([Text(f"  flow       {shown(row['flow'])} of the random walk")] if row["flow"] else []),
     ]
@@ -85,22 +86,19 @@ def _partners(atlas: Atlas, circuit: str, limit: int) -> Any:
 
 
 def _members(atlas: Atlas, cluster_path: str, size: int, limit: int) -> Any:
+    rows = rows_of(atlas.circuit(cluster_path, limit=limit))
+    # Only the modules at the ends of paths say how surely a neuron is in them.
+    is_known = any(row["confidence"] is not None for row in rows)
     cells = [
         (
-            neuron_name(row),
-            row["weight_inside"],
-            row["graph_count"],
-            row["role"],
-            percent(row["confidence"]),
+            *(neuron_name(row), row["weight_inside"], row["graph_count"]),
+            *((row["role"], percent(row["confidence"])) if is_known else (row["cluster_path"],)),
             row["label"],
         )
-        for row in rows_of(atlas.circuit(cluster_path, limit=limit))
+        for row in rows
     ]
-    return table(
-        ("neuron", "weight", "graphs", "role", "confidence", "label"),
-        cells,
-        title=titled("Members by weight inside", size, limit),
-    )
+    heads = ("neuron", "weight", "graphs", *(("role", "confidence") if is_known else ("cluster",)), "label")
+    return table(heads, cells, title=titled("Members by weight inside", size, limit))
 
 
 def _wiring(atlas: Atlas, cluster_path: str, limit: int) -> Any:

@@ -11,7 +11,7 @@ from atlas.errors import NothingToCluster, needs_extra
 from atlas.options import ClusterOptions
 from atlas.pipeline.fingerprints import Fingerprints, files_of
 from atlas.runtime.progress import Progress
-from atlas.stages import DATASETS, is_whole
+from atlas.stages import DATASETS, datasets_of, is_whole
 
 
 def clustering_stage(
@@ -42,7 +42,9 @@ def clustering_stage(
     folder = work / name
     groups = DATASETS["stats.edge_groups"].path(stats)
     inputs = [*files_of(stats / "edges", "edges"), *(files_of(groups, "groups") if groups.exists() else ())]
-    fingerprint = fingerprints.fingerprint(name, asdict(options), inputs)
+    # A folder of an earlier version of this package lacks columns.
+    columns = [field.name for item in datasets_of("clusters") for field in item.schema]
+    fingerprint = fingerprints.fingerprint(name, asdict(options) | {"columns": columns}, inputs)
     try:
         stage(
             name, fingerprint, is_whole(folder, "clusters"), lambda: cluster(stats, folder, options, progress=progress)
