@@ -331,93 +331,6 @@ SELECT
 FROM input.rejects
 ORDER BY path, reason;
 
-INSERT INTO clusterings
-SELECT
-    clustering,
-    is_primary,
-    method,
-    options,
-    seed,
-    trial_count,
-    codelength,
-    one_level_codelength,
-    quality,
-    edge_count,
-    neuron_count,
-    cluster_count,
-    top_cluster_count,
-    max_level,
-    singleton_count,
-    largest_share,
-    tested_count,
-    found_again_count,
-    stable_share,
-    seed_ami,
-    seed_similarity,
-    half_ami,
-    half_similarity,
-    gain,
-    gain_swapped,
-    gain_permuted,
-    base_auc,
-    held_out_auc,
-    held_out_bits,
-    is_overlapping
-FROM input.clusterings
-ORDER BY is_primary DESC, clustering;
-
-INSERT INTO cluster_members
-SELECT
-    clustering,
-    layer,
-    neuron,
-    cluster_path,
-    top_cluster,
-    sub_module,
-    subsub_module,
-    hierarchy_depth,
-    flow,
-    confidence
-FROM input.members
-ORDER BY clustering, layer, neuron;
-
-INSERT INTO cluster_memberships BY NAME
-FROM input.memberships
-ORDER BY clustering, string_split(cluster_path, '.')::INTEGER[], weight DESC, layer, neuron;
-
-INSERT INTO clustering_clusters
-SELECT
-    clustering,
-    cluster_path,
-    level,
-    top_cluster,
-    sub_module,
-    subsub_module,
-    parent_path,
-    size,
-    layer_min,
-    layer_max,
-    median_layer,
-    flow,
-    name,
-    conductance,
-    sign_coherence,
-    seed_support,
-    support,
-    control_support,
-    half_agreement,
-    control_agreement,
-    null_p,
-    null_fdr
-FROM input.clusters
-ORDER BY clustering, string_split(cluster_path, '.')::INTEGER[];
-
-INSERT INTO clusters
-SELECT * EXCLUDE (clustering)
-FROM clustering_clusters
-WHERE clustering = (SELECT clustering FROM clusterings WHERE is_primary)
-ORDER BY string_split(cluster_path, '.')::INTEGER[];
-
 -- Texts of the tokens as the vocabulary of a store spells them, where there is one.
 INSERT INTO anchored_circuits
 WITH words AS (
@@ -466,63 +379,6 @@ INSERT INTO anchored_members
 SELECT circuit_id, layer, neuron, role, step, rank, weight, confidence
 FROM input.circuit_members
 ORDER BY circuit_id, role, rank;
-
--- Names of one model or dictionary differ in case, punctuation and owner: google/gemma-2-2b is gemma-2-2b.
-CREATE MACRO input.plain_name(name) AS regexp_replace(lower(string_split(name, '/')[-1]), '[^a-z0-9]', '', 'g');
-
--- Mark the labels that describe units of this atlas, and rank only those. A label that names another model or
--- dictionary describes other units: there, the same layer and index refer to a different feature.
-CREATE TABLE input.labels_here AS
-WITH space AS (
-    SELECT
-        input.plain_name(model) AS model,
-        list_transform(set_names, lambda name: input.plain_name(name)) AS dictionaries
-    FROM input.parameters
-),
-known AS (
-    SELECT
-        found.*,
-        (found.subject_model IS NULL OR coalesce(input.plain_name(found.subject_model) = space.model, false))
-        AND (
-            found.dictionary IS NULL
-            OR coalesce(list_contains(space.dictionaries, input.plain_name(found.dictionary)), false)
-        ) AS is_of_atlas
-    FROM input.labels AS found, space
-)
-SELECT
-    * EXCLUDE (rank),
-    CASE
-        WHEN rank IS NOT NULL AND is_of_atlas THEN
-            row_number() OVER (PARTITION BY layer, neuron, is_of_atlas AND rank IS NOT NULL ORDER BY rank)
-    END::INTEGER AS rank
-FROM known;
-
-INSERT INTO labels
-SELECT
-    layer,
-    neuron,
-    rank,
-    kind,
-    text,
-    description,
-    source,
-    model,
-    confidence,
-    interpretability,
-    type,
-    score,
-    num_exemplars,
-    max_activation,
-    is_uninformative,
-    is_of_atlas
-        AND EXISTS (FROM input.neurons AS known WHERE known.layer = found.layer AND known.neuron = found.neuron),
-    file,
-    sources,
-    subject_model,
-    dictionary,
-    is_of_atlas
-FROM input.labels_here AS found
-ORDER BY layer, neuron, rank NULLS LAST, file, text;
 
 INSERT INTO neurons (
     layer,
@@ -781,7 +637,6 @@ INSERT INTO metadata
 SELECT key, value FROM input.metadata
 UNION ALL SELECT 'total_neurons', count(*)::VARCHAR FROM neurons
 UNION ALL SELECT 'total_edges', count(*)::VARCHAR FROM edges
-UNION ALL SELECT 'total_clusters', count(*)::VARCHAR FROM clusters
 UNION ALL SELECT 'total_anchored_circuits', count(*)::VARCHAR FROM anchored_circuits
 UNION ALL SELECT 'total_graphs', count(*)::VARCHAR FROM graphs
 UNION ALL SELECT 'total_groups', count(DISTINCT group_id)::VARCHAR FROM graphs HAVING count(group_id) > 0
@@ -796,24 +651,7 @@ UNION ALL SELECT 'links_pruned', (avg((graph_count < joint_graph_count)::INTEGER
     FROM edges
     WHERE joint_graph_count > 1
     HAVING count(*) > 0
-UNION ALL SELECT 'total_labels', count(*)::VARCHAR FROM labels
-UNION ALL SELECT 'labels_in_atlas', count(*)::VARCHAR FROM labels WHERE in_atlas
-UNION ALL SELECT 'labels_not_in_atlas', count(*)::VARCHAR FROM labels WHERE NOT in_atlas
--- Labels of features that the atlas holds are shown on their pages.
-UNION ALL SELECT 'labels_of_other_units', count(*)::VARCHAR
-    FROM labels AS l
-    WHERE NOT is_of_atlas
-        AND NOT EXISTS (FROM features AS f WHERE f.layer = l.layer AND f.unit = l.neuron)
-        AND NOT EXISTS (
-            FROM activation_stats AS s
-            WHERE s.unit_type = 'feature' AND s.layer = l.layer AND s.unit = l.neuron
-        )
-UNION ALL SELECT 'labelled_neurons', count(*)::VARCHAR FROM neurons WHERE label IS NOT NULL
-UNION ALL SELECT 'clustered_neurons', count(*)::VARCHAR FROM neurons WHERE cluster_path IS NOT NULL
-UNION ALL SELECT 'clustered_not_in_atlas', count(*)::VARCHAR
-    FROM cluster_members AS m
-    ANTI JOIN neurons AS n ON n.layer = m.layer AND n.neuron = m.neuron
-    WHERE clustering = (SELECT clustering FROM clusterings WHERE is_primary)
+UNION ALL FROM input.counts
 UNION ALL SELECT 'links_in_files', coalesce(sum(link_count), 0)::VARCHAR FROM graphs
 UNION ALL SELECT 'links_kept', coalesce(sum(kept_count), 0)::VARCHAR FROM graphs
 UNION ALL SELECT 'links_dropped', coalesce(sum(dropped_count), 0)::VARCHAR FROM graphs

@@ -32,6 +32,7 @@ SECTIONS = {
         "verify",
         "import",
         "build",
+        "add",
     ),
     "Ask": (
         "info",

@@ -6,6 +6,7 @@ import click
 
 from atlas._version import __version__
 from atlas.cli.activation_commands import collect, export, features, measure, probe, sweep, train_sae
+from atlas.cli.add_command import add
 from atlas.cli.circuit_commands import circuits, verify
 from atlas.cli.cluster_commands import cluster
 from atlas.cli.help_and_errors import Group
@@ -46,6 +47,7 @@ for _command in (
     circuits,
     verify,
     build,
+    add,
 ):
     main.add_command(_command)
 main.add_command(export)

@@ -59,6 +59,8 @@ _FIRST_HELP = [
     "edge_details",
     "metadata",
 ]
+# Scripts that fill the tables, in order.
+_LOAD = ("load_clusters", "load_labels", "load", "load_circuits")
 Report = Callable[[str], None]
 
 
@@ -187,9 +189,9 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
             con.execute(item.sql)
             con.execute(f"COMMENT ON TABLE {item.name[3:]} IS {quoted(item.doc)}")
         con.execute("COMMIT")
-        for name in ("formulas", "probabilities"):
+        for name in ("formulas", "probabilities", "counts"):
             con.execute(script(name))
-        for statement in duckdb.extract_statements(script("load") + script("load_circuits")):
+        for statement in duckdb.extract_statements("".join(map(script, _LOAD))):
             table = re.search(r"INSERT INTO (\w+)", statement.query)
             report(f"writing {table[1]}" if table else "writing tables")
             con.execute(statement)

@@ -141,16 +141,12 @@ def _clusterings(con: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
     names: list[str] = []
     tables: dict[str, list[pa.Table]] = {dataset.name: [] for dataset in datasets_of("clusters")}
     for folder in inputs.clusters:
-        read_manifest(folder, "clusters")
-        name = pq.read_table(require(folder, DATASETS["clusters.clusterings"]))["name"][0].as_py()
+        name, found = clustering_tables(folder)
         if name in names:
             raise UsageError(f"two clusterings are called {name!r}; give one of them another name")
         names.append(name)
-        for dataset in datasets_of("clusters"):
-            if dataset.optional and not dataset.path(folder).exists():
-                continue
-            table = pq.read_table(require(folder, dataset)).select(dataset.schema.names)
-            tables[dataset.name].append(table.append_column("clustering", pa.array([name] * len(table), pa.string())))
+        for dataset_name, table in found.items():
+            tables[dataset_name].append(table)
     if inputs.primary is not None and inputs.primary not in names:
         raise UsageError(f"no clustering is called {inputs.primary!r}; there are {', '.join(names) or 'none'}")
     primary = inputs.primary or _most_found_again(tables["clusterings"])
@@ -160,6 +156,30 @@ def _clusterings(con: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
             flags = [name == primary for name in joined["clustering"].to_pylist()]
             joined = joined.append_column("is_primary", pa.array(flags, pa.bool_()))
         arrow_table(con, dataset.name, joined)
+
+
+def clustering_tables(folder: Path) -> tuple[str, dict[str, pa.Table]]:
+    """Read a clusters folder.
+
+    Args:
+        folder: Clusters folder.
+
+    Returns:
+        The name of the clustering, and the tables of the stage, each with the column `clustering`.
+
+    Raises:
+        StageError: The folder is no such folder, or is damaged.
+    """
+    read_manifest(folder, "clusters")
+    name = pq.read_table(require(folder, DATASETS["clusters.clusterings"]))["name"][0].as_py()
+    tables = {}
+    for dataset in datasets_of("clusters"):
+        if dataset.optional and not dataset.path(folder).exists():
+            table = dataset.empty()
+        else:
+            table = pq.read_table(require(folder, dataset)).select(dataset.schema.names)
+        tables[dataset.name] = table.append_column("clustering", pa.array([name] * len(table), pa.string()))
+    return name, tables
 
 
 def _most_found_again(clusterings: Sequence[pa.Table]) -> str | None:
