@@ -36,11 +36,17 @@ FROM anchored_members AS m
 JOIN anchored_circuits AS c USING (circuit_id)
 ORDER BY circuit_id, rank, weight DESC NULLS LAST, layer, neuron;
 
--- Words of the labels of neurons. A word names a circuit where a third of its labels have it, e times as many as elsewhere.
+-- Words of the labels of neurons, without those that only join others. A word names a circuit where a third of its labels have it, e times as many as elsewhere.
 CREATE TABLE input.label_words AS
 SELECT DISTINCT layer, neuron, unnest(regexp_extract_all(lower(label), '[\p{L}\p{N}_]{2,}')) AS word
 FROM neurons
 WHERE label IS NOT NULL;
+
+DELETE FROM input.label_words
+WHERE word IN (
+    'about', 'an', 'and', 'are', 'as', 'at', 'be', 'by', 'for', 'from', 'in', 'into', 'is', 'it', 'its', 'of', 'on', 'or', 'that', 'the', 'their',
+    'these', 'this', 'to', 'with'
+);
 
 CREATE TABLE input.circuit_terms AS
 WITH totals AS (

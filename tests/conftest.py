@@ -95,6 +95,11 @@ DEMO_SETTINGS = [
     "circuits.size=5",
     "verify.most=4",
     "cluster.min_count=5",
+    "cluster.trials=2",
+    "cluster.seeds=2",
+    "cluster.resamples=4",
+    "cluster.splits=4",
+    "cluster.draws=20",
 ]
 
 

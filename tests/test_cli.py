@@ -379,7 +379,7 @@ def test_the_page_of_a_circuit(run, small_atlas: Path) -> None:
         edges = len(small.circuit_edges(path).fetchall())
         inside = len(small.circuits(parent=path).fetchall())
     page = run("circuit", small_atlas, path, "--limit", 2).stdout
-    assert f"circuit {path}  " in page
+    assert f"circuit {path}" in page
     assert f"size       {size} neurons" in page
     assert f"Members by weight inside: 2 of {size}" in page
     assert f"L{member[0]}/N{member[1]}" in page

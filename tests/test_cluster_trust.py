@@ -280,7 +280,12 @@ def test_modularity_by_its_definition() -> None:
     assert gain(given, Partition(paths, [None] * len(paths), 3.0, 4.0)) == pytest.approx(0.25)
 
 
-@pytest.mark.parametrize("method", METHODS)
+SLOW = ("consensus", "spectral", "block-model", "local")
+
+
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in METHODS]
+)
 def test_every_method_finds_planted_circuits_again_and_none_in_noise(
     method: str, planted: tuple[Path, np.ndarray], noise: Path, tmp_path: Path
 ) -> None:

@@ -104,6 +104,8 @@ def test_terms_coherence_and_activity_of_circuits(con, neurons) -> None:
         for key, row in neurons.items()
         if row["label"] is not None
     }
+    joining = {"and", "of", "on", "is", "it", "in", "the"}
+    words = {key: found - joining for key, found in words.items()}
     graphs: dict[tuple[int, int], set[int]] = {}
     for row in rows(con, "neuron_graphs"):
         graphs.setdefault((row["layer"], row["neuron"]), set()).add(row["graph_id"])
