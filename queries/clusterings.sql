@@ -10,6 +10,7 @@ SELECT
     largest_share,
     tested_count,
     found_again_count,
+    stable_count,
     stable_share,
     seed_ami,
     half_ami,

@@ -20,6 +20,7 @@ SELECT
     largest_share,
     tested_count,
     found_again_count,
+    stable_count,
     stable_share,
     seed_ami,
     seed_similarity,

@@ -99,7 +99,7 @@ DEMO_SETTINGS = [
     "cluster.seeds=2",
     "cluster.resamples=4",
     "cluster.splits=4",
-    "cluster.draws=20",
+    "cluster.draws=100",
 ]
 
 
@@ -125,7 +125,7 @@ def make_demo(folder: Path, settings: list[str]) -> None:
 def make_small_atlas(folder: Path) -> None:
     graphs = [factories.random_graph(seed, neurons=20, links=120) for seed in range(30)]
     stats_of(folder, graphs)
-    quick = {"min_count": 2, "min_groups": 1, "seeds": 2, "resamples": 3, "splits": 2, "draws": 20}
+    quick = {"min_count": 2, "min_groups": 1, "seeds": 2, "resamples": 3, "splits": 2, "draws": 100}
     cluster(folder / "stats", folder / "clusters", ClusterOptions(trials=3, **quick))
     soft = ClusterOptions(method="nmf", clusters=4, weight="mean_abs_weight", trust=False, **quick)
     cluster(folder / "stats", folder / "factors", soft)

@@ -44,7 +44,7 @@ QUICK = {
     "seeds": 2,
     "resamples": 6,
     "splits": 6,
-    "draws": 200,
+    "draws": 1000,
 }
 
 
@@ -333,7 +333,7 @@ def test_numbers_of_a_clustering(planted: tuple[Path, np.ndarray], tmp_path: Pat
 def test_a_seed_gives_the_same_bytes_in_one_process_and_in_several(
     planted: tuple[Path, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = ClusterOptions(method="leiden", **QUICK | {"resamples": 2, "splits": 2, "draws": 20})
+    options = ClusterOptions(method="leiden", **QUICK | {"resamples": 2, "splits": 2, "draws": 100})
     cluster(planted[0], tmp_path / "one", options)
     monkeypatch.setattr(runs, "_SMALL", 0)
     monkeypatch.setattr(runs, "cpu_count", lambda: 2)
@@ -426,7 +426,7 @@ def test_degenerate_networks(method: str, what: str, groups: int, tmp_path: Path
     every = {"source": np.tile(source, groups), "target": np.tile(target, groups), "weight": np.tile(weight, groups)}
     links = every | {"group": np.repeat(np.arange(groups), len(source)), "layer": np.arange(8) // 4}
     stats = write_stats(tmp_path / "stats", links)
-    options = ClusterOptions(method=method, min_count=1, trials=1, seeds=1, resamples=2, splits=2, draws=5)
+    options = ClusterOptions(method=method, min_count=1, trials=1, seeds=1, resamples=2, splits=2, draws=100)
     if method == "consensus" and groups == 1:
         with pytest.raises(InputError, match="needs groups of prompts"):
             cluster(stats, tmp_path / "c", options)
@@ -434,7 +434,8 @@ def test_degenerate_networks(method: str, what: str, groups: int, tmp_path: Path
     found = cluster(stats, tmp_path / "c", options)
     assert found.edge_count == len(EDGES[what])
     assert (found.tested_count is None) == (groups == 1)
-    assert not found.found_again_count
+    # Parts that are the same in every group are found again.
+    assert not found.found_again_count or what == "parts that do not touch"
 
 
 @pytest.mark.parametrize(
@@ -481,7 +482,7 @@ def test_the_command_says_what_is_reliable(planted: tuple[Path, np.ndarray], noi
             "-o",
             str(tmp_path / "c"),
             "--method",
-            "links",
+            "leiden",
             "--weight",
             "abs_weight_graphs",
         ]
@@ -510,3 +511,32 @@ def test_a_picture_of_clusterings(small_atlas: Path, tmp_path: Path) -> None:
     run = CliRunner().invoke(main, ["cluster", "compare", str(small_atlas), "--png", str(tmp_path / "c.png")])
     assert run.exit_code == 0, run.output
     assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_few_groups_and_a_choice_by_replication(tmp_path: Path) -> None:
+    """WRONG once: below eight groups the candidates of a tree were written, of which one lies in another."""
+    links, _ = planted_links(np.random.default_rng(3), groups=5)
+    stats = write_stats(tmp_path / "stats", links)
+    for method in ("profiles", "nmf"):
+        found = cluster(stats, tmp_path / method, ClusterOptions(method=method, **QUICK))
+        assert found.tested_count
+        assert len(rows(tmp_path / method, "clusters")) == found.cluster_count
+
+
+def test_a_clustering_that_the_atlas_has_not(small_atlas: Path) -> None:
+    for command in (("query", str(small_atlas), "circuits"), ("circuit", str(small_atlas), "1")):
+        run = CliRunner().invoke(main, [*command, "--clustering", "nosuch"])
+        assert run.exit_code == 1
+        assert "has no clustering 'nosuch'; it has infomap, nmf" in run.output
+
+
+def test_clusters_that_overlap_are_never_primary(small_atlas: Path, tmp_path: Path) -> None:
+    from atlas.database import Inputs, build_database, open_atlas
+
+    folder = small_atlas.parent
+    with pytest.raises(UsageError, match="overlap, so it cannot be the primary clustering"):
+        build_database(tmp_path / "a.duckdb", Inputs(folder / "stats", [folder / "factors"], primary="nmf"))
+    build_database(tmp_path / "a.duckdb", Inputs(folder / "stats", [folder / "factors"]))
+    with open_atlas(tmp_path / "a.duckdb") as con:
+        assert con.execute("SELECT is_primary FROM clusterings").fetchall() == [(False,)]
+        assert con.execute("SELECT count(*) > 0 FROM circuit('nmf/1')").fetchall() == [(True,)]

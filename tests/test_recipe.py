@@ -156,6 +156,7 @@ def test_build_readme_explains_every_key() -> None:
         ('output="a\\u0000b"', "NUL character"),
         ("cluster.min_count=100000000000000000000000", "cluster.min_count must be from 1 to"),
         ("cluster.seed=0", "cluster.seed must be from 1 to"),
+        ("atlas.primary=nosuch", "atlas.primary 'nosuch' is no clustering; there are infomap"),
         ("atlas.min_count=-1", "atlas.min_count must be from 1 to"),
         ("graphs.paths=" + "[" * 5000, None),
     ],

@@ -26,7 +26,8 @@ def circuit_page(atlas: Atlas, cluster_path: str, *, clustering: str | None = No
     Raises `InputError` for an unknown path.
     """
     given = cluster_path if clustering is None else f"{clustering}/{cluster_path}"
-    found = rows_of(atlas.circuits(path=given))
+    # The clustering is given once more, so that a wrong name is told as one.
+    found = rows_of(atlas.circuits(path=given, clustering=clustering))
     if not found or found[0]["kind"] != "cluster":
         return anchored_page(atlas, given, limit=limit)
     row = found[0]
@@ -225,7 +226,7 @@ def _ends(atlas: Atlas, circuit: str, limit: int) -> Any:
 def _graphs(atlas: Atlas, circuit: str, limit: int) -> Any:
     rows = rows_of(atlas.circuit_graphs(circuit, limit=min(limit, 5)))
     cells = [(percent(row["active_share"]), shown(row["prompt"])) for row in rows]
-    title = titled("Graphs in which it acts", row_count(atlas.circuit_graphs(circuit)), min(limit, 5))
+    title = titled("Graphs with most of its neurons", row_count(atlas.circuit_graphs(circuit)), min(limit, 5))
     return table(("of its neurons", "prompt"), cells, title=title)
 
 

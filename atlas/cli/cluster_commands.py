@@ -76,7 +76,7 @@ def _default(*names: str, heading: str, **attributes: Any) -> Callable[[_F], _F]
 @_default(
     "--max-size",
     heading=_METHOD,
-    help="Leiden: divide larger clusters again; profiles, local: largest circuit; 0: no bound.",
+    help="Leiden: divide larger clusters again; profiles, NMF, local, links: largest circuit, 80 where 0.",
 )
 @_default("--min-size", heading=_METHOD, help="Profiles, consensus, local, links, NMF: smallest circuit.")
 @_default("--clusters", heading=_METHOD, type=int, help="Spectral, block-model, NMF: number of clusters.")

@@ -43,12 +43,12 @@ def clusterings_page(atlas: Atlas, names: list[str], ami: Likeness) -> Group:
     parts.append(Text(f"\n{clusterings_note(rows)}"))
     if len(names) > 1:
         cells = [[name, *(_number(value) for value in values)] for name, values in zip(names, ami, strict=True)]
-        parts.append(table(["", *names], cells, title="\nHow alike they are: adjusted mutual information, 1 is equal"))
+        parts.append(table(["", *names], cells, title="\nHow alike they are (AMI)"))
     return Group(*parts)
 
 
 _HEADS = (
-    *("clustering", "neurons", "clusters", "largest", "found again", "neurons in those", "halves AMI", "seeds AMI"),
+    *("clustering", "neurons", "clusters", "largest", "found again", "with neurons", "halves AMI", "seeds AMI"),
     *("gain", "swapped", "permuted", "held-out AUC"),
 )
 
@@ -66,7 +66,7 @@ def _cells(row: Row) -> list[Any]:
         f"{row['cluster_count']:,}",
         percent(row["largest_share"]),
         again,
-        percent(row["stable_share"]),
+        None if row["stable_count"] is None else f"{row['stable_count']:,}",
         *(_number(row[name]) for name in ("half_ami", "seed_ami", "gain", "gain_swapped", "gain_permuted")),
         auc,
     ]
@@ -87,11 +87,9 @@ def clusterings_note(rows: list[Row]) -> str:
     )
     if not best["found_again_count"]:
         return f"No reliable circuits: no cluster of any clustering is found again {rule}."
-    primary = next((row for row in known if row["is_primary"]), best)
-    return (
-        f"{primary['found_again_count']:,} of {primary['tested_count']:,} clusters of {primary['clustering']}, the primary clustering, "
-        f"are found again {rule}."
-    )
+    told = best if any(row["is_primary"] for row in known) is False else next(row for row in known if row["is_primary"])
+    which = "the primary clustering, are" if told["is_primary"] else "not the primary clustering, are"
+    return f"{told['found_again_count']:,} of {told['tested_count']:,} clusters of {told['clustering']}, {which} found again {rule}."
 
 
 def clusterings_html(atlas: Atlas, names: list[str], ami: Likeness) -> str:

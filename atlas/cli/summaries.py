@@ -284,13 +284,19 @@ def print_clustering_summary(found: Clustering) -> None:
     """Print counts and quality of a clustering, and how much of it is found again."""
     say(
         f"  {found.name}: {found.neuron_count:,} neurons and {found.edge_count:,} edges in {found.top_cluster_count:,} top clusters, "
-        f"{found.cluster_count:,} clusters on {found.max_level} levels; largest {found.largest_top_cluster:,}"
+        f"{found.cluster_count:,} clusters; levels {found.max_level}; largest {found.largest_top_cluster:,}"
     )
     if found.codelength is not None:
         say(f"  codelength {found.codelength:.4f} bits, {found.one_level_codelength:.4f} without clusters")
     if found.quality is not None:
         say(f"  quality {found.quality:.6g}")
     if found.tested_count is None:
+        say(
+            "  how far to trust it is not measured: that needs a stats folder with two groups of prompts or more, and --trust"
+        )
+        return
+    if not found.tested_count:
+        say("  no cluster has three neurons or more and at most half of all, so none can be found again")
         return
     alike = "" if found.half_ami is None else f"; two halves agree by an AMI of {found.half_ami:.2f}"
     if found.found_again_count:

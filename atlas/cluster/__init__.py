@@ -28,7 +28,7 @@ from atlas.cluster.trust import Trust, found_again, measure
 from atlas.options import ClusterOptions
 from atlas.options.clusters import CONSENSUS, METHODS, WEIGHTS
 from atlas.stages.clusters_writer import Clusters, write_clusters
-from atlas.stages.resamples import Floats
+from atlas.stages.resamples import Floats, Ints
 
 __all__ = ["METHODS", "WEIGHTS", "ClusterOptions", "Clustering", "cluster"]
 
@@ -92,10 +92,10 @@ class _Work:
         resampled = read_resamples(given, options) if is_needed else None
         progress(f"clustering {options.title}", 0, 0)
         self.found = self._find(resampled)
-        self.gain = gain(self.network, self.found)
         self._resampled_neurons = self.edges.neurons if resampled is None else resampled.neurons
         self.trust = self._trust(resampled, progress) if resampled is not None and options.trust else None
         self.sets, self.paths = self._settled()
+        self.gain = gain(self.network, self.found._replace(paths=self.paths))
 
     def _find(self, resampled: Edges | None) -> Partition:
         """Return the result of the method, without modules of one neuron."""
@@ -122,23 +122,24 @@ class _Work:
             placed(found_sets(self.found), rows, len(resampled.neurons)),
             labels,
             self.options,
+            own=self._own(),
             is_choice=self.found.candidates is not None,
             overlaps=self.found.overlaps,
             tell=progress,
         )
+
+    def _own(self) -> Ints:
+        """Return the rows of the sets that the method chooses by itself: all of them, but for candidates of which its modules are some."""
+        if self.found.candidates is None or self.found.overlaps:
+            return np.arange(found_sets(self.found).shape[0])
+        return _rows_of(self.found.candidates, self.found.paths)
 
     def _settled(self) -> tuple[Matrix, list[tuple[int, ...]]]:
         """Return the clusters with the weights of their members, and the path of every neuron."""
         candidates = self.found.candidates
         if candidates is None:
             return modules(self.found.paths, prefixes(self.found.paths)), self.found.paths
-        if self.trust is not None:
-            rows = self.trust.rows
-        elif self.found.overlaps:
-            rows = np.arange(candidates.shape[0])
-        else:
-            # The method has chosen by itself.
-            rows = _rows_of(candidates, self.found.paths)
+        rows = self._own() if self.trust is None else self.trust.rows
         return candidates[rows].tocsr(), paths_of(candidates, rows)
 
     def write(self, out: Path) -> Clustering:
@@ -225,6 +226,7 @@ class _Work:
             **known,
             "tested_count": int(self.trust.tested.sum()),
             "found_again_count": len(again),
+            "stable_count": len(members),
             "stable_share": len(members) / len(self.network.neurons),
         }
 
@@ -260,7 +262,7 @@ def described(network: Network, sets: Matrix) -> dict[str, Floats]:
     }
 
 
-def _rows_of(candidates: Matrix, paths: list[tuple[int, ...]]) -> Any:
+def _rows_of(candidates: Matrix, paths: list[tuple[int, ...]]) -> Ints:
     """Return the rows of the candidates that are modules of flat paths, in the order of the modules."""
     count = max((path[0] for path in paths if path), default=0)
     wanted = {

@@ -26,7 +26,7 @@ _SWEEPS = 30
 def partition(network: Network, options: ClusterOptions, *, seed: int, trials: int) -> Partition:
     """Return flat modules: the blocks of the least description length, which is the negative quality, in bits per link."""
     size = len(network.neurons)
-    given = options.clusters
+    given = options.clusters and min(options.clusters, max(2, size // 2))
     numbers = [given] if given else [2**power for power in range(1, 8) if 2**power <= min(_MOST, size // 4)]
     best = np.zeros(size, np.int64)
     shortest = description_length(network.source, network.target, best)

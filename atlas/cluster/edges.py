@@ -147,7 +147,7 @@ def read_edges(given: Path, options: ClusterOptions) -> Edges:
         told = "".join(f" in {least[name]} {what}" for name, what in _TOLD.items() if least[name] > 1)
         raise NothingToCluster(
             f"no edge of {given} has at least {options.min_count} links{told}; lower the threshold "
-            "(cluster --min-count, in a build --set cluster.min_count=1)"
+            "(--min-count, --min-graphs, --min-groups; in a build --set cluster.min_count=1)"
         )
     cells = {name: np.concatenate(parts) for name, parts in columns.items()}
     every = np.arange(len(source))

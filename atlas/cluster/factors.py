@@ -28,7 +28,7 @@ def partition(network: Network, options: ClusterOptions, *, seed: int, trials: i
         from sklearn.decomposition import NMF
         from sklearn.exceptions import ConvergenceWarning
     size = len(network.neurons)
-    count = min(options.clusters or max(2, min(64, size // 20)), size)
+    count = min(options.clusters or max(2, min(64, size // 20)), max(2, size // 2), size)
     # Roots, because few links hold most of the weight, and squared errors would fit those alone.
     weight = sparse.csr_array((np.sqrt(network.weight), (network.source, network.target)), shape=(size, size))
     model = NMF(count, init="nndsvda" if count < size else "random", random_state=seed, max_iter=400, tol=1e-3)

@@ -94,7 +94,12 @@ def make_network(edges: Edges, options: ClusterOptions, weights: Floats) -> Netw
         flows = weight > 0
         inner, links = _renumbered(links[0][flows], links[1][flows])
         rows, weight, signed = rows[inner], weight[flows], (taken.signed / taken.count)[flows]
-    if not len(chosen) or not len(weight):
+    if not len(chosen):
+        raise NothingToCluster(
+            f"no edge is left of {len(edges.source):,}: lower min_count ({options.min_count}), min_graphs ({options.min_graphs}) or min_groups, "
+            f"or raise max_graph_share ({options.max_graph_share:g})"
+        )
+    if not len(weight):
         raise NothingToCluster(
             f"none of {len(chosen):,} edges with at least {options.min_count} links has a {options.weight} above 0, so "
             "nothing flows; choose another weight or lower the thresholds"
@@ -178,5 +183,5 @@ def _expected(source: Ints, target: Ints, weight: Floats, layers: Ints) -> Float
     sums = [np.bincount(np.unique(key, return_inverse=True)[1], weight) for key in (out, into, pair)]
     places = [np.unique(key, return_inverse=True)[1] for key in (out, into, pair)]
     given, taken, whole = (total[place] for total, place in zip(sums, places, strict=True))
-    found: Floats = given * taken / whole
+    found: Floats = np.divide(given * taken, whole, out=np.zeros(len(whole)), where=whole > 0)
     return found

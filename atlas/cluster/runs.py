@@ -17,7 +17,7 @@ from atlas.cluster.edges import Edges
 from atlas.cluster.methods import find, gain
 from atlas.cluster.network import make_network
 from atlas.cluster.null_model import NullModel, links_inside, permuted
-from atlas.cluster.partition import Matrix, found_sets, leaves, placed
+from atlas.cluster.partition import Matrix, found_sets, leaves, placed, without_singletons
 from atlas.errors import NothingToCluster
 from atlas.options import ClusterOptions
 from atlas.options.clusters import PROFILES
@@ -112,6 +112,7 @@ def _result(state: tuple[Edges, ClusterOptions], item: tuple[int, Run]) -> tuple
     elif run.null == PERMUTED:
         network = permuted(network, np.random.default_rng(run.seed))
     found = find(edges, run.weights, network, options, seed=run.seed, trials=min(options.trials, TRIALS))
+    found = found._replace(paths=without_singletons(found.paths))
     labels[network.rows] = leaves(found.paths)
     return index, Result(placed(found_sets(found), network.rows, size), labels, gain(network, found))
 

@@ -24,10 +24,10 @@ def partition(network: Network, options: ClusterOptions, *, seed: int, trials: i
     size = len(network.neurons)
     labels = np.zeros(size, np.int64)
     if size > 3:
-        values, rows = embedding(network, min(options.clusters or _MOST, size - 2), seed)
-        labels = k_means(
-            rows[:, : 2 * _number(values, options.clusters)], _number(values, options.clusters), seed, trials
-        )
+        given = options.clusters and min(options.clusters, max(2, size // 2))
+        values, rows = embedding(network, min(given or _MOST, size - 2), seed)
+        number = _number(values, given)
+        labels = k_means(rows[:, : 2 * number], number, seed, trials)
     return Partition(flat(labels), [None] * size)
 
 

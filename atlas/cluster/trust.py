@@ -21,7 +21,7 @@ from atlas.cluster.partition import Matrix, chosen, sizes
 from atlas.cluster.runs import PERMUTED, SWAPPED, NullTest, Progress, Result, Run, Runner, runner
 from atlas.errors import NothingToCluster
 from atlas.options import ClusterOptions, is_found_again
-from atlas.options.clusters import LINKS, LOCAL, PROFILES
+from atlas.options.clusters import FEWEST_DRAWS, LINKS, LOCAL, PROFILES
 from atlas.stages.resamples import Floats, Ints, bootstraps, false_discovery_rate, halves
 
 WITHOUT_CHANCE = (PROFILES, LOCAL, LINKS)
@@ -58,6 +58,7 @@ def measure(
     labels: Ints,
     options: ClusterOptions,
     *,
+    own: Ints,
     is_choice: bool,
     overlaps: bool,
     tell: Progress,
@@ -69,6 +70,7 @@ def measure(
         sets: Clusters at all levels, or candidates (n_sets, n_neurons of the edges).
         labels: Leaf module of every neuron, -1 where it is in none (n_neurons,).
         options: Method and its options; numbers of seeds, resamples, splits and draws.
+        own: Rows of the sets that the method chooses by itself.
         is_choice: Replication chooses the circuits from the sets, in other splits than those that measure.
         overlaps: Chosen circuits may share neurons.
         tell: Called with the name of the step, the number done and the total.
@@ -81,19 +83,19 @@ def measure(
     with runner(edges, options, tell) as run:
         found = run.results(plan.runs, f"resampling {options.title}")
         pairs = [(found[one], found[other]) for one, other in plan.pairs]
-        choosing, measuring = (pairs[::2], pairs[1::2]) if len(pairs) > 1 else (pairs, pairs)
-        rows = np.arange(sets.shape[0])
+        choosing, measuring = pairs[::2], pairs[1::2]
+        rows = own
         if is_choice and edges.buckets >= FEWEST_BUCKETS:
             rows = chosen(sets, _agreement(sets, choosing), _LEAST_AGREEMENT, overlaps=overlaps)
-            sets = sets[rows].tocsr()
+        sets = sets[rows].tocsr()
         columns = _found_again(sets, [found[place] for place in plan.bootstraps], measuring, rng)
         columns["seed_support"] = _mean([best_match(sets, found[place].sets)[1] for place in plan.seeds], sets.shape[0])
         tested = is_tested(sets, labels)
-        columns |= _against_null(run, edges, sets, tested, plan.halves[1::2] or plan.halves, measuring, options)
+        columns |= _against_null(run, edges, sets, tested, plan.halves[1::2], measuring, options)
         confidence = _confidence(sets, [found[place] for place in plan.bootstraps])
     columns = {name: np.where(tested, values, np.nan) for name, values in columns.items()}
-    clustering = _of_clustering(plan, found, pairs, labels)
-    clustering |= _held_out(edges, plan.halves[1::2] or plan.halves, measuring, options, rng)
+    clustering = _of_clustering(plan, found, pairs, labels, has_chance=options.method not in WITHOUT_CHANCE)
+    clustering |= _held_out(edges, plan.halves[1::2], measuring, options, rng)
     return Trust(rows, columns, confidence, tested, clustering)
 
 
@@ -183,7 +185,7 @@ def _against_null(
     """
     count = sets.shape[0]
     is_slow = len(edges.source) >= _LARGE or options.method == PROFILES
-    draws = max(1, options.draws // 5) if is_slow else options.draws
+    draws = max(FEWEST_DRAWS, options.draws // 5) if is_slow else options.draws
     tests, matched = [], []
     for number, ((_, half), (one, _)) in enumerate(list(zip(splits, pairs, strict=True))[:_NULL_SPLITS]):
         match = best_match(sets, one.sets)[0]
@@ -216,10 +218,11 @@ def _confidence(sets: Matrix, resampled: list[Result]) -> Matrix:
 
 
 def _of_clustering(
-    plan: _Plan, found: list[Result], pairs: list[tuple[Result, Result]], labels: Ints
+    plan: _Plan, found: list[Result], pairs: list[tuple[Result, Result]], labels: Ints, *, has_chance: bool
 ) -> dict[str, float]:
     """Return how alike the results of other seeds and of halves are, and what null networks gain."""
-    seeds = [found[place].labels for place in plan.seeds]
+    # Without chance, other seeds say nothing.
+    seeds = [found[place].labels for place in plan.seeds] if has_chance else []
     both = [(one.labels, other.labels) for one, other in pairs]
     with np.errstate(all="ignore"):
         return {

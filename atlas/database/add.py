@@ -113,7 +113,13 @@ def _add(fresh: Path, folder: Path, kind: str, primary: bool, tell: Report) -> s
 def _add_clusters(con: duckdb.DuckDBPyConnection, folder: Path, primary: bool) -> str:
     name, tables = clustering_tables(folder)
     known = con.execute("SELECT clustering, is_primary FROM clusterings").fetchall()
-    is_primary = primary or not known or any(item == name and flag for item, flag in known)
+    is_overlapping = bool(tables["clusterings"]["is_overlapping"][0].as_py())
+    was_primary = any(item == name and flag for item, flag in known)
+    if is_overlapping and (primary or was_primary):
+        raise UsageError(
+            f"the clusters of {name!r} overlap, so it cannot be the primary clustering; give it another name"
+        )
+    is_primary = primary or was_primary or not (is_overlapping or any(flag for _, flag in known))
     flags = pa.array([is_primary], pa.bool_())
     tables["clusterings"] = tables["clusterings"].append_column("is_primary", flags)
     for table_name, table in tables.items():

@@ -150,6 +150,10 @@ def _clusterings(con: duckdb.DuckDBPyConnection, inputs: Inputs) -> None:
     if inputs.primary is not None and inputs.primary not in names:
         raise UsageError(f"no clustering is called {inputs.primary!r}; there are {', '.join(names) or 'none'}")
     primary = inputs.primary or _most_found_again(tables["clusterings"])
+    if any(
+        row["name"] == primary and row["is_overlapping"] for table in tables["clusterings"] for row in table.to_pylist()
+    ):
+        raise UsageError(f"the clusters of {primary!r} overlap, so it cannot be the primary clustering; name another")
     for dataset in datasets_of("clusters"):
         joined = pa.concat_tables([_named(dataset).empty_table(), *tables[dataset.name]])
         if dataset.name == "clusterings":
@@ -183,13 +187,13 @@ def clustering_tables(folder: Path) -> tuple[str, dict[str, pa.Table]]:
 
 
 def _most_found_again(clusterings: Sequence[pa.Table]) -> str | None:
-    """Return the name of the clustering with the largest share of neurons in clusters that are found again; the first of equal ones.
+    """Return the name of the clustering with most neurons in clusters that are found again; the first of equal ones.
 
-    A clustering whose clusters overlap gives a neuron no single place, so it is the primary one only if there is no other.
+    A clustering whose clusters overlap gives a neuron no single place, so it is never the primary one.
     """
-    rows = [row for table in clusterings for row in table.to_pylist()]
+    rows = [row for table in clusterings for row in table.to_pylist() if not row["is_overlapping"]]
     # `max` keeps the first of equal ones.
-    best = max(rows, key=lambda row: (not row["is_overlapping"], row["stable_share"] or 0.0), default=None)
+    best = max(rows, key=lambda row: row["stable_count"] or 0, default=None)
     return best["name"] if best else None
 
 

@@ -15,6 +15,7 @@ ABSOLUTE, POSITIVE, SIGNED = "absolute", "positive", "layers"
 SIGNS = (ABSOLUTE, POSITIVE, SIGNED)
 KEEP, DAMP = "keep", "damp"
 HUBS = (KEEP, DAMP)
+FEWEST_DRAWS = 100  # networks of the null model: with fewer than 40 no p-value of several splits is below 0.05
 # Names of the formulas from the statistics of an edge to its weight (never negative: flow has no sign).
 WEIGHTS = (
     "mean_abs_weight_sq",
@@ -49,14 +50,14 @@ class ClusterOptions:
         markov_time: Infomap: larger values give larger clusters.
         objective: Leiden: `modularity` or `cpm`.
         resolution: Leiden, Louvain, consensus: larger values give smaller clusters.
-        max_size: Leiden: clusters with more neurons are divided again; profiles, local: largest circuit. 0: no bound.
-        min_size: Profiles, consensus, local, links: least number of neurons of a circuit.
+        max_size: Leiden: clusters with more neurons are divided again; profiles, NMF, local, links: largest circuit (80 where 0).
+        min_size: Profiles, NMF, consensus, local, links: least number of neurons of a circuit.
         clusters: Spectral, block model, NMF: number of clusters; chosen by the method where None.
         trust: Measure how far the clusters can be trusted, where the statistics hold groups of prompts.
         seeds: Number of other seeds.
         resamples: Number of bootstraps of the groups of prompts.
         splits: Number of splits of the groups into halves.
-        draws: Number of networks of the null model with the same layers and degrees.
+        draws: Number of networks of the null model with the same layers and degrees; a fifth of profiles, and from a million edges on.
     """
 
     name: str | None = None
@@ -117,6 +118,8 @@ class ClusterOptions:
         for key, known in (("weight", WEIGHTS), ("objective", OBJECTIVES), ("signs", SIGNS), ("hubs", HUBS)):
             if (given := getattr(self, key)) not in known:
                 raise UsageError(f"unknown {key} {given!r}; choose {', '.join(known)}")
+        if self.name is not None and (not self.name.strip() or set(self.name) & set("/:")):
+            raise UsageError(f"name {self.name!r} must be a file name without / and :, which ids of circuits have")
         self._check_numbers()
         if self.signs == SIGNED and self.method != LEIDEN:
             raise UsageError(f"signs = {SIGNED!r} needs method {LEIDEN!r}; {self.method} has no layers of signs")
@@ -128,9 +131,9 @@ class ClusterOptions:
                 raise UsageError(f"{key} must be above 0, not {getattr(self, key)}")
         if not 0 < self.max_graph_share <= 1:
             raise UsageError(f"max_graph_share must be above 0 and at most 1, not {self.max_graph_share}")
-        least = dict.fromkeys(
-            ("min_count", "min_graphs", "trials", "seed", "min_size", "draws", "splits", "resamples"), 1
-        )
+        least = dict.fromkeys(("min_count", "min_graphs", "trials", "seed", "min_size", "resamples"), 1)
+        # One split chooses, another measures.
+        least |= {"draws": FEWEST_DRAWS, "splits": 2}
         for key, bound in {**least, "max_size": 0, "seeds": 0, "min_groups": 1, "clusters": 2}.items():
             value = getattr(self, key)
             if value is not None and not bound <= value < 2**31:

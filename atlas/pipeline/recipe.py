@@ -137,6 +137,10 @@ def load_recipe(
             raise RecipeError(
                 f"{path}: cluster.name {name!r} must be a file name, and each must be another; there are {', '.join(taken)}"
             )
+    if recipe.atlas.primary is not None and recipe.atlas.primary not in taken:
+        raise RecipeError(
+            f"{path}: atlas.primary {recipe.atlas.primary!r} is no clustering; there are {', '.join(taken) or 'none'}"
+        )
     return recipe
 
 
@@ -184,7 +188,8 @@ def _check_clusterings(recipe: Recipe, where: str) -> None:
         try:
             item.check()
         except UsageError as error:
-            raise RecipeError(f"{where}: cluster.{error}") from error
+            dot = "." if str(error).split(" ")[0] in vars(item) else ": "
+            raise RecipeError(f"{where}: cluster{dot}{error}") from error
 
 
 def _check_numbers(recipe: Recipe, where: str) -> None:

@@ -83,6 +83,12 @@ class AtlasFile:
         except duckdb.Error as error:
             raise QueryError(one_line(error)) from error
 
+    def _require_clustering(self, name: str) -> None:
+        """Raise `UsageError` for a clustering that the atlas does not have: no rows would look like none found again."""
+        found = [row[0] for row in self.sql("SELECT clustering FROM clusterings ORDER BY clustering").fetchall()]
+        if name not in found:
+            raise UsageError(f"{self.path} has no clustering {name!r}; it has {', '.join(found) or 'none'}")
+
     def query(self, name: str, **parameters: object) -> duckdb.DuckDBPyRelation:
         """Run a query of `queries/`.
 
@@ -103,6 +109,8 @@ class AtlasFile:
         for given in parameters:
             if given not in known:
                 raise UsageError(f"query {name} has no parameter {given}; it has {', '.join(known) or 'none'}")
+        if (clustering := parameters.get("clustering")) is not None:
+            self._require_clustering(str(clustering))
         missing = [key for key, parameter in known.items() if parameter.required and parameters.get(key) is None]
         if missing:
             raise UsageError(f"query {name} needs {', '.join(missing)}")

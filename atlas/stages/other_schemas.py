@@ -38,6 +38,7 @@ STAGES = (
                     ("largest_share", pa.float64()),
                     ("tested_count", pa.int64()),
                     ("found_again_count", pa.int64()),
+                    ("stable_count", pa.int64()),
                     ("stable_share", pa.float64()),
                     *_scores(
                         *("seed_ami", "seed_similarity", "half_ami", "half_similarity"),

@@ -19,6 +19,7 @@ CREATE TABLE clusterings (
     largest_share DOUBLE,
     tested_count BIGINT,
     found_again_count BIGINT,
+    stable_count BIGINT,
     stable_share DOUBLE,
     seed_ami DOUBLE,
     seed_similarity DOUBLE,
@@ -52,12 +53,13 @@ COMMENT ON COLUMN clusterings.singleton_count IS 'Clusters of one neuron.';
 COMMENT ON COLUMN clusterings.largest_share IS 'Share of the clustered neurons in the largest top cluster.';
 COMMENT ON COLUMN clusterings.tested_count IS 'Clusters of three neurons or more, whose trust is measured; NULL where groups of prompts are not told apart.';
 COMMENT ON COLUMN clusterings.found_again_count IS 'Of them, those found again: half_agreement of 0.5 or more at a null_fdr below 0.05.';
-COMMENT ON COLUMN clusterings.stable_share IS 'Share of the neurons with an edge that are in such a cluster.';
-COMMENT ON COLUMN clusterings.seed_ami IS 'Mean adjusted mutual information with the results of other seeds; 1 is equal, 0 unrelated.';
+COMMENT ON COLUMN clusterings.stable_count IS 'Neurons in such a cluster.';
+COMMENT ON COLUMN clusterings.stable_share IS 'Their share of the neurons of its network, which have an edge that reaches its thresholds.';
+COMMENT ON COLUMN clusterings.seed_ami IS 'Mean adjusted mutual information with the results of other seeds; 1 is equal, 0 unrelated. NULL of methods without chance. Of profiles, nmf, local and links, these, half_ami and held-out scores are of what the method chooses by itself, before replication does.';
 COMMENT ON COLUMN clusterings.seed_similarity IS 'Mean element-centric similarity with them (Gates et al. 2019).';
 COMMENT ON COLUMN clusterings.half_ami IS 'Mean adjusted mutual information of the results of two halves of the groups of prompts, over neurons in both.';
 COMMENT ON COLUMN clusterings.half_similarity IS 'Mean element-centric similarity of them.';
-COMMENT ON COLUMN clusterings.gain IS 'How much better it is than one cluster: share of the codelength saved (Infomap), else modularity.';
+COMMENT ON COLUMN clusterings.gain IS 'How much better it is than one cluster: share of the codelength saved (Infomap), else modularity with every neuron that is in none alone.';
 COMMENT ON COLUMN clusterings.gain_swapped IS 'The same, by the same method, on networks whose links are swapped within each pair of layers.';
 COMMENT ON COLUMN clusterings.gain_permuted IS 'The same on networks whose weights are permuted. A gain below this is no evidence that weights form clusters.';
 COMMENT ON COLUMN clusterings.base_auc IS 'Area under the ROC curve of links of one half of the prompts, predicted by degrees, strengths and common presence in the other.';

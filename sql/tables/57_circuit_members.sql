@@ -18,4 +18,4 @@ COMMENT ON COLUMN circuit_members.role IS 'Anchored: anchored, upstream or downs
 COMMENT ON COLUMN circuit_members.step IS 'Edges between it and the neurons that carry the anchor; 0 for those, and in clusters.';
 COMMENT ON COLUMN circuit_members.rank IS 'Rank in its role in an anchored circuit.';
 COMMENT ON COLUMN circuit_members.weight IS 'Flow of a neuron of a cluster, or how strongly it belongs to one that overlaps; how strongly it is tied to an anchored circuit (anchored_members.weight).';
-COMMENT ON COLUMN circuit_members.confidence IS 'Share of the bootstraps of the groups of prompts in which it is a member.';
+COMMENT ON COLUMN circuit_members.confidence IS 'Share of the bootstraps of the groups of prompts in which it is a member. Of a cluster with clusters inside, only of neurons that are in none of those.';
