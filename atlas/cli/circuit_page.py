@@ -226,7 +226,7 @@ def _ends(atlas: Atlas, circuit: str, limit: int) -> Any:
 def _graphs(atlas: Atlas, circuit: str, limit: int) -> Any:
     rows = rows_of(atlas.circuit_graphs(circuit, limit=min(limit, 5)))
     cells = [(percent(row["active_share"]), shown(row["prompt"])) for row in rows]
-    title = titled("Graphs with most of its neurons", row_count(atlas.circuit_graphs(circuit)), min(limit, 5))
+    title = titled("Graphs with its neurons", row_count(atlas.circuit_graphs(circuit)), min(limit, 5))
     return table(("of its neurons", "prompt"), cells, title=title)
 
 
