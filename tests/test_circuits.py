@@ -410,7 +410,7 @@ def test_the_page_and_the_query_of_a_token(small_atlas: Path) -> None:
         "trust",
         "two halves of the prompts agree by",
         "Members",
-        "Graphs in which it acts",
+        "Graphs with its neurons",
     ):
         assert part in page.output
     assert run(main, ["circuit", str(small_atlas), anchor]).output.startswith(f"circuit {circuit} ")
