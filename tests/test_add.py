@@ -72,6 +72,7 @@ def same(one: Path, other: Path) -> None:
         assert [result.describe() for result in run_checks(con) if not result.passed] == []
 
 
+@pytest.mark.slow
 def test_an_added_clustering_is_as_if_built_with_it(stages: Path, small_atlas: Path) -> None:
     stats, labels = small_atlas.parent / "stats", stages / "first-labels"
     for primary in ("infomap", "other"):
@@ -82,6 +83,7 @@ def test_an_added_clustering_is_as_if_built_with_it(stages: Path, small_atlas: P
         assert rows(stages / "b.duckdb", "sources") != rows(stages / "c.duckdb", "sources")
 
 
+@pytest.mark.slow
 def test_a_clustering_of_the_same_name_is_replaced(stages: Path, small_atlas: Path) -> None:
     cluster(
         small_atlas.parent / "stats", stages / "again", ClusterOptions(min_count=3, min_groups=1, trials=2, trust=False)

@@ -330,6 +330,7 @@ def test_numbers_of_a_clustering(planted: tuple[Path, np.ndarray], tmp_path: Pat
     assert not row["is_overlapping"]
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_bytes_in_one_process_and_in_several(
     planted: tuple[Path, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -472,6 +473,7 @@ def test_layers_of_signs_keep_opposite_pairs_apart(tmp_path: Path) -> None:
     assert found["absolute"][0] == found["absolute"][4] != found["absolute"][6] == found["absolute"][2]
 
 
+@pytest.mark.slow
 def test_the_command_says_what_is_reliable(planted: tuple[Path, np.ndarray], noise: Path, tmp_path: Path) -> None:
     quick = ["--min-count", "4", "--trials", "1", "--seeds", "1", "--resamples", "3", "--splits", "2", "--draws", "200"]
     told = []

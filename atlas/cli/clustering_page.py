@@ -87,7 +87,7 @@ def clusterings_note(rows: list[Row]) -> str:
     )
     if not best["found_again_count"]:
         return f"No reliable circuits: no cluster of any clustering is found again {rule}."
-    told = best if any(row["is_primary"] for row in known) is False else next(row for row in known if row["is_primary"])
+    told = next((row for row in known if row["is_primary"]), best)
     which = "the primary clustering, are" if told["is_primary"] else "not the primary clustering, are"
     return f"{told['found_again_count']:,} of {told['tested_count']:,} clusters of {told['clustering']}, {which} found again {rule}."
 
