@@ -96,10 +96,7 @@ DEMO_SETTINGS = [
     "verify.most=4",
     "cluster.min_count=5",
     "cluster.trials=2",
-    "cluster.seeds=2",
-    "cluster.resamples=4",
-    "cluster.splits=4",
-    "cluster.draws=100",
+    "cluster.trust=false",
 ]
 
 
