@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from atlas.circuits.anchored import SIZES, Anchors, Bools
-from atlas.stages.resamples import Floats, Ints, bootstraps, false_discovery_rate, halves
+from atlas.stages.resamples import FEWEST_BUCKETS, Floats, Ints, bootstraps, false_discovery_rate, halves
 
 SPLITS = 10  # into halves: one of two chooses the size, the other measures
 DRAWS = 200  # sets of other anchors, per split that measures
 FEWEST_OTHERS = 5  # anchors, below which those are too few to compare with
-FEWEST_BUCKETS = 8  # below which the splits that choose a size are nearly those that measure, so it is not chosen
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from atlas.cluster.partition import (
     placed,
     prefixes,
     without_singletons,
+    without_weights,
 )
 from atlas.cluster.profiles import paths_of
 from atlas.cluster.trust import Trust, found_again, measure
@@ -244,8 +245,7 @@ def described(network: Network, sets: Matrix) -> dict[str, Floats]:
     """
     from atlas.cluster.null_model import inner_weights
 
-    ones = sets.copy()
-    ones.data = np.ones(len(ones.data))
+    ones = without_weights(sets)
     inside = inner_weights(network.source, network.target, network.weight, ones)
     ends = np.concatenate([network.source, network.target])
     strength = np.bincount(ends, np.tile(network.weight, 2), len(network.neurons))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from atlas.cluster.edges import Edges, Sums, read_edges
 from atlas.errors import InputError, NothingToCluster
 from atlas.options import ClusterOptions
-from atlas.options.clusters import ABSOLUTE, DAMP
+from atlas.options.clusters import DAMP, POSITIVE
 from atlas.stages.resamples import Floats, Ints
 
 _PRIOR = 5.0  # graphs that are added to both sides of a lift, so that few graphs make no large one
@@ -78,7 +78,7 @@ def make_network(edges: Edges, options: ClusterOptions, weights: Floats) -> Netw
     if options.max_graph_share < 1:
         is_rare = ~is_frequent(edges, options, weights)
         kept &= is_rare[edges.source] & is_rare[edges.target]
-    if options.signs not in (ABSOLUTE, "layers"):
+    if options.signs == POSITIVE:
         kept &= sums.signed > 0
     chosen = np.flatnonzero(kept)
     rows, links = _renumbered(edges.source[chosen], edges.target[chosen])
@@ -110,7 +110,7 @@ def make_network(edges: Edges, options: ClusterOptions, weights: Floats) -> Netw
 def is_frequent(edges: Edges, options: ClusterOptions, weights: Floats) -> NDArray[np.bool_]:
     """Return True for neurons in more than `max_graph_share` of the graphs of a resample (n_neurons,)."""
     presence, total = edges.presence @ weights, float(edges.graph_totals @ weights)
-    if options.max_graph_share < 1 and not np.isfinite(presence).all() | np.isfinite(total):
+    if options.max_graph_share < 1 and not (np.isfinite(presence).all() and np.isfinite(total)):
         raise InputError(
             "max_graph_share needs the number of graphs of every neuron, which the statistics do not state"
         )
@@ -132,7 +132,7 @@ def _weights(
     if name in ("lift", "npmi"):
         return _together(name, _known(sums.graphs, "graph_count", name), presence[source], presence[target], total)
     base = np.abs(sums.signed) if name == "abs_mean_weight_sq" else sums.absolute
-    if options.signs == "positive":
+    if options.signs == POSITIVE:
         base = np.maximum(sums.signed, 0)
     elif name != "abs_mean_weight_sq":
         base = _known(base, "weight_abs_sum", name)
@@ -180,8 +180,7 @@ def _expected(source: Ints, target: Ints, weight: Floats, layers: Ints) -> Float
     out = source * span + layers[target]
     into = target * span + layers[source]
     pair = layers[source] * span + layers[target]
-    sums = [np.bincount(np.unique(key, return_inverse=True)[1], weight) for key in (out, into, pair)]
     places = [np.unique(key, return_inverse=True)[1] for key in (out, into, pair)]
-    given, taken, whole = (total[place] for total, place in zip(sums, places, strict=True))
+    given, taken, whole = (np.bincount(place, weight)[place] for place in places)
     found: Floats = np.divide(given * taken, whole, out=np.zeros(len(whole)), where=whole > 0)
     return found

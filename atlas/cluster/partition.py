@@ -102,12 +102,15 @@ def sizes(sets: Matrix) -> Ints:
     return found
 
 
+def without_weights(sets: Matrix) -> Matrix:
+    """Return the sets with 1 for every member."""
+    return sparse.csr_array((np.ones(len(sets.indices)), sets.indices, sets.indptr), shape=sets.shape)
+
+
 def found_sets(partition: Partition) -> Matrix:
     """Return the sets that a result offers for a match: its candidates, or its modules at every level."""
     if partition.candidates is not None:
-        ones = partition.candidates.copy()
-        ones.data = np.ones(len(ones.data))
-        return ones
+        return without_weights(partition.candidates)
     return modules(partition.paths, prefixes(partition.paths))
 
 

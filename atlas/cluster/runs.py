@@ -69,7 +69,7 @@ class Runner:
         return self._all(_result, runs, step)
 
     def p_values(self, tests: Sequence[NullTest], step: str) -> list[Floats]:
-        """Return the share of null networks in which every set has as much weight inside, for every test, in order."""
+        """Return the share of null networks in which every set has as large a statistic, for every test, in order."""
         return self._all(_p_values, tests, step)
 
     def _all(self, function: Callable[..., Any], items: Sequence[Any], step: str) -> list[Any]:

@@ -3,7 +3,7 @@
 A cluster is found again in a result as well as its best match there has a Jaccard index. Its `half_agreement` is the least of that of its best
 matches in two halves of the groups of prompts, and of itself and either; `support` is that of itself and its best match in a bootstrap. Sets of the same size, drawn from all
 clustered neurons, are the control of both. `null_p` asks whether the best match of one half has more links inside, in the other half, than
-in networks with the same layers and degrees: the half that tests did not choose the members.
+in networks with the same layers and degrees: the half that tests has not chosen the members.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from atlas.cluster.runs import PERMUTED, SWAPPED, NullTest, Progress, Result, Ru
 from atlas.errors import NothingToCluster
 from atlas.options import ClusterOptions, is_found_again
 from atlas.options.clusters import FEWEST_DRAWS, LINKS, LOCAL, PROFILES
-from atlas.stages.resamples import Floats, Ints, bootstraps, false_discovery_rate, halves
+from atlas.stages.resamples import FEWEST_BUCKETS, Floats, Ints, bootstraps, false_discovery_rate, halves
 
 WITHOUT_CHANCE = (PROFILES, LOCAL, LINKS)
 SMALLEST = 3  # neurons of a cluster that is tested
-FEWEST_BUCKETS = 8  # below which the splits that choose are nearly those that measure
 _LEAST_AGREEMENT = 0.4  # of a candidate that replication chooses
 _NULL_SPLITS = 3  # that are compared with the null model
 _NULL_NETWORKS = 3  # that are clustered, of each kind

@@ -21,6 +21,7 @@ from atlas.stages import DATASETS, require
 from atlas.stages.manifest import read_manifest
 
 BUCKETS = 64  # of groups; up to so many groups have a bucket each
+FEWEST_BUCKETS = 8  # below which the splits that choose are nearly those that measure, so replication chooses nothing
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
