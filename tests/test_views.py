@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from atlas.database import open_atlas, scripts
+from atlas.options import is_found_again
 
 Row = dict[str, Any]
 
@@ -111,6 +112,9 @@ def test_terms_coherence_and_activity_of_circuits(con, neurons) -> None:
         graphs.setdefault((row["layer"], row["neuron"]), set()).add(row["graph_id"])
     seen = 0
     for row in rows(con, "circuits"):
+        # The rule stands in SQL and in the options.
+        known = None if row["half_agreement"] is None else is_found_again(row["half_agreement"], row["null_fdr"])
+        assert row["is_found_again"] == known
         labelled = [words[key] for key in members[row["circuit_id"]] if key in words]
         if len(labelled) > 1:
             pairs = [len(a & b) for number, a in enumerate(labelled) for b in labelled[number + 1 :]]
