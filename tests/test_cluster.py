@@ -242,6 +242,35 @@ def test_leiden_finds_planted_groups_with_the_quality_that_it_states(
     assert set(members(tmp_path / "c")["flow"].to_list()) == {None}
 
 
+def undirected_quality(network, names: list[str], objective: str, resolution: float) -> float:
+    """Modularity x total weight without directions (Newman 2006), or the constant Potts quality (Traag et al. 2011)."""
+    edges = list(zip(network.source.tolist(), network.target.tolist(), network.weight.tolist(), strict=True))
+    inside = sum(w for a, b, w in edges if names[a] == names[b])
+    total = sum(w for _, _, w in edges)
+    if objective == "cpm":
+        return inside - resolution * sum(names.count(name) ** 2 for name in set(names)) / 2
+    strength = {name: sum((names[a] == name) * w + (names[b] == name) * w for a, b, w in edges) for name in set(names)}
+    return inside - resolution * sum(value**2 for value in strength.values()) / (4 * total)
+
+
+@pytest.mark.parametrize("objective", ["undirected", "cpm"])
+def test_leiden_without_directions_states_the_quality_of_what_it_finds(
+    stats: Path, tmp_path: Path, objective: str
+) -> None:
+    pytest.importorskip("igraph")
+    options = ClusterOptions(
+        method="leiden", objective=objective, min_count=1, trials=3, resolution=0.3, weight="mean_abs_weight"
+    )
+    found = cluster(stats, tmp_path / "c", options)
+    cluster(stats, tmp_path / "again", options)
+    assert members(tmp_path / "c").equals(members(tmp_path / "again"))
+    network = load_network(stats, options)
+    paths = paths_of(tmp_path / "c")
+    names = [paths[int(packed) >> 24, int(packed) & (1 << 24) - 1] for packed in network.neurons]
+    assert found.top_cluster_count > 1
+    assert found.quality == pytest.approx(undirected_quality(network, names, objective, 0.3))
+
+
 def test_leiden_is_the_same_for_a_seed_and_no_worse_with_more_trials(aggregate_made, tmp_path: Path) -> None:
     pytest.importorskip("leidenalg")
     stats = aggregate_made([factories.random_graph(seed, neurons=40, links=300) for seed in range(4)])
