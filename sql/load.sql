@@ -371,8 +371,13 @@ JOIN sizes AS s USING (circuit_id)
 LEFT JOIN words AS w USING (circuit_id)
 ORDER BY c.kind, c.half_agreement DESC NULLS LAST, c.circuit_id;
 
-INSERT INTO circuit_effects
-FROM input.circuit_effects
+INSERT INTO circuit_effects BY NAME
+SELECT
+    e.* EXCLUDE (circuit_id),
+    CASE WHEN e.clustering IS NULL OR c.is_primary THEN '' ELSE e.clustering || '/' END || e.circuit_id AS circuit_id
+FROM input.circuit_effects AS e
+LEFT JOIN clusterings AS c USING (clustering)
+WHERE e.clustering IS NULL OR c.clustering IS NOT NULL
 ORDER BY circuit_id;
 
 INSERT INTO anchored_members

@@ -433,7 +433,7 @@ def write_connections(stats: Path) -> None:
 
 
 def write_effects(circuits: Path, folder: Path) -> None:
-    """Effects of two circuits: one above its controls, one not."""
+    """Effects of two circuits of tokens, one above its controls, one not, and of the first cluster."""
     import pyarrow.parquet as pq
 
     from atlas.stages import DATASETS
@@ -443,17 +443,18 @@ def write_effects(circuits: Path, folder: Path) -> None:
     chosen = [row["circuit_id"] for kind in ("input", "output") for row in rows if row["kind"] == kind][:2]
     dataset = DATASETS["verify.circuit_effects"]
     columns: dict[str, Any] = {
-        "circuit_id": chosen,
-        "tested_count": [3, 3],
-        "topic_prompt_count": [4, 4],
-        "other_prompt_count": [5, 5],
-        "effect": [0.5, 0.1],
-        "effect_elsewhere": [0.01, 0.2],
-        "control_count": [10, 10],
-        "control_effect": [0.1, 0.2],
-        "control_effect_max": [0.3, 0.4],
-        "is_above_controls": [True, False],
-        "sufficiency": [0.4, None],
+        "circuit_id": [*chosen, "1"],
+        "clustering": [None, None, "infomap"],
+        "tested_count": [3, 3, 4],
+        "topic_prompt_count": [4, 4, 6],
+        "other_prompt_count": [5, 5, 6],
+        "effect": [0.5, 0.1, 0.7],
+        "effect_elsewhere": [0.01, 0.2, 0.3],
+        "control_count": [10, 10, 10],
+        "control_effect": [0.1, 0.2, 0.25],
+        "control_effect_max": [0.3, 0.4, 0.6],
+        "is_above_controls": [True, False, True],
+        "sufficiency": [0.4, None, 0.2],
     }
     folder.mkdir()
     pq.write_table(dataset.table(columns), dataset.path(folder))

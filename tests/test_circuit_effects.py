@@ -17,13 +17,15 @@ pytest.importorskip("transformers")
 
 from conftest import ROOT  # noqa: E402
 
-from atlas.circuits.cells import read_observations, read_places  # noqa: E402
-from atlas.circuits.effects import _Bench, circuit_effects  # noqa: E402
+from atlas.circuits.cells import read_places  # noqa: E402
+from atlas.circuits.cutting import Bench  # noqa: E402
+from atlas.circuits.effects import circuit_effects  # noqa: E402
 from atlas.cli.main import main  # noqa: E402
-from atlas.errors import InputError, UsageError  # noqa: E402
+from atlas.errors import InputError, StageError, UsageError  # noqa: E402
 from atlas.ids import INDEX_BITS, MAX_INDEX, NeuronId  # noqa: E402
 from atlas.models import TracedModel, load_model  # noqa: E402
 from atlas.options import VerifyOptions  # noqa: E402
+from atlas.stages.clusters_writer import Clusters, write_clusters  # noqa: E402
 
 MODEL = ROOT / "build" / "demo"
 PROMPTS = MODEL / "prompts.jsonl"
@@ -39,15 +41,20 @@ def stages(demo: Path) -> Path:
     return demo / "out" / "demo.stages"
 
 
-@pytest.fixture(scope="module")
-def bench(model: TracedModel, stages: Path) -> _Bench:
+def _ids(model: TracedModel) -> dict[int, tuple[int, ...]]:
     texts = [json.loads(line)["text"] for line in PROMPTS.read_text().splitlines()]
-    ids = {row: tuple(model.tokenizer(text)["input_ids"]) for row, text in enumerate(texts)}
-    options = VerifyOptions(mean_prompts=12, prompts=6)
-    return _Bench(model, ids, read_places(stages / "stats"), read_observations(stages / "stats"), options)
+    return {row: tuple(model.tokenizer(text)["input_ids"]) for row, text in enumerate(texts)}
 
 
-def test_circuits_are_tested_on_other_groups_than_they_are_found_on(bench: _Bench, stages: Path) -> None:
+@pytest.fixture(scope="module")
+def bench(model: TracedModel, stages: Path) -> Bench:
+    ids = _ids(model)
+    places = read_places(stages / "stats")
+    finds = np.arange(places.bucket.max() + 1) % 2 == 0
+    return Bench(model, ids, places, finds, VerifyOptions(mean_prompts=12, prompts=6))
+
+
+def test_circuits_are_tested_on_other_groups_than_they_are_found_on(bench: Bench, stages: Path) -> None:
     rows = pq.read_table(stages / "stats" / "graphs.parquet").to_pylist()
     group = {row["corpus_index"]: row["group_id"] for row in rows}
     tested = {group[prompt] for prompt in bench.test_prompts.tolist()}
@@ -56,7 +63,7 @@ def test_circuits_are_tested_on_other_groups_than_they_are_found_on(bench: _Benc
     assert len(bench.test_prompts) > 20
 
 
-def test_the_divergence_is_that_of_plain_hooks(bench: _Bench, model: TracedModel) -> None:
+def test_the_divergence_is_that_of_plain_hooks(bench: Bench, model: TracedModel) -> None:
     finding = [p for p in sorted(set(bench.places.prompt.tolist())) if p not in set(bench.test_prompts.tolist())][:12]
     layers = model.model.model.layers
     sums = torch.zeros(len(layers), 2, model.neurons, dtype=torch.float64)
@@ -106,7 +113,7 @@ def test_the_divergence_is_that_of_plain_hooks(bench: _Bench, model: TracedModel
     assert total > 0.01
 
 
-def test_controls_are_alike_and_no_members(bench: _Bench) -> None:
+def test_controls_are_alike_and_no_members(bench: Bench) -> None:
     members = np.array([NeuronId(0, 3).packed, NeuronId(0, 200).packed, NeuronId(3, 7).packed])
     topic = np.unique(bench.places.prompt)[::2]
     controls = bench._controls(members, topic)
@@ -116,6 +123,51 @@ def test_controls_are_alike_and_no_members(bench: _Bench) -> None:
         assert len(set(control.tolist())) == 3
         assert Counter((control >> INDEX_BITS).tolist()) == {0: 2, 3: 1}
     assert len({tuple(control.tolist()) for control in controls}) > 5
+
+
+def write_clustering(folder: Path, half: list[bool], members: dict[int, list[NeuronId]], again: list[int]) -> None:
+    """Clusters of some neurons, those `again` found again, each half the same."""
+    neurons = np.array(sorted(one.packed for ones in members.values() for one in ones))
+    of = {one.packed: number for number, ones in members.items() for one in ones}
+    numbers = sorted(members)
+    agreement = [0.8 if number in again else 0.3 for number in numbers]
+    found = Clusters(
+        neurons,
+        [(of[packed],) for packed in neurons.tolist()],
+        [None] * len(neurons),
+        trust={"half_agreement": agreement, "null_fdr": [0.01] * len(numbers)},
+        half_members={"neuron": neurons.tolist(), "path": [(of[packed],) for packed in neurons.tolist()]},
+    )
+    write_clusters(folder, found, {"name": "made", "method": "made", "options": "{}"}, {"half": half})
+
+
+def test_clusters_are_cut_where_they_act(model: TracedModel, stages: Path, tmp_path: Path) -> None:
+    places = read_places(stages / "stats")
+    half = [bucket % 2 == 0 for bucket in range(int(places.bucket.max()) + 1)]
+    is_neuron = places.kind == "neuron"
+    neurons, counts = np.unique(places.item[is_neuron], return_counts=True)
+    order = np.argsort(np.abs(counts - 30), kind="stable")[:8]
+    chosen = [NeuronId(int(one) >> INDEX_BITS, int(one) & MAX_INDEX) for one in neurons[order]]
+    write_clustering(tmp_path / "clusters", half, {1: chosen[:5], 2: chosen[5:]}, again=[1])
+    options = VerifyOptions(controls=2, prompts=100, mean_prompts=12)
+    found = circuit_effects(stages / "stats", [tmp_path / "clusters"], model, PROMPTS, tmp_path / "out", options)
+    assert (found.circuits, found.untested) == (1, 0)
+    row = pq.read_table(tmp_path / "out" / "circuit_effects.parquet").to_pylist()[0]
+    assert (row["circuit_id"], row["clustering"], row["tested_count"]) == ("1", "made", 5)
+    mine = {one.packed for one in chosen[:5]}
+    tested = sorted(set(places.prompt[~np.array(half)[places.bucket]].tolist()))
+    active = {prompt: len(mine & set(places.item[is_neuron & (places.prompt == prompt)].tolist())) for prompt in tested}
+    acting = [prompt for prompt, count in active.items() if count >= 2]
+    assert row["topic_prompt_count"] == len(acting)
+    assert row["other_prompt_count"] == len(tested) - len(acting)
+    bench = Bench(model, _ids(model), places, np.array(half), options)
+    packed = np.array(sorted(mine))
+    assert row["effect"] == pytest.approx(bench._divergence(packed, np.array(acting)), rel=1e-6)
+    write_clustering(tmp_path / "other", [*half, True], {1: chosen}, again=[1])
+    with pytest.raises(InputError, match="of other statistics"):
+        circuit_effects(stages / "stats", [tmp_path / "other"], model, PROMPTS, tmp_path / "out", options)
+    with pytest.raises(StageError, match="circuits"):
+        circuit_effects(stages / "stats", [stages / "stats"], model, PROMPTS, tmp_path / "out", options)
 
 
 def test_the_demo_states_the_effects_of_its_circuits(model: TracedModel, stages: Path, tmp_path: Path) -> None:
@@ -128,7 +180,7 @@ def test_the_demo_states_the_effects_of_its_circuits(model: TracedModel, stages:
         assert row["sufficiency"] <= 1
     options = VerifyOptions(most=1)
     for name in ("a", "b"):
-        circuit_effects(stages / "stats", stages / "circuits", model, PROMPTS, tmp_path / name, options)
+        circuit_effects(stages / "stats", [stages / "circuits"], model, PROMPTS, tmp_path / name, options)
     one, other = (pq.read_table(tmp_path / name / "circuit_effects.parquet") for name in ("a", "b"))
     assert one.equals(other)
 
@@ -155,5 +207,7 @@ def test_the_command_and_what_it_refuses(stages: Path, tmp_path: Path) -> None:
 
 def test_statistics_of_graph_files_know_no_prompts(small_atlas: Path, model: TracedModel, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="of other prompts than these"):
-        circuit_effects(small_atlas.parent / "stats", small_atlas.parent / "circuits", model, PROMPTS, tmp_path / "out")
+        circuit_effects(
+            small_atlas.parent / "stats", [small_atlas.parent / "circuits"], model, PROMPTS, tmp_path / "out"
+        )
     assert not (tmp_path / "out").exists()

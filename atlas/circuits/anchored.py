@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from atlas.circuits.cells import Cells
-from atlas.stages.resamples import Floats, Ints, ranks
+from atlas.stages.resamples import Bools, Floats, Ints, ranks
 
 INPUT, OUTPUT = "input", "output"
 SIZES = (5, 10, 20, 40)  # of which replication chooses
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

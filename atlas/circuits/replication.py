@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atlas.circuits.anchored import SIZES, Anchors, Bools
-from atlas.stages.resamples import FEWEST_BUCKETS, Floats, Ints, bootstraps, false_discovery_rate, halves
+from atlas.circuits.anchored import SIZES, Anchors
+from atlas.stages.resamples import FEWEST_BUCKETS, Bools, Floats, Ints, bootstraps, false_discovery_rate, halves
 
 SPLITS = 10  # into halves: one of two chooses the size, the other measures
 DRAWS = 200  # sets of other anchors, per split that measures

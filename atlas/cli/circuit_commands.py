@@ -67,25 +67,40 @@ def circuits(stats: Path, output: Path, **options: Any) -> None:
 
 @click.command(cls=Command)
 @click.argument("stats", type=FILE)
-@click.argument("circuits", type=FILE)
+@click.argument("circuits", type=FILE, nargs=-1, required=True)
 @option("--model", required=True, help="The model that was traced: a folder, or a name on the hub.")
 @option("--prompts", type=FILE, required=True, help="The prompts that were traced.")
 @option("-o", "--output", type=FILE, required=True, help="Folder for the effects (replaced if it holds some).")
-@option("--most", default=VerifyOptions.most, show_default=True, help="Circuits to cut at most, the surest first.")
+@option(
+    "--most",
+    default=VerifyOptions.most,
+    show_default=True,
+    help="Circuits to cut at most, the surest of each kind first.",
+)
 @option(
     "--held-out",
     "number",
     default=VerifyOptions.prompts,
     show_default=True,
-    help="Prompts with the token, and without.",
+    help="Prompts on topic, and others.",
 )
 @option("--controls", default=VerifyOptions.controls, show_default=True, help="Random sets to cut beside each circuit.")
 @option("--seed", default=VerifyOptions.seed, show_default=True, help="Seed of the halves, prompts and controls.")
 @device_option
 def verify(
-    stats: Path, circuits: Path, model: str, prompts: Path, output: Path, device: str, number: int, **options: Any
+    stats: Path,
+    circuits: tuple[Path, ...],
+    model: str,
+    prompts: Path,
+    output: Path,
+    device: str,
+    number: int,
+    **options: Any,
 ) -> None:
-    """Cut the CIRCUITS of STATS from the model on held-out prompts: what do its predictions lose?"""
+    """Cut the CIRCUITS of STATS from the model on held-out prompts: what do its predictions lose?
+
+    CIRCUITS are folders of atlas circuits and of atlas cluster. Those that are found again are cut.
+    """
     from atlas.cli.summaries import print_effects_summary
     from atlas.cli.terminal import progress, resource_usage, say
 

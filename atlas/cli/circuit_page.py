@@ -199,8 +199,8 @@ def _effect(atlas: Atlas, circuit: str) -> list[Text]:
     verdict = "matters more than" if row["is_above_controls"] else "no more than the largest of"
     return [
         Text(
-            f"  effect     without it the prediction changes by {row['effect']:.3f} nats (KL) on {row['topic_prompt_count']} held-out prompts with its "
-            f"token, {row['effect_elsewhere']:.3f} elsewhere: {verdict} {row['control_count']} random sets of alike neurons "
+            f"  effect     without it the prediction changes by {row['effect']:.3f} nats (KL) on {row['topic_prompt_count']} held-out prompts on "
+            f"topic, {row['effect_elsewhere']:.3f} elsewhere: {verdict} {row['control_count']} random sets of alike neurons "
             f"(largest {shown(row['control_effect_max'])})"
         )
     ]

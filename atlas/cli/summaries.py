@@ -323,9 +323,9 @@ def print_circuits_summary(summary: CircuitSummary) -> None:
 
 
 def print_effects_summary(summary: EffectSummary) -> None:
-    """Print how many circuits matter more to their token than random sets of neurons do."""
+    """Print how many circuits matter more to their topic than random sets of neurons do."""
     say(
-        f"  {summary.circuits:,} circuits cut from the model on held-out prompts: {summary.above_controls:,} matter more to their token "
+        f"  {summary.circuits:,} circuits cut from the model on held-out prompts: {summary.above_controls:,} matter more to their topic "
         "than every random set of alike neurons"
     )
     if summary.untested:

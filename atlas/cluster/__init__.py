@@ -25,9 +25,10 @@ from atlas.cluster.partition import (
     without_weights,
 )
 from atlas.cluster.profiles import paths_of
+from atlas.cluster.runs import runner
 from atlas.cluster.trust import Trust, found_again, measure
 from atlas.options import ClusterOptions
-from atlas.options.clusters import CONSENSUS, METHODS, WEIGHTS
+from atlas.options.clusters import BY_TRIAL, CONSENSUS, METHODS, WEIGHTS
 from atlas.stages.clusters_writer import Clusters, write_clusters
 from atlas.stages.resamples import Floats, Ints
 
@@ -91,26 +92,24 @@ class _Work:
         self.network = make_network(edges, options, whole)
         is_needed = options.trust or options.method == CONSENSUS
         resampled = read_resamples(given, options) if is_needed else None
-        progress(f"clustering {options.title}", 0, 0)
-        self.found = self._find(resampled)
+        self.found = self._find(resampled, progress)
         self._resampled_neurons = self.edges.neurons if resampled is None else resampled.neurons
         self.trust = self._trust(resampled, progress) if resampled is not None and options.trust else None
         self.sets, self.paths = self._settled()
         self.gain = gain(self.network, self.found._replace(paths=self.paths))
 
-    def _find(self, resampled: Edges | None) -> Partition:
+    def _find(self, resampled: Edges | None, progress: Progress) -> Partition:
         """Return the result of the method, without modules of one neuron."""
         edges = self.edges if resampled is None or self.options.method != CONSENSUS else resampled
         network = self.network if edges is self.edges else make_network(edges, self.options, np.ones(edges.buckets))
         self.network = network
-        found = find(
-            edges,
-            np.ones(edges.buckets),
-            network,
-            self.options,
-            seed=self.options.seed,
-            trials=self.options.trials,
-        )
+        options, step = self.options, f"clustering {self.options.title}"
+        progress(step, 0, 0)
+        if options.method in BY_TRIAL and options.trials > 1:
+            with runner(edges, options, progress) as run:
+                found = run.best(options.seed, options.trials, step)
+        else:
+            found = find(edges, np.ones(edges.buckets), network, options, seed=options.seed, trials=options.trials)
         return found._replace(paths=without_singletons(found.paths))
 
     def _trust(self, resampled: Edges, progress: Progress) -> Trust:
@@ -163,6 +162,8 @@ class _Work:
         names = ("name", "edge_count", "codelength", "one_level_codelength", "quality")
         known: dict[str, Any] = {key: clustering[key] for key in names}
         manifest = {**known, "options": asdict(options)}
+        if self.trust is not None:
+            manifest["half"] = self.trust.half.tolist()
         counts = write_clusters(out, self._clusters(), clustering, manifest)
         trusted = {key: clustering.get(key) for key in ("tested_count", "found_again_count", "half_ami")}
         found_counts: dict[str, Any] = {**known, **counts, **trusted}
@@ -183,7 +184,20 @@ class _Work:
             confidence=own,
             memberships=shared,
             left_out=self._left_out(),
+            half_members=self._half_members(),
         )
+
+    def _half_members(self) -> dict[str, Any] | None:
+        """Return what the clusters are by one half of the groups; None where it is not known."""
+        if self.trust is None:
+            return None
+        sets = self.trust.half_sets.tocoo()
+        every = [(row + 1,) for row in range(sets.shape[0])] if self.found.overlaps else prefixes(self.paths)
+        order = np.lexsort((sets.col, sets.row))
+        return {
+            "neuron": self._resampled_neurons[sets.col[order]].tolist(),
+            "path": [every[row] for row in sets.row[order].tolist()],
+        }
 
     def _confidence(self) -> Matrix | None:
         """Return the confidence of members over the neurons of the network (n_sets, n_neurons); None where it is not known."""

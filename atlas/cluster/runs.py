@@ -17,7 +17,7 @@ from atlas.cluster.edges import Edges
 from atlas.cluster.methods import find, gain
 from atlas.cluster.network import make_network
 from atlas.cluster.null_model import NullModel, links_inside, permuted
-from atlas.cluster.partition import Matrix, found_sets, leaves, placed, without_singletons
+from atlas.cluster.partition import Matrix, Partition, found_sets, leaves, placed, without_singletons
 from atlas.errors import NothingToCluster
 from atlas.options import ClusterOptions
 from atlas.options.clusters import PROFILES
@@ -27,6 +27,7 @@ from atlas.stages.resamples import Floats, Ints
 SWAPPED, PERMUTED = "swapped", "permuted"
 TRIALS = 2  # of a run, at most: many runs tell more than one that is a little better
 _SMALL = 5_000  # edges, up to which processes cost more than they save
+_MOST_AT_ONCE = 12_000_000  # edges in all processes together, each of which has half a kilobyte in a library
 
 Progress = Callable[[str, int, int], None]
 
@@ -68,6 +69,11 @@ class Runner:
         """Return the result of every run, in order."""
         return self._all(_result, runs, step)
 
+    def best(self, seed: int, trials: int, step: str) -> Partition:
+        """Return the best of some trials on all groups, each with the next seed."""
+        found: list[Partition] = self._all(_trial, [seed + number for number in range(trials)], step)
+        return min(found, key=_badness)
+
     def p_values(self, tests: Sequence[NullTest], step: str) -> list[Floats]:
         """Return the share of null networks in which every set has as large a statistic, for every test, in order."""
         return self._all(_p_values, tests, step)
@@ -83,11 +89,12 @@ class Runner:
 
 @contextmanager
 def runner(edges: Edges, options: ClusterOptions, tell: Progress) -> Iterator[Runner]:
-    """Yield a runner, with one worker process per core where the edges are many."""
-    if len(edges.source) <= _SMALL or cpu_count() == 1:
+    """Yield a runner, with a worker process per core where the edges are many, as far as memory for their networks goes."""
+    count = min(cpu_count(), max(1, _MOST_AT_ONCE // max(1, len(edges.source))))
+    if len(edges.source) <= _SMALL or count == 1:
         yield Runner(InlineExecutor(), None, edges, options, tell)
         return
-    with tempfile.TemporaryDirectory(prefix="atlas-cluster-") as folder, ProcessExecutor(cpu_count()) as executor:
+    with tempfile.TemporaryDirectory(prefix="atlas-cluster-") as folder, ProcessExecutor(count) as executor:
         edges.save(Path(folder))
         yield Runner(executor, Path(folder), edges, options, tell)
 
@@ -96,6 +103,18 @@ def _state(folder: Path | None, edges: Edges | None, options: ClusterOptions) ->
     loaded = edges if folder is None else Edges.load(folder)
     assert loaded is not None  # one of the two is given
     return loaded, options
+
+
+def _trial(state: tuple[Edges, ClusterOptions], item: tuple[int, int]) -> tuple[int, Partition]:
+    edges, options = state
+    index, seed = item
+    whole = np.ones(edges.buckets)
+    return index, find(edges, whole, make_network(edges, options, whole), options, seed=seed, trials=1)
+
+
+def _badness(found: Partition) -> float:
+    """Return the codelength of a result, or its negative quality."""
+    return found.codelength if found.codelength is not None else -(found.quality or 0.0)
 
 
 def _result(state: tuple[Edges, ClusterOptions], item: tuple[int, Run]) -> tuple[int, Result]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from atlas.cluster.agreement import best_match, element_similarity, jaccard_of_rows, mutual_information, random_sets
 from atlas.cluster.edges import Edges
@@ -42,6 +43,8 @@ class Trust:
         confidence: Share of the bootstraps in which a neuron is in the best match of a set (n_sets, n_neurons), of its members.
         tested: Which sets were tested (n_sets,).
         clustering: Columns of the dataset `clusterings`.
+        half: Buckets of one half of the groups (n_buckets,).
+        half_sets: Best match of every set in the result of that half (n_sets, n_neurons).
     """
 
     rows: Ints
@@ -49,6 +52,8 @@ class Trust:
     confidence: Matrix
     tested: NDArray[np.bool_]
     clustering: dict[str, float]
+    half: NDArray[np.bool_]
+    half_sets: Matrix
 
 
 def measure(
@@ -95,7 +100,9 @@ def measure(
     columns = {name: np.where(tested, values, np.nan) for name, values in columns.items()}
     clustering = _of_clustering(plan, found, pairs, labels, has_chance=options.method not in WITHOUT_CHANCE)
     clustering |= _held_out(edges, plan.halves[1::2], measuring, options, rng)
-    return Trust(rows, columns, confidence, tested, clustering)
+    return Trust(
+        rows, columns, confidence, tested, clustering, plan.halves[1][0] > 0, matched(sets, measuring[0][0].sets)
+    )
 
 
 def is_tested(sets: Matrix, labels: Ints) -> NDArray[np.bool_]:
@@ -205,14 +212,19 @@ def _against_null(
     return {"null_p": joint, "null_fdr": rates}
 
 
+def matched(sets: Matrix, others: Matrix) -> Matrix:
+    """Return the best match of every set among the sets of another result; no neuron where there is none."""
+    match = best_match(sets, others)[0]
+    if not others.shape[0]:
+        return sparse.csr_array(sets.shape)
+    return others[np.maximum(match, 0)].multiply((match >= 0)[:, None]).tocsr()
+
+
 def _confidence(sets: Matrix, resampled: list[Result]) -> Matrix:
     """Return the share of the bootstraps in which each member is in the best match of its set."""
     total = sets * 0.0
     for one in resampled:
-        match = best_match(sets, one.sets)[0]
-        if len(one.sets.indices):
-            again = one.sets[np.maximum(match, 0)].multiply((match >= 0)[:, None])
-            total = total + sets.multiply(again)
+        total = total + sets.multiply(matched(sets, one.sets))
     return (total / max(1, len(resampled))).tocsr()
 
 

@@ -28,8 +28,8 @@ class VerifyOptions:
     """Options of causal effects of circuits.
 
     Attributes:
-        most: Number of circuits that are cut at most, the surest of inputs and of outputs; 0 cuts none.
-        prompts: Number of held-out prompts with the token, and as many without, at most.
+        most: Number of circuits that are cut at most, the surest of inputs, of outputs and of each clustering; 0 cuts none.
+        prompts: Number of held-out prompts on topic (with the token, or on which the cluster acts), and as many others, at most.
         least_prompts: Least number of either; circuits with fewer are not cut.
         controls: Number of random sets of neurons to cut beside each circuit.
         mean_prompts: Number of prompts over which means are taken.
@@ -37,7 +37,7 @@ class VerifyOptions:
         seed: Seed of the halves, the prompts and the controls.
     """
 
-    most: int = 80
+    most: int = 100
     prompts: int = 24
     least_prompts: int = 4
     controls: int = 10

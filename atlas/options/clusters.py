@@ -9,6 +9,7 @@ from atlas.errors import UsageError
 INFOMAP, LEIDEN, LOUVAIN, SPECTRAL, BLOCKS = "infomap", "leiden", "louvain", "spectral", "block-model"
 FACTORS, PROFILES, CONSENSUS, LOCAL, LINKS = "nmf", "profiles", "consensus", "local", "links"
 METHODS = (INFOMAP, LEIDEN, LOUVAIN, SPECTRAL, BLOCKS, FACTORS, PROFILES, CONSENSUS, LOCAL, LINKS)
+BY_TRIAL = (INFOMAP, LEIDEN, LOUVAIN)  # methods whose trials know nothing of each other
 MODULARITY, UNDIRECTED, CPM = "modularity", "undirected", "cpm"
 OBJECTIVES = (MODULARITY, UNDIRECTED, CPM)
 ABSOLUTE, POSITIVE, SIGNED = "absolute", "positive", "layers"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def anchored_stage(
 def verify_stage(
     section: VerifySection,
     stats: Path,
-    circuits: Path | None,
+    circuits: Sequence[Path],
     folder: Path,
     traced: TracedStages | None,
     fingerprints: Fingerprints,
@@ -68,7 +68,7 @@ def verify_stage(
     Args:
         section: Options of the recipe.
         stats: Stats folder.
-        circuits: Folder of the circuits, if there are any.
+        circuits: Folders of anchored circuits and of clusterings.
         folder: Folder of the stage.
         traced: The model and its prompts, if the recipe traces.
         fingerprints: Fingerprints of the recipe.
@@ -77,9 +77,13 @@ def verify_stage(
     Returns:
         The folder; None where there is no model or no circuit, or none are to be cut.
     """
-    if not section.most or circuits is None or traced is None:
+    if not section.most or not circuits or traced is None:
         return None
-    inputs = [*files_of(circuits, "circuits"), *traced.inputs(), ("graphs", DATASETS["stats.graphs"].path(stats))]
+    inputs = [
+        *(file for folder in circuits for file in files_of(folder, folder.name)),
+        *traced.inputs(),
+        ("graphs", DATASETS["stats.graphs"].path(stats)),
+    ]
     fingerprint = fingerprints.fingerprint("verify", asdict(section) | {"trace": traced.described()}, inputs)
     stage("verify", fingerprint, is_whole(folder, "verify"), lambda: traced.verify(stats, circuits, folder, section))
     return folder

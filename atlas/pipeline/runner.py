@@ -136,7 +136,8 @@ class _Run:
         section = self.recipe.circuits
         circuits = anchored_stage(section, stats, folder, self.fingerprints, self._stage, self.progress)
         folder, cut = self.work / "verify", self.recipe.verify
-        effects = verify_stage(cut, stats, circuits, folder, traced, self.fingerprints, self._stage)
+        to_cut = [*([circuits] if circuits else []), *(one for one in found if one is not None)]
+        effects = verify_stage(cut, stats, to_cut, folder, traced, self.fingerprints, self._stage)
         labels = self._labels(stats, projections)
         folders = _Stages(
             stats=stats,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -83,7 +84,7 @@ class TracedStages:
             progress=self._progress,
         )
 
-    def verify(self, stats: Path, circuits: Path, folder: Path, options: VerifyOptions) -> object:
+    def verify(self, stats: Path, circuits: Sequence[Path], folder: Path, options: VerifyOptions) -> object:
         """Cut circuits from the model, and write their effects to `folder`."""
         with needs_extra("trace"):
             from atlas.circuits.effects import circuit_effects

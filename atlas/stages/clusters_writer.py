@@ -36,6 +36,7 @@ class Clusters:
         confidence: How surely every neuron is in its cluster (n_neurons,); NaN where it is not known.
         memberships: Columns `neuron` (packed), `path`, `weight` and `confidence` of clusters that overlap; None where they do not.
         left_out: Packed neurons with edges that are in no cluster, by reason.
+        half_members: Columns `neuron` (packed) and `path` of what clusters are by one half of the groups; None where it is not known.
     """
 
     neurons: Neurons
@@ -46,6 +47,7 @@ class Clusters:
     confidence: Any = None
     memberships: Mapping[str, Sequence[Any]] | None = None
     left_out: Mapping[str, Neurons] = field(default_factory=dict)
+    half_members: Mapping[str, Sequence[Any]] | None = None
 
 
 def write_clusters(
@@ -86,6 +88,8 @@ def write_clusters(
     tables |= {"members": members(found), "clusters": of_clusters, "left_out": _left_out(found)}
     if found.memberships is not None:
         tables["memberships"] = _memberships(found.memberships)
+    if found.half_members is not None:
+        tables["half_members"] = _half_members(found.half_members)
     with replaced_folder(out, "clusters") as folder:
         for name, table in tables.items():
             write_parquet(table, DATASETS[f"clusters.{name}"].path(folder))
@@ -185,6 +189,17 @@ def _memberships(shared: Mapping[str, Sequence[Any]]) -> pa.Table:
             "cluster_path": [dotted(path) for path in shared["path"]],
             "weight": _known(shared["weight"]),
             "confidence": _known(shared["confidence"]),
+        }
+    )
+
+
+def _half_members(of_half: Mapping[str, Sequence[Any]]) -> pa.Table:
+    neuron = np.asarray(of_half["neuron"], np.int64)
+    return DATASETS["clusters.half_members"].table(
+        {
+            "layer": neuron >> INDEX_BITS,
+            "neuron": neuron & MAX_INDEX,
+            "cluster_path": [dotted(path) for path in of_half["path"]],
         }
     )
 

@@ -72,6 +72,13 @@ STAGES = (
         optional=True,
     ),
     Dataset(
+        "half_members",
+        "clusters",
+        pa.schema([*NEURON, *required(("cluster_path", pa.string()))]),
+        "one neuron of a cluster as one half of the groups of prompts finds it, to cut it on the other half",
+        optional=True,
+    ),
+    Dataset(
         "left_out",
         "clusters",
         pa.schema([*NEURON, *required(("reason", pa.string()))]),
@@ -137,7 +144,9 @@ STAGES = (
         "verify",
         pa.schema(
             [
-                *required(("circuit_id", pa.string()), ("tested_count", pa.int32())),
+                *required(("circuit_id", pa.string())),
+                *fields(("clustering", pa.string())),
+                *required(("tested_count", pa.int32())),
                 *required(("topic_prompt_count", pa.int32()), ("other_prompt_count", pa.int32())),
                 *required(("effect", pa.float64()), ("effect_elsewhere", pa.float64()), ("control_count", pa.int32())),
                 *fields(("control_effect", pa.float64()), ("control_effect_max", pa.float64())),

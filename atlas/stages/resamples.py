@@ -24,6 +24,7 @@ BUCKETS = 64  # of groups; up to so many groups have a bucket each
 FEWEST_BUCKETS = 8  # below which the splits that choose are nearly those that measure, so replication chooses nothing
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
 def bootstraps(buckets: int, count: int, rng: np.random.Generator) -> Floats:

@@ -20,5 +20,5 @@ WHERE (c.size, c.anchored_count) IS DISTINCT FROM (m.member_count, m.anchored_co
 UNION ALL
 SELECT circuit_id, tested_count, NULL, NULL, NULL, NULL
 FROM circuit_effects
-ANTI JOIN anchored_circuits USING (circuit_id)
+ANTI JOIN circuits USING (circuit_id)
 ORDER BY ALL;
