@@ -3,6 +3,7 @@
 
 DELETE FROM clusterings WHERE clustering = getvariable('clustering');
 DELETE FROM cluster_members WHERE clustering = getvariable('clustering');
+DELETE FROM resolutions WHERE clustering = getvariable('clustering');
 DELETE FROM cluster_memberships WHERE clustering = getvariable('clustering');
 DELETE FROM clustering_clusters WHERE clustering = getvariable('clustering');
 DELETE FROM clusters;

@@ -55,6 +55,10 @@ INSERT INTO cluster_memberships BY NAME
 FROM input.memberships
 ORDER BY clustering, string_split(cluster_path, '.')::INTEGER[], weight DESC, layer, neuron;
 
+INSERT INTO resolutions BY NAME
+FROM input.resolutions
+ORDER BY clustering, resolution;
+
 INSERT INTO clustering_clusters
 SELECT
     clustering,

@@ -54,8 +54,8 @@ def planted_links(
     return {**links, "layer": layer}, block
 
 
-def write_stats(folder: Path, links: dict[str, np.ndarray], *, each: int = 2) -> Path:
-    """Write a stats folder in which every group has `each` graphs, all with the links of their group."""
+def write_stats(folder: Path, links: dict[str, np.ndarray], *, each: int = 2, single: bool = False) -> Path:
+    """Write a stats folder in which every group has `each` graphs, all with the links of their group; `single` graphs, too, if asked for."""
     layer = links["layer"]
     key = (links["source"] * len(layer) + links["target"]) * 10_000 + links["group"]
     found, place = np.unique(key, return_inverse=True)
@@ -104,8 +104,24 @@ def write_stats(folder: Path, links: dict[str, np.ndarray], *, each: int = 2) ->
             "node_count": counts,
         },
     )
+    if single:
+        _write_graphs(folder, links, each)
     write_manifest(folder, "stats", space={}, method="relp", inputs=[])
     return folder
+
+
+def _write_graphs(folder: Path, links: dict[str, np.ndarray], each: int) -> None:
+    """Write the nodes and links of every graph; a node has the number of its neuron."""
+    layer = links["layer"]
+    graph = np.repeat(links["group"], each) * each + np.tile(np.arange(each), len(links["group"]))
+    source, target, weight = (np.repeat(links[name], each) for name in ("source", "target", "weight"))
+    order = np.argsort(graph, kind="stable")
+    columns = {"graph_id": graph[order], "source": source[order], "target": target[order], "weight": weight[order]}
+    _write(folder, "graph_links", columns)
+    seen = np.unique(np.concatenate([graph * len(layer) + source, graph * len(layer) + target]))
+    node = seen % len(layer)
+    nodes = {"graph_id": seen // len(layer), "node": node, "kind": ["neuron"] * len(seen)}
+    _write(folder, "graph_nodes", {**nodes, "layer": layer[node], "neuron": node})
 
 
 def _ends(pair: np.ndarray, layer: np.ndarray) -> dict[str, np.ndarray]:

@@ -31,7 +31,7 @@ TABLES = (
     "exemplars reports report_examples tokens sources "
     "rejects link_counts help regimes anchored_circuits anchored_members circuit_effects ablated_nodes ablated_edges contexts activations activation_stats activation_histograms "
     "activation_tokens activation_examples coactivation vocabulary token_stats features feature_tokens feature_neurons "
-    "similar_units reconstruction stated_stats cluster_memberships circuits circuit_members"
+    "similar_units reconstruction stated_stats cluster_memberships circuits circuit_members resolutions"
 )
 
 
@@ -77,8 +77,8 @@ def test_help_lists_everything_and_its_examples_run(con) -> None:
         | {(script.name, "macro") for script in scripts("macros")}
     )
     empty = {name for name, _, _, example in rows if not con.sql(example).fetchall()}
-    # The small atlas rejects no file; its busiest neuron need not be one that has projections.
-    assert empty <= {"rejects", "projection", "exemplars_of"}
+    # The small atlas rejects no file and compares no resolutions; its busiest neuron need not be one that has projections.
+    assert empty <= {"rejects", "resolutions", "projection", "exemplars_of"}
     assert rows[0][0] == "help"
 
 

@@ -35,6 +35,14 @@ class ClusterCommand(Command):
         return super().make_context(info_name, args, parent, **extra)
 
 
+def numbers(given: str | None) -> tuple[float, ...]:
+    """Return the numbers of a list with commas."""
+    try:
+        return tuple(float(one) for one in (given or "").split(",") if one.strip())
+    except ValueError:
+        raise click.BadParameter(f"{given!r} is no list of numbers, such as 0.5,1,2") from None
+
+
 def _default(*names: str, heading: str, **attributes: Any) -> Callable[[_F], _F]:
     """Return a decorator that adds an option whose default is that of `ClusterOptions`."""
     key = names[-1].removeprefix("--").replace("-", "_")
@@ -48,6 +56,12 @@ def _default(*names: str, heading: str, **attributes: Any) -> Callable[[_F], _F]
 @option("--name", help="Name of the clustering in the atlas; the method where left out.")
 @_default("--seed", heading="Options", help="Random seed; the same seed gives the same clusters.")
 @_default("--weight", heading=_NETWORK, type=click.Choice(WEIGHTS), help="Formula of the weight of an edge.")
+@option(
+    "--graphs",
+    metavar="SQL",
+    heading=_NETWORK,
+    help='Only graphs with a condition, such as "graph_id = 12" or "prompt LIKE \'%Texas%\'".',
+)
 @_default("--min-count", heading=_NETWORK, help="Only edges with at least this many links.")
 @_default("--min-graphs", heading=_NETWORK, help="Only edges in at least this many graphs.")
 @_default(
@@ -73,13 +87,20 @@ def _default(*names: str, heading: str, **attributes: Any) -> Callable[[_F], _F]
 @_default("--markov-time", heading=_METHOD, help="Infomap: larger values give larger clusters.")
 @_default("--objective", heading=_METHOD, type=click.Choice(OBJECTIVES), help="Leiden: what is maximal.")
 @_default("--resolution", heading=_METHOD, help="Leiden, Louvain, consensus: larger values give smaller clusters.")
+@option(
+    "--resolutions",
+    metavar="NUMBERS",
+    heading=_METHOD,
+    callback=lambda _, __, given: numbers(given),
+    help="Leiden, Louvain: compare resolutions, such as 0.5,1,2, and take the one whose clusters are most found again.",
+)
 @_default(
     "--max-size",
     heading=_METHOD,
-    help="Leiden: divide larger clusters again; profiles, NMF, local, links: largest circuit, 80 where 0.",
+    help="Leiden: divide larger clusters again; profiles, both NMF, local, links: largest circuit, 80 where 0.",
 )
-@_default("--min-size", heading=_METHOD, help="Profiles, consensus, local, links, NMF: smallest circuit.")
-@_default("--clusters", heading=_METHOD, type=int, help="Spectral, block-model, NMF: number of clusters.")
+@_default("--min-size", heading=_METHOD, help="Profiles, consensus, local, links, both NMF: smallest circuit.")
+@_default("--clusters", heading=_METHOD, type=int, help="Spectral, block-model, both NMF: number of clusters.")
 @option("--trust/--no-trust", default=True, heading=_TRUST, help="Measure how far the clusters can be trusted.")
 @_default("--seeds", heading=_TRUST, help="Other seeds to cluster with.")
 @_default("--resamples", heading=_TRUST, help="Bootstraps of the groups of prompts.")

@@ -286,14 +286,18 @@ def print_clustering_summary(found: Clustering) -> None:
         f"  {found.name}: {found.neuron_count:,} neurons and {found.edge_count:,} edges in {found.top_cluster_count:,} top clusters, "
         f"{found.cluster_count:,} clusters; levels {found.max_level}; largest {found.largest_top_cluster:,}"
     )
+    for one in found.resolutions:
+        chosen = "; chosen" if one.is_chosen else ""
+        say(
+            f"  resolution {one.resolution:g}: {one.cluster_count:,} clusters, largest {one.largest_share:.0%}, gain {one.gain:.2f}, "
+            f"AMI of halves {one.half_ami:.2f}, {one.stable_count:,} neurons in clusters found again{chosen}"
+        )
     if found.codelength is not None:
         say(f"  codelength {found.codelength:.4f} bits, {found.one_level_codelength:.4f} without clusters")
     if found.quality is not None:
         say(f"  quality {found.quality:.6g}")
     if found.tested_count is None:
-        say(
-            "  how far to trust it is not measured: that needs a stats folder with two groups of prompts or more, and --trust"
-        )
+        say("  how far to trust it is not measured: that needs two groups of prompts or more, and --trust")
         return
     if not found.tested_count:
         say("  no cluster has three neurons or more and at most half of all, so none can be found again")

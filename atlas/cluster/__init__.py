@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from atlas.cluster.edges import Edges, read_edges, read_resamples
+from atlas.cluster.edges import Edges
 from atlas.cluster.methods import find, gain
 from atlas.cluster.network import FREQUENT, WEAK, Network, is_frequent, make_network
 from atlas.cluster.partition import (
@@ -25,10 +25,12 @@ from atlas.cluster.partition import (
     without_weights,
 )
 from atlas.cluster.profiles import paths_of
+from atlas.cluster.read_edges import read_edges, read_resamples
+from atlas.cluster.resolutions import Resolution, profile
 from atlas.cluster.runs import runner
 from atlas.cluster.trust import Trust, found_again, measure
 from atlas.options import ClusterOptions
-from atlas.options.clusters import BY_TRIAL, CONSENSUS, METHODS, WEIGHTS
+from atlas.options.clusters import BY_TRIAL, METHODS, OF_GROUPS, WEIGHTS
 from atlas.stages.clusters_writer import Clusters, write_clusters
 from atlas.stages.resamples import Floats, Ints
 
@@ -55,6 +57,7 @@ class Clustering:
     tested_count: int | None = None  # clusters whose trust is known
     found_again_count: int | None = None  # of them
     half_ami: float | None = None
+    resolutions: tuple[Resolution, ...] = ()
 
 
 def cluster(
@@ -85,22 +88,28 @@ class _Work:
     """One clustering: its network, its result, and its trust."""
 
     def __init__(self, given: Path, options: ClusterOptions, progress: Progress) -> None:
-        self.options = options
-        edges = read_edges(given, options)
+        is_needed = options.trust or options.method in OF_GROUPS or options.graphs is not None
+        is_needed |= bool(options.resolutions)
+        resampled = read_resamples(given, options) if is_needed else None
+        edges = resampled if resampled is not None and options.graphs is not None else read_edges(given, options)
         self.edges = edges
         whole = np.ones(edges.buckets)
+        self.resolutions = (
+            profile(edges if resampled is None else resampled, options, progress) if options.resolutions else []
+        )
+        chosen = [one.resolution for one in self.resolutions if one.is_chosen]
+        self.options = options = replace(options, resolution=chosen[0]) if chosen else options
         self.network = make_network(edges, options, whole)
-        is_needed = options.trust or options.method == CONSENSUS
-        resampled = read_resamples(given, options) if is_needed else None
         self.found = self._find(resampled, progress)
         self._resampled_neurons = self.edges.neurons if resampled is None else resampled.neurons
-        self.trust = self._trust(resampled, progress) if resampled is not None and options.trust else None
+        is_known = resampled is not None and resampled.group_total > 1
+        self.trust = self._trust(resampled, progress) if resampled is not None and is_known and options.trust else None
         self.sets, self.paths = self._settled()
         self.gain = gain(self.network, self.found._replace(paths=self.paths))
 
     def _find(self, resampled: Edges | None, progress: Progress) -> Partition:
         """Return the result of the method, without modules of one neuron."""
-        edges = self.edges if resampled is None or self.options.method != CONSENSUS else resampled
+        edges = self.edges if resampled is None or self.options.method not in OF_GROUPS else resampled
         network = self.network if edges is self.edges else make_network(edges, self.options, np.ones(edges.buckets))
         self.network = network
         options, step = self.options, f"clustering {self.options.title}"
@@ -166,7 +175,7 @@ class _Work:
             manifest["half"] = self.trust.half.tolist()
         counts = write_clusters(out, self._clusters(), clustering, manifest)
         trusted = {key: clustering.get(key) for key in ("tested_count", "found_again_count", "half_ami")}
-        found_counts: dict[str, Any] = {**known, **counts, **trusted}
+        found_counts: dict[str, Any] = {**known, **counts, **trusted, "resolutions": tuple(self.resolutions)}
         return Clustering(**found_counts)
 
     def _clusters(self) -> Clusters:
@@ -185,6 +194,7 @@ class _Work:
             memberships=shared,
             left_out=self._left_out(),
             half_members=self._half_members(),
+            resolutions=[asdict(one) for one in self.resolutions],
         )
 
     def _half_members(self) -> dict[str, Any] | None:

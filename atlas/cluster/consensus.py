@@ -48,9 +48,7 @@ def partition(
     """
     size = len(network.neurons)
     if len(weights) < 2:
-        raise InputError(
-            "the method consensus needs groups of prompts: a stats folder, not an atlas, aggregated with --groups auto"
-        )
+        raise InputError("the method consensus needs groups of prompts: a source aggregated with --groups auto")
     if size > _MOST:
         raise InputError(
             f"the method consensus compares all pairs of neurons; {size:,} are too many (at most {_MOST:,})"

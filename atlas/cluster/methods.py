@@ -14,11 +14,13 @@ from atlas.options.clusters import (
     BLOCKS,
     CONSENSUS,
     FACTORS,
+    GRAPH_FACTORS,
     INFOMAP,
     LEIDEN,
     LINKS,
     LOCAL,
     LOUVAIN,
+    OF_GROUPS,
     PROFILES,
     SPECTRAL,
 )
@@ -31,7 +33,9 @@ _MODULES = {
     SPECTRAL: "spectral",
     BLOCKS: "block_model",
     FACTORS: "factors",
+    GRAPH_FACTORS: "graph_factors",
     PROFILES: "profiles",
+    CONSENSUS: "consensus",
     LOCAL: "local",
     LINKS: "link_communities",
 }
@@ -43,7 +47,7 @@ def find(
     """Cluster the network of a resample.
 
     Args:
-        edges: Statistics by bucket, which the method `consensus` resamples again.
+        edges: Statistics by bucket, which the methods of `OF_GROUPS` take.
         weights: How often each bucket counts (n_buckets,).
         network: Network of that resample.
         options: Method, and its options.
@@ -53,12 +57,9 @@ def find(
     Returns:
         The result.
     """
-    if options.method == CONSENSUS:
-        from atlas.cluster import consensus
-
-        return consensus.partition(edges, weights, network, options, seed=seed, trials=trials)
     method = import_module(f"atlas.cluster.{_MODULES[options.method]}")
-    found: Partition = method.partition(network, options, seed=seed, trials=trials)
+    given = (edges, weights, network) if options.method in OF_GROUPS else (network,)
+    found: Partition = method.partition(*given, options, seed=seed, trials=trials)
     return found
 
 

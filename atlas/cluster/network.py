@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from atlas.cluster.edges import Edges, Sums, read_edges
+from atlas.cluster.edges import Edges, Sums
+from atlas.cluster.read_edges import read_edges
 from atlas.errors import InputError, NothingToCluster
 from atlas.options import ClusterOptions
-from atlas.options.clusters import DAMP, POSITIVE
+from atlas.options.clusters import DAMP, POSITIVE, least_count
 from atlas.stages.resamples import Floats, Ints
 
 _PRIOR = 5.0  # graphs that are added to both sides of a lift, so that few graphs make no large one
@@ -70,7 +71,7 @@ def make_network(edges: Edges, options: ClusterOptions, weights: Floats) -> Netw
     sums = edges.sums(weights)
     presence, total = edges.presence @ weights, float(edges.graph_totals @ weights)
     part = weights.sum() / len(weights)
-    kept = sums.count >= options.min_count * part
+    kept = sums.count >= least_count(options, float(edges.graph_totals.sum())) * part
     for value, least in ((sums.graphs, options.min_graphs), (sums.groups, options.groups_needed(edges.group_total))):
         if least > 1:
             kept &= value >= least * part

@@ -90,7 +90,7 @@ def measure(
         choosing, measuring = pairs[::2], pairs[1::2]
         rows = own
         if is_choice and edges.buckets >= FEWEST_BUCKETS:
-            rows = chosen(sets, _agreement(sets, choosing), _LEAST_AGREEMENT, overlaps=overlaps)
+            rows = chosen(sets, agreement(sets, choosing), _LEAST_AGREEMENT, overlaps=overlaps)
         sets = sets[rows].tocsr()
         columns = _found_again(sets, [found[place] for place in plan.bootstraps], measuring, rng)
         columns["seed_support"] = _mean([best_match(sets, found[place].sets)[1] for place in plan.seeds], sets.shape[0])
@@ -150,7 +150,7 @@ def _mean(values: list[Floats], count: int) -> Floats:
     return found
 
 
-def _agreement(sets: Matrix, pairs: list[tuple[Result, Result]]) -> Floats:
+def agreement(sets: Matrix, pairs: list[tuple[Result, Result]]) -> Floats:
     """Return the mean Jaccard index of the best matches of every set in two halves (n_sets,).
 
     Where a match is less alike to the set than to the other match, that counts: both could be another circuit that is there in both halves.
@@ -171,8 +171,8 @@ def _found_again(
     return {
         "support": np.median([best_match(sets, one.sets)[1] for one in resampled], axis=0),
         "control_support": np.median([best_match(control, one.sets)[1] for one in resampled], axis=0),
-        "half_agreement": _agreement(sets, pairs),
-        "control_agreement": _agreement(control, pairs),
+        "half_agreement": agreement(sets, pairs),
+        "control_agreement": agreement(control, pairs),
     }
 
 
@@ -237,16 +237,17 @@ def _of_clustering(
     both = [(one.labels, other.labels) for one, other in pairs]
     with np.errstate(all="ignore"):
         return {
-            "seed_ami": _average([mutual_information(labels, one) for one in seeds]),
-            "seed_similarity": _average([element_similarity(labels, one) for one in seeds]),
-            "half_ami": _average([mutual_information(*pair) for pair in both]),
-            "half_similarity": _average([element_similarity(*pair) for pair in both]),
-            "gain_swapped": _average([found[place].gain for place in plan.swapped]),
-            "gain_permuted": _average([found[place].gain for place in plan.permuted]),
+            "seed_ami": average([mutual_information(labels, one) for one in seeds]),
+            "seed_similarity": average([element_similarity(labels, one) for one in seeds]),
+            "half_ami": average([mutual_information(*pair) for pair in both]),
+            "half_similarity": average([element_similarity(*pair) for pair in both]),
+            "gain_swapped": average([found[place].gain for place in plan.swapped]),
+            "gain_permuted": average([found[place].gain for place in plan.permuted]),
         }
 
 
-def _average(values: list[float]) -> float:
+def average(values: list[float]) -> float:
+    """Return the mean of the values that are known; NaN where there are none."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
 
@@ -268,7 +269,7 @@ def _held_out(
         score = held_out(edges, half, network, other, one.labels, rng)
         scores += [score] if score else []
     names = {"base_auc": "base_auc", "auc": "held_out_auc", "bits": "held_out_bits"}
-    return {name: _average([getattr(score, key) for score in scores]) for key, name in names.items()}
+    return {name: average([getattr(score, key) for score in scores]) for key, name in names.items()}
 
 
 def found_again(columns: dict[str, Floats]) -> Ints:

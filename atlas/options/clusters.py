@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from atlas.errors import UsageError
 
 INFOMAP, LEIDEN, LOUVAIN, SPECTRAL, BLOCKS = "infomap", "leiden", "louvain", "spectral", "block-model"
-FACTORS, PROFILES, CONSENSUS, LOCAL, LINKS = "nmf", "profiles", "consensus", "local", "links"
-METHODS = (INFOMAP, LEIDEN, LOUVAIN, SPECTRAL, BLOCKS, FACTORS, PROFILES, CONSENSUS, LOCAL, LINKS)
+FACTORS, GRAPH_FACTORS, PROFILES, CONSENSUS, LOCAL = "nmf", "graph-nmf", "profiles", "consensus", "local"
+LINKS = "links"
+METHODS = (*(INFOMAP, LEIDEN, LOUVAIN, SPECTRAL, BLOCKS, FACTORS, GRAPH_FACTORS, PROFILES, CONSENSUS, LOCAL, LINKS),)
+OF_GROUPS = (CONSENSUS, GRAPH_FACTORS)  # methods that need the edges by group of prompts, not only the network
 BY_TRIAL = (INFOMAP, LEIDEN, LOUVAIN)  # methods whose trials know nothing of each other
 MODULARITY, UNDIRECTED, CPM = "modularity", "undirected", "cpm"
 OBJECTIVES = (MODULARITY, UNDIRECTED, CPM)
@@ -38,7 +40,8 @@ class ClusterOptions:
         name: Name of the clustering in the atlas; the method where None.
         method: How to cluster, one of `METHODS`.
         weight: Formula of the weight of an edge, one of `WEIGHTS`.
-        min_count: Least number of links of an edge.
+        graphs: SQL condition on the graphs that are clustered, such as `graph_id = 12`; all graphs where None.
+        min_count: Least number of links of an edge; of fewer selected graphs, their number.
         min_graphs: Least number of graphs that an edge is in.
         min_groups: Least number of groups of prompts that an edge is in; by the number of groups where None.
         max_graph_share: Largest share of the graphs that a neuron is in; others, such as those of templates, are left out.
@@ -51,6 +54,7 @@ class ClusterOptions:
         markov_time: Infomap: larger values give larger clusters.
         objective: Leiden: `modularity` of the directed network, `undirected`, the same without directions and many times as fast, or `cpm`.
         resolution: Leiden, Louvain, consensus: larger values give smaller clusters.
+        resolutions: Leiden, Louvain: resolutions to compare; the one whose clusters are most found again becomes `resolution`.
         max_size: Leiden: clusters with more neurons are divided again; profiles, NMF, local, links: largest circuit (80 where 0).
         min_size: Profiles, NMF, consensus, local, links: least number of neurons of a circuit.
         clusters: Spectral, block model, NMF: number of clusters; chosen by the method where None.
@@ -64,6 +68,7 @@ class ClusterOptions:
     name: str | None = None
     method: str = INFOMAP
     weight: str = "mean_abs_weight_sq"
+    graphs: str | None = None
     min_count: int = 5
     min_graphs: int = 1
     min_groups: int | None = None
@@ -77,6 +82,7 @@ class ClusterOptions:
     markov_time: float = 1.0
     objective: str = MODULARITY
     resolution: float = 1.0
+    resolutions: tuple[float, ...] = ()
     max_size: int = 0
     min_size: int = 4
     clusters: int | None = None
@@ -121,15 +127,20 @@ class ClusterOptions:
                 raise UsageError(f"unknown {key} {given!r}; choose {', '.join(known)}")
         if self.name is not None and (not self.name.strip() or set(self.name) & set("/:")):
             raise UsageError(f"name {self.name!r} must be a file name without / and :, which ids of circuits have")
+        if self.resolutions and self.method not in (LEIDEN, LOUVAIN):
+            raise UsageError(f"resolutions are compared of {LEIDEN} and {LOUVAIN}; {self.method} has none")
+        if len(set(self.resolutions)) < len(self.resolutions):
+            raise UsageError(f"resolutions has one value twice: {', '.join(map(str, self.resolutions))}")
         self._check_numbers()
         if self.signs == SIGNED and self.method != LEIDEN:
             raise UsageError(f"signs = {SIGNED!r} needs method {LEIDEN!r}; {self.method} has no layers of signs")
         return self
 
     def _check_numbers(self) -> None:
-        for key in ("resolution", "markov_time"):
-            if not 0 < getattr(self, key) < float("inf"):
-                raise UsageError(f"{key} must be above 0, not {getattr(self, key)}")
+        numbers = [("resolution", self.resolution), ("markov_time", self.markov_time)]
+        for key, value in [*numbers, *(("resolutions", one) for one in self.resolutions)]:
+            if not 0 < value < float("inf"):
+                raise UsageError(f"{key} must be above 0, not {value}")
         if not 0 < self.max_graph_share <= 1:
             raise UsageError(f"max_graph_share must be above 0 and at most 1, not {self.max_graph_share}")
         least = dict.fromkeys(("min_count", "min_graphs", "trials", "seed", "min_size", "resamples"), 1)
@@ -140,3 +151,16 @@ class ClusterOptions:
             if value is not None and not bound <= value < 2**31:
                 told = "0 (no bound)" if key == "max_size" else bound
                 raise UsageError(f"{key} must be from {told} to {2**31 - 1}, not {value}")
+
+
+def least_count(options: ClusterOptions, graphs: float) -> float:
+    """Return the least number of links of an edge.
+
+    Args:
+        options: `min_count`, and whether graphs are selected.
+        graphs: Number of the graphs that are clustered.
+
+    Returns:
+        `min_count`; the number of the selected graphs where it is less, so that one graph has edges.
+    """
+    return min(options.min_count, graphs) if options.graphs is not None else options.min_count

@@ -37,6 +37,7 @@ class Clusters:
         memberships: Columns `neuron` (packed), `path`, `weight` and `confidence` of clusters that overlap; None where they do not.
         left_out: Packed neurons with edges that are in no cluster, by reason.
         half_members: Columns `neuron` (packed) and `path` of what clusters are by one half of the groups; None where it is not known.
+        resolutions: Rows of the dataset `resolutions`.
     """
 
     neurons: Neurons
@@ -48,6 +49,7 @@ class Clusters:
     memberships: Mapping[str, Sequence[Any]] | None = None
     left_out: Mapping[str, Neurons] = field(default_factory=dict)
     half_members: Mapping[str, Sequence[Any]] | None = None
+    resolutions: Sequence[Mapping[str, Any]] = ()
 
 
 def write_clusters(
@@ -90,6 +92,10 @@ def write_clusters(
         tables["memberships"] = _memberships(found.memberships)
     if found.half_members is not None:
         tables["half_members"] = _half_members(found.half_members)
+    if found.resolutions:
+        profile = DATASETS["clusters.resolutions"]
+        columns = {name: [row[name] for row in found.resolutions] for name in profile.schema.names}
+        tables["resolutions"] = profile.table({name: _known_all(values) for name, values in columns.items()})
     with replaced_folder(out, "clusters") as folder:
         for name, table in tables.items():
             write_parquet(table, DATASETS[f"clusters.{name}"].path(folder))
@@ -109,6 +115,11 @@ def _part(path: ClusterPath, level: int) -> int | None:
 def _known(values: Any) -> pa.Array:
     """Return values with NULL for NaN."""
     return pa.array(np.asarray(values, np.float64), pa.float64(), from_pandas=True)
+
+
+def _known_all(values: Sequence[Any]) -> list[Any]:
+    """Return values with None for NaN."""
+    return [None if isinstance(value, float) and np.isnan(value) else value for value in values]
 
 
 def members(found: Clusters) -> pa.Table:

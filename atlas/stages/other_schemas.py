@@ -79,6 +79,19 @@ STAGES = (
         optional=True,
     ),
     Dataset(
+        "resolutions",
+        "clusters",
+        pa.schema(
+            [
+                *required(("resolution", pa.float64()), ("cluster_count", pa.int64())),
+                *fields(*_scores("largest_share", "gain", "half_ami"), ("stable_count", pa.int64())),
+                *required(("is_chosen", pa.bool_())),
+            ]
+        ),
+        "what a method finds at one resolution of its profile",
+        optional=True,
+    ),
+    Dataset(
         "left_out",
         "clusters",
         pa.schema([*NEURON, *required(("reason", pa.string()))]),

@@ -14,7 +14,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from atlas.errors import InputError
+from atlas.errors import AtlasFileError, InputError, UsageError
 from atlas.ids import INDEX_BITS
 from atlas.io.package_data import folder as package_folder
 from atlas.stages import DATASETS, require
@@ -66,38 +66,93 @@ def false_discovery_rate(p: Floats) -> Floats:
 
 
 @contextmanager
-def opened_by_bucket(stats: Path, names: Sequence[str], buckets: int = BUCKETS) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a stats folder with the buckets of its groups.
+def opened_by_bucket(
+    given: Path, names: Sequence[str], buckets: int = BUCKETS, where: str | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a stats folder or an atlas with the buckets of its groups.
 
     Args:
-        stats: Stats folder.
+        given: Stats folder or atlas file.
         names: Datasets, beside the graphs, that are views `given_...`, without a leading `graph_`.
         buckets: Number of buckets at most.
+        where: SQL condition on the graphs, of which the others are left out; all where None.
 
     Yields:
         A connection with the views, the tables `graph_buckets` and `group_buckets`, and the variable `index_bits`.
 
     Raises:
-        InputError: The folder lacks one of the datasets.
+        AtlasFileError: The file is no atlas.
+        InputError: The source lacks one of the datasets, or no graph has the condition.
         StageError: The folder is no stats folder, or is damaged.
+        UsageError: `where` is no SQL condition.
     """
-    read_manifest(stats, "stats")
     with duckdb.connect() as con:
-        for name in ("graphs", *names):
-            dataset = DATASETS[f"stats.{name}"]
-            if dataset.optional and not dataset.path(stats).exists():
-                option = "--groups auto" if name == "edge_groups" else "--graph-links auto"
-                raise InputError(
-                    f"{stats} has no {name}, so it is not known which links repeat; aggregate it again with {option}"
-                )
-            path = require(stats, dataset)
-            con.read_parquet(str(path / "*.parquet" if path.is_dir() else path)).create_view(
-                f"given_{name.removeprefix('graph_')}"
-            )
+        for name, relation in _relations(con, given, ("graphs", *names)).items():
+            relation.create_view("every_graph" if name == "graphs" else f"given_{name.removeprefix('graph_')}")
+        _select(con, given, where)
         con.execute("SET VARIABLE buckets = $1", [buckets])
         con.execute("SET VARIABLE index_bits = $1", [INDEX_BITS])
         con.execute(script("resamples", "buckets"))
         yield con
+
+
+def _relations(con: duckdb.DuckDBPyConnection, given: Path, names: Sequence[str]) -> dict[str, duckdb.DuckDBPyRelation]:
+    found: dict[str, duckdb.DuckDBPyRelation] = {}
+    if given.is_dir():
+        read_manifest(given, "stats")
+        for name in names:
+            dataset = DATASETS[f"stats.{name}"]
+            if dataset.optional and not dataset.path(given).exists():
+                option = "--groups auto" if name == "edge_groups" else "--graph-links auto"
+                raise InputError(
+                    f"{given} has no {name}, so it is not known which links repeat; aggregate it again with {option}"
+                )
+            path = require(given, dataset)
+            found[name] = con.read_parquet(str(path / "*.parquet" if path.is_dir() else path))
+        return found
+    attach_atlas(con, given)
+    for name in names:
+        found[name] = con.table(f"given_atlas.{name}")
+        if not found[name].limit(1).fetchall():
+            raise InputError(
+                f"{given} has no rows in {name}, so it is not known which links repeat; give a stats folder"
+            )
+    return found
+
+
+def attach_atlas(con: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Attach an atlas, read only, as the catalog `given_atlas`.
+
+    Args:
+        con: Connection.
+        path: Atlas file.
+
+    Raises:
+        AtlasFileError: The file is no atlas.
+        InputError: There is no such file.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; give a stats folder or an atlas file")
+    try:
+        con.execute("ATTACH '{}' AS given_atlas (READ_ONLY)".format(str(path).replace("'", "''")))
+        con.execute("FROM given_atlas.edges LIMIT 0")
+    except duckdb.Error as error:
+        raise AtlasFileError("foreign", f"{path} is no atlas: {' '.join(str(error).split())[:200]}") from error
+
+
+def _select(con: duckdb.DuckDBPyConnection, given: Path, where: str | None) -> None:
+    """Create the view `given_graphs` of the graphs that have a condition."""
+    if where is None:
+        con.execute("CREATE VIEW given_graphs AS FROM every_graph")
+        return
+    try:
+        con.view("every_graph").filter(where).project("graph_id").create("selected")
+    except duckdb.Error as error:
+        said = " ".join(str(error).split())[:300]
+        raise UsageError(f"{where!r} is no SQL condition on the graphs: {said}") from error
+    if not con.execute("SELECT count(*) FROM selected").fetchall()[0][0]:
+        raise InputError(f"no graph of {given} has {where}")
+    con.execute("CREATE VIEW given_graphs AS FROM every_graph SEMI JOIN selected USING (graph_id)")
 
 
 def script(folder: str, name: str) -> str:

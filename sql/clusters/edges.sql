@@ -1,9 +1,9 @@
 -- Statistics of edges by bucket of groups, of the edges that reach half of each threshold: fewer could reach it in no half of the groups,
 -- and in a bootstrap only if it doubles them.
--- Before: the view `given_edge_groups`, the table `group_buckets`, the variables `index_bits`, `min_count`, `min_graphs` and `min_groups`.
+-- Before: the view `edges_by_group`, the table `group_buckets`, the variables `index_bits`, `min_count`, `min_graphs` and `min_groups`.
 WITH strong AS (
     SELECT src_layer, src_neuron, tgt_layer, tgt_neuron
-    FROM given_edge_groups
+    FROM edges_by_group
     GROUP BY ALL
     HAVING
         2 * sum(count) >= getvariable('min_count')
@@ -19,7 +19,7 @@ SELECT
     count(*)::DOUBLE AS groups,
     sum(e.weight_sum) AS signed,
     sum(e.weight_abs_sum) AS absolute
-FROM given_edge_groups AS e
+FROM edges_by_group AS e
 JOIN strong USING (src_layer, src_neuron, tgt_layer, tgt_neuron)
 JOIN group_buckets AS b USING (group_id)
 GROUP BY ALL

@@ -42,7 +42,7 @@ def planted(count: int, folder: Path, methods: Sequence[str]) -> None:
     print("".join(f"{head:>12}" for head in heads))
     for name, options in NETWORKS.items():
         made = [planted_links(np.random.default_rng(seed), **options) for seed in range(count)]
-        stats = [write_stats(folder / f"{name}-{seed}", links) for seed, (links, _) in enumerate(made)]
+        stats = [write_stats(folder / f"{name}-{seed}", links, single=True) for seed, (links, _) in enumerate(made)]
         for method in methods:
             rows = []
             for (_, block), one in zip(made, stats, strict=True):
@@ -100,7 +100,7 @@ def noise(count: int, folder: Path, methods: Sequence[str]) -> None:
         number = count if method != "consensus" else max(1, count // 10)
         for seed in range(number):
             links, _ = planted_links(np.random.default_rng(1000 + seed), share=0, groups=(16, 24, 40)[seed % 3])
-            stats = write_stats(folder / f"noise-{method}", links)
+            stats = write_stats(folder / f"noise-{method}", links, single=True)
             options = ClusterOptions(method=method, **QUICK | {"trials": 1, "seeds": 1, "resamples": 4})
             found = cluster(stats, folder / "out", options)
             any_of += bool(found.found_again_count)
