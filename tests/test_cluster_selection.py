@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from polars.testing import assert_frame_equal
 
 from atlas.cli.main import main
 from atlas.cluster import ClusterOptions, cluster
+from atlas.cluster.nested_blocks import paths_of
 from atlas.cluster.network import load_network
 from atlas.cluster.read_edges import read_edges, read_resamples
 from atlas.database import open_atlas
@@ -234,3 +236,18 @@ def test_one_group_has_a_profile_and_no_choice(aggregate_made, tmp_path: Path) -
     assert [one.is_chosen for one in found.resolutions] == [False, False]
     rows = pl.read_parquet(tmp_path / "c" / "resolutions.parquet").to_dicts()
     assert [row["half_ami"] for row in rows] == [None, None]
+
+
+def test_paths_of_nested_blocks_are_numbered_by_size() -> None:
+    # Blocks 0, 1 and 2 of neurons; 1 and 2 are one block of blocks; then all are one.
+    levels = [np.array([0, 0, 1, 2, 2, 1, 1]), np.array([1, 0, 0]), np.array([0, 0]), np.array([0])]
+    assert paths_of(levels) == [(2, 1), (2, 1), (1, 1), (1, 2), (1, 2), (1, 1), (1, 1)]
+    assert paths_of([np.array([5, 5, 9])]) == [(1,), (1,), (2,)]
+    assert paths_of([np.array([0, 0]), np.array([0])]) == [(1,), (1,)]
+
+
+def test_nested_blocks_say_what_they_need(small_atlas: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "graph_tool", None)
+    options = ClusterOptions(method="nested-block-model", min_count=2, trust=False)
+    with pytest.raises(UsageError, match="needs graph-tool, which pip does not install"):
+        cluster(small_atlas.parent / "stats", tmp_path / "c", options)

@@ -60,6 +60,13 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_stats(tmp_path_factory.mktemp("noise") / "stats", links, single=True)
 
 
+def needs(method: str) -> None:
+    """Skip the test where the library of a method is not installed."""
+    for name, library in (("louvain", "sknetwork"), ("nested-block-model", "graph_tool")):
+        if method == name:
+            pytest.importorskip(library)
+
+
 def rows(folder: Path, name: str) -> list[dict]:
     return pl.read_parquet(folder / f"{name}.parquet").to_dicts()
 
@@ -291,8 +298,7 @@ SLOW = ("consensus", "spectral", "block-model", "local")
 def test_every_method_finds_planted_circuits_again_and_none_in_noise(
     method: str, planted: tuple[Path, np.ndarray], noise: Path, tmp_path: Path
 ) -> None:
-    if method == "louvain":
-        pytest.importorskip("sknetwork")
+    needs(method)
     # So few links do not pay for the description of as many blocks as there are.
     options = ClusterOptions(method=method, clusters=9 if method == "block-model" else None, **QUICK)
     found = cluster(planted[0], tmp_path / "c", options)
@@ -427,8 +433,7 @@ EDGES = {
 @pytest.mark.parametrize("what", EDGES)
 @pytest.mark.parametrize("method", METHODS)
 def test_degenerate_networks(method: str, what: str, groups: int, tmp_path: Path) -> None:
-    if method == "louvain":
-        pytest.importorskip("sknetwork")
+    needs(method)
     source, target, weight = (np.array(column) for column in zip(*EDGES[what], strict=True))
     every = {"source": np.tile(source, groups), "target": np.tile(target, groups), "weight": np.tile(weight, groups)}
     links = every | {"group": np.repeat(np.arange(groups), len(source)), "layer": np.arange(8) // 4}

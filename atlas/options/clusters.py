@@ -8,10 +8,13 @@ from atlas.errors import UsageError
 
 INFOMAP, LEIDEN, LOUVAIN, SPECTRAL, BLOCKS = "infomap", "leiden", "louvain", "spectral", "block-model"
 FACTORS, GRAPH_FACTORS, PROFILES, CONSENSUS, LOCAL = "nmf", "graph-nmf", "profiles", "consensus", "local"
-LINKS = "links"
-METHODS = (*(INFOMAP, LEIDEN, LOUVAIN, SPECTRAL, BLOCKS, FACTORS, GRAPH_FACTORS, PROFILES, CONSENSUS, LOCAL, LINKS),)
+LINKS, NESTED_BLOCKS = "links", "nested-block-model"
+METHODS = (
+    *(INFOMAP, LEIDEN, LOUVAIN, SPECTRAL, BLOCKS, NESTED_BLOCKS),
+    *(FACTORS, GRAPH_FACTORS, PROFILES, CONSENSUS, LOCAL, LINKS),
+)
 OF_GROUPS = (CONSENSUS, GRAPH_FACTORS)  # methods that need the edges by group of prompts, not only the network
-BY_TRIAL = (INFOMAP, LEIDEN, LOUVAIN)  # methods whose trials know nothing of each other
+BY_TRIAL = (INFOMAP, LEIDEN, LOUVAIN, NESTED_BLOCKS)  # methods whose trials know nothing of each other
 MODULARITY, UNDIRECTED, CPM = "modularity", "undirected", "cpm"
 OBJECTIVES = (MODULARITY, UNDIRECTED, CPM)
 ABSOLUTE, POSITIVE, SIGNED = "absolute", "positive", "layers"
