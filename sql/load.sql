@@ -371,6 +371,17 @@ JOIN sizes AS s USING (circuit_id)
 LEFT JOIN words AS w USING (circuit_id)
 ORDER BY c.kind, c.half_agreement DESC NULLS LAST, c.circuit_id;
 
+INSERT INTO circuit_paths BY NAME
+SELECT
+    p.* EXCLUDE (layers, neurons),
+    list_transform(list_zip(p.layers, p.neurons), lambda one: 'L' || one[1] || '/N' || one[2]) AS neuron_ids,
+    t.token,
+    o.token AS output
+FROM input.circuit_paths AS p
+LEFT JOIN tokens AS t USING (token_id)
+LEFT JOIN tokens AS o ON o.token_id = p.output_id
+ORDER BY p.circuit_id, p.rank;
+
 INSERT INTO circuit_effects BY NAME
 SELECT
     e.* EXCLUDE (circuit_id),

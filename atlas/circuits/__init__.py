@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atlas.circuits.find import Found, find_circuits
-from atlas.circuits.table import circuit_table, member_table
+from atlas.circuits.table import circuit_table, member_table, path_table
 from atlas.io.files import write_parquet
 from atlas.options import CircuitOptions, is_found_again
 from atlas.stages import DATASETS
@@ -50,9 +50,12 @@ def anchored_circuits(
     options = options or CircuitOptions()
     found: Found = find_circuits(stats, options, progress)
     circuits, members = circuit_table(found), member_table(found)
+    progress("paths through circuits", 0, 0)
+    paths = path_table(found, stats, options.paths)
     with replaced_folder(out, "circuits") as folder:
         write_parquet(circuits, DATASETS["circuits.circuits"].path(folder))
         write_parquet(members, DATASETS["circuits.circuit_members"].path(folder))
+        write_parquet(paths, DATASETS["circuits.circuit_paths"].path(folder))
         write_manifest(folder, "circuits", options=vars(options), groups=found.groups)
     counts: dict[str, int] = {}
     replicated: dict[str, int] = {}

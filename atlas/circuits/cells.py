@@ -13,6 +13,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from atlas.stages.manifest import read_manifest
 from atlas.stages.resamples import BUCKETS, Floats, Ints, opened_by_bucket, script
 
 
@@ -122,7 +123,7 @@ def read_observations(stats: Path, buckets: int = BUCKETS) -> Observations:
         InputError: The folder holds no single graphs.
         StageError: The folder is no stats folder, or is damaged.
     """
-    with _opened(stats, buckets) as con:
+    with opened(stats, buckets) as con:
         cells = {}
         for kind, token_kind in (("input", "token"), ("output", "logit")):
             con.execute("SET VARIABLE token_kind = $1", [token_kind])
@@ -168,15 +169,24 @@ def read_places(stats: Path, buckets: int = BUCKETS) -> Places:
         InputError: The folder holds no single graphs.
         StageError: The folder is no stats folder, or is damaged.
     """
-    with _opened(stats, buckets) as con:
+    with opened(stats, buckets) as con:
         found = con.sql(_script("places")).fetchnumpy()
     prompt, item, bucket = (np.asarray(found[name]).astype(np.int64) for name in ("prompt", "item", "bucket"))
     return Places(prompt, np.asarray(found["kind"]).astype(str), item, bucket)
 
 
 @contextmanager
-def _opened(stats: Path, buckets: int) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a connection with views of single graphs and edges by group, and the buckets of groups."""
+def opened(stats: Path, buckets: int = BUCKETS) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the single graphs of a stats folder.
+
+    Args:
+        stats: Stats folder.
+        buckets: Number of buckets at most.
+
+    Yields:
+        A connection with views of single graphs and of edges by group, and the buckets of groups.
+    """
+    read_manifest(stats, "stats")
     with opened_by_bucket(stats, ("graph_nodes", "graph_links", "edge_groups", "tokens"), buckets) as con:
         con.execute(_script("prepare"))
         yield con

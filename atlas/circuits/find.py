@@ -13,6 +13,7 @@ import numpy as np
 from atlas.circuits.anchored import INPUT, OUTPUT, Anchors
 from atlas.circuits.cells import Cells, Observations, read_observations
 from atlas.circuits.growth import Grown, Growth
+from atlas.circuits.paths import Ends
 from atlas.circuits.replication import Replication, replicate
 from atlas.errors import IdError, InputError, UsageError
 from atlas.ids import NeuronId
@@ -38,6 +39,24 @@ class Kind:
     neurons: list[tuple[int, ...]] = field(default_factory=list)  # of sets
     grown: list[Grown] = field(default_factory=list)
 
+    def ends(self) -> list[Ends]:
+        """Return where the paths of every circuit may start and end, and which neurons it has."""
+        circuit, neuron = self.members()
+        every = [(circuit, neuron), *((grown.circuit, grown.neuron) for grown in self.grown)]
+        owner, unit = (np.concatenate(column) for column in zip(*every, strict=True))
+        found = []
+        for row, tokens in enumerate(self.tokens):
+            anchor = frozenset(tokens)
+            found.append(
+                Ends(
+                    np.unique(unit[owner == row]),
+                    frozenset(neuron[circuit == row].tolist()),
+                    tokens=anchor if self.name == INPUT else None,
+                    outputs=anchor if self.name in (OUTPUT, CONTRAST) else None,
+                )
+            )
+        return found
+
     def members(self) -> tuple[Ints, Ints]:
         """Return the circuit and the packed neuron of every member that is not grown."""
         if self.anchors is not None and self.replication is not None:
@@ -54,6 +73,7 @@ class Found:
 
     kinds: list[Kind]
     groups: int  # of prompts
+    seen: Observations
 
 
 def find_circuits(stats: Path, options: CircuitOptions, progress: Progress) -> Found:
@@ -81,7 +101,7 @@ def find_circuits(stats: Path, options: CircuitOptions, progress: Progress) -> F
         growth = Growth(seen.edges, seen.bucket_count, resamples)
         for kind in kinds:
             kind.grown = growth.rounds(*kind.members(), options.grow, options.least_confidence, options.steps)
-    return Found(kinds, seen.group_count)
+    return Found(kinds, seen.group_count, seen)
 
 
 def _of_tokens(

@@ -1,7 +1,8 @@
-"""Rows of the datasets `circuits.circuits` and `circuits.circuit_members`."""
+"""Rows of the datasets of the stage `circuits`: circuits, their members and their paths."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 
 from atlas.circuits.find import CONTRAST, SET, Found, Kind, coherence
 from atlas.circuits.growth import DOWNSTREAM, UPSTREAM
+from atlas.circuits.paths import TokenPath, Wires, graph_counts
 from atlas.ids import INDEX_BITS, MAX_INDEX
 from atlas.stages import DATASETS
 from atlas.stages.resamples import ranks
@@ -78,6 +80,39 @@ def member_table(found: Found) -> pa.Table:
     dataset = DATASETS["circuits.circuit_members"]
     tables = [dataset.empty(), *(dataset.table(_members(kind)) for kind in found.kinds)]
     return pa.concat_tables(tables).combine_chunks()
+
+
+def path_table(found: Found, stats: Path, count: int) -> pa.Table:
+    """Return one row per circuit and path, the strongest first.
+
+    Args:
+        found: Circuits of all kinds.
+        stats: Stats folder, whose graphs with all links of a path are counted.
+        count: Number of paths of a circuit at most.
+
+    Returns:
+        Rows of the dataset `circuit_paths`.
+    """
+    rows: list[tuple[str, int, TokenPath]] = []
+    if count:
+        wires = Wires(found.seen)
+        for kind in found.kinds:
+            for name, ends in zip(circuit_ids(kind), kind.ends(), strict=True):
+                rows += [(name, rank, one) for rank, one in enumerate(wires.strongest(ends, count), 1)]
+    counts = graph_counts(stats, [one for _, _, one in rows]) if rows else []
+    return DATASETS["circuits.circuit_paths"].table(
+        {
+            "circuit_id": [name for name, _, _ in rows],
+            "rank": [rank for _, rank, _ in rows],
+            "token_id": [one.token for _, _, one in rows],
+            "layers": [[neuron >> INDEX_BITS for neuron in one.neurons] for _, _, one in rows],
+            "neurons": [[neuron & MAX_INDEX for neuron in one.neurons] for _, _, one in rows],
+            "output_id": [one.output for _, _, one in rows],
+            "strength": [one.strength for _, _, one in rows],
+            "graph_count": [graphs for graphs, _ in counts],
+            "group_count": [groups for _, groups in counts],
+        }
+    )
 
 
 def _members(kind: Kind) -> dict[str, Any]:

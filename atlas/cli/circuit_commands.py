@@ -34,6 +34,7 @@ from atlas.options import CircuitOptions, VerifyOptions
     "--grow", default=CircuitOptions.grow, show_default=True, help="Neurons to add per step upstream and downstream."
 )
 @option("--steps", default=CircuitOptions.steps, show_default=True, help="Steps of growth at most.")
+@option("--paths", default=CircuitOptions.paths, show_default=True, help="Paths to keep of each circuit.")
 @option("--resamples", default=CircuitOptions.resamples, show_default=True, help="Bootstraps of the groups of prompts.")
 @option(
     "--contrast",

@@ -70,6 +70,7 @@ class CircuitOptions:
         steps: Number of steps of growth at most.
         least_confidence: Share of the resamples that must confirm an added neuron.
         resamples: Number of bootstraps of the groups of prompts.
+        paths: Number of paths of each circuit, from an input token to an output token, that are kept at most.
         merge: Jaccard index from which on two tokens of a kind have one circuit.
         contrasts: Pairs of output tokens, whose difference is an anchor.
         around: Sets of neurons, such as `L1/N45 L2/N3`, that circuits are grown around.
@@ -84,6 +85,7 @@ class CircuitOptions:
     steps: int = 2
     least_confidence: float = 0.5
     resamples: int = 20
+    paths: int = 5
     merge: float = 0.6
     contrasts: tuple[tuple[str, str], ...] = ()
     around: tuple[str, ...] = ()
@@ -93,7 +95,7 @@ class CircuitOptions:
         for name in ("min_graphs", "min_groups"):
             if getattr(self, name) < 1:
                 raise UsageError(f"circuits.{name} must be 1 or more, not {getattr(self, name)}")
-        for name in ("grow", "steps", "seed"):
+        for name in ("grow", "steps", "paths", "seed"):
             if not 0 <= getattr(self, name) < 2**31:
                 raise UsageError(f"circuits.{name} must be from 0 to {2**31 - 1}, not {getattr(self, name)}")
         if self.size is not None and not 1 <= self.size <= 10_000:

@@ -185,6 +185,21 @@ class CircuitQueries(AtlasFile):
         path = as_cluster_path(circuit)
         return self.query("circuit_partners", circuit=path, clustering=clustering, limit=limit)
 
+    def circuit_paths(
+        self, circuit: str, *, min_graphs: int | None = None, limit: int | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """Return the strongest paths through a circuit of a token, from an input token to an output token.
+
+        Args:
+            circuit: Id of an anchored circuit, such as "input:276".
+            min_graphs: Only paths whose links are all in at least so many graphs.
+            limit: Number of rows at most.
+
+        Returns:
+            rank, token, neurons, output, strength, graph_count, group_count.
+        """
+        return self.query("circuit_paths", circuit=circuit, min_graphs=min_graphs, limit=limit)
+
     def clusterings(self) -> duckdb.DuckDBPyRelation:
         """Return the clusterings with how far to trust each, the primary one first.
 

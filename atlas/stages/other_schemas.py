@@ -153,6 +153,20 @@ STAGES = (
         "one neuron of one anchored circuit; it may be in several",
     ),
     Dataset(
+        "circuit_paths",
+        "circuits",
+        pa.schema(
+            [
+                *required(("circuit_id", pa.string()), ("rank", pa.int32()), ("token_id", pa.int64())),
+                *required(("layers", pa.list_(pa.int32())), ("neurons", pa.list_(pa.int32()))),
+                *required(("output_id", pa.int64()), ("strength", pa.float64())),
+                *required(("graph_count", pa.int64()), ("group_count", pa.int64())),
+            ]
+        ),
+        "one path of one anchored circuit, from an input token through its neurons to an output token",
+        optional=True,
+    ),
+    Dataset(
         "circuit_effects",
         "verify",
         pa.schema(
