@@ -375,11 +375,13 @@ INSERT INTO circuit_paths BY NAME
 SELECT
     p.* EXCLUDE (layers, neurons),
     list_transform(list_zip(p.layers, p.neurons), lambda one: 'L' || one[1] || '/N' || one[2]) AS neuron_ids,
-    t.token,
-    o.token AS output
+    coalesce(v.token, t.token) AS token,
+    coalesce(w.token, o.token) AS output
 FROM input.circuit_paths AS p
-LEFT JOIN tokens AS t USING (token_id)
-LEFT JOIN tokens AS o ON o.token_id = p.output_id
+LEFT JOIN input.tokens AS t USING (token_id)
+LEFT JOIN input.vocabulary AS v USING (token_id)
+LEFT JOIN input.tokens AS o ON o.token_id = p.output_id
+LEFT JOIN input.vocabulary AS w ON w.token_id = p.output_id
 ORDER BY p.circuit_id, p.rank;
 
 INSERT INTO circuit_effects BY NAME

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from atlas.stages.resamples import ranks
 
 ANCHORED = "anchored"
 _ROLES = (ANCHORED, UPSTREAM, DOWNSTREAM)
+_CANDIDATES = 6  # paths for each that is kept, of which those that no graph has are left out
 _TRUST = ("support", "half_agreement", "control_agreement", "null_p", "null_fdr")
 
 
@@ -83,7 +85,7 @@ def member_table(found: Found) -> pa.Table:
 
 
 def path_table(found: Found, stats: Path, count: int) -> pa.Table:
-    """Return one row per circuit and path, the strongest first.
+    """Return one row per circuit and path, the strongest first, of the paths that a graph has.
 
     Args:
         found: Circuits of all kinds.
@@ -93,24 +95,31 @@ def path_table(found: Found, stats: Path, count: int) -> pa.Table:
     Returns:
         Rows of the dataset `circuit_paths`.
     """
-    rows: list[tuple[str, int, TokenPath]] = []
+    rows: list[tuple[str, TokenPath]] = []
     if count:
         wires = Wires(found.seen)
         for kind in found.kinds:
             for name, ends in zip(circuit_ids(kind), kind.ends(), strict=True):
-                rows += [(name, rank, one) for rank, one in enumerate(wires.strongest(ends, count), 1)]
-    counts = graph_counts(stats, [one for _, _, one in rows]) if rows else []
+                rows += [(name, one) for one in wires.strongest(ends, _CANDIDATES * count)]
+    counts = graph_counts(stats, [one for _, one in rows]) if rows else []
+    number: Counter[str] = Counter()
+    kept: list[tuple[str, int, TokenPath, int, int]] = []
+    for (name, one), (graphs, groups) in zip(rows, counts, strict=True):
+        # A path that no graph has joins links of several.
+        if graphs and number[name] < count:
+            number[name] += 1
+            kept.append((name, number[name], one, graphs, groups))
     return DATASETS["circuits.circuit_paths"].table(
         {
-            "circuit_id": [name for name, _, _ in rows],
-            "rank": [rank for _, rank, _ in rows],
-            "token_id": [one.token for _, _, one in rows],
-            "layers": [[neuron >> INDEX_BITS for neuron in one.neurons] for _, _, one in rows],
-            "neurons": [[neuron & MAX_INDEX for neuron in one.neurons] for _, _, one in rows],
-            "output_id": [one.output for _, _, one in rows],
-            "strength": [one.strength for _, _, one in rows],
-            "graph_count": [graphs for graphs, _ in counts],
-            "group_count": [groups for _, groups in counts],
+            "circuit_id": [row[0] for row in kept],
+            "rank": [row[1] for row in kept],
+            "token_id": [one.token for _, _, one, *_ in kept],
+            "layers": [[neuron >> INDEX_BITS for neuron in one.neurons] for _, _, one, *_ in kept],
+            "neurons": [[neuron & MAX_INDEX for neuron in one.neurons] for _, _, one, *_ in kept],
+            "output_id": [one.output for _, _, one, *_ in kept],
+            "strength": [one.strength for _, _, one, *_ in kept],
+            "graph_count": [row[3] for row in kept],
+            "group_count": [row[4] for row in kept],
         }
     )
 

@@ -1,4 +1,4 @@
--- Strongest paths of anchored circuits: from an input token through neurons of the circuit, one of which carries its anchor, to an output token.
+-- Strongest paths of anchored circuits that a graph has: from an input token through neurons of the circuit, one of which carries its anchor, to an output token.
 
 CREATE TABLE circuit_paths (
     circuit_id VARCHAR NOT NULL,
@@ -21,5 +21,5 @@ COMMENT ON COLUMN circuit_paths.neuron_ids IS 'Neurons on the way, such as [L0/N
 COMMENT ON COLUMN circuit_paths.output_id IS 'Output token that the path ends in.';
 COMMENT ON COLUMN circuit_paths.output IS 'Its text.';
 COMMENT ON COLUMN circuit_paths.strength IS 'Product of the shares of its steps in all |weights| into their targets, over all graphs, with the product of the signs of the weights.';
-COMMENT ON COLUMN circuit_paths.graph_count IS 'Graphs that have all links of the path. 0: the path is joined from links of several graphs.';
+COMMENT ON COLUMN circuit_paths.graph_count IS 'Graphs that have all links of the path, 1 or more: paths joined from links of several graphs are left out.';
 COMMENT ON COLUMN circuit_paths.group_count IS 'Groups of prompts of these graphs.';
