@@ -11,7 +11,7 @@ clustered AS (
         m.layer,
         m.neuron,
         m.flow AS weight,
-        CASE WHEN levels.level = m.hierarchy_depth THEN m.confidence END AS confidence
+        m.level_confidence[levels.level] AS confidence
     FROM cluster_members AS m
     JOIN clusterings AS c ON c.clustering = m.clustering AND NOT coalesce(c.is_overlapping, false),
         generate_series(1, m.hierarchy_depth) AS levels(level)

@@ -47,7 +47,8 @@ SELECT
     subsub_module,
     hierarchy_depth,
     flow,
-    confidence
+    confidence,
+    level_confidence
 FROM input.members
 ORDER BY clustering, layer, neuron;
 

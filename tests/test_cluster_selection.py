@@ -251,3 +251,15 @@ def test_nested_blocks_say_what_they_need(small_atlas: Path, tmp_path: Path, mon
     options = ClusterOptions(method="nested-block-model", min_count=2, trust=False)
     with pytest.raises(UsageError, match="needs graph-tool, which pip does not install"):
         cluster(small_atlas.parent / "stats", tmp_path / "c", options)
+
+
+def test_options_that_a_method_does_not_use_are_refused(small_atlas: Path, tmp_path: Path) -> None:
+    command = ["cluster", str(small_atlas.parent / "stats"), "-o", str(tmp_path / "c"), "--min-count", "2"]
+    for options, said in (
+        (["--resolution", "2"], "infomap does not use resolution"),
+        (["--method", "leiden", "--markov-time", "2", "--two-level"], "leiden does not use two_level, markov_time"),
+        (["--method", "spectral", "--max-size", "9"], "spectral does not use max_size"),
+    ):
+        done = CliRunner().invoke(main, [*command, *options])
+        assert done.exit_code == 1
+        assert said in done.output

@@ -12,13 +12,14 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 from cluster_networks import planted_links, write_stats
+from scipy import sparse
 
 pytest.importorskip("sklearn")
 pytest.importorskip("infomap")
 pytest.importorskip("leidenalg")
 
 from atlas.cli.main import main
-from atlas.cluster import ClusterOptions, cluster, runs
+from atlas.cluster import ClusterOptions, _by_level, cluster, runs
 from atlas.cluster.agreement import (
     best_match,
     element_similarity,
@@ -553,3 +554,12 @@ def test_clusters_that_overlap_are_never_primary(small_atlas: Path, tmp_path: Pa
     with open_atlas(tmp_path / "a.duckdb") as con:
         assert con.execute("SELECT is_primary FROM clusterings").fetchall() == [(False,)]
         assert con.execute("SELECT count(*) > 0 FROM circuit('nmf/1')").fetchall() == [(True,)]
+
+
+def test_confidence_is_known_at_every_level_of_a_path() -> None:
+    paths = [(1, 1), (1, 2), (), (2,)]
+    # Rows: modules 1, 1.1, 1.2 and 2.
+    shares = sparse.csr_array(np.array([[0.9, 0.8, 0, 0], [0.5, 0, 0, 0], [0, 0.4, 0, 0], [0, 0, 0, 1.0]]))
+    assert _by_level(shares, paths, overlaps=False) == [[0.9, 0.5], [0.8, 0.4], [], [1.0]]
+    assert _by_level(shares[:2].tocsr(), [(2,), (1,)], overlaps=True) == [[0.5], [0.8]]
+    assert _by_level(shares, [(), ()], overlaps=False) == [[], []]

@@ -11,7 +11,7 @@ import click
 
 from atlas.cli.help_and_errors import Command, option
 from atlas.cli.options import FILE, atlas_options
-from atlas.errors import needs_extra
+from atlas.errors import UsageError, needs_extra
 from atlas.options import ClusterOptions
 from atlas.options.clusters import HUBS, METHODS, OBJECTIVES, SIGNS, WEIGHTS
 
@@ -118,8 +118,13 @@ def cluster(source: Path, output: Path, **options: Any) -> None:
         from atlas.cluster import cluster as run
 
     started = time.monotonic()
+    given = ClusterOptions(**options).check()
+    if unused := given.unused():
+        raise UsageError(
+            f"{given.method} does not use {', '.join(unused)}; leave {'them' if unused[1:] else 'it'} out or choose another --method"
+        )
     with progress() as update:
-        found = run(source, output, ClusterOptions(**options), progress=update)
+        found = run(source, output, given, progress=update)
     print_clustering_summary(found)
     say(f"  {resource_usage(started)}; clusters in {output}")
 

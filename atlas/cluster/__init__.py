@@ -182,7 +182,7 @@ class _Work:
         """Return what is to be written."""
         trust = {**described(self.network, self.sets), **(self.trust.sets if self.trust else {})}
         confidence = self._confidence()
-        own = None if confidence is None else _of_leaves(confidence, self.paths, overlaps=self.found.overlaps)
+        own = None if confidence is None else _by_level(confidence, self.paths, overlaps=self.found.overlaps)
         shared = self._memberships(confidence) if self.found.overlaps else None
         flows = self.found.flows
         return Clusters(
@@ -300,13 +300,14 @@ def _rows_of(candidates: Matrix, paths: list[tuple[int, ...]]) -> Ints:
     return np.array([found[number] for number in sorted(found)], np.int64)
 
 
-def _of_leaves(confidence: Matrix, paths: list[tuple[int, ...]], *, overlaps: bool) -> Floats:
-    """Return the confidence of every neuron in the module at the end of its path (n_neurons,)."""
-    # Of sets that overlap, the path is the number of one.
+def _by_level(confidence: Matrix, paths: list[tuple[int, ...]], *, overlaps: bool) -> list[list[float]]:
+    """Return the confidence of every neuron in the modules of its path, the top one first."""
+    if overlaps:  # the path is the number of one of its sets
+        return [[float(confidence[path[0] - 1, column])] if path else [] for column, path in enumerate(paths)]
     place = {path: row for row, path in enumerate(prefixes(paths))}
-    columns = [column for column, path in enumerate(paths) if path]
-    rows = [paths[column][0] - 1 if overlaps else place[paths[column]] for column in columns]
-    found = np.full(len(paths), np.nan)
-    if columns:
-        found[columns] = np.asarray(confidence[rows, columns]).reshape(-1)
-    return found
+    pairs = [(place[path[:level]], column) for column, path in enumerate(paths) for level in range(1, len(path) + 1)]
+    if not pairs:
+        return [[] for _ in paths]
+    rows, columns = zip(*pairs, strict=True)
+    values = iter(np.asarray(confidence[list(rows), list(columns)]).reshape(-1).tolist())
+    return [[next(values) for _ in path] for path in paths]

@@ -35,6 +35,19 @@ WEIGHTS = (
 )
 
 
+_SIZED = (FACTORS, GRAPH_FACTORS, PROFILES, LOCAL, LINKS)
+# Methods that use an option; the others ignore it.
+_USED_BY = {
+    "two_level": (INFOMAP,),
+    "markov_time": (INFOMAP, CONSENSUS),
+    "objective": (LEIDEN, CONSENSUS),
+    "resolution": (LEIDEN, LOUVAIN, CONSENSUS),
+    "max_size": (LEIDEN, *_SIZED),
+    "min_size": (CONSENSUS, *_SIZED),
+    "clusters": (SPECTRAL, BLOCKS, FACTORS, GRAPH_FACTORS),
+}
+
+
 @dataclass(frozen=True)
 class ClusterOptions:
     """Options of one clustering, a `[[cluster]]` of a recipe.
@@ -113,6 +126,14 @@ class ClusterOptions:
             The least number.
         """
         return self.min_groups or max(1, min(5, int((groups / 4) ** 0.5)))
+
+    def unused(self) -> list[str]:
+        """Return the options that are not at their default and that the method does not use."""
+        return [
+            name
+            for name, methods in _USED_BY.items()
+            if getattr(self, name) != getattr(ClusterOptions, name) and self.method not in methods
+        ]
 
     def check(self) -> ClusterOptions:
         """Check the options.

@@ -33,7 +33,7 @@ class Clusters:
         flows: Share of a random walk of every neuron; None of methods without one.
         names: Given names of clusters.
         trust: Columns of the dataset `clusters` that say how far to trust a cluster, one value per cluster in the order of the paths.
-        confidence: How surely every neuron is in its cluster (n_neurons,); NaN where it is not known.
+        confidence: How surely every neuron is in the clusters of its path, the top one first; None where it is not known.
         memberships: Columns `neuron` (packed), `path`, `weight` and `confidence` of clusters that overlap; None where they do not.
         left_out: Packed neurons with edges that are in no cluster, by reason.
         half_members: Columns `neuron` (packed) and `path` of what clusters are by one half of the groups; None where it is not known.
@@ -45,7 +45,7 @@ class Clusters:
     flows: Sequence[float | None]
     names: Mapping[ClusterPath, str | None] = field(default_factory=dict)
     trust: Mapping[str, Any] = field(default_factory=dict)
-    confidence: Any = None
+    confidence: Sequence[Sequence[float]] | None = None
     memberships: Mapping[str, Sequence[Any]] | None = None
     left_out: Mapping[str, Neurons] = field(default_factory=dict)
     half_members: Mapping[str, Sequence[Any]] | None = None
@@ -133,7 +133,6 @@ def members(found: Clusters) -> pa.Table:
     """
     rows = [row for row, path in enumerate(found.paths) if path]
     neurons, paths = found.neurons[rows], [found.paths[row] for row in rows]
-    confidence = np.full(len(found.neurons), np.nan) if found.confidence is None else np.asarray(found.confidence)
     return DATASETS["clusters.members"].table(
         {
             "layer": neurons >> INDEX_BITS,
@@ -144,7 +143,8 @@ def members(found: Clusters) -> pa.Table:
             "subsub_module": [_part(path, 3) for path in paths],
             "hierarchy_depth": [len(path) for path in paths],
             "flow": [found.flows[row] for row in rows],
-            "confidence": _known(confidence[rows]),
+            "confidence": [None if found.confidence is None else found.confidence[row][-1] for row in rows],
+            "level_confidence": [None if found.confidence is None else list(found.confidence[row]) for row in rows],
         }
     )
 

@@ -59,7 +59,7 @@ STAGES = (
                 *required(("cluster_path", pa.string()), ("top_cluster", pa.int32())),
                 *fields(("sub_module", pa.int32()), ("subsub_module", pa.int32())),
                 *required(("hierarchy_depth", pa.int32())),
-                *fields(*_scores("flow", "confidence")),
+                *fields(*_scores("flow", "confidence"), ("level_confidence", pa.list_(pa.float64()))),
             ]
         ),
         "one neuron's place in the clustering",
