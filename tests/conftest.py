@@ -87,7 +87,7 @@ def small_atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # Some of the prompts and few cuts in the model: a tenth of the time.
 DEMO_SETTINGS = [
-    "trace.ablations=100",
+    "trace.ablations=40",
     "trace.limit=90",
     "trace.seed=1",
     "project.effects=8",

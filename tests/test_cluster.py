@@ -12,7 +12,8 @@ from atlas.cluster import ClusterOptions, cluster
 from atlas.cluster.network import load_network
 from atlas.errors import AtlasFileError, InputError, OutputError, StageError, UsageError
 
-FAST = ClusterOptions(min_count=1, trials=3)
+# How far to trust clusters is tested in test_cluster_trust.py.
+FAST = ClusterOptions(min_count=1, trials=3, trust=False)
 
 
 def planted(groups: int, size: int) -> dict:
@@ -88,7 +89,7 @@ def test_the_same_seed_gives_the_same_bytes(real_graphs: list[Path], tmp_path: P
 
     aggregate_graphs(real_graphs, tmp_path / "stats")
     found = [
-        cluster(tmp_path / "stats", tmp_path / name, ClusterOptions(seed=seed, trials=2))
+        cluster(tmp_path / "stats", tmp_path / name, ClusterOptions(seed=seed, trials=2, trust=False))
         for name, seed in (("a", 7), ("b", 7), ("c", 8))
     ]
     for name in ("members.parquet", "clusters.parquet", "clusterings.parquet", "manifest.json"):
@@ -106,7 +107,7 @@ def test_the_stored_codelength_is_that_of_the_stored_partition(stats: Path, tmp_
     """
     import math
 
-    found = cluster(stats, tmp_path / "c", ClusterOptions(min_count=1, trials=3, two_level=True))
+    found = cluster(stats, tmp_path / "c", ClusterOptions(min_count=1, trials=3, two_level=True, trust=False))
     network = load_network(stats, ClusterOptions(weight="mean_abs_weight_sq", min_count=1))
     table = members(tmp_path / "c")
     flow, module = table["flow"].to_list(), table["cluster_path"].to_list()
@@ -139,7 +140,7 @@ def test_the_count_threshold(aggregate_made, tmp_path: Path) -> None:
     nodes = [factories.ct_feature(0, 1), factories.ct_feature(1, 2), factories.ct_feature(2, 3)]
     links = [factories.link("0_1_0", "1_2_0", 1.0)] * 5 + [factories.link("1_2_0", "2_3_0", 1.0)] * 4
     stats = aggregate_made([factories.ct_graph(nodes, links)])
-    assert cluster(stats, tmp_path / "c", ClusterOptions(min_count=5)).neuron_count == 2
+    assert cluster(stats, tmp_path / "c", ClusterOptions(min_count=5, trust=False)).neuron_count == 2
     with pytest.raises(InputError, match="no edge of .* has at least 6 links; lower the threshold"):
         cluster(stats, tmp_path / "c", ClusterOptions(min_count=6))
 
@@ -154,9 +155,14 @@ def test_edges_of_weight_zero_are_no_links(aggregate_made, tmp_path: Path) -> No
 def test_options_reach_infomap(aggregate_made, tmp_path: Path) -> None:
     stats = aggregate_made([planted(30, 5)])
     assert cluster(stats, tmp_path / "many", FAST).max_level > 1
-    assert cluster(stats, tmp_path / "two", ClusterOptions(min_count=1, trials=3, two_level=True)).max_level == 1
+    assert (
+        cluster(stats, tmp_path / "two", ClusterOptions(min_count=1, trials=3, two_level=True, trust=False)).max_level
+        == 1
+    )
     lengths = [
-        cluster(stats, tmp_path / f"t{trials}", ClusterOptions(min_count=1, trials=trials, seed=3)).codelength
+        cluster(
+            stats, tmp_path / f"t{trials}", ClusterOptions(min_count=1, trials=trials, seed=3, trust=False)
+        ).codelength
         for trials in (1, 20)
     ]
     assert lengths[1] <= lengths[0] + 1e-9
@@ -174,7 +180,7 @@ def test_an_atlas_gives_the_network_of_its_stats(small_atlas: Path) -> None:
 
 
 def test_an_atlas_can_be_clustered_again(small_atlas: Path, tmp_path: Path) -> None:
-    found = cluster(small_atlas, tmp_path / "c", ClusterOptions(min_count=2, trials=3, name="again"))
+    found = cluster(small_atlas, tmp_path / "c", ClusterOptions(min_count=2, trials=3, name="again", trust=False))
     assert found.name == "again"
     assert found.neuron_count == len(members(tmp_path / "c"))
 
@@ -209,7 +215,7 @@ def test_stats_are_not_overwritten_by_clusters(stats: Path) -> None:
         cluster(stats, stats, FAST)
 
 
-LEIDEN = ClusterOptions(method="leiden", min_count=1, trials=3)
+LEIDEN = ClusterOptions(method="leiden", min_count=1, trials=3, trust=False)
 
 
 def modularity(stats: Path, paths: dict[tuple[int, int], str], resolution: float, weight: str) -> float:
@@ -233,7 +239,9 @@ def test_leiden_finds_planted_groups_with_the_quality_that_it_states(
     stats: Path, tmp_path: Path, resolution: float
 ) -> None:
     pytest.importorskip("leidenalg")
-    options = ClusterOptions(method="leiden", min_count=1, trials=3, resolution=resolution, weight="mean_abs_weight")
+    options = ClusterOptions(
+        method="leiden", min_count=1, trials=3, resolution=resolution, weight="mean_abs_weight", trust=False
+    )
     found = cluster(stats, tmp_path / "c", options)
     groups = members(tmp_path / "c").with_columns(group=pl.col("neuron") // 100)
     assert groups.group_by("top_cluster").agg(pl.col("group").n_unique())["group"].to_list() == [1] * 4
@@ -259,7 +267,13 @@ def test_leiden_without_directions_states_the_quality_of_what_it_finds(
 ) -> None:
     pytest.importorskip("igraph")
     options = ClusterOptions(
-        method="leiden", objective=objective, min_count=1, trials=3, resolution=0.3, weight="mean_abs_weight"
+        method="leiden",
+        objective=objective,
+        min_count=1,
+        trials=3,
+        resolution=0.3,
+        weight="mean_abs_weight",
+        trust=False,
     )
     found = cluster(stats, tmp_path / "c", options)
     cluster(stats, tmp_path / "again", options)
@@ -277,8 +291,8 @@ def test_leiden_is_the_same_for_a_seed_and_no_worse_with_more_trials(aggregate_m
     for name in ("a", "b"):
         cluster(stats, tmp_path / name, LEIDEN)
     assert members(tmp_path / "a").equals(members(tmp_path / "b"))
-    one = cluster(stats, tmp_path / "one", ClusterOptions(method="leiden", min_count=1, trials=1))
-    many = cluster(stats, tmp_path / "many", ClusterOptions(method="leiden", min_count=1, trials=12))
+    one = cluster(stats, tmp_path / "one", ClusterOptions(method="leiden", min_count=1, trials=1, trust=False))
+    many = cluster(stats, tmp_path / "many", ClusterOptions(method="leiden", min_count=1, trials=12, trust=False))
     assert many.quality >= one.quality
 
 
@@ -286,7 +300,9 @@ def test_large_clusters_are_divided_again(aggregate_made, tmp_path: Path) -> Non
     pytest.importorskip("leidenalg")
     stats = aggregate_made([factories.random_graph(seed, neurons=60, links=400) for seed in range(3)])
     whole = cluster(stats, tmp_path / "whole", LEIDEN)
-    found = cluster(stats, tmp_path / "c", ClusterOptions(method="leiden", min_count=1, trials=3, max_size=3))
+    found = cluster(
+        stats, tmp_path / "c", ClusterOptions(method="leiden", min_count=1, trials=3, max_size=3, trust=False)
+    )
     assert whole.max_level == 1
     assert found.max_level > 1
     outer, inner = paths_of(tmp_path / "whole"), paths_of(tmp_path / "c")

@@ -288,7 +288,7 @@ def test_modularity_by_its_definition() -> None:
     assert gain(given, Partition(paths, [None] * len(paths), 3.0, 4.0)) == pytest.approx(0.25)
 
 
-SLOW = ("consensus", "spectral", "block-model", "local")
+SLOW = ("consensus", "spectral", "block-model", "nested-block-model", "local", "links", "louvain", "nmf")
 
 
 @pytest.mark.parametrize(

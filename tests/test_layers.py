@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
+from functools import cache
 from pathlib import Path
 
 from conftest import ROOT
@@ -85,9 +86,15 @@ def imports(tree: ast.Module) -> set[str]:
     return found
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Return the syntax tree of a module, which several tests walk."""
+    return ast.parse(path.read_text())
+
+
 def modules() -> list[tuple[str, str, ast.Module]]:
     """Path, unit (folder or module of the first level) and syntax tree of every module."""
-    return [(str(path.relative_to(ROOT)), unit_of(path), ast.parse(path.read_text())) for path in MODULES]
+    return [(str(path.relative_to(ROOT)), unit_of(path), tree_of(path)) for path in MODULES]
 
 
 def test_imports_point_down() -> None:
@@ -186,7 +193,7 @@ def test_no_module_imports_itself_over_others() -> None:
 def _imported(path: Path, modules: Collection[str]) -> set[str]:
     """The modules that a file imports, also inside functions; imports for type checkers alone do not run."""
     found: set[str] = set()
-    waiting: list[ast.AST] = [ast.parse(path.read_text())]
+    waiting: list[ast.AST] = [tree_of(path)]
     while waiting:
         for node in ast.iter_child_nodes(waiting.pop()):
             if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
@@ -211,7 +218,7 @@ def test_annotations_say_what_a_value_is() -> None:
 
 
 def _annotations(path: Path) -> Iterator[tuple[str, ast.expr]]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef):
             arguments = node.args
             named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]

@@ -350,7 +350,14 @@ def test_the_demo_is_a_whole_atlas(demo_atlas: Path) -> None:
         roles = con.execute("SELECT role, count(*) FROM sources GROUP BY ALL").fetchall()
         assert {role for role, _ in roles} == {"graph", "labels", "model", "prompts", "recipe"}
         empty = [name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall() if not con.execute(f"SELECT count(*) FROM {name}").fetchone()[0]]  # fmt: skip
-        assert set(empty) <= {"rejects", "reports", "report_examples", "stated_stats", "cluster_memberships"}
+        assert set(empty) <= {
+            "rejects",
+            "reports",
+            "report_examples",
+            "stated_stats",
+            "cluster_memberships",
+            "resolutions",
+        }
         assert con.execute("SELECT count(*) FROM neurons WHERE label IS NULL OR output_norm IS NULL").fetchall() == [
             (0,)
         ]
@@ -360,6 +367,7 @@ def test_the_demo_is_a_whole_atlas(demo_atlas: Path) -> None:
         assert last == [(True,)]
 
 
+@pytest.mark.slow
 def test_the_tour(demo_atlas: Path, atlas_command: Any) -> None:
     done = atlas_command("tour", demo_atlas)
     assert done.returncode == 0, done.stderr

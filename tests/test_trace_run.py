@@ -308,6 +308,7 @@ def test_models_that_cannot_be_traced_are_said(tmp_path: Path) -> None:
         load_model(DEMO, dtype="int3")
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path, atlas_command: Any) -> None:
     prompts = write_prompts(tmp_path / "p.jsonl", [*LINES, ""])
     done = atlas_command("trace", DEMO, prompts, "-o", tmp_path / "stats", "--device", "cpu")

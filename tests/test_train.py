@@ -65,9 +65,7 @@ def stream(model: TracedModel, ids: list[int], layer: int) -> Any:
     return seen[0]
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param("relu", marks=pytest.mark.slow), "topk", pytest.param("batchtopk", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.slow) for kind in ("relu", "topk", "batchtopk")])
 def test_a_trained_autoencoder_is_read_back_and_measured(
     model: TracedModel, text: Path, tmp_path: Path, kind: str
 ) -> None:

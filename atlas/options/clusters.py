@@ -128,7 +128,11 @@ class ClusterOptions:
         return self.min_groups or max(1, min(5, int((groups / 4) ** 0.5)))
 
     def unused(self) -> list[str]:
-        """Return the options that are not at their default and that the method does not use."""
+        """Return what was given in vain.
+
+        Returns:
+            Names of the options that are not at their default and that the method does not use.
+        """
         return [
             name
             for name, methods in _USED_BY.items()
