@@ -147,14 +147,14 @@ def anchored_page(atlas: Atlas, given: str, *, limit: int = 15) -> Group:
     ]
     heads = ("neuron", "role", "weight", "confidence", "label")
     parts.append(table(heads, cells, title=titled("Members", len(members), limit)))
-    parts += [_paths(atlas, circuit), _partners(atlas, circuit, limit), _ends(atlas, circuit, limit)]
+    parts += [_paths(atlas, circuit, limit), _partners(atlas, circuit, limit), _ends(atlas, circuit, limit)]
     parts += [_graphs(atlas, circuit, limit), _wiring(atlas, circuit, limit)]
     return Group(*(part for part in parts if part is not None))
 
 
-def _paths(atlas: Atlas, circuit: str) -> Any:
+def _paths(atlas: Atlas, circuit: str, limit: int) -> Any:
     """Return the strongest paths from an input token to an output token; None without any."""
-    rows = rows_of(atlas.circuit_paths(circuit))
+    rows = rows_of(atlas.circuit_paths(circuit, limit=limit))
     cells = [
         (
             f"‘{shown(row['token'])}’ → {' → '.join(row['neurons'].split())} → ‘{shown(row['output'])}’",
