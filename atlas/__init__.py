@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from atlas.query.client import Atlas
+    from atlas.query.criteria import Neurons
 
-__all__ = ["Atlas", "AtlasError", "NeuronId", "__version__", "open"]
+__all__ = ["Atlas", "AtlasError", "NeuronId", "Neurons", "__version__", "open"]
 
 
 def open(path: str | PathLike[str]) -> Atlas:
@@ -44,4 +45,8 @@ def __getattr__(name: str) -> Any:
         from atlas.query.client import Atlas
 
         return Atlas
+    if name == "Neurons":
+        from atlas.query.criteria import Neurons
+
+        return Neurons
     raise AttributeError(f"module 'atlas' has no attribute {name!r}")

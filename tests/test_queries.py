@@ -18,6 +18,7 @@ from atlas.query.activation_queries import ActivationQueries
 from atlas.query.catalogue import catalogue
 from atlas.query.circuit_queries import CircuitQueries
 from atlas.query.graph_queries import GraphQueries
+from atlas.query.set_queries import SetQueries
 
 
 @pytest.fixture
@@ -209,9 +210,7 @@ def test_sql_is_read_only_and_reaches_no_other_file(small: Atlas, tmp_path: Path
 
 def test_queries_by_name(small: Atlas) -> None:
     assert small.query("circuit", cluster_path="1").fetchall() == small.circuit("1").fetchall()
-    with pytest.raises(
-        UsageError, match="no query is called 'x'; there are activations, busiest_circuits, central_neurons"
-    ):
+    with pytest.raises(UsageError, match="no query is called 'x'; there are activations, adjacency, busiest_circuits"):
         small.query("x")
     with pytest.raises(UsageError, match="query circuit has no parameter path; it has cluster_path, clustering, limit"):
         small.query("circuit", path="1")
@@ -228,7 +227,9 @@ def test_parameters_cannot_inject(small: Atlas) -> None:
 def test_a_query_declares_its_parameters_orders_its_rows_and_has_a_method(name: str, small: Atlas) -> None:
     script = catalogue()[name]
     statement = duckdb.extract_statements(script.sql)[0]
-    assert {parameter.name for parameter in script.parameters} == set(statement.named_parameters)
+    # Sets of neurons are temporary tables, not values.
+    values = {parameter.name for parameter in script.parameters if parameter.type != "NEURONS"}
+    assert values == set(statement.named_parameters)
     assert re.search(r"^ORDER BY ", script.sql, re.MULTILINE)
     method = getattr(Atlas, name)
     assert method.__doc__
@@ -240,7 +241,7 @@ def test_a_query_declares_its_parameters_orders_its_rows_and_has_a_method(name: 
 @pytest.mark.parametrize("name", sorted(catalogue()))
 def test_the_columns_of_a_query_are_in_its_docstring(name: str, small: Atlas) -> None:
     script = catalogue()[name]
-    values = {"INTEGER": 1, "BIGINT": 1, "VARCHAR": "1", "BOOLEAN": True, "DOUBLE": 0.5}
+    values = {"INTEGER": 1, "BIGINT": 1, "VARCHAR": "1", "BOOLEAN": True, "DOUBLE": 0.5, "NEURONS": "layer = 1"}
     given = {parameter.name: values[parameter.type] for parameter in script.parameters}
     relation = small.query(name, **given | ({"clustering": "nmf"} if "clustering" in given else {}))
     doc = inspect.getdoc(getattr(Atlas, name))
@@ -261,7 +262,13 @@ def test_closing_and_repr(small_atlas: Path) -> None:
 
 
 def test_methods_and_queries_are_the_same_list() -> None:
-    methods = {**vars(Atlas), **vars(GraphQueries), **vars(ActivationQueries), **vars(CircuitQueries)}
+    methods = {
+        **vars(Atlas),
+        **vars(GraphQueries),
+        **vars(ActivationQueries),
+        **vars(CircuitQueries),
+        **vars(SetQueries),
+    }
     public = {name for name, item in methods.items() if not name.startswith("_") and callable(item)}
     assert public - {"graph"} == set(catalogue()) == {script.name for script in scripts("queries")}
 
@@ -289,6 +296,9 @@ def test_a_limit_keeps_the_first_rows(name: str, small: Atlas) -> None:
         "to_neuron": 4,
         "graph_id": 3,
         "token": "t1",
+        "chosen": "layer = 1",
+        "starts": "layer <= 1",
+        "ends": "layer >= 2",
     }
     wanted = {p.name: given[p.name] for p in catalogue()[name].parameters if p.required}
     everything = small.query(name, **wanted).fetchall()

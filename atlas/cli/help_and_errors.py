@@ -42,6 +42,8 @@ SECTIONS = {
         "graphs",
         "graph",
         "search",
+        "find",
+        "set",
         "query",
         "sql",
         "schema",

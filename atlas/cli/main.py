@@ -16,6 +16,7 @@ from atlas.cli.make_commands import aggregate, build, merge
 from atlas.cli.model_commands import project, trace, wire
 from atlas.cli.query_commands import check, compare, query, schema, search, sql
 from atlas.cli.score_commands import score
+from atlas.cli.set_commands import find, set_
 from atlas.cli.show_commands import circuit, feature, graph, graphs, info, neuron, report, tour
 from atlas.cli.wandb_commands import wandb_
 
@@ -60,6 +61,8 @@ for _command in (
     graphs,
     graph,
     search,
+    find,
+    set_,
     query,
     sql,
     schema,

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from atlas.database.build import BuildResult, build_database, refuse_foreign
 from atlas.database.check import CheckResult, run_checks
-from atlas.database.connect import DEFAULT_MEMORY, graphs_folder, is_comparison, is_duckdb_file, open_atlas, use_catalog
+from atlas.database.connect import (
+    DEFAULT_MEMORY,
+    catalog_name,
+    graphs_folder,
+    is_comparison,
+    is_duckdb_file,
+    open_atlas,
+    use_catalog,
+)
 from atlas.database.inputs import Inputs
 from atlas.database.read_only import one_line, require_reading
 from atlas.database.scripts import Parameter, Script, scripts
@@ -19,6 +27,7 @@ __all__ = [
     "Script",
     "StoreInputs",
     "build_database",
+    "catalog_name",
     "graphs_folder",
     "is_comparison",
     "is_duckdb_file",

@@ -71,7 +71,14 @@ def open_atlas(path: str | PathLike[str], *, memory: str = DEFAULT_MEMORY) -> du
 
 
 def catalog_name(file: Path) -> str:
-    """Return the catalog name of an atlas: the stem of its file, as in the DuckDB shell."""
+    """Return the catalog name of an atlas.
+
+    Args:
+        file: Atlas file.
+
+    Returns:
+        The stem of its file, as in the DuckDB shell.
+    """
     return "atlas" if file.stem.lower() in _TAKEN else file.stem
 
 

@@ -10,9 +10,10 @@ from atlas.query.activation_queries import ActivationQueries
 from atlas.query.catalogue import Neuron, as_neuron
 from atlas.query.circuit_queries import CircuitQueries
 from atlas.query.graph_queries import GraphQueries
+from atlas.query.set_queries import SetQueries
 
 
-class Atlas(GraphQueries, ActivationQueries, CircuitQueries):
+class Atlas(GraphQueries, ActivationQueries, CircuitQueries, SetQueries):
     """Atlas file, opened read-only with external access disabled.
 
     Every method returns a `duckdb.DuckDBPyRelation`. Read it with `.pl()`, `.arrow()`, `.df()` or `.fetchall()`, or

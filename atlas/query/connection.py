@@ -8,13 +8,29 @@ from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import duckdb
 
-from atlas.database import DEFAULT_MEMORY, is_comparison, one_line, open_atlas, require_reading, use_catalog
+from atlas.database import (
+    DEFAULT_MEMORY,
+    catalog_name,
+    is_comparison,
+    one_line,
+    open_atlas,
+    require_reading,
+    use_catalog,
+)
+from atlas.database.scripts import identifier
 from atlas.errors import QueryError, UsageError
 from atlas.query.catalogue import find_query
+from atlas.query.criteria import NeuronsLike, as_set
+from atlas.query.neuron_sets import NeuronSet
+from atlas.query.saved_sets import saved_set
+from atlas.query.set_grammar import parse
+from atlas.query.set_sql import SetSql
+
+NEURONS = "NEURONS"  # type of a parameter that is a set
 
 
 class AtlasFile:
@@ -76,10 +92,7 @@ class AtlasFile:
         """
         require_reading(text)
         try:
-            cursor = self._con.cursor()
-            use_catalog(cursor, self.path)
-            self._cursors.add(cursor)
-            return cursor.sql(text, params=dict(parameters) if parameters else None)
+            return self._cursor().sql(text, params=dict(parameters) if parameters else None)
         except duckdb.Error as error:
             raise QueryError(one_line(error)) from error
 
@@ -111,10 +124,59 @@ class AtlasFile:
                 raise UsageError(f"query {name} has no parameter {given}; it has {', '.join(known) or 'none'}")
         if (clustering := parameters.get("clustering")) is not None:
             self._require_clustering(str(clustering))
+        sets = {key for key, parameter in known.items() if parameter.type == NEURONS}
         missing = [key for key, parameter in known.items() if parameter.required and parameters.get(key) is None]
         if missing:
             raise UsageError(f"query {name} needs {', '.join(missing)}")
-        return self.sql(found.sql, {key: parameters.get(key) for key in known})
+        chosen = {key: as_set(cast(NeuronsLike, parameters[key])) for key in sets if parameters.get(key) is not None}
+        values = {key: parameters.get(key) for key in known if key not in sets}
+        return self._run(found.sql, values, chosen)
+
+    def set_sql(self, given: NeuronsLike) -> str:
+        """Return the SQL of a set of neurons in this atlas.
+
+        Args:
+            given: Set, expression or ids.
+
+        Returns:
+            One SELECT statement with the columns `layer` and `neuron`.
+
+        Raises:
+            IdError: A neuron is none.
+            UsageError: An expression is none, or names what the atlas does not have.
+        """
+        return self._sets().select(as_set(given))
+
+    def _sets(self) -> SetSql:
+        columns = self._con.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'neurons' AND database_name = $1",
+            [catalog_name(self.path)],
+        ).fetchall()
+        return SetSql(dict(columns), lambda name: parse(saved_set(self.path, name)))
+
+    def _run(self, sql: str, values: Mapping[str, Any], sets: Mapping[str, NeuronSet]) -> duckdb.DuckDBPyRelation:
+        """Run the SQL of a query with its sets as temporary tables, so that a large one is joined, not listed."""
+        cursor = self._cursor()
+        for name, chosen in sets.items():
+            text = self._sets().select(chosen)
+            try:
+                # A condition of the user is part of the text: it must not end the statement and begin another.
+                require_reading(text)
+                cursor.execute(f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS {text}")
+            except (QueryError, duckdb.Error) as error:
+                said = str(error) if isinstance(error, QueryError) else one_line(error)
+                raise QueryError(f"the set {name} is no SQL of this atlas: {said}") from error
+        try:
+            # A query without parameters takes none.
+            return cursor.sql(sql, params=dict(values) if values else None)
+        except duckdb.Error as error:
+            raise QueryError(one_line(error)) from error
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        cursor = self._con.cursor()
+        use_catalog(cursor, self.path)
+        self._cursors.add(cursor)
+        return cursor
 
 
 def rows_of(relation: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:

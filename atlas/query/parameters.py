@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from atlas.database import Parameter, Script
-from atlas.errors import UsageError
+from atlas.errors import InputError, UsageError
 from atlas.ids import NeuronId, UnitId
-from atlas.query.connection import AtlasFile
+from atlas.query.connection import NEURONS, AtlasFile
+from atlas.query.criteria import as_set
+from atlas.query.neuron_sets import Listed, NeuronSet
 
 
 def read_options(query: Script, arguments: Sequence[str]) -> dict[str, Any]:
@@ -46,10 +51,10 @@ def _taken_first(known: Mapping[str, Parameter], rest: list[str]) -> dict[str, A
     if "unit" in known and rest and not rest[0].startswith("-"):
         unit = UnitId.parse(rest.pop(0))
         values |= {name: value for name, value in unit._asdict().items() if name in known}
-    texts = [name for name, parameter in known.items() if parameter.type == "VARCHAR" and parameter.required]
+    texts = [name for name, parameter in known.items() if parameter.type in ("VARCHAR", NEURONS) and parameter.required]
     for name in texts:
         if rest and not rest[0].startswith("-"):
-            values[name] = rest.pop(0)
+            values[name] = _typed(rest.pop(0), known[name].type, name)
     if "graph_id" in known and rest and rest[0].isdecimal():
         values["graph_id"] = int(rest.pop(0))
     return values
@@ -93,6 +98,32 @@ def spelled(parameter: Parameter) -> str:
     return text if parameter.required else f"[{text}]"
 
 
+def neurons_of(text: str) -> NeuronSet:
+    """Return a set of neurons as the command line gives it.
+
+    Args:
+        text: Expression, or `@FILE` with one id per line (its first word or cell), or `-` for the standard input.
+
+    Returns:
+        The set.
+
+    Raises:
+        IdError: An id is no neuron.
+        InputError: The file cannot be read.
+        UsageError: The expression is none.
+    """
+    if text != "-" and not text.startswith("@"):
+        return as_set(text)
+    try:
+        lines = sys.stdin.readlines() if text == "-" else Path(text[1:]).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{text[1:]}: {getattr(error, 'strerror', None) or error}") from error
+    words = [re.split(r"[\s,;|]", line.strip(), maxsplit=1)[0].strip('"') for line in lines if line.strip()]
+    if words and not words[0][-1:].isdigit():
+        words = words[1:]  # the head of a table
+    return Listed(tuple(dict.fromkeys(NeuronId.parse(word) for word in words)))
+
+
 def _typed(value: str, kind: str, option: str) -> object:
     try:
         if kind in ("INTEGER", "BIGINT"):
@@ -101,6 +132,8 @@ def _typed(value: str, kind: str, option: str) -> object:
             return float(value)
         if kind == "BOOLEAN":
             return {"true": True, "false": False, "yes": True, "no": False}[value.lower()]
+        if kind == NEURONS:
+            return neurons_of(value)
     except (ValueError, KeyError):
         raise UsageError(f"option {option}: {value!r} is no {kind}") from None
     return value
