@@ -107,6 +107,28 @@ def test_a_cut_table_says_so(run, small_atlas: Path) -> None:
     assert len(run("sql", small_atlas, "FROM range(100)", "--format", "csv").stdout.splitlines()) == 101
 
 
+def test_sql_from_files_and_pipes_in_markdown_and_arrow(small_atlas: Path, tmp_path: Path) -> None:
+    script = tmp_path / "q.sql"
+    script.write_text("SELECT 'a|b' AS \"x|y\", NULL AS n, ['c', 'd'] AS l, E'e\\nf' AS t -- end")
+    expected = '| x\\|y | n | l | t |\n| --- | --- | --- | --- |\n| a\\|b |  | ["c", "d"] | e<br>f |\n'
+    for words, text in ((["-f", str(script)], None), (["-"], script.read_text())):
+        done = CliRunner().invoke(main, ["sql", str(small_atlas), *words, "--format", "markdown"], input=text)
+        assert done.exit_code == 0, done.output
+        assert done.output == expected
+    done = CliRunner().invoke(main, ["sql", str(small_atlas), "-f", str(script), "-o", str(tmp_path / "x.arrow")])
+    assert done.exit_code == 0, done.output
+    assert pl.read_ipc(tmp_path / "x.arrow").rows() == [("a|b", None, ["c", "d"], "e\nf")]
+    for words, said in (
+        ([], "give the SQL as TEXT"),
+        (["SELECT 1", "-f", str(script)], "give the SQL as TEXT"),
+        (["-f", str(tmp_path / "none.sql")], "cannot be read"),
+        (["SELECT 1", "--format", "arrow"], "needs -o FILE"),
+    ):
+        wrong = CliRunner().invoke(main, ["sql", str(small_atlas), *words])
+        assert wrong.exit_code == 1
+        assert said in wrong.output
+
+
 def test_list_columns_and_nulls_in_every_format(run, small_atlas: Path) -> None:
     sql = "SELECT [1, NULL] AS a, NULL AS b, true AS c, TIMESTAMP '2020-01-01' AS d, 'x\ny' AS e"
     assert json.loads(run("sql", small_atlas, sql, "--format", "json").stdout)[0]["a"] == [1, None]

@@ -130,7 +130,7 @@ def format_options(function: _F) -> _F:
         type=click.IntRange(min=0),
         help="Rows at most; 0 for all. Without it 40 of a table on the terminal, all in other forms.",
     )(function)
-    formats = click.Choice(["table", "csv", "json", "parquet"])
+    formats = click.Choice(["table", "csv", "json", "markdown", "parquet", "arrow"])
     return option(
         "--format",
         "fmt",

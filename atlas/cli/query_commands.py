@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import click
 
 from atlas.cli.help_and_errors import Command, option
 from atlas.cli.options import FILE, atlas_options, format_options
-from atlas.errors import CheckError, UsageError
+from atlas.errors import CheckError, InputError, UsageError
 from atlas.io.text import visible
 
 if TYPE_CHECKING:
@@ -130,14 +131,37 @@ def query(
 
 @click.command(cls=Command)
 @atlas_options
-@click.argument("text")
+@click.argument("text", required=False)
+@option("-f", "--file", "script", type=FILE, heading="Output", help="Read the SQL from a file.")
 @format_options
-def sql(file: Path, limits: Limits, text: str, fmt: str | None, limit: int | None, output: Path | None) -> None:
-    """Run SQL TEXT on an atlas, read-only, with no access to other files."""
+def sql(
+    file: Path,
+    limits: Limits,
+    text: str | None,
+    script: Path | None,
+    fmt: str | None,
+    limit: int | None,
+    output: Path | None,
+) -> None:
+    """Run SQL TEXT on an atlas, read-only, with no access to other files; - reads it from the standard input."""
     from atlas.cli.terminal import opened, print_relation
 
+    if (text is None) == (script is None):
+        raise UsageError("sql: give the SQL as TEXT, as - from the standard input, or as a file with -f")
+    if script is not None:
+        text = _read(script)
+    elif text == "-":
+        text = sys.stdin.read()
+    assert text is not None  # one of the two is given
     with opened(file, limits) as atlas:
         print_relation(atlas.sql(text), fmt, output, limit)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 @click.command(cls=Command)

@@ -28,7 +28,7 @@ from atlas.errors import QueryError, UsageError
 from atlas.io.files import replaced_file
 from atlas.io.text import visible, visible_lines
 from atlas.query.client import Atlas
-from atlas.query.export import Stream, write_csv, write_json_rows, write_parquet
+from atlas.query.export import Stream, write_arrow, write_csv, write_json_rows, write_markdown, write_parquet
 from atlas.runtime.interrupts import interruptible
 from atlas.runtime.memory import parse_bytes
 
@@ -198,7 +198,14 @@ def print_relation(
 def _form_of(path: Path | None) -> str:
     if path is None:
         return "table"
-    forms = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".txt": "table"}
+    forms = {
+        ".csv": "csv",
+        ".json": "json",
+        ".md": "markdown",
+        ".parquet": "parquet",
+        ".arrow": "arrow",
+        ".txt": "table",
+    }
     if path.suffix not in forms:
         raise UsageError(f"-o {path}: the ending names no form; use {', '.join(forms)}, or say --format")
     return forms[path.suffix]
@@ -214,16 +221,16 @@ def _print(relation: duckdb.DuckDBPyRelation, fmt: str, path: Path | None, rows:
                 return _write(relation, fmt, fresh)
         if fmt == "table":
             return _print_table(relation, rows)
-        if fmt == "parquet":
-            raise UsageError("--format parquet needs -o FILE")
+        if fmt in _BINARY:
+            raise UsageError(f"--format {fmt} needs -o FILE")
         return _WRITERS[fmt](relation, _Screen() if sys.stdout.isatty() else sys.stdout)
     except (duckdb.Error, pa.ArrowException) as error:
         raise QueryError(" ".join(str(error).split())[:400]) from error
 
 
 def _write(relation: duckdb.DuckDBPyRelation, fmt: str, path: Path) -> int:
-    if fmt == "parquet":
-        return write_parquet(relation, path)
+    if fmt in _BINARY:
+        return _BINARY[fmt](relation, path)
     with path.open("w", encoding="utf-8") as stream:
         return _WRITERS[fmt](relation, stream)
 
@@ -240,7 +247,7 @@ def _print_table(relation: duckdb.DuckDBPyRelation, rows: int | None) -> int:
     values = (relation if rows is None else relation.limit(rows + 1)).fetchall()
     show(table(list(relation.columns), values[:rows]))
     if rows is not None and len(values) > rows:
-        say(f"the first {rows} rows; all of them: --limit 0, or --format csv|json|parquet")
+        say(f"the first {rows} rows; all of them: --limit 0, or --format csv|json|markdown|parquet|arrow")
     return len(values[:rows])
 
 
@@ -253,8 +260,10 @@ def _write_table(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
 _WRITERS: dict[str, Callable[[duckdb.DuckDBPyRelation, Stream], int]] = {
     "json": write_json_rows,
     "csv": write_csv,
+    "markdown": write_markdown,
     "table": _write_table,
 }
+_BINARY: dict[str, Callable[[duckdb.DuckDBPyRelation, Path], int]] = {"parquet": write_parquet, "arrow": write_arrow}
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Writers of the rows of a relation as Parquet, JSON or CSV, some thousands in memory at a time."""
+"""Writers of the rows of a relation as Parquet, Arrow, JSON, CSV or Markdown, some thousands in memory at a time."""
 
 from __future__ import annotations
 
@@ -36,6 +36,34 @@ def write_parquet(relation: duckdb.DuckDBPyRelation, path: Path) -> int:
             writer.write_batch(batch)
             count += batch.num_rows
     return count
+
+
+def write_arrow(relation: duckdb.DuckDBPyRelation, path: Path) -> int:
+    """Write the rows to an Arrow IPC file (Feather version 2); return their number."""
+    import pyarrow as pa
+
+    count = 0
+    reader = relation.to_arrow_reader(100_000)
+    with pa.OSFile(str(path), "wb") as stream, pa.ipc.new_file(stream, reader.schema) as writer:
+        for batch in reader:
+            writer.write_batch(batch)
+            count += batch.num_rows
+    return count
+
+
+def write_markdown(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
+    """Write the rows as a table of Markdown; return their number. Bars and line breaks in texts are escaped."""
+    stream.write(f"| {' | '.join(map(_markdown, relation.columns))} |\n|{' --- |' * len(relation.columns)}\n")
+    count = 0
+    for row in _rows(relation):
+        stream.write(f"| {' | '.join(_markdown(value) for value in row)} |\n")
+        count += 1
+    return count
+
+
+def _markdown(value: object) -> str:
+    text = "" if value is None else str(_csv_value(value))
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\r", "").replace("\n", "<br>")
 
 
 def write_json_rows(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
