@@ -456,3 +456,54 @@ def links_by_graph(opened: Atlas) -> dict[int, set[tuple[Unit, Unit]]]:
         if all(end in node for end in ends):
             found[row["graph_id"]].add((node[ends[0]], node[ends[1]]))
     return found
+
+
+def distances(reference: Reference, starts: set[Unit], *, upstream: bool, hops: int, least: int) -> dict[Unit, int]:
+    """Fewest edges to every neuron, breadth first."""
+    after: dict[Unit, set[Unit]] = defaultdict(set)
+    for row in reference.edges:
+        ends = (row["src_layer"], row["src_neuron"]), (row["tgt_layer"], row["tgt_neuron"])
+        if row["graph_count"] >= least:
+            after[ends[upstream]].add(ends[not upstream])
+    found = dict.fromkeys(starts, 0)
+    near = starts
+    for hop in range(1, hops + 1):
+        near = {unit for one in near for unit in after[one]} - set(found)
+        found |= dict.fromkeys(near, hop)
+    return found
+
+
+@pytest.mark.parametrize("direction", ["downstream", "upstream"])
+def test_reach_is_breadth_first(small: Atlas, reference: Reference, direction: str) -> None:
+    starts = reference.of(parse("layer = 1 && graphs >= 8"))
+    is_upstream = direction == "upstream"
+    expected = distances(reference, starts, upstream=is_upstream, hops=2, least=2)
+    rows = rows_of(small.reach("layer = 1 && graphs >= 8", direction=direction, max_hops=2, min_graphs=2))
+    names = {f"L{layer}/N{neuron}": hop for (layer, neuron), hop in expected.items() if hop}
+    assert {row["neuron_id"]: row["hop_count"] for row in rows} == names
+    assert len(names) > 2
+
+
+def test_path_lengths_are_breadth_first(small: Atlas, reference: Reference) -> None:
+    chosen = reference.of(parse("graphs >= 10"))
+    expected = {}
+    for start in chosen:
+        for unit, hop in distances(reference, {start}, upstream=False, hops=3, least=1).items():
+            if hop and unit in chosen:
+                expected[f"L{start[0]}/N{start[1]}", f"L{unit[0]}/N{unit[1]}"] = hop
+    rows = rows_of(small.path_lengths("graphs >= 10", max_hops=3))
+    assert {(row["source_id"], row["target_id"]): row["hop_count"] for row in rows} == expected
+    assert len(expected) > 5
+
+
+def test_neurons_of_two_graphs(small: Atlas, reference: Reference) -> None:
+    of = {
+        graph: {(row["layer"], row["neuron"]) for row in reference.seen if row["graph_id"] == graph} for graph in (3, 4)
+    }
+    rows = rows_of(small.shared_neurons(3, 4))
+    for name, graph in (("in_first", 3), ("in_second", 4)):
+        mine = {f"L{layer}/N{neuron}" for layer, neuron in of[graph]}
+        assert {row["neuron_id"] for row in rows if row[name]} == mine
+    both = [row["in_first"] and row["in_second"] for row in rows]
+    assert both == sorted(both, reverse=True)
+    assert len(rows) == len(of[3] | of[4])

@@ -298,6 +298,8 @@ def test_a_limit_keeps_the_first_rows(name: str, small: Atlas) -> None:
         "token": "t1",
         "chosen": "layer = 1",
         "starts": "layer <= 1",
+        "first": 3,
+        "second": 4,
         "ends": "layer >= 2",
     }
     wanted = {p.name: given[p.name] for p in catalogue()[name].parameters if p.required}

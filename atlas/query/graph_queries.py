@@ -108,3 +108,16 @@ class GraphQueries(AtlasFile):
             group_id, prompt_group, group_rule, graph_count, share, example.
         """
         return self.query("prompt_groups", limit=limit)
+
+    def shared_neurons(self, first: int, second: int, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Return the neurons of two graphs: those of both first, rare ones before usual ones, then those of one alone.
+
+        Args:
+            first: Number of a graph.
+            second: Number of another.
+            limit: Number of rows at most.
+
+        Returns:
+            neuron_id, label, in_first, in_second, graph_count, graph_share.
+        """
+        return self.query("shared_neurons", first=first, second=second, limit=limit)

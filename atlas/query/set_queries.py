@@ -118,3 +118,49 @@ class SetQueries(AtlasFile):
             neuron_id, label, near_id (the neuron of the set), cosine, input_cosine, output_cosine, shared_count (partners of both).
         """
         return self.query("similar_neurons", chosen=chosen, by=by, limit=limit)
+
+    def reach(
+        self,
+        chosen: NeuronsLike,
+        *,
+        direction: str | None = None,
+        max_hops: int | None = None,
+        min_graphs: int | None = None,
+        limit: int | None = None,
+    ) -> duckdb.DuckDBPyRelation:
+        """Return the neurons that a set reaches, or that reach it, those with the fewest edges between first.
+
+        Args:
+            chosen: Set of neurons.
+            direction: `downstream` or `upstream`; downstream where None.
+            max_hops: Number of edges at most; 2 where None.
+            min_graphs: Minimum number of graphs of an edge.
+            limit: Number of rows at most.
+
+        Returns:
+            neuron_id, label, hop_count, graph_count.
+        """
+        return self.query(
+            "reach", chosen=chosen, direction=direction, max_hops=max_hops, min_graphs=min_graphs, limit=limit
+        )
+
+    def path_lengths(
+        self,
+        chosen: NeuronsLike,
+        *,
+        max_hops: int | None = None,
+        min_graphs: int | None = None,
+        limit: int | None = None,
+    ) -> duckdb.DuckDBPyRelation:
+        """Return the fewest edges from every neuron of a set to every other that it reaches.
+
+        Args:
+            chosen: Set of neurons.
+            max_hops: Number of edges at most; 4 where None.
+            min_graphs: Minimum number of graphs of an edge.
+            limit: Number of rows at most.
+
+        Returns:
+            source_id, target_id, hop_count.
+        """
+        return self.query("path_lengths", chosen=chosen, max_hops=max_hops, min_graphs=min_graphs, limit=limit)
