@@ -50,8 +50,7 @@ def _ids(model: TracedModel) -> dict[int, tuple[int, ...]]:
 def bench(model: TracedModel, stages: Path) -> Bench:
     ids = _ids(model)
     places = read_places(stages / "stats")
-    finds = np.arange(places.bucket.max() + 1) % 2 == 0
-    return Bench(model, ids, places, finds, VerifyOptions(mean_prompts=12, prompts=6))
+    return Bench(model, ids, places, places.bucket % 2 == 0, VerifyOptions(mean_prompts=12, prompts=6))
 
 
 def test_circuits_are_tested_on_other_groups_than_they_are_found_on(bench: Bench, stages: Path) -> None:
@@ -125,7 +124,7 @@ def test_controls_are_alike_and_no_members(bench: Bench) -> None:
     assert len({tuple(control.tolist()) for control in controls}) > 5
 
 
-def write_clustering(folder: Path, half: list[bool], members: dict[int, list[NeuronId]], again: list[int]) -> None:
+def write_clustering(folder: Path, half: dict[int, bool], members: dict[int, list[NeuronId]], again: list[int]) -> None:
     """Clusters of some neurons, those `again` found again, each half the same."""
     neurons = np.array(sorted(one.packed for ones in members.values() for one in ones))
     of = {one.packed: number for number, ones in members.items() for one in ones}
@@ -137,13 +136,16 @@ def write_clustering(folder: Path, half: list[bool], members: dict[int, list[Neu
         [None] * len(neurons),
         trust={"half_agreement": agreement, "null_fdr": [0.01] * len(numbers)},
         half_members={"neuron": neurons.tolist(), "path": [(of[packed],) for packed in neurons.tolist()]},
+        half_groups=half,
     )
-    write_clusters(folder, found, {"name": "made", "method": "made", "options": "{}"}, {"half": half})
+    write_clusters(folder, found, {"name": "made", "method": "made", "options": "{}"}, {})
 
 
 def test_clusters_are_cut_where_they_act(model: TracedModel, stages: Path, tmp_path: Path) -> None:
     places = read_places(stages / "stats")
-    half = [bucket % 2 == 0 for bucket in range(int(places.bucket.max()) + 1)]
+    # A selection of the groups, of which every other one finds; groups that are in neither half test, too.
+    half = {group: group % 2 == 0 for group in np.unique(places.group).tolist()[:-3]}
+    finds = np.isin(places.group, [group for group, found in half.items() if found])
     is_neuron = places.kind == "neuron"
     neurons, counts = np.unique(places.item[is_neuron], return_counts=True)
     order = np.argsort(np.abs(counts - 30), kind="stable")[:8]
@@ -155,17 +157,20 @@ def test_clusters_are_cut_where_they_act(model: TracedModel, stages: Path, tmp_p
     row = pq.read_table(tmp_path / "out" / "circuit_effects.parquet").to_pylist()[0]
     assert (row["circuit_id"], row["clustering"], row["tested_count"]) == ("1", "made", 5)
     mine = {one.packed for one in chosen[:5]}
-    tested = sorted(set(places.prompt[~np.array(half)[places.bucket]].tolist()))
+    tested = sorted(set(places.prompt[~finds].tolist()))
     active = {prompt: len(mine & set(places.item[is_neuron & (places.prompt == prompt)].tolist())) for prompt in tested}
     acting = [prompt for prompt, count in active.items() if count >= 2]
     assert row["topic_prompt_count"] == len(acting)
     assert row["other_prompt_count"] == len(tested) - len(acting)
-    bench = Bench(model, _ids(model), places, np.array(half), options)
+    bench = Bench(model, _ids(model), places, finds, options)
     packed = np.array(sorted(mine))
     assert row["effect"] == pytest.approx(bench._divergence(packed, np.array(acting)), rel=1e-6)
-    write_clustering(tmp_path / "other", [*half, True], {1: chosen}, again=[1])
+    write_clustering(tmp_path / "other", {**half, 12345: True}, {1: chosen}, again=[1])
     with pytest.raises(InputError, match="of other statistics"):
         circuit_effects(stages / "stats", [tmp_path / "other"], model, PROMPTS, tmp_path / "out", options)
+    twice = [tmp_path / "clusters", tmp_path / "clusters"]
+    with pytest.raises(UsageError, match="two clusterings called 'made'"):
+        circuit_effects(stages / "stats", twice, model, PROMPTS, tmp_path / "out", options)
     with pytest.raises(StageError, match="circuits"):
         circuit_effects(stages / "stats", [stages / "stats"], model, PROMPTS, tmp_path / "out", options)
 

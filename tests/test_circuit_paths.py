@@ -129,7 +129,7 @@ def test_paths_are_the_strongest_of_all(stats: Path, folder: Path) -> None:
         ]
         expected.sort(key=lambda one: -abs(one[0]))
         # Of the strongest ones, those whose links a graph has.
-        candidates = [(value, path) for value, path in expected[:24] if graphs_of(path, graphs)][:4]
+        candidates = [(value, path) for value, path in expected[:240] if graphs_of(path, graphs)][:4]
         rows = table.filter(pl.col("circuit_id") == circuit["circuit_id"]).sort("rank").to_dicts()
         assert [row["strength"] for row in rows] == pytest.approx([one for one, _ in candidates], rel=1e-6)
         for row in rows:

@@ -228,14 +228,30 @@ def test_wrong_resolutions(options: dict, said: str, tmp_path: Path) -> None:
         cluster(tmp_path, tmp_path / "c", ClusterOptions(**{"method": "leiden", "resolutions": (1.0,)} | options))
 
 
-def test_one_group_has_a_profile_and_no_choice(aggregate_made, tmp_path: Path) -> None:
-    pytest.importorskip("leidenalg")
+def test_one_group_compares_no_resolutions(aggregate_made, tmp_path: Path) -> None:
     stats = aggregate_made([factories.random_graph(1, neurons=30, links=200)])
     options = ClusterOptions(method="leiden", min_count=1, trials=1, resolutions=(0.5, 2.0))
-    found = cluster(stats, tmp_path / "c", options)
-    assert [one.is_chosen for one in found.resolutions] == [False, False]
-    rows = pl.read_parquet(tmp_path / "c" / "resolutions.parquet").to_dicts()
-    assert [row["half_ami"] for row in rows] == [None, None]
+    with pytest.raises(InputError, match="needs two groups of prompts"):
+        cluster(stats, tmp_path / "c", options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"resolution": 3.0}, "not both"),
+        ({"resolutions": (), "signs": "layers", "objective": "undirected"}, "takes objective"),
+        ({"resolutions": (), "method": "graph-nmf", "min_size": 9, "max_size": 5}, "no circuit fits"),
+        ({"resolutions": (), "method": "spectral", "clusters": 100_000}, "clusters must be from 2 to 1000"),
+    ],
+)
+def test_options_that_contradict_each_other(options: dict, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=said):
+        cluster(tmp_path, tmp_path / "c", ClusterOptions(**{"method": "leiden", "resolutions": (1.0,)} | options))
+
+
+def test_a_given_threshold_is_kept_in_a_selection(small_atlas: Path) -> None:
+    with pytest.raises(NothingToCluster):
+        load_network(small_atlas.parent / "stats", ClusterOptions(graphs="graph_id = 7", min_count=100))
 
 
 def test_paths_of_nested_blocks_are_numbered_by_size() -> None:
@@ -257,8 +273,8 @@ def test_options_that_a_method_does_not_use_are_refused(small_atlas: Path, tmp_p
     command = ["cluster", str(small_atlas.parent / "stats"), "-o", str(tmp_path / "c"), "--min-count", "2"]
     for options, said in (
         (["--resolution", "2"], "infomap does not use resolution"),
-        (["--method", "leiden", "--markov-time", "2", "--two-level"], "leiden does not use two_level, markov_time"),
-        (["--method", "spectral", "--max-size", "9"], "spectral does not use max_size"),
+        (["--method", "leiden", "--markov-time", "2", "--two-level"], "leiden does not use two-level, markov-time"),
+        (["--method", "spectral", "--max-size", "9"], "spectral does not use max-size"),
     ):
         done = CliRunner().invoke(main, [*command, *options])
         assert done.exit_code == 1

@@ -153,6 +153,7 @@ class Places:
     kind: NDArray[Any]  # `neuron`, `input` or `output`
     item: Ints  # packed neuron, or token
     bucket: Ints
+    group: Ints  # of prompts
 
 
 def read_places(stats: Path, buckets: int = BUCKETS) -> Places:
@@ -171,8 +172,10 @@ def read_places(stats: Path, buckets: int = BUCKETS) -> Places:
     """
     with opened(stats, buckets) as con:
         found = con.sql(_script("places")).fetchnumpy()
-    prompt, item, bucket = (np.asarray(found[name]).astype(np.int64) for name in ("prompt", "item", "bucket"))
-    return Places(prompt, np.asarray(found["kind"]).astype(str), item, bucket)
+    prompt, item, bucket, group = (
+        np.asarray(found[name]).astype(np.int64) for name in ("prompt", "item", "bucket", "group_id")
+    )
+    return Places(prompt, np.asarray(found["kind"]).astype(str), item, bucket, group)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ class Bench:
         model: Model that was traced.
         ids: Token ids of every prompt.
         places: Neurons and tokens of every prompt.
-        finds: Buckets of groups on which circuits are found (n_buckets,); the prompts of the others test.
+        finds: True for the rows of `places` whose prompts find circuits (n_places,); the others test.
         options: Numbers of prompts and controls, and the seed.
         test_prompts: Prompts that test.
         means: Mean of every neuron at the first position and at all others (n_layers, 2, n_neurons).
@@ -36,7 +36,7 @@ class Bench:
     ) -> None:
         self.model, self.ids, self.places, self.finds, self.options = model, ids, places, finds, options
         self.rng = np.random.default_rng(options.seed)
-        self.test_prompts = np.unique(places.prompt[~finds[places.bucket]])
+        self.test_prompts = np.unique(places.prompt[~finds])
         self.means = self._means()
         self._clean: dict[int, Tensor] = {}
 
@@ -79,7 +79,7 @@ class Bench:
     def _controls(self, members: Ints, topic: Ints) -> list[Ints]:
         """Return random sets with a neuron of the same layer, about as often a node on topic, for every member."""
         is_topic = (self.places.kind == "neuron") & np.isin(self.places.prompt, topic)
-        neurons, counts = np.unique(self.places.item[is_topic & self.finds[self.places.bucket]], return_counts=True)
+        neurons, counts = np.unique(self.places.item[is_topic & self.finds], return_counts=True)
         often = dict(zip(neurons.tolist(), counts.tolist(), strict=True))
         free = neurons[~np.isin(neurons, members)]
         found = []

@@ -7,6 +7,7 @@ the effect elsewhere, and beside that of random sets of neurons of the same laye
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ import torch
 from atlas.circuits.anchored import OUTPUT, Anchors
 from atlas.circuits.cells import Observations, Places, read_observations, read_places
 from atlas.circuits.cutting import Bench
-from atlas.errors import InputError, StageError
+from atlas.errors import InputError, StageError, UsageError
 from atlas.ids import INDEX_BITS
 from atlas.io.files import write_parquet
 from atlas.models.load import enough_memory
@@ -45,12 +46,12 @@ class EffectSummary:
 
 @dataclass(frozen=True)
 class _Subject:
-    """A circuit to cut: a token's, or a cluster, whose `finds` are the buckets of groups that it was found on."""
+    """A circuit to cut: a token's, or a cluster, with the groups of prompts that found its members and those that test."""
 
     kind: str
     row: dict[str, Any]
     clustering: str | None = None
-    finds: Bools | None = None
+    groups: dict[int, bool] | None = None
     members: Ints | None = None
 
 
@@ -81,9 +82,10 @@ def circuit_effects(
         Counts of circuits.
 
     Raises:
-        InputError: The statistics are not of these prompts.
+        InputError: The statistics are not of these prompts, or a clustering is of other statistics.
         OutputError: `out` cannot be written.
         StageError: A folder is no stage, or is damaged.
+        UsageError: Two folders hold the same circuits, or clusterings of one name.
     """
     options = options or VerifyOptions()
     ids = {
@@ -91,7 +93,9 @@ def circuit_effects(
         for item in read_prompts(prompts, model, corpus or PromptOptions())
         if isinstance(item, Prompt) and item.index is not None
     }
-    subjects = _chosen([subject for folder in circuits for subject in _found_again(folder)], options.most)
+    every = [subject for folder in circuits for subject in _found_again(folder)]
+    _require_distinct(every)
+    subjects = _chosen(every, options.most)
     places = read_places(stats)
     if not len(places.prompt) or not _are_of(places, ids):
         raise InputError(
@@ -112,29 +116,38 @@ def circuit_effects(
     return EffectSummary(len(found), above, len(subjects) - len(found))
 
 
+def _require_distinct(subjects: list[_Subject]) -> None:
+    seen = Counter((one.clustering, one.row["circuit_id"]) for one in subjects)
+    for (clustering, circuit), count in seen.items():
+        if count > 1:
+            what = f"clusterings called {clustering!r}" if clustering else "folders with the circuit " + circuit
+            raise UsageError(f"there are two {what}; give each folder once, and each clustering a name of its own")
+
+
 def _found_again(folder: Path) -> Iterator[_Subject]:
     """Yield the circuits of a folder that are found again."""
     try:
         read_manifest(folder, "circuits")
     except StageError as error:
         try:
-            manifest = read_manifest(folder, "clusters")
+            read_manifest(folder, "clusters")
         except StageError:
             raise error from None
-        yield from _clusters(folder, manifest)
+        yield from _clusters(folder)
         return
     for row in pq.read_table(require(folder, DATASETS["circuits.circuits"])).to_pylist():
         if row["kind"] in ("input", "output") and is_found_again(row["half_agreement"], row["null_fdr"]):
             yield _Subject(row["kind"], row)
 
 
-def _clusters(folder: Path, manifest: dict[str, Any]) -> Iterator[_Subject]:
+def _clusters(folder: Path) -> Iterator[_Subject]:
     """Yield the clusters of a clustering that are found again, with their members by one half of the groups."""
-    dataset = DATASETS["clusters.half_members"]
-    if not dataset.path(folder).exists():
+    dataset, halves = DATASETS["clusters.half_members"], DATASETS["clusters.half_groups"]
+    if not dataset.path(folder).exists() or not halves.path(folder).exists():
         return
     name = pq.read_table(require(folder, DATASETS["clusters.clusterings"]))["name"][0].as_py()
-    finds = np.array(manifest["half"], np.bool_)
+    table = pq.read_table(halves.path(folder))
+    groups = dict(zip(table["group_id"].to_pylist(), table["finds"].to_pylist(), strict=True))
     members: dict[str, list[int]] = {}
     for row in pq.read_table(dataset.path(folder)).to_pylist():
         members.setdefault(row["cluster_path"], []).append(row["layer"] << INDEX_BITS | row["neuron"])
@@ -142,7 +155,7 @@ def _clusters(folder: Path, manifest: dict[str, Any]) -> Iterator[_Subject]:
         mine = members.get(row["cluster_path"])
         if mine and is_found_again(row["half_agreement"], row["null_fdr"]):
             row["circuit_id"] = row["cluster_path"]
-            yield _Subject(f"cluster of {name}", row, name, finds, np.array(sorted(mine), np.int64))
+            yield _Subject(f"cluster of {name}", row, name, groups, np.array(sorted(mine), np.int64))
 
 
 def _chosen(subjects: list[_Subject], most: int) -> list[_Subject]:
@@ -150,11 +163,12 @@ def _chosen(subjects: list[_Subject], most: int) -> list[_Subject]:
     ordered = sorted(subjects, key=lambda one: (-one.row["half_agreement"], one.row["circuit_id"]))
     # Outputs before inputs; clusters after both.
     kinds = sorted({one.kind for one in ordered}, key=lambda kind: (kind.startswith("cluster"), kind != OUTPUT, kind))
-    each = -(-most // max(1, len(kinds)))
-    by_kind = [[one for one in ordered if one.kind == kind] for kind in kinds]
-    first = [one for ones in by_kind for one in ones[:each]][:most]
-    taken = {id(one) for one in first}
-    return first + [one for one in ordered if id(one) not in taken][: most - len(first)]
+    turns = [
+        (rank, place, one)
+        for place, kind in enumerate(kinds)
+        for rank, one in enumerate(one for one in ordered if one.kind == kind)
+    ]
+    return [one for *_, one in sorted(turns, key=lambda turn: turn[:2])[:most]]
 
 
 def _are_of(places: Places, ids: dict[int, tuple[int, ...]]) -> bool:
@@ -181,20 +195,28 @@ class _Benches:
     ) -> None:
         self.places, self.seen = places, seen
         self._given, self._options = (model, ids, places), options
-        count = max(seen.bucket_count, 1)
-        self.half = np.zeros(count, np.bool_)
+        self.half = np.zeros(max(seen.bucket_count, 1), np.bool_)
         order = np.random.default_rng(options.seed).permutation(seen.bucket_count)
         self.half[order[: seen.bucket_count // 2]] = True
         self._benches: dict[str | None, Bench] = {}
 
+    def _finds(self, subject: _Subject) -> Bools:
+        """Return True for the places whose prompts find the circuit."""
+        if subject.groups is None:
+            found: Bools = self.half[self.places.bucket]
+            return found
+        if not set(subject.groups) <= set(np.unique(self.places.group).tolist()):
+            raise InputError(
+                f"the clustering {subject.clustering} is of other statistics than these: it has groups of prompts that they have not"
+            )
+        # Prompts of groups that are in neither half, as of a selection of graphs, found nothing: they test.
+        return np.isin(self.places.group, [group for group, finds in subject.groups.items() if finds])
+
     def effect(self, subject: _Subject) -> dict[str, Any] | None:
         """Return the row of a circuit, or None where it cannot be tested."""
-        finds = self.half if subject.finds is None else subject.finds
-        if len(finds) != len(self.half):
-            raise InputError(f"the clustering {subject.clustering} is of other statistics than these")
         bench = self._benches.get(subject.clustering)
         if bench is None:
-            bench = self._benches[subject.clustering] = Bench(*self._given, finds, self._options)
+            bench = self._benches[subject.clustering] = Bench(*self._given, self._finds(subject), self._options)
         members = self._members(subject) if subject.members is None else subject.members
         topic = self._with_token(subject.row) if subject.members is None else self._acting(members)
         found = bench.effect(members, topic)

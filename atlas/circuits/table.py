@@ -11,14 +11,14 @@ import pyarrow as pa
 
 from atlas.circuits.find import CONTRAST, SET, Found, Kind, coherence
 from atlas.circuits.growth import DOWNSTREAM, UPSTREAM
-from atlas.circuits.paths import TokenPath, Wires, graph_counts
+from atlas.circuits.paths import Ends, TokenPath, Wires, graph_counts
 from atlas.ids import INDEX_BITS, MAX_INDEX
 from atlas.stages import DATASETS
 from atlas.stages.resamples import ranks
 
 ANCHORED = "anchored"
 _ROLES = (ANCHORED, UPSTREAM, DOWNSTREAM)
-_CANDIDATES = 6  # paths for each that is kept, of which those that no graph has are left out
+_CANDIDATES, _MORE = 6, 60  # paths for each that is kept, of which those that no graph has are left out
 _TRUST = ("support", "half_agreement", "control_agreement", "null_p", "null_fdr")
 
 
@@ -95,20 +95,19 @@ def path_table(found: Found, stats: Path, count: int) -> pa.Table:
     Returns:
         Rows of the dataset `circuit_paths`.
     """
-    rows: list[tuple[str, TokenPath]] = []
+    every = [(name, ends) for kind in found.kinds for name, ends in zip(circuit_ids(kind), kind.ends(), strict=True)]
+    kept: list[_Kept] = []
     if count:
         wires = Wires(found.seen)
-        for kind in found.kinds:
-            for name, ends in zip(circuit_ids(kind), kind.ends(), strict=True):
-                rows += [(name, one) for one in wires.strongest(ends, _CANDIDATES * count)]
-    counts = graph_counts(stats, [one for _, one in rows]) if rows else []
-    number: Counter[str] = Counter()
-    kept: list[tuple[str, int, TokenPath, int, int]] = []
-    for (name, one), (graphs, groups) in zip(rows, counts, strict=True):
-        # A path that no graph has joins links of several.
-        if graphs and number[name] < count:
-            number[name] += 1
-            kept.append((name, number[name], one, graphs, groups))
+        kept = _that_graphs_have(wires, every, stats, count, _CANDIDATES * count)
+        full = Counter(row[0] for row in kept)
+        # Where few of the strongest are in a graph, more are looked at.
+        rest = [(name, ends) for name, ends in every if full[name] < count]
+        again = _that_graphs_have(wires, rest, stats, count, _MORE * count)
+        names = {name for name, _ in rest}
+        kept = [row for row in kept if row[0] not in names] + again
+        place = {name: number for number, (name, _) in enumerate(every)}
+        kept.sort(key=lambda row: (place[row[0]], row[1]))
     return DATASETS["circuits.circuit_paths"].table(
         {
             "circuit_id": [row[0] for row in kept],
@@ -122,6 +121,24 @@ def path_table(found: Found, stats: Path, count: int) -> pa.Table:
             "group_count": [row[4] for row in kept],
         }
     )
+
+
+_Kept = tuple[str, int, TokenPath, int, int]  # circuit, rank, path, graphs, groups
+
+
+def _that_graphs_have(
+    wires: Wires, circuits: list[tuple[str, Ends]], stats: Path, count: int, candidates: int
+) -> list[_Kept]:
+    """Return the strongest paths of circuits, of so many candidates, without those that only join links of several graphs."""
+    rows = [(name, one) for name, ends in circuits for one in wires.strongest(ends, candidates)]
+    counts = graph_counts(stats, [one for _, one in rows]) if rows else []
+    number: Counter[str] = Counter()
+    kept: list[_Kept] = []
+    for (name, one), (graphs, groups) in zip(rows, counts, strict=True):
+        if graphs and number[name] < count:
+            number[name] += 1
+            kept.append((name, number[name], one, graphs, groups))
+    return kept
 
 
 def _members(kind: Kind) -> dict[str, Any]:

@@ -37,8 +37,10 @@ class ClusterCommand(Command):
 
 def numbers(given: str | None) -> tuple[float, ...]:
     """Return the numbers of a list with commas."""
+    if given is None:
+        return ()
     try:
-        return tuple(float(one) for one in (given or "").split(",") if one.strip())
+        return tuple(float(one) for one in given.split(","))
     except ValueError:
         raise click.BadParameter(f"{given!r} is no list of numbers, such as 0.5,1,2") from None
 
@@ -121,7 +123,7 @@ def cluster(source: Path, output: Path, **options: Any) -> None:
     given = ClusterOptions(**options).check()
     if unused := given.unused():
         raise UsageError(
-            f"{given.method} does not use {', '.join(unused)}; leave {'them' if unused[1:] else 'it'} out or choose another --method"
+            f"{given.method} does not use {', '.join(unused).replace('_', '-')}; leave {'them' if unused[1:] else 'it'} out or choose another --method"
         )
     with progress() as update:
         found = run(source, output, given, progress=update)

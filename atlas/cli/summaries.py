@@ -332,6 +332,10 @@ def print_effects_summary(summary: EffectSummary) -> None:
         f"  {summary.circuits:,} circuits cut from the model on held-out prompts: {summary.above_controls:,} matter more to their topic "
         "than every random set of alike neurons"
     )
+    if not summary.circuits and not summary.untested:
+        say(
+            "  none of them is found again, or how far to trust them was not measured (--no-trust, one group of prompts)"
+        )
     if summary.untested:
         say(f"  {summary.untested:,} more have too few held-out prompts")
 

@@ -104,6 +104,10 @@ class _Work:
         self._resampled_neurons = self.edges.neurons if resampled is None else resampled.neurons
         is_known = resampled is not None and resampled.group_total > 1
         self.trust = self._trust(resampled, progress) if resampled is not None and is_known and options.trust else None
+        self._half_groups: dict[int, bool] = {}
+        if resampled is not None and self.trust is not None:
+            finds = self.trust.half[resampled.group_bucket]
+            self._half_groups = dict(zip(resampled.group_ids.tolist(), finds.tolist(), strict=True))
         self.sets, self.paths = self._settled()
         self.gain = gain(self.network, self.found._replace(paths=self.paths))
 
@@ -171,8 +175,6 @@ class _Work:
         names = ("name", "edge_count", "codelength", "one_level_codelength", "quality")
         known: dict[str, Any] = {key: clustering[key] for key in names}
         manifest = {**known, "options": asdict(options)}
-        if self.trust is not None:
-            manifest["half"] = self.trust.half.tolist()
         counts = write_clusters(out, self._clusters(), clustering, manifest)
         trusted = {key: clustering.get(key) for key in ("tested_count", "found_again_count", "half_ami")}
         found_counts: dict[str, Any] = {**known, **counts, **trusted, "resolutions": tuple(self.resolutions)}
@@ -194,6 +196,7 @@ class _Work:
             memberships=shared,
             left_out=self._left_out(),
             half_members=self._half_members(),
+            half_groups=self._half_groups,
             resolutions=[asdict(one) for one in self.resolutions],
         )
 

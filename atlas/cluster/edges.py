@@ -50,6 +50,8 @@ class Edges:
         node_graph: Number of the graph (n_nodes,).
         node_share: Share of the neuron in all |weights| of the graph (n_nodes,).
         graph_bucket: Bucket of every graph (n_graphs,).
+        group_ids: Every group of prompts (n_groups,); empty where groups are not told apart.
+        group_bucket: Its bucket (n_groups,).
     """
 
     neurons: Ints
@@ -69,6 +71,8 @@ class Edges:
     node_graph: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     node_share: Floats = field(default_factory=lambda: np.zeros(0))
     graph_bucket: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    group_ids: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    group_bucket: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def buckets(self) -> int:

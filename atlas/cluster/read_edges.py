@@ -160,6 +160,9 @@ def _by_bucket(con: duckdb.DuckDBPyConnection, options: ClusterOptions, *, needs
     edges = _edges(
         found["source"][starts], found["target"][starts], starts, found["bucket"].astype(np.int64), cells, facts
     )
+    of_groups = con.sql("FROM group_buckets ORDER BY group_id").fetchnumpy()
+    ids, bucket = (of_groups[name].astype(np.int64) for name in ("group_id", "bucket"))
+    edges = replace(edges, group_ids=ids, group_bucket=bucket)
     return _with_graphs(con, edges) if needs_graphs else edges
 
 

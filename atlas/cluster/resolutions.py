@@ -11,6 +11,7 @@ from atlas.cluster.edges import Edges
 from atlas.cluster.partition import sizes
 from atlas.cluster.runs import Progress, Result, Run, runner
 from atlas.cluster.trust import agreement, average, is_tested
+from atlas.errors import InputError
 from atlas.options import ClusterOptions
 from atlas.options.circuits import AGREES
 from atlas.stages.resamples import halves
@@ -28,7 +29,7 @@ class Resolution:
         cluster_count: Number of leaf clusters of two neurons or more.
         largest_share: Share of the clustered neurons in the largest one.
         gain: Quality beyond one module, as of the clustering.
-        half_ami: Adjusted mutual information of the results of two halves of the groups of prompts; NaN where there are no groups.
+        half_ami: Adjusted mutual information of the results of two halves of the groups of prompts.
         stable_count: Neurons in clusters with a half agreement of 0.5 or more.
         is_chosen: It is that of the clustering.
     """
@@ -52,10 +53,17 @@ def profile(edges: Edges, options: ClusterOptions, tell: Progress) -> list[Resol
 
     Returns:
         One row per resolution, in order. Chosen is the one with most neurons in clusters that are found again, of equal ones that whose
-        halves agree most; none where there is only one group.
+        halves agree most.
+
+    Raises:
+        InputError: There is only one group of prompts.
     """
+    if edges.group_total < 2 or edges.buckets < 2:
+        raise InputError(
+            "resolutions are compared by what is found again in other prompts, which needs two groups of prompts or more; give one resolution"
+        )
     rng = np.random.default_rng(options.seed + _SEED)
-    splits = halves(edges.buckets, _SPLITS, rng) if edges.buckets > 1 else []
+    splits = halves(edges.buckets, _SPLITS, rng)
     weights = [np.ones(edges.buckets), *(half for pair in splits for half in pair)]
     found = []
     for number, resolution in enumerate(options.resolutions):
@@ -63,8 +71,6 @@ def profile(edges: Edges, options: ClusterOptions, tell: Progress) -> list[Resol
             runs = [Run(one, options.seed + 101 * place) for place, one in enumerate(weights)]
             tell(f"resolutions of {options.title}", number, len(options.resolutions))
             found.append(_row(resolution, run.results(runs, "")))
-    if not splits:
-        return found
     best = max(range(len(found)), key=lambda row: (found[row].stable_count, np.nan_to_num(found[row].half_ami)))
     return [replace(one, is_chosen=row == best) for row, one in enumerate(found)]
 

@@ -21,6 +21,7 @@ ABSOLUTE, POSITIVE, SIGNED = "absolute", "positive", "layers"
 SIGNS = (ABSOLUTE, POSITIVE, SIGNED)
 KEEP, DAMP = "keep", "damp"
 HUBS = (KEEP, DAMP)
+MOST_CLUSTERS = 1000
 FEWEST_DRAWS = 100  # networks of the null model: with fewer than 40 no p-value of several splits is below 0.05
 # Names of the formulas from the statistics of an edge to its weight (never negative: flow has no sign).
 WEIGHTS = (
@@ -57,7 +58,7 @@ class ClusterOptions:
         method: How to cluster, one of `METHODS`.
         weight: Formula of the weight of an edge, one of `WEIGHTS`.
         graphs: SQL condition on the graphs that are clustered, such as `graph_id = 12`; all graphs where None.
-        min_count: Least number of links of an edge; of fewer selected graphs, their number.
+        min_count: Least number of links of an edge; the default is the number of the selected graphs where that is less.
         min_graphs: Least number of graphs that an edge is in.
         min_groups: Least number of groups of prompts that an edge is in; by the number of groups where None.
         max_graph_share: Largest share of the graphs that a neuron is in; others, such as those of templates, are left out.
@@ -159,10 +160,21 @@ class ClusterOptions:
             raise UsageError(f"resolutions are compared of {LEIDEN} and {LOUVAIN}; {self.method} has none")
         if len(set(self.resolutions)) < len(self.resolutions):
             raise UsageError(f"resolutions has one value twice: {', '.join(map(str, self.resolutions))}")
+        self._check_pairs()
         self._check_numbers()
         if self.signs == SIGNED and self.method != LEIDEN:
             raise UsageError(f"signs = {SIGNED!r} needs method {LEIDEN!r}; {self.method} has no layers of signs")
         return self
+
+    def _check_pairs(self) -> None:
+        if self.resolutions and self.resolution != ClusterOptions.resolution:
+            raise UsageError("give one resolution, or resolutions to compare, not both")
+        if self.signs == SIGNED and self.objective == UNDIRECTED:
+            raise UsageError(f"signs = {SIGNED!r} takes objective {MODULARITY!r} or {CPM!r}, not {UNDIRECTED!r}")
+        if 0 < self.max_size < self.min_size and self.method in _SIZED:
+            raise UsageError(f"max_size ({self.max_size}) is less than min_size ({self.min_size}), so no circuit fits")
+        if (self.clusters or 0) > MOST_CLUSTERS:
+            raise UsageError(f"clusters must be from 2 to {MOST_CLUSTERS}, not {self.clusters}")
 
     def _check_numbers(self) -> None:
         numbers = [("resolution", self.resolution), ("markov_time", self.markov_time)]
@@ -189,6 +201,7 @@ def least_count(options: ClusterOptions, graphs: float) -> float:
         graphs: Number of the graphs that are clustered.
 
     Returns:
-        `min_count`; the number of the selected graphs where it is less, so that one graph has edges.
+        `min_count`; where it is the default, the number of the selected graphs if that is less, so that one graph has edges.
     """
-    return min(options.min_count, graphs) if options.graphs is not None else options.min_count
+    is_default = options.min_count == ClusterOptions.min_count
+    return min(options.min_count, graphs) if options.graphs is not None and is_default else options.min_count

@@ -37,6 +37,7 @@ class Clusters:
         memberships: Columns `neuron` (packed), `path`, `weight` and `confidence` of clusters that overlap; None where they do not.
         left_out: Packed neurons with edges that are in no cluster, by reason.
         half_members: Columns `neuron` (packed) and `path` of what clusters are by one half of the groups; None where it is not known.
+        half_groups: Whether each group of prompts is of the half that finds `half_members`; the others test.
         resolutions: Rows of the dataset `resolutions`.
     """
 
@@ -49,6 +50,7 @@ class Clusters:
     memberships: Mapping[str, Sequence[Any]] | None = None
     left_out: Mapping[str, Neurons] = field(default_factory=dict)
     half_members: Mapping[str, Sequence[Any]] | None = None
+    half_groups: Mapping[int, bool] = field(default_factory=dict)
     resolutions: Sequence[Mapping[str, Any]] = ()
 
 
@@ -92,6 +94,8 @@ def write_clusters(
         tables["memberships"] = _memberships(found.memberships)
     if found.half_members is not None:
         tables["half_members"] = _half_members(found.half_members)
+        halves = {"group_id": list(found.half_groups), "finds": list(found.half_groups.values())}
+        tables["half_groups"] = DATASETS["clusters.half_groups"].table(halves)
     if found.resolutions:
         profile = DATASETS["clusters.resolutions"]
         columns = {name: [row[name] for row in found.resolutions] for name in profile.schema.names}

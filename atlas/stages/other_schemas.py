@@ -79,6 +79,13 @@ STAGES = (
         optional=True,
     ),
     Dataset(
+        "half_groups",
+        "clusters",
+        pa.schema(required(("group_id", pa.int64()), ("finds", pa.bool_()))),
+        "one group of prompts, and whether it is of the half that finds the members of half_members",
+        optional=True,
+    ),
+    Dataset(
         "resolutions",
         "clusters",
         pa.schema(

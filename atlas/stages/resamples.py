@@ -87,7 +87,7 @@ def opened_by_bucket(
         UsageError: `where` is no SQL condition.
     """
     with duckdb.connect() as con:
-        for name, relation in _relations(con, given, ("graphs", *names)).items():
+        for name, relation in _relations(con, given, ("graphs", *names), where).items():
             relation.create_view("every_graph" if name == "graphs" else f"given_{name.removeprefix('graph_')}")
         _select(con, given, where)
         con.execute("SET VARIABLE buckets = $1", [buckets])
@@ -96,7 +96,9 @@ def opened_by_bucket(
         yield con
 
 
-def _relations(con: duckdb.DuckDBPyConnection, given: Path, names: Sequence[str]) -> dict[str, duckdb.DuckDBPyRelation]:
+def _relations(
+    con: duckdb.DuckDBPyConnection, given: Path, names: Sequence[str], where: str | None
+) -> dict[str, duckdb.DuckDBPyRelation]:
     found: dict[str, duckdb.DuckDBPyRelation] = {}
     if given.is_dir():
         read_manifest(given, "stats")
@@ -104,9 +106,8 @@ def _relations(con: duckdb.DuckDBPyConnection, given: Path, names: Sequence[str]
             dataset = DATASETS[f"stats.{name}"]
             if dataset.optional and not dataset.path(given).exists():
                 option = "--groups auto" if name == "edge_groups" else "--graph-links auto"
-                raise InputError(
-                    f"{given} has no {name}, so it is not known which links repeat; aggregate it again with {option}"
-                )
+                why = "so it is not known which links repeat" if where is None else "so single graphs are not known"
+                raise InputError(f"{given} has no {name}, {why}; aggregate it again with {option}")
             path = require(given, dataset)
             found[name] = con.read_parquet(str(path / "*.parquet" if path.is_dir() else path))
         return found
@@ -145,11 +146,18 @@ def _select(con: duckdb.DuckDBPyConnection, given: Path, where: str | None) -> N
     if where is None:
         con.execute("CREATE VIEW given_graphs AS FROM every_graph")
         return
+    graphs = con.view("every_graph").to_arrow_table()
     try:
-        con.view("every_graph").filter(where).project("graph_id").create("selected")
+        # The condition runs where nothing but the graphs can be read: it may be of the recipe of somebody else.
+        with duckdb.connect(config={"enable_external_access": "false"}) as alone:
+            found = alone.from_arrow(graphs).filter(where).project("graph_id").to_arrow_table()
     except duckdb.Error as error:
         said = " ".join(str(error).split())[:300]
-        raise UsageError(f"{where!r} is no SQL condition on the graphs: {said}") from error
+        shown = where if len(where) <= 200 else f"{where[:197]}..."
+        raise UsageError(
+            f"{shown!r} is no SQL condition on the graphs, which have {', '.join(graphs.column_names)}: {said}"
+        ) from error
+    con.from_arrow(found).create("selected")
     if not con.execute("SELECT count(*) FROM selected").fetchall()[0][0]:
         raise InputError(f"no graph of {given} has {where}")
     con.execute("CREATE VIEW given_graphs AS FROM every_graph SEMI JOIN selected USING (graph_id)")
