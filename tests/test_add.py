@@ -132,3 +132,34 @@ def test_what_cannot_be_added(stages: Path, small_atlas: Path) -> None:
     assert "nothing was written" in run.output
     assert (stages / "a.duckdb").read_bytes() == before
     assert not list(stages.glob(".*.new"))
+
+
+def test_effects_stay_with_the_clusters_that_were_cut(small_atlas: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "a.duckdb"
+    shutil.copy(small_atlas, copy)
+
+    def effects() -> list[tuple[str, float]]:
+        with open_atlas(copy) as con:
+            return con.execute(
+                "SELECT circuit_id, effect FROM circuit_effects WHERE clustering IS NOT NULL ORDER BY circuit_id"
+            ).fetchall()
+
+    def added(folder: Path, *words: str) -> str:
+        done = CliRunner().invoke(main, ["add", str(copy), str(folder), *words])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    before = effects()
+    assert [name for name, _ in before] == ["1"]
+    stats, same = small_atlas.parent / "stats", small_atlas.parent / "clusters"
+    added(same)
+    assert effects() == before
+    cluster(stats, tmp_path / "other", OTHER)
+    added(tmp_path / "other", "--primary")
+    assert effects() == [("infomap/1", before[0][1])]
+    added(same, "--primary")
+    assert effects() == before
+    two = ClusterOptions(min_count=4, min_groups=1, trials=1, trust=False, name="infomap", two_level=True)
+    cluster(stats, tmp_path / "changed", two)
+    assert "1 causal effects of the earlier clusters are left out" in added(tmp_path / "changed")
+    assert effects() == []

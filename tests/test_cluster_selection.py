@@ -70,12 +70,14 @@ def test_one_graph_has_edges_of_one_link_and_no_trust(small_atlas: Path, tmp_pat
 def test_all_graphs_selected_are_as_trusted_as_all_graphs(small_atlas: Path, tmp_path: Path) -> None:
     stats = small_atlas.parent / "stats"
     quick = {"min_count": 2, "min_groups": 1, "seeds": 2, "resamples": 3, "splits": 2, "draws": 100, "trials": 2}
-    tables = []
+    tables, left = [], []
     for name, options in (("all", {}), ("selected", {"graphs": "graph_id >= 0"})):
         cluster(stats, tmp_path / name, ClusterOptions(**quick | options))
         tables.append(pl.read_parquet(tmp_path / name / "clusters.parquet"))
+        left.append(pl.read_parquet(tmp_path / name / "left_out.parquet").rows())
     assert tables[0]["half_agreement"].drop_nulls().len() > 0
     assert_frame_equal(*tables)
+    assert left[0] == left[1]
 
 
 def test_an_atlas_knows_the_trust_of_its_stats(small_atlas: Path) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from atlas.cluster.edges import Edges
 from atlas.cluster.methods import find, gain
-from atlas.cluster.network import FREQUENT, WEAK, Network, is_frequent, make_network
+from atlas.cluster.network import FREQUENT, WEAK, Network, is_frequent, make_network, reaching
 from atlas.cluster.partition import (
     Matrix,
     Partition,
@@ -239,9 +240,17 @@ class _Work:
         reason = ALONE if self.found.candidates is None else UNRELIABLE
         return {
             FREQUENT: self.edges.neurons[frequent],
-            WEAK: self.edges.neurons[~inside & ~frequent],
+            WEAK: self.edges.neurons[~inside & ~frequent & self._reached()],
             reason: self.network.neurons[alone],
         }
+
+    def _reached(self) -> NDArray[np.bool_]:
+        """Return True for neurons with an edge that reaches the thresholds; of a selection, weaker edges are read, too."""
+        edges, whole = self.edges, np.ones(self.edges.buckets)
+        kept = reaching(edges, edges.sums(whole), self.options, whole)
+        found = np.zeros(len(edges.neurons), np.bool_)
+        found[edges.source[kept]] = found[edges.target[kept]] = True
+        return found
 
     def _trust_of_all(self) -> dict[str, Any]:
         """Return the columns of the clustering that say how far to trust it."""

@@ -70,12 +70,7 @@ def make_network(edges: Edges, options: ClusterOptions, weights: Floats) -> Netw
     """
     sums = edges.sums(weights)
     presence, total = edges.presence @ weights, float(edges.graph_totals @ weights)
-    part = weights.sum() / len(weights)
-    kept = sums.count >= least_count(options, float(edges.graph_totals.sum())) * part
-    for value, least in ((sums.graphs, options.min_graphs), (sums.groups, options.groups_needed(edges.group_total))):
-        if least > 1:
-            kept &= value >= least * part
-    kept &= sums.count > 0
+    kept = reaching(edges, sums, options, weights)
     if options.max_graph_share < 1:
         is_rare = ~is_frequent(edges, options, weights)
         kept &= is_rare[edges.source] & is_rare[edges.target]
@@ -106,6 +101,16 @@ def make_network(edges: Edges, options: ClusterOptions, weights: Floats) -> Netw
             "nothing flows; choose another weight or lower the thresholds"
         )
     return Network(edges.neurons[rows], *links, weight, signed, rows)
+
+
+def reaching(edges: Edges, sums: Sums, options: ClusterOptions, weights: Floats) -> NDArray[np.bool_]:
+    """Return True for edges that reach the thresholds of links, graphs and groups in a resample (n_edges,)."""
+    part = weights.sum() / len(weights)
+    kept: NDArray[np.bool_] = sums.count >= least_count(options, float(edges.graph_totals.sum())) * part
+    for value, least in ((sums.graphs, options.min_graphs), (sums.groups, options.groups_needed(edges.group_total))):
+        if least > 1:
+            kept &= value >= least * part
+    return kept & (sums.count > 0)
 
 
 def is_frequent(edges: Edges, options: ClusterOptions, weights: Floats) -> NDArray[np.bool_]:

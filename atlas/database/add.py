@@ -128,9 +128,13 @@ def _add_clusters(con: duckdb.DuckDBPyConnection, folder: Path, primary: bool) -
     con.execute("SET VARIABLE make_primary = $1", [is_primary])
     for step in ("add_clusters", "load_clusters", *(("add_primary",) if is_primary else ())):
         con.execute(script(step))
+    lost = con.execute(
+        "SELECT effect_count - (SELECT count(*) FROM circuit_effects) FROM input.effects_before"
+    ).fetchall()[0][0]
+    left = f"; {lost:,} causal effects of the earlier clusters are left out" if lost else ""
     count = len(tables["clusters"])
     what = "replaced" if any(item == name for item, _ in known) else "added"
-    return f"{what} the clustering {name}: {count:,} clusters" + (", the primary one" if is_primary else "")
+    return f"{what} the clustering {name}: {count:,} clusters" + (", the primary one" if is_primary else "") + left
 
 
 def _add_labels(con: duckdb.DuckDBPyConnection, folder: Path) -> str:

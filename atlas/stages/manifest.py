@@ -35,6 +35,8 @@ def read_manifest(folder: Path, stage: str) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StageError(f"{folder} is no {stage} folder: it has no {MANIFEST}") from None
+    except NotADirectoryError:
+        raise StageError(f"{folder} is a file; give the folder of the {stage} stage") from None
     except (OSError, ValueError) as error:
         raise StageError(f"{path} cannot be read ({error}); run the {stage} stage again") from error
     found = manifest.get("stage") if isinstance(manifest, dict) else None
