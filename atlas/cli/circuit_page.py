@@ -88,17 +88,20 @@ def _partners(atlas: Atlas, circuit: str, limit: int) -> Any:
 
 def _members(atlas: Atlas, cluster_path: str, size: int, limit: int) -> Any:
     rows = rows_of(atlas.circuit(cluster_path, limit=limit))
-    # Only the modules at the ends of paths say how surely a neuron is in them.
+    # How surely a neuron is a member is not known of every clustering; inner clusters are told where there are some.
     is_known = any(row["confidence"] is not None for row in rows)
+    has_inner = not is_known or len({row["cluster_path"] for row in rows}) > 1
     cells = [
         (
             *(neuron_name(row), row["weight_inside"], row["graph_count"]),
-            *((row["role"], percent(row["confidence"])) if is_known else (row["cluster_path"],)),
+            *((row["role"], percent(row["confidence"])) if is_known else ()),
+            *((row["cluster_path"],) if has_inner else ()),
             row["label"],
         )
         for row in rows
     ]
-    heads = ("neuron", "weight", "graphs", *(("role", "confidence") if is_known else ("cluster",)), "label")
+    heads = ["neuron", "weight", "graphs", *(("role", "confidence") if is_known else ())]
+    heads += [*(("cluster",) if has_inner else ()), "label"]
     return table(heads, cells, title=titled("Members by weight inside", size, limit))
 
 
