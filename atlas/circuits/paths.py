@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -112,7 +112,7 @@ class Wires:
             The paths, the largest |strength| first.
         """
         members = frozenset(ends.members.tolist())
-        # By neuron, and by whether a neuron that carries the anchor is on the way, the strongest beginnings.
+        # By neuron, and by whether a neuron that carries the anchor is on the way, the strongest beginnings in order.
         begun: dict[tuple[int, bool], list[TokenPath]] = {}
         found: list[TokenPath] = []
         # Links run from lower to higher layers, so that the beginnings of all sources are known.
@@ -121,22 +121,27 @@ class Wires:
                 TokenPath(share, token, (neuron,), -1) for token, share in self.inputs.at(neuron, ends.tokens, count)
             ]
             carries = neuron in ends.anchored
-            ways = {False: [] if carries else starts, True: starts if carries else []}
+            ways: dict[bool, list[Iterable[TokenPath]]] = {carries: [starts], not carries: []}
             for source, share in self.edges.at(neuron, members, len(members)):
-                if source >> INDEX_BITS >= neuron >> INDEX_BITS:
-                    continue
-                for flag in (False, True):
-                    longer = [
-                        one._replace(strength=one.strength * share, neurons=(*one.neurons, neuron))
-                        for one in begun.get((source, flag), ())
-                    ]
-                    ways[flag or carries] += longer
+                if source >> INDEX_BITS < neuron >> INDEX_BITS:
+                    for flag in (False, True):
+                        ways[flag or carries].append(_longer(begun.get((source, flag), ()), share, neuron))
             for flag, paths in ways.items():
                 begun[neuron, flag] = _best(paths, count)
-            for output, share in self.outputs.at(neuron, ends.outputs, count):
-                whole = [one._replace(strength=one.strength * share, output=output) for one in begun[neuron, True]]
-                found = _best(found + whole, count)
+            outputs = self.outputs.at(neuron, ends.outputs, count)
+            whole = [_ended(begun[neuron, True], share, output) for output, share in outputs]
+            found = _best([found, *whole], count)
         return found
+
+
+def _longer(paths: Iterable[TokenPath], share: float, neuron: int) -> Iterator[TokenPath]:
+    for one in paths:
+        yield one._replace(strength=one.strength * share, neurons=(*one.neurons, neuron))
+
+
+def _ended(paths: Iterable[TokenPath], share: float, output: int) -> Iterator[TokenPath]:
+    for one in paths:
+        yield one._replace(strength=one.strength * share, output=output)
 
 
 def _sums(cells: Cells) -> tuple[Floats, Floats]:
@@ -147,8 +152,10 @@ def _ratio(part: Floats, whole: Floats) -> Floats:
     return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
 
 
-def _best(paths: Iterable[TokenPath], count: int) -> list[TokenPath]:
-    return heapq.nsmallest(count, paths, key=lambda one: (-abs(one.strength), one.token, one.neurons, one.output))
+def _best(ordered: Iterable[Iterable[TokenPath]], count: int) -> list[TokenPath]:
+    """Return the strongest of some paths, each of whose sources yields them in order; no more are made than are looked at."""
+    merged = heapq.merge(*ordered, key=lambda one: (-abs(one.strength), one.token, one.neurons, one.output))
+    return list(itertools.islice(merged, count))
 
 
 def graph_counts(stats: Path, paths: Sequence[TokenPath]) -> list[tuple[int, int]]:
