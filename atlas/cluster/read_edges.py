@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,12 +18,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from atlas.cluster.edges import STATISTICS, Edges
-from atlas.errors import AtlasFileError, InputError, NothingToCluster
+from atlas.errors import NothingToCluster
 from atlas.ids import INDEX_BITS
 from atlas.options import ClusterOptions
 from atlas.options.clusters import GRAPH_FACTORS, least_count
 from atlas.stages import DATASETS, require
-from atlas.stages.resamples import Floats, Ints, opened_by_bucket, script
+from atlas.stages.resamples import Floats, Ints, attach_atlas, opened_by_bucket, script
 
 # Columns of the dataset `edges`, and what they are called here.
 _COLUMNS = dict(zip(("count", "graph_count", "group_count", "weight_sum", "weight_abs_sum"), STATISTICS, strict=True))
@@ -197,15 +198,13 @@ def _facts(given: Path) -> _Facts:
     return _Facts(np.array([number or np.nan], np.float64), groups, unit[order], presence)
 
 
-def _opened(path: Path) -> Any:
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; give a stats folder or an atlas file")
-    try:
-        con = duckdb.connect(str(path), read_only=True, config={"enable_external_access": False})
-        con.execute("FROM edges LIMIT 0")
-        return con
-    except duckdb.Error as error:
-        raise AtlasFileError("foreign", f"{path} is no atlas: {' '.join(str(error).split())[:200]}") from error
+@contextmanager
+def _opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a connection with an atlas as its catalog."""
+    with duckdb.connect() as con:
+        attach_atlas(con, path)
+        con.execute("USE given_atlas")
+        yield con
 
 
 def _batches(given: Path, least: Mapping[str, int]) -> Iterator[pa.RecordBatch]:

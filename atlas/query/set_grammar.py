@@ -51,6 +51,7 @@ _FUNCTIONS = (
     *("upstream", "downstream", "pathway", "similar", "circuit", "graph", "group"),
     *("token_in", "token_out", "has", "set", "all"),
 )
+_OF_SETS = ("upstream", "downstream", "pathway", "similar")  # functions whose arguments are sets
 _DEEPEST = 60  # parentheses
 
 
@@ -133,7 +134,7 @@ class _Parser:
         self._depth += 1
         if self._depth > _DEEPEST:
             raise UsageError(
-                f"{_shown(self._text)} is nested more than {_DEEPEST} deep; name a part with atlas set save"
+                f"{_shown(self._text)} is nested more than {_DEEPEST} deep; save a part under a name with atlas set"
             )
         try:
             return self._atom()
@@ -218,7 +219,7 @@ class _Parser:
         sets: list[NeuronSet] = []
         texts: list[str] = []
         options: dict[str, Any] = {}
-        of_sets = key in ("upstream", "downstream", "pathway", "similar")
+        of_sets = key in _OF_SETS
         while not self._is(")"):
             after = self._tokens[min(self._place + 1, len(self._tokens) - 1)]
             if (
@@ -243,7 +244,7 @@ class _Parser:
 def _built(key: str, sets: list[NeuronSet], texts: list[str], options: dict[str, Any], where: str) -> NeuronSet:
     """Return the set of a function with its arguments."""
     counts = {"pathway": 2, "all": 0}
-    wanted, given = counts.get(key, 1), sets if key in ("upstream", "downstream", "pathway", "similar") else texts
+    wanted, given = counts.get(key, 1), sets if key in _OF_SETS else texts
     if len(given) != wanted:
         raise UsageError(f"{where}: {key} takes {wanted} argument{'s' * (wanted != 1)}, not {len(given)}")
     known = {

@@ -196,27 +196,19 @@ def clusters(found: Clusters) -> pa.Table:
 
 
 def _memberships(shared: Mapping[str, Sequence[Any]]) -> pa.Table:
-    neuron = np.asarray(shared["neuron"], np.int64)
-    return DATASETS["clusters.memberships"].table(
-        {
-            "layer": neuron >> INDEX_BITS,
-            "neuron": neuron & MAX_INDEX,
-            "cluster_path": [dotted(path) for path in shared["path"]],
-            "weight": _known(shared["weight"]),
-            "confidence": _known(shared["confidence"]),
-        }
-    )
+    surely = {"weight": _known(shared["weight"]), "confidence": _known(shared["confidence"])}
+    return DATASETS["clusters.memberships"].table(_placed(shared) | surely)
 
 
 def _half_members(of_half: Mapping[str, Sequence[Any]]) -> pa.Table:
-    neuron = np.asarray(of_half["neuron"], np.int64)
-    return DATASETS["clusters.half_members"].table(
-        {
-            "layer": neuron >> INDEX_BITS,
-            "neuron": neuron & MAX_INDEX,
-            "cluster_path": [dotted(path) for path in of_half["path"]],
-        }
-    )
+    return DATASETS["clusters.half_members"].table(_placed(of_half))
+
+
+def _placed(rows: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Return the columns of the neuron and the cluster of rows with `neuron` (packed) and `path`."""
+    neuron = np.asarray(rows["neuron"], np.int64)
+    path = [dotted(one) for one in rows["path"]]
+    return {"layer": neuron >> INDEX_BITS, "neuron": neuron & MAX_INDEX, "cluster_path": path}
 
 
 def _left_out(found: Clusters) -> pa.Table:
