@@ -5,7 +5,7 @@
 -- $min_graphs INTEGER: only edges in at least this many graphs (or links, if graphs were not counted)
 -- $limit BIGINT: at most this many rows
 SELECT *
-FROM downstream($layer, $neuron)
+FROM downstream($layer, $neuron, CASE WHEN $min_graphs IS NULL THEN $limit END)
 WHERE $min_graphs IS NULL OR coalesce(graph_count, count) >= $min_graphs
 ORDER BY coalesce(mean_abs_weight, abs(mean_weight)) DESC, layer, neuron
 LIMIT $limit

@@ -416,6 +416,10 @@ INSERT INTO neurons (
     is_template,
     in_degree,
     out_degree,
+    input_abs_sum,
+    output_abs_sum,
+    input_weight_norm,
+    output_weight_norm,
     min_activation,
     max_activation,
     mean_activation,
@@ -469,14 +473,24 @@ by_neuron AS (
     WHERE rank IS NOT NULL
     GROUP BY layer, neuron
 ),
-out_degrees AS (
-    SELECT src_layer AS layer, src_neuron AS neuron, count(*) AS out_degree
+out_edges AS (
+    SELECT
+        src_layer AS layer,
+        src_neuron AS neuron,
+        count(*) AS out_degree,
+        sum(weight_abs_sum) AS output_abs_sum,
+        sqrt(sum(weight_sum ** 2)) AS output_weight_norm
     FROM edges
     GROUP BY ALL
 ),
-in_degrees AS (
-    SELECT tgt_layer AS layer, tgt_neuron AS neuron, count(*) AS in_degree
-    FROM edges
+in_edges AS (
+    SELECT
+        tgt_layer AS layer,
+        tgt_neuron AS neuron,
+        count(*) AS in_degree,
+        sum(weight_abs_sum) AS input_abs_sum,
+        sqrt(sum(weight_sum ** 2)) AS input_weight_norm
+    FROM edges_by_target
     GROUP BY ALL
 )
 SELECT
@@ -497,6 +511,10 @@ SELECT
     CASE WHEN (FROM large_groups) > 0 THEN coalesce(forms.groups = (FROM large_groups), false) END,
     coalesce(in_degree, 0),
     coalesce(out_degree, 0),
+    CASE WHEN in_degree IS NULL THEN 0 ELSE input_abs_sum END,
+    CASE WHEN out_degree IS NULL THEN 0 ELSE output_abs_sum END,
+    CASE WHEN in_degree IS NULL THEN 0 ELSE input_weight_norm END,
+    CASE WHEN out_degree IS NULL THEN 0 ELSE output_weight_norm END,
     seen.activation_min,
     coalesce(best.max_activation, seen.activation_max),
     seen.activation_sum / nullif(seen.activation_count, 0),
@@ -523,8 +541,8 @@ LEFT JOIN (FROM input.labels_here WHERE rank = 1) AS best USING (layer, neuron)
 LEFT JOIN by_neuron USING (layer, neuron)
 LEFT JOIN places USING (layer, neuron)
 LEFT JOIN forms USING (layer, neuron)
-LEFT JOIN out_degrees USING (layer, neuron)
-LEFT JOIN in_degrees USING (layer, neuron)
+LEFT JOIN out_edges USING (layer, neuron)
+LEFT JOIN in_edges USING (layer, neuron)
 LEFT JOIN input.neuron_norms AS norms USING (layer, neuron)
 LEFT JOIN (
     FROM cluster_members

@@ -32,27 +32,32 @@ FROM known;
 
 INSERT INTO labels
 SELECT
-    layer,
-    neuron,
-    rank,
-    kind,
-    text,
-    description,
-    source,
-    model,
-    confidence,
-    interpretability,
-    type,
-    score,
-    num_exemplars,
-    max_activation,
-    is_uninformative,
-    is_of_atlas
-        AND EXISTS (FROM input.neurons AS known WHERE known.layer = found.layer AND known.neuron = found.neuron),
-    file,
-    sources,
-    subject_model,
-    dictionary,
-    is_of_atlas
-FROM input.labels_here AS found
-ORDER BY layer, neuron, rank NULLS LAST, file, text;
+    (SELECT coalesce(max(label_id), -1) FROM labels) + row_number() OVER () AS label_id,
+    *
+FROM (
+    SELECT
+        layer,
+        neuron,
+        rank,
+        kind,
+        text,
+        description,
+        source,
+        model,
+        confidence,
+        interpretability,
+        type,
+        score,
+        num_exemplars,
+        max_activation,
+        is_uninformative,
+        is_of_atlas
+            AND EXISTS (FROM input.neurons AS known WHERE known.layer = found.layer AND known.neuron = found.neuron),
+        file,
+        sources,
+        subject_model,
+        dictionary,
+        is_of_atlas
+    FROM input.labels_here AS found
+    ORDER BY layer, neuron, rank NULLS LAST, file, text
+);

@@ -127,31 +127,6 @@ def test_wildcards_mean_nothing_and_last_is_not_found(small: Atlas, words: str) 
     assert small.search(words).fetchall() == []
 
 
-def test_search_ranks_equal_before_prefix_before_word_before_part(small_atlas: Path, tmp_path: Path) -> None:
-    import shutil
-
-    shutil.copy(small_atlas, tmp_path / "a.duckdb")
-    texts = ["hotel", "very hot day", "shot", "hot", "HOT", "a thing"]
-    with duckdb.connect(str(tmp_path / "a.duckdb")) as con:
-        con.execute("DELETE FROM labels")
-        for number, text in enumerate(texts):
-            con.execute(
-                "INSERT INTO labels (layer, neuron, rank, text, description, is_uninformative, in_atlas, is_of_atlas, file) SELECT layer, neuron, 1, ?, ?, false, true, true, 'x' FROM neurons ORDER BY layer, neuron LIMIT 1 OFFSET ?",
-                [text, "about hot things" if text == "a thing" else None, number],
-            )
-    with atlas.open(tmp_path / "a.duckdb") as changed:
-        found = changed.search("hot").pl().select("text", "match_rank").rows()
-    assert {(text, rank) for text, rank in found} == {
-        ("hot", 1),
-        ("HOT", 1),
-        ("hotel", 2),
-        ("very hot day", 3),
-        ("shot", 4),
-        ("a thing", 5),
-    }
-    assert [rank for _, rank in found] == [1, 1, 2, 3, 4, 5]
-
-
 def test_neurons_filters(small: Atlas) -> None:
     everything = small.neurons().pl()
     assert set(small.neurons(layer=1).pl()["neuron"]) == set(everything.filter(pl.col("layer") == 1)["neuron"])

@@ -156,7 +156,7 @@ def _add_labels(con: duckdb.DuckDBPyConnection, folder: Path) -> str:
         raise InputError(f"{folder} holds no label")
     arrow_table(con, "labels", labels)
     con.execute("CREATE VIEW input.neurons AS SELECT layer, neuron FROM atlas.neurons")
-    for step in ("add_labels", "load_labels", "show_labels"):
+    for step in ("add_labels", "load_labels", "show_labels", "load_terms"):
         con.execute(script(step))
     shown = con.execute(
         "SELECT count(*) FROM input.labels_here AS l JOIN neurons AS n USING (layer, neuron) WHERE l.is_of_atlas"

@@ -20,6 +20,7 @@ from atlas.database.beside import attach_new, place_beside, refuse_foreign_besid
 from atlas.database.check import run_checks
 from atlas.database.connect import SCHEMA_VERSION, activations_file, graphs_folder, open_atlas
 from atlas.database.inputs import BESIDE, Inputs, attach_inputs, embeds_activations, place_of_graphs
+from atlas.database.macros import is_of_table, macro_sql
 from atlas.database.scripts import Script, quoted, script, scripts
 from atlas.errors import AtlasError, AtlasFileError, CheckError, InputError, OutputError
 from atlas.io.files import (
@@ -60,7 +61,7 @@ _FIRST_HELP = [
     "metadata",
 ]
 # Scripts that fill the tables, in order.
-_LOAD = ("load_clusters", "load_labels", "load", "load_circuits")
+_LOAD = ("load_clusters", "load_labels", "load", "load_circuits", "load_terms")
 Report = Callable[[str], None]
 
 
@@ -185,9 +186,13 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
         con.execute("USE atlas")
         # One commit for all definitions: separate commits would wait for the disk about seven hundred times.
         con.execute("BEGIN")
+        views, macros = scripts("views"), scripts("macros")
         for item in scripts("tables"):
             con.execute(item.sql)
             con.execute(f"COMMENT ON TABLE {item.name[3:]} IS {quoted(item.doc)}")
+        for item in macros:
+            if not is_of_table(item):
+                con.execute(item.sql)  # the loading of tables uses it, too
         con.execute("COMMIT")
         for name in ("formulas", "probabilities", "counts"):
             con.execute(script(name))
@@ -197,12 +202,11 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
             con.execute(statement)
         report("writing views")
         con.execute("BEGIN")
-        views, macros = scripts("views"), scripts("macros")
         for item in views:
             con.execute(item.sql)
         identity = con.execute("SELECT value FROM metadata WHERE key = 'atlas_id'").fetchall()[0][0]
-        for item in macros:
-            con.execute(tied_to(item.sql, identity))
+        for item in filter(is_of_table, macros):
+            con.execute(macro_sql(item, identity))
         _comment(con, views, macros)
         _fill_help(con, views, macros)
         con.execute("COMMIT")
@@ -263,20 +267,6 @@ def _facts(inputs: Inputs) -> dict[str, str]:
     return {key: str(value) for key, value in facts.items() if value is not None}
 
 
-def tied_to(sql: str, identity: str) -> str:
-    """Return the SQL of a table macro that fails if its tables resolve to those of another atlas.
-
-    DuckDB looks up the tables of a macro in the current catalog, not in the macro's own. With two atlases attached,
-    `gemma.circuit('1')` would return a circuit of the atlas in use. The body must end in an ORDER BY over its own
-    columns, so that a LIMIT after the macro still applies to sorted rows.
-    """
-    head, _, body = sql.partition(" AS TABLE\n")
-    rows, _, order = body.rstrip().rstrip(";").rpartition("\nORDER BY ")
-    message = f"this macro is of another atlas than the one in use; USE that one first (atlas_id {identity})"
-    own = f"(SELECT value FROM metadata WHERE key = 'atlas_id') = {quoted(identity)}"
-    return f"{head} AS TABLE\nSELECT * FROM (\n{rows}\n)\nWHERE CASE WHEN {own} THEN true ELSE error({quoted(message)}) END\nORDER BY {order};"
-
-
 def _comment(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list[Script]) -> None:
     """Add the comments of views and macros from their headers, and comments of columns that have none.
 
@@ -285,7 +275,8 @@ def _comment(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list[S
     for item in views:
         con.execute(f"COMMENT ON VIEW {item.name} IS {quoted(item.doc)}")
     for item in macros:
-        con.execute(f'COMMENT ON MACRO TABLE "{item.name}" IS {quoted(item.doc)}')
+        table = " TABLE" if is_of_table(item) else ""
+        con.execute(f'COMMENT ON MACRO{table} "{item.name}" IS {quoted(item.doc)}')
     columns = con.execute("FROM input.columns_of_atlas").fetchall()
     words: dict[str, str] = {}
     for _, column, comment in columns:

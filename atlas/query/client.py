@@ -9,6 +9,7 @@ import duckdb
 from atlas.query.activation_queries import ActivationQueries
 from atlas.query.catalogue import Neuron, as_neuron
 from atlas.query.circuit_queries import CircuitQueries
+from atlas.query.criteria import NeuronsLike
 from atlas.query.graph_queries import GraphQueries
 from atlas.query.set_queries import SetQueries
 
@@ -113,18 +114,24 @@ class Atlas(GraphQueries, ActivationQueries, CircuitQueries, SetQueries):
             limit=limit,
         )
 
-    def search(self, words: str, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
-        """Find neurons by label text, over every label of every kind, best match first.
+    def search(
+        self, words: str, *, within: NeuronsLike | None = None, limit: int | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """Find neurons by the words of their labels and descriptions, best first.
+
+        Words may come in any order, as beginnings or parts of words; text in double quotes is a phrase. Where no label
+        has all words, those with most of them are found; a word that no label has stands for the nearest one.
 
         Args:
-            words: Text to find, in any case.
+            words: What to look for, in any case.
+            within: Only neurons of this set.
             limit: Number of rows at most.
 
         Returns:
-            layer, neuron, text, kind, source, cluster_path, graph_count, max_activation,
-            match_rank (1 equal, 2 begins with, 3 whole words, 4 contains, 5 in the description).
+            neuron_id, layer, neuron, text (of the label that matches best), kind, source, cluster_path, graph_count, max_activation,
+            score (BM25F: Robertson, Zaragoza and Taylor 2004), terms (words of the label that were taken for those looked for).
         """
-        return self.query("search", words=words, limit=limit)
+        return self.query("search", words=words, within=within, limit=limit)
 
     def labels(self, neuron: Neuron) -> duckdb.DuckDBPyRelation:
         """Return every label of one neuron of the atlas, the one shown first, uninformative ones last.

@@ -25,7 +25,7 @@ from atlas.database.scripts import identifier
 from atlas.errors import QueryError, UsageError
 from atlas.query.catalogue import find_query
 from atlas.query.criteria import NeuronsLike, as_set
-from atlas.query.neuron_sets import NeuronSet
+from atlas.query.neuron_sets import Everything, NeuronSet
 from atlas.query.saved_sets import saved_set
 from atlas.query.set_grammar import parse
 from atlas.query.set_sql import SetSql
@@ -128,8 +128,10 @@ class AtlasFile:
         missing = [key for key, parameter in known.items() if parameter.required and parameters.get(key) is None]
         if missing:
             raise UsageError(f"query {name} needs {', '.join(missing)}")
-        chosen = {key: as_set(cast(NeuronsLike, parameters[key])) for key in sets if parameters.get(key) is not None}
+        # A set that is left out is all neurons; SQL that must know reads its parameter, which is NULL then.
+        chosen = {key: Everything() if (given := parameters.get(key)) is None else as_set(cast(NeuronsLike, given)) for key in sets}
         values = {key: parameters.get(key) for key in known if key not in sets}
+        values |= {key: None if parameters.get(key) is None else True for key in sets if f"${key} IS NULL" in found.sql}
         return self._run(found.sql, values, chosen)
 
     def set_sql(self, given: NeuronsLike) -> str:

@@ -1,14 +1,22 @@
--- Neurons that a neuron drives (downstream), strongest first, with labels; frequency: share of the source's graphs.
--- Example: FROM downstream({layer}, {neuron}) LIMIT 10;
-CREATE MACRO downstream(of_layer, of_neuron) AS TABLE
--- Find the partners by id first, then fetch their labels by rowid. A direct join would decompress all labels.
-WITH found AS MATERIALIZED (
+-- Neurons that a neuron drives (downstream), strongest first, with labels; target_share: share of the edge in all |weights| into its target,
+-- frequency: share of the source's graphs. `top` rows at most, all where NULL.
+-- Example: FROM downstream('{neuron_id}') LIMIT 10;
+CREATE MACRO downstream(of_layer, of_neuron, top) AS TABLE
+-- Find the strongest by their ids, then their rows in neurons, and labels by rowid. A direct join would decompress all labels.
+WITH strongest AS MATERIALIZED (
+    SELECT *
+    FROM edges
+    WHERE src_layer = of_layer AND src_neuron = of_neuron
+    ORDER BY coalesce(mean_abs_weight, abs(mean_weight)) DESC, tgt_layer, tgt_neuron
+    LIMIT top
+),
+found AS MATERIALIZED (
     SELECT e.*, n.rowid AS place
-    FROM edges AS e
+    FROM strongest AS e
     JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
-    WHERE e.src_layer = of_layer AND e.src_neuron = of_neuron
 )
 SELECT
+    n.neuron_id,
     e.tgt_layer AS layer,
     e.tgt_neuron AS neuron,
     n.label,
@@ -16,6 +24,7 @@ SELECT
     e.count,
     e.graph_count,
     e.group_count,
+    (e.weight_abs_sum / nullif(n.input_abs_sum, 0))::FLOAT AS target_share,
     (e.graph_count / nullif(s.graph_count, 0))::FLOAT AS frequency,
     (e.positive_count / e.count)::FLOAT AS positive_share,
     e.mean_weight,

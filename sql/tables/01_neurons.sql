@@ -21,6 +21,10 @@ CREATE TABLE neurons (
     is_template BOOLEAN,
     in_degree INTEGER NOT NULL,
     out_degree INTEGER NOT NULL,
+    input_abs_sum FLOAT,
+    output_abs_sum FLOAT,
+    input_weight_norm FLOAT,
+    output_weight_norm FLOAT,
     min_activation FLOAT,
     max_activation FLOAT,
     mean_activation FLOAT,
@@ -61,6 +65,10 @@ COMMENT ON COLUMN neurons.bos_share IS 'Share of its nodes at the first token po
 COMMENT ON COLUMN neurons.is_template IS 'Whether it is in at least 80 % of the graphs of every group of prompts with five graphs or more: it comes with the form of the prompts. NULL if no group is as large.';
 COMMENT ON COLUMN neurons.in_degree IS 'Number of edges into the neuron; a pair with edges of two methods counts twice.';
 COMMENT ON COLUMN neurons.out_degree IS 'Number of edges out of the neuron; a pair with edges of two methods counts twice.';
+COMMENT ON COLUMN neurons.input_abs_sum IS 'Sum of |weight| of the links of all edges into it: the denominator of target_share; NULL where weights are unknown.';
+COMMENT ON COLUMN neurons.output_abs_sum IS 'Sum of |weight| of the links of all edges out of it.';
+COMMENT ON COLUMN neurons.input_weight_norm IS 'Square root of the sum of weight_sum squared over all edges into it: the denominator of cosines of inputs.';
+COMMENT ON COLUMN neurons.output_weight_norm IS 'The same over all edges out of it.';
 COMMENT ON COLUMN neurons.min_activation IS 'Smallest activation over the nodes of the graphs; neurons of an MLP act with either sign.';
 COMMENT ON COLUMN neurons.max_activation IS 'Largest activation over the exemplars of the label shown if its file states it, otherwise over the nodes of the graphs.';
 COMMENT ON COLUMN neurons.mean_activation IS 'Mean activation over its nodes; NULL where the graphs state none.';

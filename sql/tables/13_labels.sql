@@ -1,6 +1,7 @@
 -- All labels from all label files, including labels of neurons that are in no graph.
 
 CREATE TABLE labels (
+    label_id INTEGER NOT NULL,
     layer INTEGER NOT NULL,
     neuron INTEGER NOT NULL,
     rank INTEGER,
@@ -24,6 +25,7 @@ CREATE TABLE labels (
     is_of_atlas BOOLEAN NOT NULL
 );
 
+COMMENT ON COLUMN labels.label_id IS 'Number of the label.';
 COMMENT ON COLUMN labels.rank IS '1 is the label that neurons shows; NULL for uninformative labels and for labels of other units.';
 COMMENT ON COLUMN labels.kind IS 'output, input, activation+ or activation-; NULL where the file does not say.';
 COMMENT ON COLUMN labels.text IS 'The label.';

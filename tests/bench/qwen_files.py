@@ -146,7 +146,7 @@ def write_labels(path: Path, neurons: int, line_bytes: int = 2200) -> None:
             label = f"{chosen[0]} {chosen[1]} tokens before {chosen[2]} {_KINDS[kinds[number]]} {number % 9973}"
             answer = {
                 "label": label,
-                "description": f"It fires on {chosen[0]} words near {chosen[3]} ones, and then {filler[:300]}",
+                "description": _description(number, chosen),
             }
             row = {
                 "feature_id": number,

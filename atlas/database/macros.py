@@ -1,0 +1,79 @@
+"""Macros of an atlas as they are stored: with forms that take ids as text, and tied to their own atlas."""
+
+from __future__ import annotations
+
+import re
+
+from atlas.database.scripts import Script, quoted
+
+_HEAD = re.compile(r"CREATE MACRO (\w+)\((.*?)\) AS TABLE\n", re.DOTALL)
+# Ends that are given by two numbers, or by one id.
+_ENDS = (("of_layer", "of_neuron", "id"), ("of_layer", "of_unit", "id"), ("from_layer", "from_neuron", "from_id"), ("to_layer", "to_neuron", "to_id"))  # fmt: skip
+_ID = r"^\s*[Ll]?(\d+)[^\d]+(\d+)\s*$"
+
+
+def is_of_table(macro: Script) -> bool:
+    """Return True for a macro that returns rows, False for one that returns a value."""
+    return _HEAD.search(macro.sql) is not None
+
+
+def macro_sql(macro: Script, identity: str) -> str:
+    """Return the SQL that creates a table macro with all of its forms.
+
+    A macro of a neuron takes its layer and index, or its id as text. One whose last parameter is `top` can be
+    called without it, for all rows.
+
+    Args:
+        macro: File of `sql/macros`.
+        identity: `atlas_id` of the atlas.
+
+    Returns:
+        One statement.
+    """
+    head = _HEAD.search(macro.sql)
+    assert head is not None  # a file of sql/macros
+    name, parameters = head[1], [part.strip() for part in head[2].split(",")]
+    body = macro.sql[head.end() :]
+    forms = [(parameters, body)]
+    if parameters[-1] == "top":
+        forms.append((parameters[:-1], _replaced(body, {"top": "NULL"})))
+    if (with_ids := _with_ids(parameters, body)) is not None:
+        forms.append(with_ids)
+    stored = ",\n".join(f"({', '.join(given)}) AS TABLE (\n{_tied_to(text, identity)}\n)" for given, text in forms)
+    return f"CREATE MACRO {name}\n{stored};"
+
+
+def _with_ids(parameters: list[str], body: str) -> tuple[list[str], str] | None:
+    """Return the form of a macro that takes ids, or None where it takes no neuron."""
+    found: list[str] = []
+    values: dict[str, str] = {}
+    for layer, index, name in _ENDS:
+        if layer in parameters and index in parameters:
+            found.append(name)
+            values |= {layer: _part(name, 1), index: _part(name, 2)}
+            if "of_type := NULL" in parameters:
+                values["of_type"] = f"CASE WHEN contains(lower({name}), 'f') THEN 'feature' ELSE 'neuron' END"
+    # The id stands for two numbers; with `top` its form would have as many parameters as the one without.
+    return (found, _replaced(body, values | {"top": "NULL"})) if found else None
+
+
+def _part(name: str, number: int) -> str:
+    wrong = f"error('write a neuron like L24/N5326, not ' || {name})"
+    return f"CASE WHEN regexp_matches({name}, {quoted(_ID)}) THEN regexp_extract({name}, {quoted(_ID)}, {number})::INTEGER ELSE {wrong} END"
+
+
+def _replaced(body: str, values: dict[str, str]) -> str:
+    return re.sub(r"\b(" + "|".join(values) + r")\b", lambda found: f"({values[found[0]]})", body)
+
+
+def _tied_to(body: str, identity: str) -> str:
+    """Return the body of a table macro that fails if its tables resolve to those of another atlas.
+
+    DuckDB looks up the tables of a macro in the current catalog, not in the macro's own. With two atlases attached,
+    `gemma.circuit('1')` would return a circuit of the atlas in use. The body must end in an ORDER BY over its own
+    columns, so that a LIMIT after the macro still applies to sorted rows.
+    """
+    rows, _, order = body.rstrip().rstrip(";").rpartition("\nORDER BY ")
+    message = f"this macro is of another atlas than the one in use; USE that one first (atlas_id {identity})"
+    own = f"(SELECT value FROM metadata WHERE key = 'atlas_id') = {quoted(identity)}"
+    return f"SELECT * FROM (\n{rows}\n)\nWHERE CASE WHEN {own} THEN true ELSE error({quoted(message)}) END\nORDER BY {order}"
