@@ -19,10 +19,10 @@ totals AS (
     GROUP BY ALL
 )
 SELECT
-    a.neuron_id AS source_id,
-    b.neuron_id AS target_id,
-    a.label AS source_label,
-    b.label AS target_label,
+    a.neuron_id AS src_id,
+    b.neuron_id AS tgt_id,
+    a.label AS src_label,
+    b.label AS tgt_label,
     f.graph_count,
     f.group_count,
     f.count,

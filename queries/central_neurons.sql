@@ -4,6 +4,7 @@
 -- $clustering VARCHAR: the clustering that the path is of; the primary one where left out
 -- $limit BIGINT: at most this many rows
 SELECT
+    neuron_id,
     layer,
     neuron,
     label,

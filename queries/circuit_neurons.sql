@@ -4,6 +4,7 @@
 -- $clustering VARCHAR: the clustering that the path is of; the primary one where left out
 -- $limit BIGINT: at most this many rows
 SELECT
+    n.neuron_id,
     m.layer,
     m.neuron,
     n.label,
@@ -13,8 +14,7 @@ SELECT
     m.weight,
     m.confidence
 FROM circuit_members AS m
-JOIN circuits AS c USING (circuit_id)
 JOIN neurons AS n ON n.layer = m.layer AND n.neuron = m.neuron
-WHERE (CASE WHEN $clustering IS NULL THEN m.circuit_id = $circuit ELSE c.clustering = $clustering AND c.cluster_path = $circuit END)
+WHERE m.circuit_id = circuit_named(coalesce($clustering || '/', '') || $circuit)
 ORDER BY m.role, m.rank, m.weight DESC NULLS LAST, m.layer, m.neuron
 LIMIT $limit

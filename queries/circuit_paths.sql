@@ -12,6 +12,6 @@ SELECT
     graph_count,
     group_count
 FROM circuit_paths
-WHERE circuit_id = $circuit AND ($min_graphs IS NULL OR graph_count >= $min_graphs)
+WHERE circuit_id = circuit_named($circuit) AND ($min_graphs IS NULL OR graph_count >= $min_graphs)
 ORDER BY rank
 LIMIT $limit

@@ -14,6 +14,7 @@ WITH partners AS (
     GROUP BY c.layer, c.unit
 )
 SELECT
+    'L' || s.layer || '/F' || s.unit AS unit_id,
     s.layer,
     s.unit,
     s.density,

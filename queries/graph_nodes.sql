@@ -4,6 +4,7 @@
 SELECT
     n.node,
     n.kind,
+    m.neuron_id,
     n.layer,
     n.neuron,
     n.token_id,

@@ -3,9 +3,9 @@
 -- $layer INTEGER required: layer of the neuron
 -- $neuron INTEGER required: index of the neuron
 SELECT
+    neuron_id,
     layer,
     neuron,
-    neuron_id,
     unit_type,
     label,
     description,

@@ -6,6 +6,7 @@
 -- $template BOOLEAN: only neurons that come with the form of the prompts (true), or only others (false)
 -- $limit BIGINT: at most this many rows
 SELECT
+    neuron_id,
     layer,
     neuron,
     label,

@@ -14,8 +14,8 @@ WITH RECURSIVE walks AS (
     WHERE w.hop_count < coalesce($max_hops, 4) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
 )
 SELECT
-    'L' || from_layer || '/N' || from_neuron AS source_id,
-    'L' || layer || '/N' || neuron AS target_id,
+    'L' || from_layer || '/N' || from_neuron AS src_id,
+    'L' || layer || '/N' || neuron AS tgt_id,
     min(hop_count) AS hop_count
 FROM walks
 SEMI JOIN chosen USING (layer, neuron)

@@ -41,6 +41,8 @@ joint AS (
     GROUP BY ALL
 )
 SELECT
+    s.neuron_id AS src_id,
+    t.neuron_id AS tgt_id,
     src_layer,
     src_neuron,
     s.label AS src_label,

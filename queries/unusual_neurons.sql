@@ -22,6 +22,7 @@ elsewhere AS (
     GROUP BY layer, neuron
 )
 SELECT
+    neuron_id,
     layer,
     neuron,
     label,

@@ -385,7 +385,7 @@ def test_adjacency_is_the_edges_between(small: Atlas, reference: Reference) -> N
     }  # fmt: skip
     rows = rows_of(small.adjacency(starts, ends, min_graphs=2))
     assert len(expected) > 3
-    assert {(row["source_id"], row["target_id"]): row["target_share"] for row in rows} == pytest.approx(expected)
+    assert {(row["src_id"], row["tgt_id"]): row["target_share"] for row in rows} == pytest.approx(expected)
     assert [row["weight_abs_sum"] for row in rows] == sorted((row["weight_abs_sum"] for row in rows), reverse=True)
 
 
@@ -492,7 +492,7 @@ def test_path_lengths_are_breadth_first(small: Atlas, reference: Reference) -> N
             if hop and unit in chosen:
                 expected[f"L{start[0]}/N{start[1]}", f"L{unit[0]}/N{unit[1]}"] = hop
     rows = rows_of(small.path_lengths("graphs >= 10", max_hops=3))
-    assert {(row["source_id"], row["target_id"]): row["hop_count"] for row in rows} == expected
+    assert {(row["src_id"], row["tgt_id"]): row["hop_count"] for row in rows} == expected
     assert len(expected) > 5
 
 

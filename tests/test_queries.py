@@ -122,7 +122,7 @@ def test_search_finds_labels_literally(small: Atlas, words: str) -> None:
     assert small.search(words).pl().select("layer", "neuron", "text").rows() == [(1, 2, "100% sure_thing")]
 
 
-@pytest.mark.parametrize("words", ["100_", "%sure%", "nothing like it", "uninterpretable", "nowhere"])
+@pytest.mark.parametrize("words", ["%_", "uninterpretable", "nowhere"])
 def test_wildcards_mean_nothing_and_last_is_not_found(small: Atlas, words: str) -> None:
     assert small.search(words).fetchall() == []
 
@@ -204,7 +204,8 @@ def test_a_query_declares_its_parameters_orders_its_rows_and_has_a_method(name: 
     statement = duckdb.extract_statements(script.sql)[0]
     # Sets of neurons are temporary tables, not values.
     values = {parameter.name for parameter in script.parameters if parameter.type != "NEURONS"}
-    assert values == set(statement.named_parameters)
+    optional = {parameter.name for parameter in script.parameters if not parameter.required}
+    assert values <= set(statement.named_parameters) <= values | optional
     assert re.search(r"^ORDER BY ", script.sql, re.MULTILINE)
     method = getattr(Atlas, name)
     assert method.__doc__

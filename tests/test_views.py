@@ -529,5 +529,5 @@ def test_every_view_and_macro_is_tested_here() -> None:
             # evidence_by_layers in test_evidence.py, label_interpretability, label_types, label_uniqueness and
             # low_output_high_input in test_published.py, prompt_groups in test_groups.py, graph_targets in test_graph_links.py, fidelity in test_ablations.py,
             # circuit_members, circuit_graphs and circuit_ends in test_circuits.py, and activity, circuit_tokens, activations_of, tokens_of, fires_on, examples_of, coactive, similar_to and feature_neurons_of in
-            # test_activation_views.py.
+            # test_activation_views.py, circuit_named and terms_of in test_macro_forms.py.
             assert script.name in text, script.name

@@ -54,7 +54,8 @@ def _with_ids(parameters: list[str], body: str) -> tuple[list[str], str] | None:
             if "of_type := NULL" in parameters:
                 values["of_type"] = f"CASE WHEN contains(lower({name}), 'f') THEN 'feature' ELSE 'neuron' END"
     # The id stands for two numbers; with `top` its form would have as many parameters as the one without.
-    return (found, _replaced(body, values | {"top": "NULL"})) if found else None
+    more = {"top": "NULL"} if "top" in parameters else {}
+    return (found, _replaced(body, values | more)) if found else None
 
 
 def _part(name: str, number: int) -> str:
@@ -63,7 +64,9 @@ def _part(name: str, number: int) -> str:
 
 
 def _replaced(body: str, values: dict[str, str]) -> str:
-    return re.sub(r"\b(" + "|".join(values) + r")\b", lambda found: f"({values[found[0]]})", body)
+    """Replace parameters by SQL, but not inside of texts and comments."""
+    pattern = re.compile(r"'[^']*'|--[^\n]*|\b(" + "|".join(values) + r")\b")
+    return pattern.sub(lambda found: f"({values[found[1]]})" if found[1] else found[0], body)
 
 
 def _tied_to(body: str, identity: str) -> str:

@@ -26,7 +26,7 @@ class ActivationQueries(AtlasFile):
             limit: Number of rows at most.
 
         Returns:
-            layer, unit, density, active_context_count, max_active, token, mass_share, is_single_token, neuron, jaccard,
+            unit_id, layer, unit, density, active_context_count, max_active, token, mass_share, is_single_token, neuron, jaccard,
             cluster_path.
         """
         return self.query("features", min_contexts=min_contexts, max_density=max_density, limit=limit)
@@ -39,7 +39,7 @@ class ActivationQueries(AtlasFile):
             limit: Number of rows at most.
 
         Returns:
-            unit_type, layer, unit, token, precision, recall, lift, mass_share, active_count, token_count, mean_active, label,
+            unit_id, unit_type, layer, unit, token, precision, recall, lift, mass_share, active_count, token_count, mean_active, label,
             cluster_path.
         """
         return self.query("fires_on", token=token, limit=limit)
@@ -88,7 +88,7 @@ class ActivationQueries(AtlasFile):
             limit: Number of rows at most.
 
         Returns:
-            other_unit_type, other_layer, other_unit, label, cluster_path, joint_count, active_count, other_count, jaccard, cosine,
+            other_id, other_unit_type, other_layer, other_unit, label, cluster_path, joint_count, active_count, other_count, jaccard, cosine,
             pmi, association_p, edge_graph_count.
         """
         return self.query("coactive", **_unit(unit), limit=limit)
@@ -101,7 +101,7 @@ class ActivationQueries(AtlasFile):
             limit: Number of rows at most.
 
         Returns:
-            similarity_kind, other_layer, other_unit, similarity.
+            similarity_kind, other_id, other_layer, other_unit, similarity.
         """
         return self.query("similar_units", **_unit(unit), limit=limit)
 
@@ -113,7 +113,7 @@ class ActivationQueries(AtlasFile):
             limit: Number of rows at most.
 
         Returns:
-            relation, neuron_layer, neuron, strength, label, cluster_path, rank.
+            relation, neuron_id, neuron_layer, neuron, strength, label, cluster_path, rank.
         """
         return self.query("feature_neurons", **_feature(feature), limit=limit)
 

@@ -207,7 +207,7 @@ def load_graph(atlas: AtlasFile, name: str) -> AttributionGraph:
         )
     graph_id = {"graph_id": facts["graph_id"]}
     if place == "embed":
-        nodes = atlas.query("graph_nodes", **graph_id).fetchall()
+        nodes = atlas.query("graph_nodes", **graph_id).project("* EXCLUDE neuron_id").fetchall()
         links = atlas.query("graph_links", **graph_id).fetchall()
         return AttributionGraph(facts, [GraphNode._make(row) for row in nodes], links)
     return AttributionGraph(facts, *_beside(atlas, facts["graph_id"]))

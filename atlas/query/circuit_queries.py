@@ -60,8 +60,8 @@ class CircuitQueries(AtlasFile):
             limit: Number of rows at most.
 
         Returns:
-            layer, neuron, label, cluster_path, weight_inside (sum of mean absolute weights), infomap_flow, graph_count,
-            max_activation, in_degree, out_degree, role, confidence.
+            neuron_id, layer, neuron, label, cluster_path, weight_inside (sum of mean absolute weights), infomap_flow,
+            graph_count, max_activation, in_degree, out_degree, role, confidence.
         """
         path = as_cluster_path(cluster_path)
         return self.query("circuit", cluster_path=path, clustering=clustering, limit=limit)
@@ -77,7 +77,7 @@ class CircuitQueries(AtlasFile):
             limit: Number of rows at most.
 
         Returns:
-            src_layer, src_neuron, src_label, tgt_layer, tgt_neuron, tgt_label, count,
+            src_id, tgt_id, src_layer, src_neuron, src_label, tgt_layer, tgt_neuron, tgt_label, count,
             graph_count, mean_weight, mean_abs_weight, weight_min, weight_max.
         """
         path = as_cluster_path(cluster_path)
@@ -94,7 +94,7 @@ class CircuitQueries(AtlasFile):
             limit: Number of rows at most.
 
         Returns:
-            layer, neuron, label, role, step, rank, weight, confidence.
+            neuron_id, layer, neuron, label, role, step, rank, weight, confidence.
         """
         path = as_cluster_path(circuit)
         return self.query("circuit_neurons", circuit=path, clustering=clustering, limit=limit)
@@ -164,7 +164,7 @@ class CircuitQueries(AtlasFile):
             limit: Number of rows at most.
 
         Returns:
-            layer, neuron, label, infomap_flow, in_degree, out_degree.
+            neuron_id, layer, neuron, label, infomap_flow, in_degree, out_degree.
         """
         path = None if cluster_path is None else as_cluster_path(cluster_path)
         return self.query("central_neurons", cluster_path=path, clustering=clustering, limit=limit)

@@ -41,8 +41,8 @@ class Atlas(GraphQueries, ActivationQueries, CircuitQueries, SetQueries):
             limit: Number of rows at most.
 
         Returns:
-            layer, neuron, label, graph_count, group_count, node_count, in_degree, out_degree, max_activation, cluster_path,
-            infomap_flow.
+            neuron_id, layer, neuron, label, graph_count, group_count, node_count, in_degree, out_degree, max_activation,
+            cluster_path, infomap_flow.
         """
         return self.query(
             "neurons", layer=layer, top_cluster=top_cluster, labelled=labelled, template=template, limit=limit
@@ -55,7 +55,7 @@ class Atlas(GraphQueries, ActivationQueries, CircuitQueries, SetQueries):
             neuron: `L24/N5326` or (24, 5326).
 
         Returns:
-            layer, neuron, neuron_id, unit_type, label, description, input_label, output_label,
+            neuron_id, layer, neuron, unit_type, label, description, input_label, output_label,
             graph_count, node_count, in_degree, out_degree, min_activation, max_activation, mean_activation,
             mean_influence, cluster_path, infomap_flow.
         """
@@ -72,8 +72,8 @@ class Atlas(GraphQueries, ActivationQueries, CircuitQueries, SetQueries):
             limit: Number of rows at most.
 
         Returns:
-            layer, neuron, label, cluster_path, count, graph_count, group_count, frequency, positive_share,
-            mean_weight, mean_abs_weight, std_weight, weight_min, weight_max, method.
+            neuron_id, layer, neuron, label, cluster_path, count, graph_count, group_count, target_share (of all |weights| into the
+            target), frequency, positive_share, mean_weight, mean_abs_weight, std_weight, weight_min, weight_max, method.
         """
         return self._of("upstream", neuron, min_graphs=min_graphs, limit=limit)
 
@@ -101,7 +101,7 @@ class Atlas(GraphQueries, ActivationQueries, CircuitQueries, SetQueries):
             limit: Number of rows at most.
 
         Returns:
-            hop_count (1 or 2), via_layer, via_neuron, via_label, graph_count (of the rarer edge),
+            hop_count (1 or 2), via_id, via_layer, via_neuron, via_label, graph_count (of the rarer edge),
             first_weight, second_weight (signed means), strength (mean absolute weight of the weaker edge).
         """
         first, second = as_neuron(source), as_neuron(target)
@@ -155,7 +155,7 @@ class Atlas(GraphQueries, ActivationQueries, CircuitQueries, SetQueries):
             limit: Number of rows at most.
 
         Returns:
-            layer, neuron, label, cluster_path, rank, joint_graph_count, share, lift, pmi, npmi.
+            neuron_id, layer, neuron, label, cluster_path, rank, joint_graph_count, share, lift, pmi, npmi.
         """
         return self._of("cooccurring", neuron, min_graphs=min_graphs, limit=limit)
 

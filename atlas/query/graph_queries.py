@@ -43,7 +43,7 @@ class GraphQueries(AtlasFile):
             graph_id: Number of the graph.
 
         Returns:
-            node, kind, layer, neuron, token_id, position, activation, influence, probability, token, label,
+            node, kind, neuron_id, layer, neuron, token_id, position, activation, influence, probability, token, label,
             cluster_path.
         """
         return self.query("graph_nodes", graph_id=graph_id)
@@ -68,7 +68,7 @@ class GraphQueries(AtlasFile):
             limit: Number of rows at most.
 
         Returns:
-            layer, neuron, label, cluster_path, other_group_count, other_groups, surprise, positions,
+            neuron_id, layer, neuron, label, cluster_path, other_group_count, other_groups, surprise, positions,
             activation_max.
         """
         return self.query("unusual_neurons", graph_id=graph_id, limit=limit)
@@ -81,7 +81,7 @@ class GraphQueries(AtlasFile):
             limit: Number of rows at most.
 
         Returns:
-            src_layer, src_neuron, src_label, tgt_layer, tgt_neuron, tgt_label, weight, other_group_count,
+            src_id, tgt_id, src_layer, src_neuron, src_label, tgt_layer, tgt_neuron, tgt_label, weight, other_group_count,
             joint_group_count, surprise.
         """
         return self.query("unusual_edges", graph_id=graph_id, limit=limit)
@@ -94,7 +94,7 @@ class GraphQueries(AtlasFile):
             limit: Number of rows at most.
 
         Returns:
-            layer, neuron, label, cluster_path, other_group_count, other_groups.
+            neuron_id, layer, neuron, label, cluster_path, other_group_count, other_groups.
         """
         return self.query("missing_neurons", graph_id=graph_id, limit=limit)
 

@@ -35,7 +35,7 @@ class SetQueries(AtlasFile):
             limit: Number of rows at most.
 
         Returns:
-            source_id, target_id, source_label, target_label, graph_count, group_count, count, mean_weight, weight_sum, weight_abs_sum,
+            src_id, tgt_id, src_label, tgt_label, graph_count, group_count, count, mean_weight, weight_sum, weight_abs_sum,
             target_share (of all |weights| into the target).
         """
         return self.query("adjacency", starts=starts, ends=ends, min_graphs=min_graphs, limit=limit)
@@ -161,6 +161,6 @@ class SetQueries(AtlasFile):
             limit: Number of rows at most.
 
         Returns:
-            source_id, target_id, hop_count.
+            src_id, tgt_id, hop_count.
         """
         return self.query("path_lengths", chosen=chosen, max_hops=max_hops, min_graphs=min_graphs, limit=limit)

@@ -6,13 +6,7 @@ CREATE MACRO circuit(path) AS TABLE
 WITH members AS MATERIALIZED (
     SELECT layer, neuron, role, confidence
     FROM circuit_members
-    WHERE circuit_id = coalesce(
-        (
-            SELECT substr(path::VARCHAR, len(clustering) + 2) FROM clusterings
-            WHERE is_primary AND starts_with(path::VARCHAR, clustering || '/')
-        ),
-        path::VARCHAR
-    )
+    WHERE circuit_id = circuit_named(path)
 ),
 ends AS (
     SELECT
@@ -38,6 +32,7 @@ inside AS (
     GROUP BY layer, neuron
 )
 SELECT
+    n.neuron_id,
     n.layer,
     n.neuron,
     n.label,

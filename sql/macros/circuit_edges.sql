@@ -5,15 +5,11 @@ WITH members AS MATERIALIZED (
     SELECT m.layer, m.neuron, n.label
     FROM circuit_members AS m
     LEFT JOIN neurons AS n ON n.layer = m.layer AND n.neuron = m.neuron
-    WHERE m.circuit_id = coalesce(
-        (
-            SELECT substr(path::VARCHAR, len(clustering) + 2) FROM clusterings
-            WHERE is_primary AND starts_with(path::VARCHAR, clustering || '/')
-        ),
-        path::VARCHAR
-    )
+    WHERE m.circuit_id = circuit_named(path)
 )
 SELECT
+    'L' || e.src_layer || '/N' || e.src_neuron AS src_id,
+    'L' || e.tgt_layer || '/N' || e.tgt_neuron AS tgt_id,
     e.src_layer,
     e.src_neuron,
     s.label AS src_label,

@@ -5,13 +5,7 @@ CREATE MACRO circuit_ends(path) AS TABLE
 WITH members AS MATERIALIZED (
     SELECT layer, neuron
     FROM circuit_members
-    WHERE circuit_id = coalesce(
-        (
-            SELECT substr(path::VARCHAR, len(clustering) + 2) FROM clusterings
-            WHERE is_primary AND starts_with(path::VARCHAR, clustering || '/')
-        ),
-        path::VARCHAR
-    )
+    WHERE circuit_id = circuit_named(path)
 ),
 ends AS (
     SELECT 'input' AS side, e.token_id, e.count, e.mean_weight, coalesce(e.mean_abs_weight, abs(e.mean_weight)) AS strength

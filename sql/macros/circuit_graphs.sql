@@ -5,13 +5,7 @@ CREATE MACRO circuit_graphs(path) AS TABLE
 WITH members AS MATERIALIZED (
     SELECT layer, neuron
     FROM circuit_members
-    WHERE circuit_id = coalesce(
-        (
-            SELECT substr(path::VARCHAR, len(clustering) + 2) FROM clusterings
-            WHERE is_primary AND starts_with(path::VARCHAR, clustering || '/')
-        ),
-        path::VARCHAR
-    ) AND step = 0
+    WHERE circuit_id = circuit_named(path) AND step = 0
 ),
 active AS (
     SELECT g.graph_id, count(*) AS active_count

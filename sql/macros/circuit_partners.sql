@@ -5,13 +5,7 @@ CREATE MACRO circuit_partners(path) AS TABLE
 WITH me AS (
     SELECT circuit_id, kind, clustering, level
     FROM circuits
-    WHERE circuit_id = coalesce(
-        (
-            SELECT substr(path::VARCHAR, len(clustering) + 2) FROM clusterings
-            WHERE is_primary AND starts_with(path::VARCHAR, clustering || '/')
-        ),
-        path::VARCHAR
-    )
+    WHERE circuit_id = circuit_named(path)
 ),
 members AS MATERIALIZED (
     SELECT layer, neuron FROM circuit_members WHERE circuit_id = (SELECT circuit_id FROM me)

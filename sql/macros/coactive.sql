@@ -12,6 +12,7 @@ WITH mine AS (
         AND unit_type = coalesce(of_type, (SELECT value FROM metadata WHERE key = 'activation_unit_type'))
 )
 SELECT
+    'L' || c.other_layer || upper('/' || c.other_unit_type[1]) || c.other_unit AS other_id,
     c.other_unit_type,
     c.other_layer,
     c.other_unit,

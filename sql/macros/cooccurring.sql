@@ -2,6 +2,7 @@
 -- Example: FROM cooccurring({layer}, {neuron}) LIMIT 10;
 CREATE MACRO cooccurring(of_layer, of_neuron) AS TABLE
 SELECT
+    n.neuron_id,
     c.other_layer AS layer,
     c.other_neuron AS neuron,
     n.label,

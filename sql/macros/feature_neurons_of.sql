@@ -16,6 +16,7 @@ WITH found AS (
 )
 SELECT
     f.relation,
+    'L' || f.neuron_layer || '/N' || f.neuron AS neuron_id,
     f.neuron_layer,
     f.neuron,
     f.strength,

@@ -3,6 +3,7 @@
 -- Example: FROM fires_on('{fired_token}') LIMIT 10;
 CREATE MACRO fires_on(token_text) AS TABLE
 SELECT
+    'L' || t.layer || upper('/' || t.unit_type[1]) || t.unit AS unit_id,
     t.unit_type,
     t.layer,
     t.unit,

@@ -4,6 +4,7 @@
 CREATE MACRO paths_between(from_layer, from_neuron, to_layer, to_neuron) AS TABLE
 SELECT
     1 AS hop_count,
+    NULL::VARCHAR AS via_id,
     NULL::INTEGER AS via_layer,
     NULL::INTEGER AS via_neuron,
     NULL::VARCHAR AS via_label,
@@ -16,6 +17,7 @@ WHERE e.src_layer = from_layer AND e.src_neuron = from_neuron AND e.tgt_layer = 
 UNION ALL
 SELECT
     2,
+    n.neuron_id,
     n.layer,
     n.neuron,
     n.label,

@@ -23,11 +23,11 @@ shared_tokens AS (
         AND NOT (o.layer = of_layer AND o.unit = of_unit)
     GROUP BY o.layer, o.unit
 )
-SELECT similarity_kind, other_layer, other_unit, similarity
+SELECT similarity_kind, 'L' || other_layer || upper('/' || unit_type[1]) || other_unit AS other_id, other_layer, other_unit, similarity
 FROM similar_units
 WHERE layer = of_layer AND unit = of_unit AND unit_type = (SELECT unit_type FROM asked)
 UNION ALL
-SELECT 'coactivation_jaccard', other_layer, other_unit, jaccard
+SELECT 'coactivation_jaccard', 'L' || other_layer || upper('/' || unit_type[1]) || other_unit, other_layer, other_unit, jaccard
 FROM coactivation
 WHERE
     layer = of_layer
@@ -36,7 +36,7 @@ WHERE
     AND other_unit_type = unit_type
 UNION ALL
 (
-    SELECT 'token_overlap', layer, unit, similarity
+    SELECT 'token_overlap', 'L' || layer || upper('/' || (SELECT unit_type FROM asked)[1]) || unit, layer, unit, similarity
     FROM shared_tokens
     ORDER BY similarity DESC, layer, unit
     LIMIT 10
