@@ -36,27 +36,48 @@ FROM anchored_members AS m
 JOIN anchored_circuits AS c USING (circuit_id)
 ORDER BY circuit_id, rank, weight DESC NULLS LAST, layer, neuron;
 
--- Words of the labels of neurons, without those that only join others. A word names a circuit where a third of its labels have it, e times as many as elsewhere.
-CREATE TABLE input.label_words AS
-SELECT DISTINCT layer, neuron, unnest(regexp_extract_all(lower(label), '[\p{L}\p{N}_]{2,}')) AS word
-FROM neurons
-WHERE label IS NOT NULL;
+DELETE FROM edges_inside;
 
-DELETE FROM input.label_words
-WHERE word IN (
-    'about', 'an', 'and', 'are', 'as', 'at', 'be', 'by', 'for', 'from', 'in', 'into', 'is', 'it', 'its', 'of', 'on', 'or', 'that', 'the', 'their',
-    'these', 'this', 'to', 'with'
-);
+INSERT INTO edges_inside BY NAME
+SELECT
+    n.top_cluster,
+    e.src_layer,
+    e.src_neuron,
+    e.tgt_layer,
+    e.tgt_neuron,
+    e.count,
+    e.graph_count,
+    e.mean_weight,
+    e.sign_cancellation,
+    e.weight_min,
+    e.weight_max
+FROM edges AS e
+JOIN neurons AS n ON n.layer = e.src_layer AND n.neuron = e.src_neuron
+WHERE e.in_circuit
+ORDER BY n.top_cluster, e.src_layer, e.src_neuron, e.tgt_layer, e.tgt_neuron;
+
+-- Words of the labels that neurons show, as numbers, without those that only join others. A word names a circuit where a third of its labels have
+-- it, e times as many as elsewhere.
+CREATE TABLE input.label_words AS
+SELECT l.layer, l.neuron, p.term_id
+FROM label_postings AS p
+JOIN label_terms AS t USING (term_id)
+JOIN labels AS l USING (label_id)
+WHERE p.text_count > 0 AND l.rank = 1 AND len(t.term) > 1
+    AND t.term NOT IN (
+        'about', 'an', 'and', 'are', 'as', 'at', 'be', 'by', 'for', 'from', 'in', 'into', 'is', 'it', 'its', 'of', 'on', 'or', 'that', 'the',
+        'their', 'these', 'this', 'to', 'with'
+    );
 
 CREATE TABLE input.circuit_terms AS
 WITH totals AS (
-    SELECT word, count(*) AS total FROM input.label_words GROUP BY word
+    SELECT term_id, count(*) AS total FROM input.label_words GROUP BY term_id
 ),
 counted AS (
-    SELECT m.circuit_id, w.word, count(*) AS mine
+    SELECT m.circuit_id, w.term_id, count(*) AS mine
     FROM circuit_members AS m
     JOIN input.label_words AS w ON w.layer = m.layer AND w.neuron = m.neuron
-    GROUP BY m.circuit_id, w.word
+    GROUP BY m.circuit_id, w.term_id
 ),
 labelled AS (
     SELECT m.circuit_id, count(*) AS labels
@@ -67,25 +88,26 @@ labelled AS (
 scored AS (
     SELECT
         c.circuit_id,
-        c.word,
+        c.term_id,
         c.mine,
         l.labels,
         c.mine * ln((c.mine / l.labels) / (t.total / (SELECT count(*) FROM neurons WHERE label IS NOT NULL))) AS score
     FROM counted AS c
-    JOIN totals AS t USING (word)
+    JOIN totals AS t USING (term_id)
     JOIN labelled AS l USING (circuit_id)
 )
 SELECT
     circuit_id,
-    array_to_string(list(word ORDER BY score DESC, word) FILTER (mine > 1 AND mine * 3 >= labels AND score >= mine)[1:3], ', ') AS terms,
+    array_to_string(list(term ORDER BY score DESC, scored.term_id) FILTER (mine > 1 AND mine * 3 >= labels AND score >= mine)[1:3], ', ') AS terms,
     sum(mine * (mine - 1)) / nullif(any_value(labels * (labels - 1)), 0) AS coherence
 FROM scored
+LEFT JOIN label_terms AS t ON t.term_id = CASE WHEN mine > 1 AND mine * 3 >= labels AND score >= mine THEN scored.term_id END
 GROUP BY circuit_id;
 
 -- Shared words of two random labelled neurons of one layer.
 CREATE TABLE input.layer_coherence AS
 WITH words AS (
-    SELECT layer, word, count(*) AS mine FROM input.label_words GROUP BY layer, word
+    SELECT layer, term_id, count(*) AS mine FROM input.label_words GROUP BY layer, term_id
 ),
 labels AS (
     SELECT layer, count(*) AS labels FROM neurons WHERE label IS NOT NULL GROUP BY layer
@@ -128,7 +150,7 @@ WITH members AS (
         median(m.layer)::FLOAT AS median_layer,
         count(n.label) AS labelled_count,
         avg(l.coherence) AS control_coherence,
-        list(n.label ORDER BY CASE WHEN m.kind <> 'cluster' THEN m.role END, m.rank, m.weight DESC NULLS LAST, m.layer, m.neuron) FILTER (n.label IS NOT NULL) AS labels
+        list(n.label ORDER BY CASE WHEN m.kind <> 'cluster' THEN m.role END, m.rank, m.weight DESC NULLS LAST, m.layer, m.neuron) FILTER (n.label IS NOT NULL)[1:100] AS labels
     FROM circuit_members AS m
     LEFT JOIN neurons AS n ON n.layer = m.layer AND n.neuron = m.neuron
     LEFT JOIN input.layer_coherence AS l ON l.layer = m.layer
@@ -161,6 +183,7 @@ SELECT
     CASE WHEN m.labelled_count > 1 THEN coalesce(t.coherence, 0) END AS label_coherence,
     CASE WHEN m.labelled_count > 1 THEN m.control_coherence END AS control_coherence,
     nullif(t.terms, '') AS terms,
+    -- Of a large circuit, only the first hundred are looked at: comparing all with each other takes their square.
     list_filter(m.labels, lambda label, place: list_position(m.labels, label) = place)[1:3] AS sample_labels,
     CASE WHEN b.half_agreement IS NOT NULL THEN coalesce(b.half_agreement >= 0.5 AND b.null_fdr < 0.05, false) END AS is_found_again,
     e.effect,

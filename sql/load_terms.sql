@@ -19,9 +19,11 @@ SELECT
     label_id,
     layer,
     neuron,
+    n.graph_count,
     least(len(text_words), 32_767) AS text_term_count,
     least(len(description_words), 32_767) AS description_term_count
 FROM input.label_words
+JOIN neurons AS n USING (layer, neuron)
 ORDER BY label_id;
 
 -- Number the words first: sorting and counting numbers takes a fraction of the memory of texts.

@@ -37,6 +37,8 @@ DAMAGE = {
     "UPDATE edges_by_target SET std_weight = std_weight + 1 WHERE src_layer = 1 AND src_neuron = 2": "edges_twins_equal",
     "INSERT INTO edges BY NAME SELECT src_layer, src_neuron, tgt_layer, tgt_neuron, count, graph_count, positive_count, mean_weight, sign_cancellation, std_weight, weight_min, weight_max, in_circuit, method, stat_quality FROM edges WHERE src_layer = 1 LIMIT 1": "edges_distinct",
     "UPDATE edges SET in_circuit = NOT in_circuit WHERE src_layer = 1 AND src_neuron = 2": "edges_twins_equal",
+    "DELETE FROM edges_inside WHERE src_layer = 1": "edges_inside_true",
+    "UPDATE edges_inside SET top_cluster = top_cluster + 1": "edges_inside_true",
     "UPDATE neurons SET in_degree = in_degree + 1 WHERE layer = 1 AND neuron = 2": "degrees_true",
     "UPDATE neurons SET out_degree = out_degree + 1 WHERE layer = 1 AND neuron = 2": "degrees_true",
     "UPDATE clusters SET size = size + 1 WHERE cluster_path = '1'": "clusters_sizes_true",

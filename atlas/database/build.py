@@ -61,7 +61,7 @@ _FIRST_HELP = [
     "metadata",
 ]
 # Scripts that fill the tables, in order.
-_LOAD = ("load_clusters", "load_labels", "load", "load_circuits", "load_terms")
+_LOAD = ("load_clusters", "load_labels", "load", "load_terms", "load_circuits")
 Report = Callable[[str], None]
 
 

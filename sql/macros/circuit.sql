@@ -8,6 +8,16 @@ WITH members AS MATERIALIZED (
     FROM circuit_members
     WHERE circuit_id = circuit_named(path)
 ),
+near AS NOT MATERIALIZED (
+    -- Clusters of the primary clustering have their edges in one place; those of other circuits are all over the table.
+    SELECT src_layer, src_neuron, tgt_layer, tgt_neuron, mean_weight, mean_abs_weight
+    FROM edges_inside
+    WHERE top_cluster = try_cast(string_split(path::VARCHAR, '.')[1] AS INTEGER)
+    UNION ALL
+    SELECT src_layer, src_neuron, tgt_layer, tgt_neuron, mean_weight, mean_abs_weight
+    FROM edges
+    WHERE path::VARCHAR SIMILAR TO '.*[:/].*'
+),
 ends AS (
     SELECT
         e.src_layer,
@@ -15,11 +25,9 @@ ends AS (
         e.tgt_layer,
         e.tgt_neuron,
         coalesce(e.mean_abs_weight, abs(e.mean_weight)) AS strength
-    FROM edges AS e
+    FROM near AS e
     JOIN members AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
     JOIN members AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
-    -- Edges inside a cluster of the primary clustering are marked; those of other circuits are not.
-    WHERE e.in_circuit OR path::VARCHAR SIMILAR TO '.*[:/].*'
 ),
 inside AS (
     SELECT layer, neuron, sum(strength) AS weight_inside

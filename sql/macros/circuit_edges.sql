@@ -6,6 +6,16 @@ WITH members AS MATERIALIZED (
     FROM circuit_members AS m
     LEFT JOIN neurons AS n ON n.layer = m.layer AND n.neuron = m.neuron
     WHERE m.circuit_id = circuit_named(path)
+),
+near AS NOT MATERIALIZED (
+    -- Clusters of the primary clustering have their edges in one place; those of other circuits are all over the table.
+    SELECT src_layer, src_neuron, tgt_layer, tgt_neuron, count, graph_count, mean_weight, mean_abs_weight, weight_min, weight_max
+    FROM edges_inside
+    WHERE top_cluster = try_cast(string_split(path::VARCHAR, '.')[1] AS INTEGER)
+    UNION ALL
+    SELECT src_layer, src_neuron, tgt_layer, tgt_neuron, count, graph_count, mean_weight, mean_abs_weight, weight_min, weight_max
+    FROM edges
+    WHERE path::VARCHAR SIMILAR TO '.*[:/].*'
 )
 SELECT
     'L' || e.src_layer || '/N' || e.src_neuron AS src_id,
@@ -22,9 +32,7 @@ SELECT
     e.mean_abs_weight,
     e.weight_min,
     e.weight_max
-FROM edges AS e
+FROM near AS e
 JOIN members AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
 JOIN members AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
--- Edges inside a cluster of the primary clustering are marked; those of other circuits are not.
-WHERE e.in_circuit OR path::VARCHAR SIMILAR TO '.*[:/].*'
 ORDER BY coalesce(mean_abs_weight, abs(mean_weight)) DESC, src_layer, src_neuron, tgt_layer, tgt_neuron;

@@ -13,9 +13,10 @@ written AS MATERIALIZED (
         label_count,
         CASE WHEN term = word THEN 1.0 WHEN starts_with(term, word) THEN 0.5 ELSE 0.25 END AS closeness
     FROM asked
-    JOIN label_terms ON contains(term, word)
+    -- Parts of words from three letters on; one or two letters are in the middle of most words.
+    JOIN label_terms ON contains(term, word) AND (starts_with(term, word) OR len(word) > 2 OR NOT regexp_full_match(word, '[a-z0-9]+'))
 ),
--- One letter wrong in four, two in eight; the nearest words, and of those the most frequent.
+-- One letter wrong in four, two in eight, but not the first; the nearest words, and of those the most frequent.
 meant AS (
     SELECT
         word,
@@ -25,13 +26,8 @@ meant AS (
         0.25 AS closeness,
         damerau_levenshtein(term, word) AS distance
     FROM (FROM asked WHERE word NOT IN (SELECT word FROM written)) AS a
-    JOIN label_terms ON abs(len(term) - len(word)) <= len(word) // 4 AND damerau_levenshtein(term, word) <= least(len(word) // 4, 2)
+    JOIN label_terms ON term[1] = word[1] AND abs(len(term) - len(word)) <= len(word) // 4 AND damerau_levenshtein(term, word) <= least(len(word) // 4, 2)
     QUALIFY row_number() OVER (PARTITION BY word ORDER BY distance, label_count DESC, term) = 1
-),
-chosen_terms AS MATERIALIZED (
-    FROM written
-    UNION ALL
-    SELECT * EXCLUDE (distance) FROM meant
 ),
 sizes AS MATERIALIZED (
     SELECT
@@ -40,34 +36,76 @@ sizes AS MATERIALIZED (
         greatest(avg(description_term_count), 1) AS description_mean
     FROM label_documents
 ),
+-- Terms with their weights; words are numbered from the rarest. A list that is taken apart makes DuckDB expect few rows, and so join from them.
+chosen_terms AS MATERIALIZED (
+    SELECT unnest(terms, recursive := true)
+    FROM (
+        SELECT
+            list({
+                term_id: term_id,
+                term: term,
+                place: place,
+                weight: (closeness * ln(1 + (documents - label_count + 0.5) / (label_count + 0.5)))::DOUBLE
+            }) AS terms
+        FROM (
+            SELECT *, (dense_rank() OVER (ORDER BY word_count, word) - 1)::UTINYINT AS place
+            FROM (
+                SELECT *, sum(label_count) OVER (PARTITION BY word) AS word_count
+                FROM (FROM written UNION ALL SELECT * EXCLUDE (distance) FROM meant)
+            )
+        )
+        CROSS JOIN sizes
+    )
+),
+last_place AS MATERIALIZED (
+    SELECT max(place) AS place FROM chosen_terms
+),
+matches AS NOT MATERIALIZED (
+    SELECT label_id, place, term_id, text_count, description_count, weight
+    FROM label_postings
+    JOIN chosen_terms USING (term_id)
+),
+-- Labels with the four rarest words: joins take a fraction of the time of counting the words of every label.
+with_all AS MATERIALIZED (
+    SELECT label_id
+    FROM matches
+    WHERE place = 0
+        AND ((FROM last_place) < 1 OR label_id IN (SELECT label_id FROM matches WHERE place = 1))
+        AND ((FROM last_place) < 2 OR label_id IN (SELECT label_id FROM matches WHERE place = 2))
+        AND ((FROM last_place) < 3 OR label_id IN (SELECT label_id FROM matches WHERE place = 3))
+),
+-- Where no label has those, labels with as many words as any.
+counted AS (
+    SELECT label_id, count(DISTINCT place) AS word_count
+    FROM matches
+    WHERE (SELECT count(*) FROM with_all) = 0
+    GROUP BY label_id
+),
+candidates AS (
+    FROM with_all
+    UNION ALL
+    SELECT label_id FROM counted WHERE word_count = (SELECT max(word_count) FROM counted)
+),
 -- BM25F (Robertson, Zaragoza and Taylor 2004): k1 = 1.2, b = 0.75; a word of the text counts as three of the description.
-hits AS (
+by_word AS (
     SELECT
-        d.label_id,
-        d.layer,
-        d.neuron,
-        t.word,
-        t.term,
-        3.0 * p.text_count / (0.25 + 0.75 * d.text_term_count / s.text_mean)
-        + p.description_count / (0.25 + 0.75 * d.description_term_count / s.description_mean) AS frequency,
-        t.closeness * ln(1 + (s.documents - t.label_count + 0.5) / (t.label_count + 0.5)) * frequency / (1.2 + frequency) AS score
-    FROM chosen_terms AS t
-    JOIN label_postings AS p USING (term_id)
+        m.label_id,
+        m.place,
+        max(m.weight * (1 - 1.2 / (1.2 + 3.0 * m.text_count / (0.25 + 0.75 * d.text_term_count / s.text_mean)
+            + m.description_count / (0.25 + 0.75 * d.description_term_count / s.description_mean)))) AS score
+    FROM matches AS m
+    SEMI JOIN candidates USING (label_id)
     JOIN label_documents AS d USING (label_id)
     CROSS JOIN sizes AS s
-),
-by_word AS (
-    SELECT label_id, layer, neuron, word, max(score) AS score, arg_max(term, (score, term)) AS term
-    FROM hits
-    GROUP BY label_id, layer, neuron, word
+    GROUP BY m.label_id, m.place
 ),
 by_label AS (
-    SELECT label_id, layer, neuron, count(*) AS word_count, sum(score) AS score, list(term ORDER BY word) AS terms
+    SELECT label_id, count(*) AS word_count, sum(score) AS score
     FROM by_word
-    GROUP BY label_id, layer, neuron
+    GROUP BY label_id
     UNION ALL
     -- Without a letter or digit, as written.
-    SELECT label_id, layer, neuron, 0, 0.0, []
+    SELECT label_id, 0, 0.0
     FROM labels
     WHERE len(terms_of(words)) = 0 AND in_atlas AND NOT is_uninformative
         AND (contains(lower(text), lower(words)) OR contains(lower(coalesce(description, '')), lower(words)))
@@ -81,19 +119,38 @@ phrased AS (
             FOR phrase IN regexp_extract_all(lower(words), '"([^"]+)"', 1)
         ])
 ),
--- Labels with all words, or where no label has, with as many as any.
+found AS MATERIALIZED (
+    SELECT b.label_id, b.score, d.layer, d.neuron, d.graph_count
+    FROM by_label AS b
+    JOIN label_documents AS d USING (label_id)
+    WHERE b.word_count = (SELECT max(word_count) FROM by_label)
+        AND (NOT contains(words, '"') OR label_id IN (FROM phrased))
+),
 best AS (
-    SELECT *
-    FROM by_label
-    WHERE NOT contains(words, '"') OR label_id IN (FROM phrased)
-    QUALIFY word_count = max(word_count) OVER ()
+    SELECT layer, neuron, max(score) AS score, max(graph_count) AS graph_count
+    FROM found
+    GROUP BY layer, neuron
+    ORDER BY score DESC, graph_count DESC NULLS LAST, layer, neuron
+    LIMIT top
 ),
 shown AS MATERIALIZED (
-    SELECT b.*, n.rowid AS place, n.appearance_count
-    FROM (FROM best QUALIFY row_number() OVER (PARTITION BY layer, neuron ORDER BY score DESC, label_id) = 1) AS b
+    SELECT min(f.label_id) AS label_id, f.score, any_value(n.rowid) AS neuron_row
+    FROM best AS b
+    JOIN found AS f USING (layer, neuron, score)
     JOIN neurons AS n USING (layer, neuron)
-    ORDER BY b.score DESC, n.appearance_count DESC NULLS LAST, b.layer, b.neuron
-    LIMIT top
+    GROUP BY f.layer, f.neuron, f.score
+),
+-- The words of the label that were taken for those looked for.
+taken AS (
+    SELECT label_id, list(term ORDER BY place) AS terms
+    FROM (
+        SELECT m.label_id, m.place, arg_max(t.term, (m.weight, t.term)) AS term
+        FROM matches AS m
+        SEMI JOIN shown USING (label_id)
+        JOIN chosen_terms AS t USING (term_id, place)
+        GROUP BY m.label_id, m.place
+    )
+    GROUP BY label_id
 )
 SELECT
     n.neuron_id,
@@ -106,8 +163,9 @@ SELECT
     n.graph_count,
     n.max_activation,
     s.score,
-    s.terms
+    coalesce(t.terms, []) AS terms
 FROM shown AS s
 JOIN labels AS l ON l.label_id = s.label_id
-JOIN neurons AS n ON n.rowid = s.place
+JOIN neurons AS n ON n.rowid = s.neuron_row
+LEFT JOIN taken AS t ON t.label_id = s.label_id
 ORDER BY score DESC, graph_count DESC NULLS LAST, layer, neuron;

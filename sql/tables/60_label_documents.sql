@@ -4,6 +4,7 @@ CREATE TABLE label_documents (
     label_id INTEGER NOT NULL,
     layer INTEGER NOT NULL,
     neuron INTEGER NOT NULL,
+    graph_count INTEGER,
     text_term_count SMALLINT NOT NULL,
     description_term_count SMALLINT NOT NULL
 );
