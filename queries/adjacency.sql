@@ -10,13 +10,6 @@ WITH found AS (
     JOIN starts AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
     JOIN ends AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
     WHERE $min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs
-),
--- All |weights| into each target, not only from the sources.
-totals AS (
-    SELECT e.tgt_layer, e.tgt_neuron, sum(e.weight_abs_sum) AS total
-    FROM edges_by_target AS e
-    JOIN ends AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
-    GROUP BY ALL
 )
 SELECT
     a.neuron_id AS src_id,
@@ -29,10 +22,9 @@ SELECT
     f.mean_weight,
     f.weight_sum,
     f.weight_abs_sum,
-    f.weight_abs_sum / nullif(t.total, 0) AS target_share
+    f.weight_abs_sum / nullif(b.input_abs_sum, 0) AS target_share
 FROM found AS f
 JOIN neurons AS a ON a.layer = f.src_layer AND a.neuron = f.src_neuron
 JOIN neurons AS b ON b.layer = f.tgt_layer AND b.neuron = f.tgt_neuron
-LEFT JOIN totals AS t USING (tgt_layer, tgt_neuron)
 ORDER BY f.weight_abs_sum DESC, f.src_layer, f.src_neuron, f.tgt_layer, f.tgt_neuron
 LIMIT $limit

@@ -1,7 +1,7 @@
 -- Circuits with their trust and sample labels, largest first: clusters of one clustering, and circuits of tokens, contrasts and sets of neurons.
 --
 -- $path VARCHAR: only this circuit, by its circuit_id
--- $kind VARCHAR: only circuits of this kind: cluster, input, output, contrast or set
+-- $kind VARCHAR of cluster, input, output, contrast, set: only circuits of this kind
 -- $clustering VARCHAR: only clusters of this clustering; of the primary one, and anchored circuits, where left out
 -- $min_agreement DOUBLE: only circuits that are found again in another half of the groups with at least this Jaccard index
 -- $found_again BOOLEAN: only circuits that count as found again, or only others

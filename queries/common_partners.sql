@@ -1,7 +1,7 @@
 -- Neurons that drive several neurons of a set, or that several drive, those of most first.
 --
 -- $chosen NEURONS required: the set, as an expression or ids
--- $direction VARCHAR: inputs or outputs; both where left out
+-- $direction VARCHAR of inputs, outputs: which partners; both where left out
 -- $min_partners INTEGER: only neurons with edges to or from at least this many of the set; 2 where left out
 -- $min_graphs INTEGER: only edges in at least this many graphs (or links, if graphs were not counted)
 -- $limit BIGINT: at most this many rows

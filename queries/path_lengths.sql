@@ -1,7 +1,7 @@
 -- Fewest edges from every neuron of a set to every other that it reaches.
 --
 -- $chosen NEURONS required: the set, as an expression or ids
--- $max_hops INTEGER: edges at most; 4 where left out
+-- $max_hops INTEGER from 1 to 20: edges at most; 4 where left out
 -- $min_graphs INTEGER: only edges in at least this many graphs (or links, if graphs were not counted)
 -- $limit BIGINT: at most this many rows
 WITH RECURSIVE walks AS (

@@ -2,7 +2,7 @@
 --
 -- $layer INTEGER required: layer of the neuron
 -- $neuron INTEGER required: index of the neuron
--- $kind VARCHAR: only this kind: output, input_up or input_gated
+-- $kind VARCHAR of output, input_up, input_gated: only this kind
 -- $limit BIGINT: at most this many rows
 SELECT *
 FROM projection($layer, $neuron)

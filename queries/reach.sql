@@ -1,10 +1,13 @@
 -- Neurons that a set reaches over so many edges, downstream, or that reach it, upstream, with the fewest edges between.
 --
 -- $chosen NEURONS required: the set, as an expression or ids
--- $direction VARCHAR: downstream or upstream; downstream where left out
--- $max_hops INTEGER: edges at most; 2 where left out
+-- $direction VARCHAR of downstream, upstream: which way; downstream where left out
+-- $max_hops INTEGER from 1 to 20: edges at most; 2 where left out
 -- $min_graphs INTEGER: only edges in at least this many graphs (or links, if graphs were not counted)
 -- $limit BIGINT: at most this many rows
+--
+-- Macro: reach(id, direction := 'downstream', max_hops := 2, min_graphs := 1, top := NULL)
+-- Example: FROM reach('{neuron_id}', max_hops := 1);
 WITH RECURSIVE
 steps AS (
     SELECT src_layer AS layer, src_neuron AS neuron, tgt_layer AS to_layer, tgt_neuron AS to_neuron
@@ -25,6 +28,8 @@ walks AS (
 )
 SELECT
     n.neuron_id,
+    n.layer,
+    n.neuron,
     n.label,
     min(w.hop_count) AS hop_count,
     n.graph_count
@@ -32,5 +37,5 @@ FROM walks AS w
 JOIN neurons AS n USING (layer, neuron)
 GROUP BY n.layer, n.neuron, n.neuron_id, n.label, n.graph_count
 HAVING min(w.hop_count) > 0
-ORDER BY hop_count, n.graph_count DESC, n.layer, n.neuron
+ORDER BY hop_count, graph_count DESC, layer, neuron
 LIMIT $limit

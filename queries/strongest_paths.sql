@@ -3,68 +3,128 @@
 --
 -- $starts NEURONS required: where paths start, as an expression or ids
 -- $ends NEURONS required: where they end, as an expression or ids
--- $max_hops INTEGER: edges of a path at most; 3 where left out
--- $by VARCHAR: product or bottleneck; product where left out
+-- $max_hops INTEGER from 1 to 6: edges of a path at most; 3 where left out
+-- $by VARCHAR of product, bottleneck: what the strength is; product where left out
 -- $min_graphs INTEGER: only edges in at least this many graphs (or links, if graphs were not counted)
 -- $limit BIGINT: at most this many paths; 20 where left out
-WITH RECURSIVE
--- What paths may pass: neurons that reach an end in time.
-back AS (
-    SELECT layer, neuron, 0 AS hop_count FROM ends
-    UNION
-    SELECT e.src_layer, e.src_neuron, b.hop_count + 1
-    FROM back AS b
-    JOIN edges_by_target AS e ON e.tgt_layer = b.layer AND e.tgt_neuron = b.neuron
-    WHERE b.hop_count < coalesce($max_hops, 3) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+--
+-- Macro: strongest_paths(from_id, to_id, max_hops := 3, by := 'product', min_graphs := 1, top := 20)
+-- Example: FROM strongest_paths('{neuron_id}', '{to_id}');
+WITH
+-- Paths are followed from both sides and joined in the middle: of three edges, two from the start and one from the end. Of the paths to a neuron over
+-- so many edges, no more can be among the strongest than are wanted.
+from_start_1 AS MATERIALIZED (
+    SELECT
+        e.tgt_layer AS layer,
+        e.tgt_neuron AS neuron,
+        e.weight_abs_sum / nullif(n.input_abs_sum, 0) AS strength,
+        CASE WHEN e.weight_sum < 0 THEN -1 ELSE 1 END AS sign,
+        [(e.src_layer::BIGINT << 24) | e.src_neuron, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron] AS path
+    FROM edges AS e
+    JOIN starts AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
+    JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
+    WHERE (e.src_layer::BIGINT << 24) | e.src_neuron <> (e.tgt_layer::BIGINT << 24) | e.tgt_neuron AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    QUALIFY row_number() OVER (PARTITION BY e.tgt_layer, e.tgt_neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
 ),
-left_hops AS (
-    SELECT layer, neuron, min(hop_count) AS hop_count FROM back GROUP BY ALL
+from_start_2 AS MATERIALIZED (
+    SELECT
+        e.tgt_layer AS layer,
+        e.tgt_neuron AS neuron,
+        CASE WHEN $by = 'bottleneck' THEN least(w.strength, e.weight_abs_sum / nullif(n.input_abs_sum, 0)) ELSE w.strength * e.weight_abs_sum / nullif(n.input_abs_sum, 0) END AS strength,
+        CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END AS sign,
+        list_append(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AS path
+    FROM from_start_1 AS w
+    JOIN edges AS e ON e.src_layer = w.layer AND e.src_neuron = w.neuron
+    JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
+    WHERE coalesce($max_hops, 3) >= 3 AND NOT list_contains(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    QUALIFY row_number() OVER (PARTITION BY e.tgt_layer, e.tgt_neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
 ),
-totals AS (
-    SELECT e.tgt_layer, e.tgt_neuron, sum(e.weight_abs_sum) AS total
+from_start_3 AS MATERIALIZED (
+    SELECT
+        e.tgt_layer AS layer,
+        e.tgt_neuron AS neuron,
+        CASE WHEN $by = 'bottleneck' THEN least(w.strength, e.weight_abs_sum / nullif(n.input_abs_sum, 0)) ELSE w.strength * e.weight_abs_sum / nullif(n.input_abs_sum, 0) END AS strength,
+        CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END AS sign,
+        list_append(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AS path
+    FROM from_start_2 AS w
+    JOIN edges AS e ON e.src_layer = w.layer AND e.src_neuron = w.neuron
+    JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
+    WHERE coalesce($max_hops, 3) >= 5 AND NOT list_contains(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    QUALIFY row_number() OVER (PARTITION BY e.tgt_layer, e.tgt_neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
+),
+to_end_1 AS MATERIALIZED (
+    SELECT
+        e.src_layer AS layer,
+        e.src_neuron AS neuron,
+        e.weight_abs_sum / nullif(n.input_abs_sum, 0) AS strength,
+        CASE WHEN e.weight_sum < 0 THEN -1 ELSE 1 END AS sign,
+        [(e.src_layer::BIGINT << 24) | e.src_neuron, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron] AS path
     FROM edges_by_target AS e
-    JOIN left_hops AS l ON l.layer = e.tgt_layer AND l.neuron = e.tgt_neuron
-    WHERE l.hop_count < coalesce($max_hops, 3)
-    GROUP BY ALL
+    JOIN ends AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
+    JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
+    WHERE coalesce($max_hops, 3) >= 2 AND (e.src_layer::BIGINT << 24) | e.src_neuron <> (e.tgt_layer::BIGINT << 24) | e.tgt_neuron AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    QUALIFY row_number() OVER (PARTITION BY e.src_layer, e.src_neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
+),
+to_end_2 AS MATERIALIZED (
+    SELECT
+        e.src_layer AS layer,
+        e.src_neuron AS neuron,
+        CASE WHEN $by = 'bottleneck' THEN least(w.strength, e.weight_abs_sum / nullif(n.input_abs_sum, 0)) ELSE w.strength * e.weight_abs_sum / nullif(n.input_abs_sum, 0) END AS strength,
+        CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END AS sign,
+        list_prepend((e.src_layer::BIGINT << 24) | e.src_neuron, w.path) AS path
+    FROM to_end_1 AS w
+    JOIN edges_by_target AS e ON e.tgt_layer = w.layer AND e.tgt_neuron = w.neuron
+    JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
+    WHERE coalesce($max_hops, 3) >= 4 AND NOT list_contains(w.path, (e.src_layer::BIGINT << 24) | e.src_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    QUALIFY row_number() OVER (PARTITION BY e.src_layer, e.src_neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
+),
+to_end_3 AS MATERIALIZED (
+    SELECT
+        e.src_layer AS layer,
+        e.src_neuron AS neuron,
+        CASE WHEN $by = 'bottleneck' THEN least(w.strength, e.weight_abs_sum / nullif(n.input_abs_sum, 0)) ELSE w.strength * e.weight_abs_sum / nullif(n.input_abs_sum, 0) END AS strength,
+        CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END AS sign,
+        list_prepend((e.src_layer::BIGINT << 24) | e.src_neuron, w.path) AS path
+    FROM to_end_2 AS w
+    JOIN edges_by_target AS e ON e.tgt_layer = w.layer AND e.tgt_neuron = w.neuron
+    JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
+    WHERE coalesce($max_hops, 3) >= 6 AND NOT list_contains(w.path, (e.src_layer::BIGINT << 24) | e.src_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    QUALIFY row_number() OVER (PARTITION BY e.src_layer, e.src_neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
 ),
 walks AS (
-    SELECT
-        s.layer,
-        s.neuron,
-        0 AS hop_count,
-        1.0::DOUBLE AS strength,
-        1 AS sign,
-        [(s.layer::BIGINT << 24) | s.neuron] AS path
-    FROM starts AS s
-    JOIN left_hops AS l USING (layer, neuron)
+    SELECT 1 AS hop_count, f.strength, f.sign, f.path
+    FROM from_start_1 AS f
+    SEMI JOIN ends USING (layer, neuron)
     UNION ALL
-    -- Of the paths to a neuron over so many edges, no more can be among the strongest than are wanted.
-    SELECT
-        e.tgt_layer,
-        e.tgt_neuron,
-        w.hop_count + 1,
-        CASE WHEN $by = 'bottleneck' THEN least(w.strength, e.weight_abs_sum / t.total) ELSE w.strength * e.weight_abs_sum / t.total END,
-        CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END,
-        list_append(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron)
-    FROM walks AS w
-    JOIN edges AS e ON e.src_layer = w.layer AND e.src_neuron = w.neuron
-    JOIN left_hops AS l ON l.layer = e.tgt_layer AND l.neuron = e.tgt_neuron
-    JOIN totals AS t ON t.tgt_layer = e.tgt_layer AND t.tgt_neuron = e.tgt_neuron
-    WHERE w.hop_count + 1 + l.hop_count <= coalesce($max_hops, 3)
-        AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
-        AND NOT list_contains(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron)
-    QUALIFY row_number() OVER (
-        PARTITION BY e.tgt_layer, e.tgt_neuron
-        ORDER BY
-            CASE WHEN $by = 'bottleneck' THEN least(w.strength, e.weight_abs_sum / t.total) ELSE w.strength * e.weight_abs_sum / t.total END DESC,
-            w.path
-    ) <= coalesce($limit, 20)
+    SELECT 2, CASE WHEN $by = 'bottleneck' THEN least(f.strength, b.strength) ELSE f.strength * b.strength END, f.sign * b.sign, list_concat(f.path, b.path[2:])
+    FROM from_start_1 AS f
+    JOIN to_end_1 AS b USING (layer, neuron)
+    WHERE NOT list_has_any(f.path, b.path[2:])
+    UNION ALL
+    SELECT 3, CASE WHEN $by = 'bottleneck' THEN least(f.strength, b.strength) ELSE f.strength * b.strength END, f.sign * b.sign, list_concat(f.path, b.path[2:])
+    FROM from_start_2 AS f
+    JOIN to_end_1 AS b USING (layer, neuron)
+    WHERE NOT list_has_any(f.path, b.path[2:])
+    UNION ALL
+    SELECT 4, CASE WHEN $by = 'bottleneck' THEN least(f.strength, b.strength) ELSE f.strength * b.strength END, f.sign * b.sign, list_concat(f.path, b.path[2:])
+    FROM from_start_2 AS f
+    JOIN to_end_2 AS b USING (layer, neuron)
+    WHERE NOT list_has_any(f.path, b.path[2:])
+    UNION ALL
+    SELECT 5, CASE WHEN $by = 'bottleneck' THEN least(f.strength, b.strength) ELSE f.strength * b.strength END, f.sign * b.sign, list_concat(f.path, b.path[2:])
+    FROM from_start_3 AS f
+    JOIN to_end_2 AS b USING (layer, neuron)
+    WHERE NOT list_has_any(f.path, b.path[2:])
+    UNION ALL
+    SELECT 6, CASE WHEN $by = 'bottleneck' THEN least(f.strength, b.strength) ELSE f.strength * b.strength END, f.sign * b.sign, list_concat(f.path, b.path[2:])
+    FROM from_start_3 AS f
+    JOIN to_end_3 AS b USING (layer, neuron)
+    WHERE NOT list_has_any(f.path, b.path[2:])
 ),
-best AS (
+best AS MATERIALIZED (
     SELECT row_number() OVER (ORDER BY strength DESC, path) AS rank, hop_count, strength, sign, path
     FROM walks
-    JOIN ends USING (layer, neuron)
-    WHERE hop_count > 0
+    WHERE strength IS NOT NULL
     QUALIFY rank <= coalesce($limit, 20)
 ),
 links AS (
@@ -96,9 +156,9 @@ whole AS (
 SELECT
     b.rank,
     b.hop_count,
-    list_transform(b.path, lambda unit: 'L' || (unit >> 24) || '/N' || (unit & 16777215)) AS path,
+    ['L' || (unit >> 24) || '/N' || (unit & 16777215) FOR unit IN b.path] AS path,
     b.sign * b.strength AS strength,
     CASE WHEN EXISTS (FROM graph_links) THEN coalesce(w.graph_count, 0) END AS graph_count
 FROM best AS b
 LEFT JOIN whole AS w USING (rank)
-ORDER BY b.rank
+ORDER BY rank

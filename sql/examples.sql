@@ -15,6 +15,7 @@ SELECT
     coalesce((SELECT layer FROM hub), 0) AS layer,
     coalesce((SELECT neuron FROM hub), 0) AS neuron,
     coalesce((SELECT 'L' || layer || '/N' || neuron FROM hub), 'L0/N0') AS neuron_id,
+    coalesce((SELECT 'L' || layer || '/N' || neuron FROM goal), 'L0/N0') AS to_id,
     coalesce((SELECT layer FROM goal), 0) AS to_layer,
     coalesce((SELECT neuron FROM goal), 0) AS to_neuron,
     coalesce((SELECT layer FROM features ORDER BY layer, unit LIMIT 1), 0) AS feature_layer,

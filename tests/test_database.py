@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from conftest import ROOT
 
-from atlas.database import Inputs, build_database, open_atlas, scripts
+from atlas.database import Inputs, build_database, macros, open_atlas, scripts
 from atlas.errors import AtlasFileError, CheckError, OutputError, StageError, UsageError
 from atlas.labels import LabelFile, import_labels
 from atlas.stages import DATASETS
@@ -62,11 +62,11 @@ def test_everything_carries_a_comment(con) -> None:
             ).fetchall()
             == []
         )
-    macros = con.execute(
+    stored = con.execute(
         "SELECT function_name, comment FROM duckdb_functions() WHERE NOT internal AND function_type LIKE '%macro%'"
     ).fetchall()
-    assert {name for name, _ in macros} == {script.name for script in scripts("macros")}
-    assert all(comment for _, comment in macros)
+    assert {name for name, _ in stored} == {macro.name for macro in macros()}
+    assert all(comment for _, comment in stored)
 
 
 def test_help_lists_everything_and_its_examples_run(con) -> None:
@@ -75,7 +75,7 @@ def test_help_lists_everything_and_its_examples_run(con) -> None:
     assert listed == (
         {(name, "table") for name in TABLES.split()}
         | {(script.name, "view") for script in scripts("views")}
-        | {(script.name, "macro") for script in scripts("macros")}
+        | {(macro.name, "macro") for macro in macros()}
     )
     empty = {name for name, _, _, example in rows if not con.sql(example).fetchall()}
     # The small atlas rejects no file and compares no resolutions; its busiest neuron need not be one that has projections.

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+import atlas
 from atlas.database import open_atlas, scripts
 from atlas.query.connection import rows_of
 
@@ -78,7 +79,9 @@ def test_sums_of_neurons_equal_their_edges(con: duckdb.DuckDBPyConnection) -> No
     for row in rows_of(con.sql("FROM neurons")):
         for side, end in (("input", "tgt"), ("output", "src")):
             mine = [e for e in edges if (e[f"{end}_layer"], e[f"{end}_neuron"]) == (row["layer"], row["neuron"])]
-            assert row[f"{side}_abs_sum"] == pytest.approx(sum(e["mean_abs_weight"] * e["count"] for e in mine), rel=1e-5)
+            assert row[f"{side}_abs_sum"] == pytest.approx(
+                sum(e["mean_abs_weight"] * e["count"] for e in mine), rel=1e-5
+            )
             norm = math.sqrt(sum((e["mean_weight"] * e["count"]) ** 2 for e in mine))
             assert row[f"{side}_weight_norm"] == pytest.approx(norm, rel=1e-5)
 
@@ -87,5 +90,28 @@ def test_shares_of_the_input_add_up(con: duckdb.DuckDBPyConnection) -> None:
     shares = [row["target_share"] for row in rows_of(con.sql("FROM upstream('L1/N2')"))]
     assert sum(shares) == pytest.approx(1, rel=1e-5)
     for row in rows_of(con.sql("FROM downstream('L1/N2')")):
-        back = con.execute("SELECT target_share FROM upstream(?, ?) WHERE layer = 1 AND neuron = 2", [row["layer"], row["neuron"]])
+        back = con.execute(
+            "SELECT target_share FROM upstream(?, ?) WHERE layer = 1 AND neuron = 2", [row["layer"], row["neuron"]]
+        )
         assert back.fetchall() == [(row["target_share"],)]
+
+
+@pytest.mark.parametrize(
+    ("call", "query", "given"),
+    [
+        ("similar_neurons('L1/N2')", "similar_neurons", {"chosen": "L1/N2"}),
+        ("similar_neurons('L1/N2', by := 'graphs', top := 3)", "similar_neurons", {"chosen": "L1/N2", "by": "graphs", "limit": 3}),
+        ("strongest_paths('L0/N1', 'L2/N3')", "strongest_paths", {"starts": "L0/N1", "ends": "L2/N3"}),
+        (
+            "strongest_paths('L0/N1', 'L2/N3', max_hops := 2, by := 'bottleneck', min_graphs := 2, top := 4)",
+            "strongest_paths",
+            {"starts": "L0/N1", "ends": "L2/N3", "max_hops": 2, "by": "bottleneck", "min_graphs": 2, "limit": 4},
+        ),
+        ("reach('L1/N2', direction := 'upstream', max_hops := 1)", "reach", {"chosen": "L1/N2", "direction": "upstream", "max_hops": 1}),
+    ],
+)  # fmt: skip
+def test_queries_of_sets_are_macros_of_one_neuron(small_atlas: Path, call: str, query: str, given: dict) -> None:
+    with atlas.open(small_atlas) as opened:
+        expected = opened.query(query, **given).fetchall()
+        assert expected
+        assert opened.sql(f"FROM {call}").fetchall() == expected

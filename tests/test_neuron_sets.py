@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ class Reference:
         self.neurons = {(row["layer"], row["neuron"]): row for row in table("neurons")}
         self.edges = table("edges")
         self.labels, self.members = table("labels"), table("circuit_members")
+        self.connections = table("connections")
         self.graphs, self.seen = {row["graph_id"]: row for row in table("graphs")}, table("neuron_graphs")
         self.tokens = {row["token_id"]: row["token"] for row in table("tokens")}
         self.spelled = {row["token_id"]: row["token"] for row in table("vocabulary")}
@@ -257,7 +259,7 @@ def test_computed_fields(small: Atlas, reference: Reference) -> None:
         ("upsteam(L1/N2)", "did you mean upstream"),
         ("upstream(L1/N2, hops=99)", "hops must be a whole number from 1 to 6"),
         ("upstream(L1/N2, top=3)", "upstream has no option top"),
-        ("similar(L1/N2, by=name)", "by must be inputs, outputs or both"),
+        ("similar(L1/N2, by=name)", "by must be one of inputs, outputs, both"),
         ("upstream(L1/N2, share=7)", "share must be from 0 to 1"),
         ("pathway(L1/N2)", "pathway takes 2 arguments, not 1"),
         ("layer ~ 3", "layer is no text"),
@@ -337,39 +339,74 @@ def test_ids_come_through_files(small_atlas: Path, tmp_path: Path) -> None:
         as_set(["L1/X2"])
 
 
-def cosines(reference: Reference, me: Unit, side: str) -> dict[Unit, float]:
-    """Cosine of the sums of the weights of every neuron and one."""
-    mine, other = ("src", "tgt") if side == "outputs" else ("tgt", "src")
-    vectors: dict[Unit, dict[Unit, float]] = defaultdict(dict)
-    for row in reference.edges:
-        vectors[row[f"{mine}_layer"], row[f"{mine}_neuron"]][row[f"{other}_layer"], row[f"{other}_neuron"]] = row[
-            "weight_sum"
-        ]
-    one = vectors.get(me, {})
+def vectors(reference: Reference, by: str) -> dict[Unit, dict[Any, float]]:
+    """What every neuron is compared by, with weights."""
+    found: dict[Unit, dict[Any, float]] = defaultdict(dict)
+    if by in ("inputs", "outputs"):
+        mine, other = ("src", "tgt") if by == "outputs" else ("tgt", "src")
+        for row in reference.edges:
+            far = (row[f"{other}_layer"], row[f"{other}_neuron"])
+            found[row[f"{mine}_layer"], row[f"{mine}_neuron"]][far] = row["weight_sum"]
+    elif by == "graphs":
+        for row in reference.seen:
+            found[row["layer"], row["neuron"]][row["graph_id"]] = 1.0
+    elif by == "weights":
+        for row in reference.connections:
+            found[row["src_layer"], row["src_neuron"]][row["tgt_layer"], row["tgt_neuron"]] = row["strength"]
+    else:
+        shown = [row for row in reference.labels if row["in_atlas"] and not row["is_uninformative"]]
+        words = [set(re.findall(r"[^\W_]+", f"{row['text']} {row['description'] or ''}".lower())) for row in shown]
+        counts = Counter(word for some in words for word in some)
+        for row in shown:
+            for word in re.findall(r"[^\W_]+", row["text"].lower()):
+                found[row["layer"], row["neuron"]][word] = math.log(len(shown) / counts[word])
+    return found
+
+
+def cosines(reference: Reference, me: Unit, by: str) -> dict[Unit, float]:
+    """Cosine of the vectors of every neuron and one."""
+    known = vectors(reference, by)
+    one = known.get(me, {})
     found = {}
-    for unit, vector in vectors.items():
+    for unit, vector in known.items():
         norms = math.sqrt(sum(w * w for w in vector.values()) * sum(w * w for w in one.values()))
         if unit != me and norms and set(one) & set(vector):
             found[unit] = sum(one[key] * vector[key] for key in set(one) & set(vector)) / norms
     return found
 
 
-@pytest.mark.parametrize("by", ["inputs", "outputs", "both"])
+@pytest.mark.parametrize("by", ["inputs", "outputs", "both", "graphs", "weights", "labels"])
 def test_similarity_is_the_cosine(small: Atlas, reference: Reference, by: str) -> None:
+    compared = 0
     for me in ((1, 2), (2, 3), (0, 1)):
-        sides = {side: cosines(reference, me, side) for side in ("inputs", "outputs")}
         expected: dict[Unit, float] = defaultdict(float)
-        for side, values in sides.items():
-            for unit, value in values.items():
-                if by in (side, "both"):
+        for side in ("inputs", "outputs") if by == "both" else (by,):
+            for unit, value in cosines(reference, me, side).items():
+                if unit in reference.neurons:
                     expected[unit] += value / (2 if by == "both" else 1)
-        rows = rows_of(small.similar_neurons(me, by=by))
+        rows = rows_of(small.similar_neurons(me, by=by, limit=1000))
         assert {row["neuron_id"]: row["cosine"] for row in rows} == pytest.approx(
-            {f"L{layer}/N{neuron}": value for (layer, neuron), value in expected.items()}, abs=1e-9
+            {f"L{layer}/N{neuron}": value for (layer, neuron), value in expected.items()}, abs=1e-6
         )
         assert [row["cosine"] for row in rows] == sorted((row["cosine"] for row in rows), reverse=True)
-        best = sorted(expected, key=lambda unit: (-expected[unit], unit))[:4]
+        assert rows_of(small.similar_neurons(me, by=by)) == rows[:20]
+        best = [(row["layer"], row["neuron"]) for row in rows[:4]]
         assert units(small, Similar(as_set(me), by, 4)) == set(best)
+        degree = {unit: row["in_degree"] + row["out_degree"] for unit, row in reference.neurons.items()}
+        for row in rows:
+            unit = (row["layer"], row["neuron"])
+            alike = [
+                other
+                for other in reference.neurons
+                if other[0] == unit[0]
+                and other not in (unit, me)
+                and degree[unit] <= 2 * degree[other] <= 4 * degree[unit]
+            ]
+            values = {(r["layer"], r["neuron"]): r["cosine"] for r in rows}
+            as_similar = sum(values.get(other, -math.inf) >= row["cosine"] for other in alike)
+            assert row["control_share"] == (as_similar / len(alike) if alike else None)
+        compared += len(rows)
+    assert compared
 
 
 def test_adjacency_is_the_edges_between(small: Atlas, reference: Reference) -> None:

@@ -218,7 +218,7 @@ def test_a_query_declares_its_parameters_orders_its_rows_and_has_a_method(name: 
 def test_the_columns_of_a_query_are_in_its_docstring(name: str, small: Atlas) -> None:
     script = catalogue()[name]
     values = {"INTEGER": 1, "BIGINT": 1, "VARCHAR": "1", "BOOLEAN": True, "DOUBLE": 0.5, "NEURONS": "layer = 1"}
-    given = {parameter.name: values[parameter.type] for parameter in script.parameters}
+    given = {one.name: one.choices[0] if one.choices else values[one.type] for one in script.parameters}
     relation = small.query(name, **given | ({"clustering": "nmf"} if "clustering" in given else {}))
     doc = inspect.getdoc(getattr(Atlas, name))
     if like := re.search(r"columns of `(\w+)`", doc):

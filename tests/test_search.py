@@ -59,7 +59,9 @@ class Reference:
         near = [
             (distance(term, word), -self.counts[term], term)
             for term in self.counts
-            if abs(len(term) - len(word)) <= len(word) // 4 and distance(term, word) <= min(len(word) // 4, 2)
+            if term[0] == word[0]
+            and abs(len(term) - len(word)) <= len(word) // 4
+            and distance(term, word) <= min(len(word) // 4, 2)
         ]
         return found or ({min(near)[2]: 0.25} if near else {})
 
@@ -108,7 +110,22 @@ def relabelled(small_atlas: Path, tmp_path_factory: pytest.TempPathFactory) -> C
     return run
 
 
-WORDS = ("capital", "Capital", "capitals", "of", "France", "city", "cité", "naïve", "北京", "x1", "in", "king", "[", "it's")
+WORDS = (
+    "capital",
+    "Capital",
+    "capitals",
+    "of",
+    "France",
+    "city",
+    "cité",
+    "naïve",
+    "北京",
+    "x1",
+    "in",
+    "king",
+    "[",
+    "it's",
+)
 TEXTS = st.lists(st.sampled_from(WORDS), max_size=5).map(" ".join)
 LABELS = st.lists(st.tuples(TEXTS.filter(bool), st.none() | TEXTS), min_size=1, max_size=8)
 
@@ -171,9 +188,9 @@ def test_words_in_any_order_phrases_and_misspelled_words(relabelled: Any) -> Non
         assert texts("opening") == ["["]
         layer = relabelled.units[0][0]
         within = [row[0] for row in opened.find(Neurons(layer=layer)).fetchall()]
-        assert [row["neuron_id"] for row in rows_of(opened.search("capital", within=Neurons(layer=layer), limit=1))] == [
-            row["neuron_id"] for row in rows_of(opened.search("capital")) if row["neuron_id"] in within
-        ][:1]
+        assert [
+            row["neuron_id"] for row in rows_of(opened.search("capital", within=Neurons(layer=layer), limit=1))
+        ] == [row["neuron_id"] for row in rows_of(opened.search("capital")) if row["neuron_id"] in within][:1]
 
 
 def test_uninformative_and_foreign_labels_are_not_found(small_atlas: Path, tmp_path: Path) -> None:
@@ -187,7 +204,9 @@ def test_uninformative_and_foreign_labels_are_not_found(small_atlas: Path, tmp_p
         assert opened.search("zebra").fetchall() == []
 
 
-@pytest.mark.parametrize("query", ["'; DROP TABLE labels; --", "%", "_", '"', '""', '"unclosed', "a" * 10_000, "\\", "$1", "🙂", "", " "])
+@pytest.mark.parametrize(
+    "query", ["'; DROP TABLE labels; --", "%", "_", '"', '""', '"unclosed', "a" * 10_000, "\\", "$1", "🙂", "", " "]
+)
 def test_hostile_words_change_nothing(small_atlas: Path, query: str) -> None:
     with atlas.open(small_atlas) as opened:
         before = opened.sql("SELECT count(*) FROM labels").fetchall()

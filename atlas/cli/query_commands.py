@@ -43,16 +43,16 @@ def check(file: Path, limits: Limits) -> None:
 def schema(file: Path, limits: Limits, name: str | None) -> None:
     """List tables, views and macros of an atlas; with NAME, the columns of one, or the SQL of a macro."""
     from atlas.cli.terminal import opened, show, table
-    from atlas.database import scripts
+    from atlas.database import macros
 
     with opened(file, limits) as atlas:
         if name is None:
             found = atlas.sql("SELECT name, kind, description FROM help")
             show(table(found.columns, found.fetchall()))
             return
-        macros = {script.name: script for script in scripts("macros")}
-        if name in macros:
-            click.echo(f"{macros[name].doc}\n\n{macros[name].sql.partition('AS TABLE')[2].strip()}")
+        known = {macro.name: macro for macro in macros()}
+        if name in known:
+            click.echo(f"{known[name].doc}\n\n{known[name].sql.partition('CREATE MACRO ')[2].strip()}")
             return
         columns = atlas.sql(
             "SELECT column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal AND table_name = $name ORDER BY column_index",

@@ -14,6 +14,7 @@ from atlas.database.connect import (
     use_catalog,
 )
 from atlas.database.inputs import Inputs
+from atlas.database.macros import macros
 from atlas.database.read_only import one_line, require_reading
 from atlas.database.scripts import Parameter, Script, scripts
 from atlas.database.store_inputs import StoreInputs
@@ -31,6 +32,7 @@ __all__ = [
     "graphs_folder",
     "is_comparison",
     "is_duckdb_file",
+    "macros",
     "one_line",
     "open_atlas",
     "refuse_foreign",

@@ -20,7 +20,7 @@ from atlas.database.beside import attach_new, place_beside, refuse_foreign_besid
 from atlas.database.check import run_checks
 from atlas.database.connect import SCHEMA_VERSION, activations_file, graphs_folder, open_atlas
 from atlas.database.inputs import BESIDE, Inputs, attach_inputs, embeds_activations, place_of_graphs
-from atlas.database.macros import is_of_table, macro_sql
+from atlas.database.macros import is_of_table, macro_sql, macros
 from atlas.database.scripts import Script, quoted, script, scripts
 from atlas.errors import AtlasError, AtlasFileError, CheckError, InputError, OutputError
 from atlas.io.files import (
@@ -186,11 +186,11 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
         con.execute("USE atlas")
         # One commit for all definitions: separate commits would wait for the disk about seven hundred times.
         con.execute("BEGIN")
-        views, macros = scripts("views"), scripts("macros")
+        views, known = scripts("views"), macros()
         for item in scripts("tables"):
             con.execute(item.sql)
             con.execute(f"COMMENT ON TABLE {item.name[3:]} IS {quoted(item.doc)}")
-        for item in macros:
+        for item in known:
             if not is_of_table(item):
                 con.execute(item.sql)  # the loading of tables uses it, too
         con.execute("COMMIT")
@@ -205,10 +205,10 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
         for item in views:
             con.execute(item.sql)
         identity = con.execute("SELECT value FROM metadata WHERE key = 'atlas_id'").fetchall()[0][0]
-        for item in filter(is_of_table, macros):
+        for item in filter(is_of_table, known):
             con.execute(macro_sql(item, identity))
-        _comment(con, views, macros)
-        _fill_help(con, views, macros)
+        _comment(con, views, known)
+        _fill_help(con, views, known)
         con.execute("COMMIT")
         report("checking")
         _require_checks(con)
@@ -267,14 +267,14 @@ def _facts(inputs: Inputs) -> dict[str, str]:
     return {key: str(value) for key, value in facts.items() if value is not None}
 
 
-def _comment(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list[Script]) -> None:
+def _comment(con: duckdb.DuckDBPyConnection, views: list[Script], known: list[Script]) -> None:
     """Add the comments of views and macros from their headers, and comments of columns that have none.
 
     Such a column gets the comment of the first column of that name in `sql/tables`: one word has one meaning.
     """
     for item in views:
         con.execute(f"COMMENT ON VIEW {item.name} IS {quoted(item.doc)}")
-    for item in macros:
+    for item in known:
         table = " TABLE" if is_of_table(item) else ""
         con.execute(f'COMMENT ON MACRO{table} "{item.name}" IS {quoted(item.doc)}')
     columns = con.execute("FROM input.columns_of_atlas").fetchall()
@@ -287,7 +287,7 @@ def _comment(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list[S
             con.execute(f'COMMENT ON COLUMN "{table}"."{column}" IS {quoted(words[column])}')
 
 
-def _fill_help(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list[Script]) -> None:
+def _fill_help(con: duckdb.DuckDBPyConnection, views: list[Script], known: list[Script]) -> None:
     """Fill the table `help` with every table, view and macro, and with examples that use names of this atlas."""
     names = con.execute(script("examples"))
     columns = [column[0] for column in names.description or ()]
@@ -296,7 +296,7 @@ def _fill_help(con: duckdb.DuckDBPyConnection, views: list[Script], macros: list
         "SELECT table_name, comment FROM duckdb_tables() WHERE database_name = 'atlas' ORDER BY table_oid"
     )
     rows = [("help", "table", "This list.", "FROM help;")]
-    scripted = [("macro", item) for item in macros] + [("view", item) for item in views]
+    scripted = [("macro", item) for item in known] + [("view", item) for item in views]
     rows += [(item.name, kind, item.doc, (item.example or "").format_map(found)) for kind, item in scripted]
     rows += [(name, "table", comment, f"FROM {name} LIMIT 5;") for name, comment in tables.fetchall() if name != "help"]
     place = {name: number for number, name in enumerate(_FIRST_HELP)}

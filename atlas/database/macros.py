@@ -3,13 +3,56 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-from atlas.database.scripts import Script, quoted
+from atlas.database.scripts import Script, quoted, scripts
 
 _HEAD = re.compile(r"CREATE MACRO (\w+)\((.*?)\) AS TABLE\n", re.DOTALL)
 # Ends that are given by two numbers, or by one id.
 _ENDS = (("of_layer", "of_neuron", "id"), ("of_layer", "of_unit", "id"), ("from_layer", "from_neuron", "from_id"), ("to_layer", "to_neuron", "to_id"))  # fmt: skip
+# Sets of a query, and the ids that stand for them in its macro.
+_SETS = {"chosen": "id", "starts": "from_id", "ends": "to_id"}
 _ID = r"^\s*[Ll]?(\d+)[^\d]+(\d+)\s*$"
+
+
+def macros() -> list[Script]:
+    """Return the macros of an atlas by name: the files of `sql/macros`, and queries that are macros, too."""
+    found = scripts("macros") + [_from_query(query) for query in scripts("queries") if query.macro]
+    return sorted(found, key=lambda macro: macro.name)
+
+
+def _from_query(query: Script) -> Script:
+    """Return the macro of a query: its sets are one neuron each, and its parameters have the defaults of its header."""
+    name, _, given = (query.macro or "").removesuffix(")").partition("(")
+    pairs = [part.strip().partition(" := ") for part in given.split(",")]
+    parameters = ", ".join(f'"{key}" := {default}' if default else f'"{key}"' for key, _, default in pairs)
+    keys = [key for key, *_ in pairs]
+    sets = {
+        chosen: f"SELECT {_part(key, 1)} AS layer, {_part(key, 2)} AS neuron"
+        for chosen, key in _SETS.items()
+        if key in keys
+    }
+    values = {one.name: f'"{"top" if one.name == "limit" else one.name}"' for one in query.parameters}
+    sql = f"CREATE MACRO {name}({parameters}) AS TABLE\n{filled_in(query, sets, values)};\n"
+    return Script(name, sql, query.doc, query.example, ())
+
+
+def filled_in(query: Script, sets: Mapping[str, str], values: Mapping[str, str]) -> str:
+    """Return the SQL of a query that begins with WITH, with its sets and parameters written into it.
+
+    Args:
+        query: File of `queries/`.
+        sets: SQL of its sets of neurons, by name.
+        values: SQL of its other parameters, by name.
+
+    Returns:
+        One SELECT statement without comments at its head.
+    """
+    lines = query.sql.splitlines()
+    body = "\n".join(lines[next(number for number, line in enumerate(lines) if not line.startswith("--")) :])
+    parts = "".join(f"{name} AS (\n    {sql}\n),\n" for name, sql in sets.items())
+    body = re.sub(r"^WITH( RECURSIVE)?\s", lambda found: f"{found[0].rstrip()}\n{parts}", body)
+    return re.sub(r"\$(\w+)", lambda found: values[found[1]], body).rstrip()
 
 
 def is_of_table(macro: Script) -> bool:

@@ -1,7 +1,8 @@
 """Reader of SQL files and their header comments: description, example, parameters.
 
 A header is the block of `--` lines at the top. Its sentences are the documentation of the view, macro,
-check or query; `-- Example: ...` is SQL to paste; `-- $name TYPE [required]: ...` declares a parameter.
+check or query; `-- Example: ...` is SQL to paste; `-- $name TYPE [required] [of these, values] [from 1 to 6]: ...`
+declares a parameter; `-- Macro: name(...)` makes a query a macro of the atlas, too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from atlas.io import package_data as resources
 
-_PARAMETER = re.compile(r"\$(\w+) (\w+)( required)?: (.+)")
+_PARAMETER = re.compile(r"\$(\w+) (\w+)( required)?(?: of ([\w, ]+))?(?: from (\d+) to (\d+))?: (.+)")
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Parameter:
     type: str
     required: bool
     doc: str
+    choices: tuple[str, ...] = ()
+    bounds: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Script:
     doc: str
     example: str | None
     parameters: tuple[Parameter, ...]
+    macro: str | None = None
 
 
 def read_script(path: Path) -> Script:
@@ -41,18 +45,22 @@ def read_script(path: Path) -> Script:
     sql = path.read_text(encoding="utf-8")
     sentences: list[str] = []
     parameters: list[Parameter] = []
-    example = None
+    example = macro = None
     for line in sql.splitlines():
         if not line.startswith("--"):
             break
         text = line.removeprefix("--").strip()
         if text.startswith("Example:"):
             example = text.removeprefix("Example:").strip()
+        elif text.startswith("Macro:"):
+            macro = text.removeprefix("Macro:").strip()
         elif found := _PARAMETER.match(text):
-            parameters.append(Parameter(found[1], found[2], bool(found[3]), found[4]))
+            choices = tuple(found[4].split(", ")) if found[4] else ()
+            bounds = (int(found[5]), int(found[6])) if found[5] else None
+            parameters.append(Parameter(found[1], found[2], bool(found[3]), found[7], choices, bounds))
         elif text:
             sentences.append(text)
-    return Script(path.stem, sql, " ".join(sentences), example, tuple(parameters))
+    return Script(path.stem, sql, " ".join(sentences), example, tuple(parameters), macro)
 
 
 def scripts(kind: str) -> list[Script]:

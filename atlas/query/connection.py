@@ -21,7 +21,7 @@ from atlas.database import (
     require_reading,
     use_catalog,
 )
-from atlas.database.scripts import identifier
+from atlas.database.scripts import Parameter, identifier
 from atlas.errors import QueryError, UsageError
 from atlas.query.catalogue import find_query
 from atlas.query.criteria import NeuronsLike, as_set
@@ -129,7 +129,12 @@ class AtlasFile:
         if missing:
             raise UsageError(f"query {name} needs {', '.join(missing)}")
         # A set that is left out is all neurons; SQL that must know reads its parameter, which is NULL then.
-        chosen = {key: Everything() if (given := parameters.get(key)) is None else as_set(cast(NeuronsLike, given)) for key in sets}
+        for key, parameter in known.items():
+            _require_allowed(parameter, parameters.get(key))
+        chosen = {
+            key: Everything() if (given := parameters.get(key)) is None else as_set(cast(NeuronsLike, given))
+            for key in sets
+        }
         values = {key: parameters.get(key) for key in known if key not in sets}
         values |= {key: None if parameters.get(key) is None else True for key in sets if f"${key} IS NULL" in found.sql}
         return self._run(found.sql, values, chosen)
@@ -179,6 +184,16 @@ class AtlasFile:
         use_catalog(cursor, self.path)
         self._cursors.add(cursor)
         return cursor
+
+
+def _require_allowed(parameter: Parameter, value: object) -> None:
+    """Raise `UsageError` for a value that a parameter does not take: no rows would look like an answer."""
+    if value is None:
+        return
+    if parameter.choices and value not in parameter.choices:
+        raise UsageError(f"{parameter.name} is one of {', '.join(parameter.choices)}, not {value!r}")
+    if parameter.bounds is not None and not parameter.bounds[0] <= cast(int, value) <= parameter.bounds[1]:
+        raise UsageError(f"{parameter.name} is {parameter.bounds[0]} to {parameter.bounds[1]}, not {value}")
 
 
 def rows_of(relation: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:

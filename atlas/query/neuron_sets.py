@@ -14,6 +14,8 @@ from atlas.ids import NeuronId
 
 UPSTREAM, DOWNSTREAM = "upstream", "downstream"
 INPUTS, OUTPUTS, BOTH = "inputs", "outputs", "both"
+# What neurons can be similar by.
+SIMILAR_BY = (INPUTS, OUTPUTS, BOTH, "graphs", "weights", "labels")
 MOST_HOPS = 6
 
 

@@ -94,7 +94,7 @@ def _example(query: Script) -> str:
 
 def spelled(parameter: Parameter) -> str:
     """Return a parameter as it is written on the command line, in brackets where it is optional."""
-    text = f"--{parameter.name.replace('_', '-')} {parameter.type}"
+    text = f"--{parameter.name.replace('_', '-')} {'|'.join(parameter.choices) or parameter.type}"
     return text if parameter.required else f"[{text}]"
 
 

@@ -18,6 +18,7 @@ from atlas.query.neuron_sets import (
     INPUTS,
     MOST_HOPS,
     OUTPUTS,
+    SIMILAR_BY,
     UPSTREAM,
     Everything,
     FieldTest,
@@ -288,8 +289,8 @@ def checked(options: dict[str, Any], where: str) -> None:
         raise UsageError(f"{where}: share must be from 0 to 1, not {options['share']}")
     if options.get("sign") not in (None, "+", "-"):
         raise UsageError(f"{where}: sign must be + or -, not {options['sign']}")
-    if options.get("by", BOTH) not in (INPUTS, OUTPUTS, BOTH):
-        raise UsageError(f"{where}: by must be inputs, outputs or both, not {options['by']}")
+    if options.get("by", BOTH) not in SIMILAR_BY:
+        raise UsageError(f"{where}: by must be one of {', '.join(SIMILAR_BY)}, not {options['by']}")
 
 
 def _tokens(text: str) -> list[_Token]:

@@ -107,15 +107,17 @@ class SetQueries(AtlasFile):
     def similar_neurons(
         self, chosen: NeuronsLike, *, by: str | None = None, limit: int | None = None
     ) -> duckdb.DuckDBPyRelation:
-        """Return the neurons with the most alike edges to those of a set, largest cosine first.
+        """Return the neurons that are most like those of a set, largest cosine first.
 
         Args:
             chosen: Set of neurons.
-            by: Edges that are compared: `inputs`, `outputs` or `both`, the mean of both cosines; both where None.
-            limit: Number of rows at most.
+            by: What is compared: `inputs` or `outputs` (sums of the weights of edges), `both` (the mean of the two cosines), `graphs`
+                (those that a neuron is in), `weights` (connections by weights alone) or `labels` (their words, rare ones more); both where None.
+            limit: Number of rows at most; 20 where None.
 
         Returns:
-            neuron_id, label, near_id (the neuron of the set), cosine, input_cosine, output_cosine, shared_count (partners of both).
+            neuron_id, layer, neuron, label, near_id (the neuron of the set), cosine, input_cosine, output_cosine, shared_count (partners,
+            graphs or words of both), control_share (share of other neurons of the layer with half to twice as many edges that are as similar).
         """
         return self.query("similar_neurons", chosen=chosen, by=by, limit=limit)
 
@@ -138,7 +140,7 @@ class SetQueries(AtlasFile):
             limit: Number of rows at most.
 
         Returns:
-            neuron_id, label, hop_count, graph_count.
+            neuron_id, layer, neuron, label, hop_count, graph_count.
         """
         return self.query(
             "reach", chosen=chosen, direction=direction, max_hops=max_hops, min_graphs=min_graphs, limit=limit

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from atlas.database.macros import filled_in
 from atlas.database.scripts import quoted
 from atlas.errors import UsageError
+from atlas.query.catalogue import find_query
 from atlas.query.neuron_sets import (
-    BOTH,
-    INPUTS,
-    OUTPUTS,
     UPSTREAM,
     Everything,
     FieldTest,
@@ -209,46 +208,9 @@ class SetSql:
         )
 
     def _similar(self, given: Similar) -> str:
-        near = f"SELECT layer, neuron FROM {self._table(given.inner)}"
-        return f"SELECT layer, neuron FROM ({similar_sql(near, given.by)}) ORDER BY cosine DESC, layer, neuron LIMIT {given.top}"
-
-
-def similar_sql(near: str, by: str) -> str:
-    """Return the SQL of the neurons with edges to or from the same neurons as some others, with the largest cosine.
-
-    Args:
-        near: SQL of the others.
-        by: `inputs`, `outputs` or `both`, the mean of the two cosines.
-
-    Returns:
-        SQL with the columns layer, neuron and cosine.
-    """
-    parts = [
-        _cosine(near, *ends)
-        for ends in (
-            (("tgt", "src"),)
-            if by == INPUTS
-            else (("src", "tgt"),)
-            if by == OUTPUTS
-            else (("tgt", "src"), ("src", "tgt"))
-        )
-    ]
-    both = " UNION ALL ".join(parts)
-    share = 2 if by == BOTH else 1
-    return f"SELECT layer, neuron, max(cosine) AS cosine FROM (SELECT near_layer, near_neuron, layer, neuron, sum(cosine) / {share} AS cosine FROM ({both}) GROUP BY ALL) GROUP BY layer, neuron"
-
-
-def _cosine(near: str, me: str, other: str) -> str:
-    table = "edges" if me == "src" else "edges_by_target"
-    far = "edges_by_target" if me == "src" else "edges"
-    mine = f"SELECT e.{me}_layer AS near_layer, e.{me}_neuron AS near_neuron, e.{other}_layer AS layer, e.{other}_neuron AS neuron, e.weight_sum AS weight FROM {table} AS e JOIN ({near}) AS s ON s.layer = e.{me}_layer AND s.neuron = e.{me}_neuron"
-    norms = f"SELECT {me}_layer AS layer, {me}_neuron AS neuron, sqrt(sum(weight_sum ** 2)) AS norm FROM {table} GROUP BY ALL"
-    return (
-        f"SELECT m.near_layer, m.near_neuron, f.{me}_layer AS layer, f.{me}_neuron AS neuron, sum(m.weight * f.weight_sum) / any_value(a.norm * b.norm) AS cosine "
-        f"FROM ({mine}) AS m JOIN {far} AS f ON f.{other}_layer = m.layer AND f.{other}_neuron = m.neuron "
-        f"JOIN ({norms}) AS a ON a.layer = m.near_layer AND a.neuron = m.near_neuron JOIN ({norms}) AS b ON b.layer = f.{me}_layer AND b.neuron = f.{me}_neuron "
-        f"WHERE (f.{me}_layer, f.{me}_neuron) <> (m.near_layer, m.near_neuron) GROUP BY ALL"
-    )
+        sets = {"chosen": f"SELECT layer, neuron FROM {self._table(given.inner)}"}
+        values = {"by": quoted(given.by), "limit": str(int(given.top))}
+        return f"SELECT layer, neuron FROM (\n{filled_in(find_query('similar_neurons'), sets, values)}\n)"
 
 
 def _one_step(given: Steps, near: str) -> str:
@@ -259,7 +221,7 @@ def _one_step(given: Steps, near: str) -> str:
         tests.append(f"e.mean_weight {'>' if given.sign == '+' else '<'} 0")
     if given.share:
         tests.append(
-            f"e.weight_abs_sum >= {float(given.share)} * (SELECT sum(i.weight_abs_sum) FROM edges_by_target AS i WHERE i.tgt_layer = e.tgt_layer AND i.tgt_neuron = e.tgt_neuron)"
+            f"e.weight_abs_sum >= {float(given.share)} * (SELECT i.input_abs_sum FROM neurons AS i WHERE i.layer = e.tgt_layer AND i.neuron = e.tgt_neuron)"
         )
     where = f" WHERE {' AND '.join(tests)}" if tests else ""
     return f"SELECT DISTINCT e.{other}_layer AS layer, e.{other}_neuron AS neuron FROM {table} AS e JOIN ({near}) AS s ON s.layer = e.{me}_layer AND s.neuron = e.{me}_neuron{where}"
