@@ -18,7 +18,9 @@ from atlas.query.activation_queries import ActivationQueries
 from atlas.query.catalogue import catalogue
 from atlas.query.circuit_queries import CircuitQueries
 from atlas.query.graph_queries import GraphQueries
+from atlas.query.network_queries import NetworkQueries
 from atlas.query.set_queries import SetQueries
+from atlas.query.token_queries import TokenQueries
 
 
 @pytest.fixture
@@ -244,6 +246,8 @@ def test_methods_and_queries_are_the_same_list() -> None:
         **vars(ActivationQueries),
         **vars(CircuitQueries),
         **vars(SetQueries),
+        **vars(NetworkQueries),
+        **vars(TokenQueries),
     }
     public = {name for name, item in methods.items() if not name.startswith("_") and callable(item)}
     assert public - {"graph"} == set(catalogue()) == {script.name for script in scripts("queries")}
@@ -265,7 +269,11 @@ def test_a_limit_keeps_the_first_rows(name: str, small: Atlas) -> None:
         "cluster_path": "1",
         # Clusters have no paths, and not every circuit of a token has several.
         "circuit": with_paths(small) if name == "circuit_paths" else "1",
-        "words": "label",
+        "words": "t" if name == "search_tokens" else "label",
+        "by": "layer",
+        "output": "t2",
+        "graphs": "1, 2",
+        "others": "3",
         "from_layer": 1,
         "from_neuron": 2,
         "to_layer": 0,

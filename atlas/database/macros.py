@@ -16,7 +16,11 @@ _ID = r"^\s*[Ll]?(\d+)[^\d]+(\d+)\s*$"
 
 
 def macros() -> list[Script]:
-    """Return the macros of an atlas by name: the files of `sql/macros`, and queries that are macros, too."""
+    """Read the macros of an atlas.
+
+    Returns:
+        The files of `sql/macros`, and queries that are macros, too, by name.
+    """
     found = scripts("macros") + [_from_query(query) for query in scripts("queries") if query.macro]
     return sorted(found, key=lambda macro: macro.name)
 
@@ -33,8 +37,8 @@ def _from_query(query: Script) -> Script:
         if key in keys
     }
     values = {one.name: f'"{"top" if one.name == "limit" else one.name}"' for one in query.parameters}
-    sql = f"CREATE MACRO {name}({parameters}) AS TABLE\n{filled_in(query, sets, values)};\n"
-    return Script(name, sql, query.doc, query.example, ())
+    lines = [f"CREATE MACRO {name}({parameters}) AS TABLE", filled_in(query, sets, values) + ";", ""]
+    return Script(name, "\n".join(lines), query.doc, query.example, ())
 
 
 def filled_in(query: Script, sets: Mapping[str, str], values: Mapping[str, str]) -> str:
@@ -83,7 +87,7 @@ def macro_sql(macro: Script, identity: str) -> str:
     if (with_ids := _with_ids(parameters, body)) is not None:
         forms.append(with_ids)
     stored = ",\n".join(f"({', '.join(given)}) AS TABLE (\n{_tied_to(text, identity)}\n)" for given, text in forms)
-    return f"CREATE MACRO {name}\n{stored};"
+    return "\n".join([f"CREATE MACRO {name}", stored + ";"])
 
 
 def _with_ids(parameters: list[str], body: str) -> tuple[list[str], str] | None:
@@ -122,4 +126,5 @@ def _tied_to(body: str, identity: str) -> str:
     rows, _, order = body.rstrip().rstrip(";").rpartition("\nORDER BY ")
     message = f"this macro is of another atlas than the one in use; USE that one first (atlas_id {identity})"
     own = f"(SELECT value FROM metadata WHERE key = 'atlas_id') = {quoted(identity)}"
-    return f"SELECT * FROM (\n{rows}\n)\nWHERE CASE WHEN {own} THEN true ELSE error({quoted(message)}) END\nORDER BY {order}"
+    only = f"WHERE CASE WHEN {own} THEN true ELSE error({quoted(message)}) END"
+    return "\n".join(["SELECT * FROM (", rows, ")", only, f"ORDER BY {order}"])

@@ -11,10 +11,12 @@ from atlas.query.catalogue import Neuron, as_neuron
 from atlas.query.circuit_queries import CircuitQueries
 from atlas.query.criteria import NeuronsLike
 from atlas.query.graph_queries import GraphQueries
+from atlas.query.network_queries import NetworkQueries
 from atlas.query.set_queries import SetQueries
+from atlas.query.token_queries import TokenQueries
 
 
-class Atlas(GraphQueries, ActivationQueries, CircuitQueries, SetQueries):
+class Atlas(GraphQueries, ActivationQueries, CircuitQueries, SetQueries, NetworkQueries, TokenQueries):
     """Atlas file, opened read-only with external access disabled.
 
     Every method returns a `duckdb.DuckDBPyRelation`. Read it with `.pl()`, `.arrow()`, `.df()` or `.fetchall()`, or

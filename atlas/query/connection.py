@@ -129,10 +129,10 @@ class AtlasFile:
         if missing:
             raise UsageError(f"query {name} needs {', '.join(missing)}")
         # A set that is left out is all neurons; SQL that must know reads its parameter, which is NULL then.
-        for key, parameter in known.items():
-            _require_allowed(parameter, parameters.get(key))
+        for parameter in known.values():
+            _require_allowed(parameter, parameters.get(parameter.name))
         chosen = {
-            key: Everything() if (given := parameters.get(key)) is None else as_set(cast(NeuronsLike, given))
+            key: Everything() if (wanted := parameters.get(key)) is None else as_set(cast(NeuronsLike, wanted))
             for key in sets
         }
         values = {key: parameters.get(key) for key in known if key not in sets}

@@ -121,3 +121,16 @@ class GraphQueries(AtlasFile):
             neuron_id, label, in_first, in_second, graph_count, graph_share.
         """
         return self.query("shared_neurons", first=first, second=second, limit=limit)
+
+    def graph_sets(self, graphs: str, others: str, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Return the neurons of two sets of graphs with the share of each that contains them, largest difference first.
+
+        Args:
+            graphs: A group of prompts by its name, or numbers of graphs, such as "1, 4, 9".
+            others: Another.
+            limit: Number of rows at most.
+
+        Returns:
+            neuron_id, layer, neuron, label, cluster_path, first_count, first_total, second_count, second_total, difference (of the shares).
+        """
+        return self.query("graph_sets", graphs=graphs, others=others, limit=limit)

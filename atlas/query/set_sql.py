@@ -210,7 +210,7 @@ class SetSql:
     def _similar(self, given: Similar) -> str:
         sets = {"chosen": f"SELECT layer, neuron FROM {self._table(given.inner)}"}
         values = {"by": quoted(given.by), "limit": str(int(given.top))}
-        return f"SELECT layer, neuron FROM (\n{filled_in(find_query('similar_neurons'), sets, values)}\n)"
+        return "\n".join(["SELECT layer, neuron FROM (", filled_in(find_query("similar_neurons"), sets, values), ")"])
 
 
 def _one_step(given: Steps, near: str) -> str:
