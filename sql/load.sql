@@ -1,15 +1,6 @@
 -- Fill the tables from the Parquet datasets of the stages, which are views in the catalog `input`.
 -- Means and deviations are computed here, once, from the exact float64 sums of the stats.
 
-CREATE VIEW input.columns_of_atlas AS
-SELECT
-    table_name,
-    column_name,
-    comment
-FROM duckdb_columns()
-WHERE database_name = 'atlas' AND NOT internal
-ORDER BY table_oid, column_index;
-
 CREATE MACRO input.measured(dataset) AS TABLE
 SELECT
     * EXCLUDE (weight_sum, weight_abs_sum, weight_sq_sum),

@@ -397,7 +397,7 @@ def test_the_page_of_a_circuit(run, small_atlas: Path) -> None:
 
     with atlas.open(small_atlas) as small:
         path, size = small.circuits(kind="cluster", limit=1).project("circuit_id, size").fetchall()[0]
-        member = small.circuit(path, limit=1).fetchall()[0][:2]
+        member = small.circuit(path, limit=1).fetchall()[0][1:3]
         edges = len(small.circuit_edges(path).fetchall())
         inside = len(small.circuits(parent=path).fetchall())
     page = run("circuit", small_atlas, path, "--limit", 2).stdout

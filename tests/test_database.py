@@ -386,6 +386,7 @@ def test_every_sql_file_has_a_header() -> None:
         "checks",
         "circuits",
         "clusters",
+        "exports",
         "measures",
         "resamples",
         "sweeps",

@@ -14,7 +14,6 @@ from atlas.cli.options import FILE, device_option, several, size
 from atlas.errors import UsageError, needs_extra
 from atlas.options import (
     DOCUMENT_KEYS,
-    EXPORTS,
     HOOKS,
     MEMORY,
     POSITIONS,
@@ -22,7 +21,6 @@ from atlas.options import (
     TRAINED_KINDS,
     CollectOptions,
     DocumentOptions,
-    ExportOptions,
     FeatureOptions,
     MeasureOptions,
     TrainOptions,
@@ -254,41 +252,6 @@ def features(model: str, sae: Path, output: Path, text: Path | None, layer: int 
         )
     print_features_summary(summary)
     say(f"  {resource_usage(started)}; features in {output}")
-
-
-@click.command(cls=Command)
-@click.argument("form", type=click.Choice(EXPORTS), metavar="FORMAT")
-@click.argument("store", type=FILE)
-@option("-o", "--output", type=FILE, required=True, help="Folder of the export (an earlier one is replaced).")
-@option("--measures", type=FILE, help="Statistics of the store, for samples and neuronpedia.")
-@option("--features", type=FILE, help="Features of its dictionary, for the logits of neuronpedia.")
-@option(
-    "--dtype",
-    default=ExportOptions.dtype,
-    show_default=True,
-    type=click.Choice(["float32", "float16", "bfloat16"]),
-    help="Type of the values, where the format has one.",
-)
-@option("--batch-rows", default=ExportOptions.batch_rows, show_default=True, help="Rows of a batch or shard.")
-@option("--features-per-file", default=ExportOptions.features_per_file, show_default=True, help="Features of a split.")
-@option("--examples", default=ExportOptions.examples, show_default=True, help="Examples per unit.")
-def export(form: str, store: Path, output: Path, measures: Path | None, features: Path | None, **options: Any) -> None:
-    """Write a STORE of activations in the FORMAT of another tool.
-
-    FORMAT is zarr, zarr-transposed, npy, wandb, delphi, shards, samples, neuronpedia or arrow (docs/activations.md).
-    """
-    from atlas.cli.terminal import progress, resource_usage, say
-
-    with needs_extra("trace"):
-        from atlas.activations.exports import export_store
-
-    started = time.monotonic()
-    with progress() as update:
-        summary = export_store(
-            store, output, form, ExportOptions(**options), measures=measures, features=features, progress=update
-        )
-    say(f"  {summary.contexts:,} contexts, {summary.rows:,} rows written as {form}")
-    say(f"  {resource_usage(started)}; export in {output}")
 
 
 @click.command(cls=Command)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from atlas._version import __version__
-from atlas.cli.activation_commands import collect, export, features, measure, probe, sweep, train_sae
+from atlas.cli.activation_commands import collect, features, measure, probe, sweep, train_sae
 from atlas.cli.add_command import add
 from atlas.cli.circuit_commands import circuits, verify
 from atlas.cli.cluster_commands import cluster
+from atlas.cli.export_command import export
 from atlas.cli.help_and_errors import Group
 from atlas.cli.import_commands import IMPORTS
 from atlas.cli.label_commands import label

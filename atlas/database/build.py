@@ -19,9 +19,9 @@ from atlas._version import __version__
 from atlas.database.beside import attach_new, place_beside, refuse_foreign_beside, write_beside
 from atlas.database.check import run_checks
 from atlas.database.connect import SCHEMA_VERSION, activations_file, graphs_folder, open_atlas
+from atlas.database.definitions import create_tables, create_views
 from atlas.database.inputs import BESIDE, Inputs, attach_inputs, embeds_activations, place_of_graphs
-from atlas.database.macros import is_of_table, macro_sql, macros
-from atlas.database.scripts import Script, quoted, script, scripts
+from atlas.database.scripts import script
 from atlas.errors import AtlasError, AtlasFileError, CheckError, InputError, OutputError
 from atlas.io.files import (
     only_writer,
@@ -35,31 +35,6 @@ from atlas.io.files import (
 from atlas.stages import DATASETS
 from atlas.stages.manifest import read_manifest
 
-# The entries that most users need. The shell only shows the first and the last rows of a long result.
-_FIRST_HELP = [
-    "help",
-    "neurons",
-    "edges",
-    "clusters",
-    "circuits",
-    "hubs",
-    "upstream",
-    "downstream",
-    "paths_between",
-    "circuit",
-    "circuit_edges",
-    "circuit_members",
-    "clusterings",
-    "search",
-    "labels",
-    "graphs",
-    "graphs_of",
-    "tokens_in",
-    "logits_out",
-    "cooccurring",
-    "edge_details",
-    "metadata",
-]
 # Scripts that fill the tables, in order.
 _LOAD = ("load_clusters", "load_labels", "load", "load_terms", "load_circuits")
 Report = Callable[[str], None]
@@ -184,16 +159,7 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
         attach_inputs(con, inputs, _facts(inputs))
         attach_new(con, fresh, "atlas")
         con.execute("USE atlas")
-        # One commit for all definitions: separate commits would wait for the disk about seven hundred times.
-        con.execute("BEGIN")
-        views, known = scripts("views"), macros()
-        for item in scripts("tables"):
-            con.execute(item.sql)
-            con.execute(f"COMMENT ON TABLE {item.name[3:]} IS {quoted(item.doc)}")
-        for item in known:
-            if not is_of_table(item):
-                con.execute(item.sql)  # the loading of tables uses it, too
-        con.execute("COMMIT")
+        create_tables(con)
         for name in ("formulas", "probabilities", "counts"):
             con.execute(script(name))
         for statement in duckdb.extract_statements("".join(map(script, _LOAD))):
@@ -201,15 +167,7 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
             report(f"writing {table[1]}" if table else "writing tables")
             con.execute(statement)
         report("writing views")
-        con.execute("BEGIN")
-        for item in views:
-            con.execute(item.sql)
-        identity = con.execute("SELECT value FROM metadata WHERE key = 'atlas_id'").fetchall()[0][0]
-        for item in filter(is_of_table, known):
-            con.execute(macro_sql(item, identity))
-        _comment(con, views, known)
-        _fill_help(con, views, known)
-        con.execute("COMMIT")
+        create_views(con)
         report("checking")
         _require_checks(con)
         seconds = f"{time.monotonic() - started:.3f}"
@@ -265,43 +223,6 @@ def _facts(inputs: Inputs) -> dict[str, str]:
     if inputs.labels is not None:
         facts["label_precedence"] = json.dumps(read_manifest(inputs.labels, "labels").get("precedence"))
     return {key: str(value) for key, value in facts.items() if value is not None}
-
-
-def _comment(con: duckdb.DuckDBPyConnection, views: list[Script], known: list[Script]) -> None:
-    """Add the comments of views and macros from their headers, and comments of columns that have none.
-
-    Such a column gets the comment of the first column of that name in `sql/tables`: one word has one meaning.
-    """
-    for item in views:
-        con.execute(f"COMMENT ON VIEW {item.name} IS {quoted(item.doc)}")
-    for item in known:
-        table = " TABLE" if is_of_table(item) else ""
-        con.execute(f'COMMENT ON MACRO{table} "{item.name}" IS {quoted(item.doc)}')
-    columns = con.execute("FROM input.columns_of_atlas").fetchall()
-    words: dict[str, str] = {}
-    for _, column, comment in columns:
-        if comment is not None:
-            words.setdefault(column, comment)
-    for table, column, comment in columns:
-        if comment is None:
-            con.execute(f'COMMENT ON COLUMN "{table}"."{column}" IS {quoted(words[column])}')
-
-
-def _fill_help(con: duckdb.DuckDBPyConnection, views: list[Script], known: list[Script]) -> None:
-    """Fill the table `help` with every table, view and macro, and with examples that use names of this atlas."""
-    names = con.execute(script("examples"))
-    columns = [column[0] for column in names.description or ()]
-    found = {column: str(value).replace("'", "''") for column, value in zip(columns, names.fetchall()[0], strict=True)}
-    tables = con.execute(
-        "SELECT table_name, comment FROM duckdb_tables() WHERE database_name = 'atlas' ORDER BY table_oid"
-    )
-    rows = [("help", "table", "This list.", "FROM help;")]
-    scripted = [("macro", item) for item in known] + [("view", item) for item in views]
-    rows += [(item.name, kind, item.doc, (item.example or "").format_map(found)) for kind, item in scripted]
-    rows += [(name, "table", comment, f"FROM {name} LIMIT 5;") for name, comment in tables.fetchall() if name != "help"]
-    place = {name: number for number, name in enumerate(_FIRST_HELP)}
-    rows.sort(key=lambda row: place.get(row[0], len(place)))
-    con.executemany("INSERT INTO help VALUES (?, ?, ?, ?)", rows)
 
 
 def _require_checks(con: duckdb.DuckDBPyConnection) -> None:

@@ -96,7 +96,7 @@ class AtlasFile:
         except duckdb.Error as error:
             raise QueryError(one_line(error)) from error
 
-    def _require_clustering(self, name: str) -> None:
+    def require_clustering(self, name: str) -> None:
         """Raise `UsageError` for a clustering that the atlas does not have: no rows would look like none found again."""
         found = [row[0] for row in self.sql("SELECT clustering FROM clusterings ORDER BY clustering").fetchall()]
         if name not in found:
@@ -123,7 +123,7 @@ class AtlasFile:
             if given not in known:
                 raise UsageError(f"query {name} has no parameter {given}; it has {', '.join(known) or 'none'}")
         if (clustering := parameters.get("clustering")) is not None:
-            self._require_clustering(str(clustering))
+            self.require_clustering(str(clustering))
         sets = {key for key, parameter in known.items() if parameter.type == NEURONS}
         missing = [key for key, parameter in known.items() if parameter.required and parameters.get(key) is None]
         if missing:
@@ -137,7 +137,7 @@ class AtlasFile:
         }
         values = {key: parameters.get(key) for key in known if key not in sets}
         values |= {key: None if parameters.get(key) is None else True for key in sets if f"${key} IS NULL" in found.sql}
-        return self._run(found.sql, values, chosen)
+        return self.run(found.sql, values, chosen)
 
     def set_sql(self, given: NeuronsLike) -> str:
         """Return the SQL of a set of neurons in this atlas.
@@ -161,8 +161,20 @@ class AtlasFile:
         ).fetchall()
         return SetSql(dict(columns), lambda name: parse(saved_set(self.path, name)))
 
-    def _run(self, sql: str, values: Mapping[str, Any], sets: Mapping[str, NeuronSet]) -> duckdb.DuckDBPyRelation:
-        """Run the SQL of a query with its sets as temporary tables, so that a large one is joined, not listed."""
+    def run(self, sql: str, values: Mapping[str, Any], sets: Mapping[str, NeuronSet]) -> duckdb.DuckDBPyRelation:
+        """Run the SQL of a query with its sets as temporary tables, so that a large one is joined, not listed.
+
+        Args:
+            sql: One SELECT statement of this package.
+            values: Parameters by name.
+            sets: Sets of neurons by the name of their table.
+
+        Returns:
+            A relation with the columns of the SQL.
+
+        Raises:
+            QueryError: DuckDB rejects it.
+        """
         cursor = self._cursor()
         for name, chosen in sets.items():
             text = self._sets().select(chosen)

@@ -19,8 +19,15 @@ class Stream(Protocol):
         """Write text; return the number of characters."""
 
 
-def _rows(relation: duckdb.DuckDBPyRelation) -> Iterator[tuple[Any, ...]]:
-    """Yield all rows, with some thousands in memory at a time."""
+def stream_rows(relation: duckdb.DuckDBPyRelation) -> Iterator[tuple[Any, ...]]:
+    """Read a relation, with some thousands of rows in memory at a time.
+
+    Args:
+        relation: Result of a query.
+
+    Yields:
+        Every row.
+    """
     for batch in relation.to_arrow_reader(10_000):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
@@ -55,7 +62,7 @@ def write_markdown(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
     """Write the rows as a table of Markdown; return their number. Bars and line breaks in texts are escaped."""
     stream.write(f"| {' | '.join(map(_markdown, relation.columns))} |\n|{' --- |' * len(relation.columns)}\n")
     count = 0
-    for row in _rows(relation):
+    for row in stream_rows(relation):
         stream.write(f"| {' | '.join(_markdown(value) for value in row)} |\n")
         count += 1
     return count
@@ -69,7 +76,7 @@ def _markdown(value: object) -> str:
 def write_json_rows(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
     """Write the rows as a JSON array, an object per line; return their number. NaN and infinity become null."""
     names, count = _distinct(list(relation.columns)), 0
-    for row in _rows(relation):
+    for row in stream_rows(relation):
         record = {name: _json_safe(value) for name, value in zip(names, row, strict=True)}
         text = _escaped(json.dumps(record, ensure_ascii=False, default=str, allow_nan=False))
         stream.write(("[\n" if count == 0 else ",\n") + text)
@@ -89,7 +96,7 @@ def write_csv(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
     """Write a header and the rows as CSV, lists as JSON; return the number of rows."""
     writer, count = csv.writer(stream, lineterminator="\n"), 0
     writer.writerow(relation.columns)
-    for row in _rows(relation):
+    for row in stream_rows(relation):
         writer.writerow([_csv_value(value) for value in row])
         count += 1
     return count

@@ -12,11 +12,11 @@ import numpy as np
 
 from atlas._version import __version__
 from atlas.graph import Graph, NodeKind
+from atlas.graphs.neuronpedia import neuronpedia_node, token_fields
 from atlas.ids import INDEX_BITS, MAX_INDEX
 from atlas.trace.tracer import Traced
 
 FORMATS = ("relp", "viewer", "neuronpedia")
-ERROR_TYPE = "mlp reconstruction error"
 _HEAD = re.compile(r'\{"metadata": \{"trace_hash": "([0-9a-f]{64})", "trace_form": "(\w+)"')
 
 
@@ -156,7 +156,7 @@ def _relp(graph: Graph) -> Iterator[dict[str, Any]]:
             "clerp": clerp,
             "influence": influence,
             "activation": activation,
-        } | _token(text, probability)
+        } | token_fields(text, probability)
 
 
 def _viewer(graph: Graph) -> Iterator[dict[str, Any]]:
@@ -170,45 +170,20 @@ def _viewer(graph: Graph) -> Iterator[dict[str, Any]]:
 def _neuronpedia(graph: Graph) -> Iterator[dict[str, Any]]:
     top = max((key >> INDEX_BITS for kind, key, *_ in _rows(graph) if kind is NodeKind.NEURON), default=0)
     for kind, key, position, activation, influence, probability, text in _rows(graph):
-        layer, feature, clerp, logit = str(key >> INDEX_BITS), key & MAX_INDEX, "", kind is NodeKind.LOGIT
-        feature_type = "cross layer transcoder"  # the type that viewers draw as a unit of the model
-        name = f"{layer}_{feature}_{position}"
-        if kind is NodeKind.NEURON:
-            clerp, feature = f"L{layer}/N{feature}", _cantor(int(layer), feature)
-        elif kind is NodeKind.TOKEN:
-            layer, feature, feature_type = "E", position, "embedding"
-            name, clerp = f"E_{key}_{position}", f'Emb: "{text}"'
-        elif logit:
-            layer, feature, feature_type = str(top + 1), key, "logit"
-            name, clerp = f"{layer}_{key}_{position}", f'Output "{text}" (p={probability:.4f})'
-        else:
-            layer, feature, feature_type, name = "0", -1, ERROR_TYPE, f"0_-1_{position}"
-        yield {
-            "node_id": name,
-            "feature": feature,
-            "layer": layer,
-            "ctx_idx": position,
-            "feature_type": feature_type,
-            "token_prob": 0.0,
-            "is_target_logit": logit,
-            "run_idx": 0,
-            "reverse_ctx_idx": 0,
-            "jsNodeId": name,
-            "clerp": clerp,
-            "influence": influence,
-            "activation": activation,
-        } | _token(text, probability)
-
-
-def _token(text: str | None, probability: float | None) -> dict[str, Any]:
-    """Return the text of a token and the exact probability of a logit, which `clerp` only rounds."""
-    named = {} if text is None else {"token": text}
-    return named if probability is None else named | {"token_prob": probability}
-
-
-def _cantor(layer: int, neuron: int) -> int:
-    """Return the Cantor pairing of layer and neuron, by which circuit-tracer numbers features."""
-    return (layer + neuron) * (layer + neuron + 1) // 2 + neuron
+        is_neuron = kind is NodeKind.NEURON
+        layer = key >> INDEX_BITS if is_neuron else None
+        yield neuronpedia_node(
+            kind.name.lower(),
+            layer=layer,
+            key=key & MAX_INDEX if is_neuron else key,
+            position=position,
+            top_layer=top,
+            text=text,
+            clerp=f"L{layer}/N{key & MAX_INDEX}" if is_neuron else "",
+            activation=activation,
+            influence=influence,
+            probability=probability,
+        )
 
 
 def _features(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
