@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from atlas.cli.examples import EXAMPLES
 from atlas.errors import AtlasError
 from atlas.io.text import visible
 
@@ -41,14 +42,17 @@ SECTIONS = {
         "circuit",
         "graphs",
         "graph",
+        "token",
         "search",
         "find",
         "set",
         "query",
         "sql",
+        "shell",
         "schema",
         "check",
         "compare",
+        "diff",
         "sweep",
         "probe",
     ),
@@ -85,6 +89,14 @@ class Command(click.Command):
             if records:
                 with formatter.section(heading):
                     formatter.write_dl(records)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write examples of the command."""
+        words = ctx.command_path.split()[1:]
+        if examples := EXAMPLES.get(" ".join(words)):
+            with formatter.section("Examples"):
+                for example in examples:
+                    formatter.write(f"  atlas {example}\n")
 
 
 class Group(click.Group):

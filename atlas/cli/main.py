@@ -9,16 +9,17 @@ from atlas.cli.activation_commands import collect, features, measure, probe, swe
 from atlas.cli.add_command import add
 from atlas.cli.circuit_commands import circuits, verify
 from atlas.cli.cluster_commands import cluster
+from atlas.cli.diff_command import diff
 from atlas.cli.export_command import export
 from atlas.cli.help_and_errors import Group
 from atlas.cli.import_commands import IMPORTS
 from atlas.cli.label_commands import label
 from atlas.cli.make_commands import aggregate, build, merge
 from atlas.cli.model_commands import project, trace, wire
-from atlas.cli.query_commands import check, compare, query, schema, search, sql
+from atlas.cli.query_commands import check, compare, query, schema, search, shell, sql
 from atlas.cli.score_commands import score
 from atlas.cli.set_commands import find, set_
-from atlas.cli.show_commands import circuit, feature, graph, graphs, info, neuron, report, tour
+from atlas.cli.show_commands import circuit, feature, graph, graphs, info, neuron, report, token, tour
 from atlas.cli.wandb_commands import wandb_
 
 
@@ -61,14 +62,17 @@ for _command in (
     circuit,
     graphs,
     graph,
+    token,
     search,
     find,
     set_,
     query,
     sql,
+    shell,
     schema,
     check,
     compare,
+    diff,
     sweep,
     probe,
     report,

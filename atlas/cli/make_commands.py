@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from atlas.cli.help_and_errors import Command, option
 from atlas.cli.options import FILE, engine_options
 from atlas.errors import needs_extra
+from atlas.io.package_data import names
 from atlas.io.paths import shell_quoted
 
 
@@ -97,8 +99,14 @@ def _to_statistics(
     say(f"  {resource_usage(started)}; statistics in {output}")
 
 
+def _recipes(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """Return the shipped recipes that a word may become, then files, for completion in the shell."""
+    found = [CompletionItem(name) for name in names("build", ".toml") if name.startswith(incomplete)]
+    return found or [CompletionItem(incomplete, type="file")]
+
+
 @click.command(cls=Command)
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=_recipes)
 @option("-o", "--output", type=FILE, help="The atlas file; the recipe's `output` where left out.")
 @option(
     "--set",

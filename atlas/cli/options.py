@@ -138,3 +138,17 @@ def format_options(function: _F) -> _F:
         type=formats,
         help="Form of the result; by default that of the ending of -o.",
     )(function)
+
+
+def page_options(function: _F) -> _F:
+    """Add the options of the format and the output file of a page."""
+    function = option(
+        "-o", "--output", heading="Output", type=FILE, help="Write the page to a file instead of stdout."
+    )(function)
+    return option(
+        "--format",
+        "fmt",
+        heading="Output",
+        type=click.Choice(["text", "markdown", "json", "csv"]),
+        help="Form of the page; by default that of the ending of -o.",
+    )(function)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from atlas.cli.help_and_errors import Command, option
 from atlas.cli.options import FILE, atlas_options, format_options
@@ -15,7 +16,11 @@ from atlas.errors import CheckError, InputError, UsageError
 from atlas.io.text import visible
 
 if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+
     from atlas.cli.terminal import Limits
+    from atlas.query.client import Atlas
 
 
 @click.command(cls=Command)
@@ -66,15 +71,80 @@ def schema(file: Path, limits: Limits, name: str | None) -> None:
 @click.command(cls=Command)
 @atlas_options
 @click.argument("text")
+@option(
+    "--in",
+    "where",
+    default="neurons",
+    show_default=True,
+    type=click.Choice(["neurons", "tokens", "circuits"]),
+    help="Look in labels of neurons, in texts of tokens, or in names of circuits.",
+)
+@option("--within", metavar="SET", help="Only neurons of this set, as an expression of atlas find.")
 @format_options
-def search(file: Path, limits: Limits, text: str, fmt: str | None, limit: int | None, output: Path | None) -> None:
-    """Find neurons by label TEXT, best match first."""
-    from atlas.cli.terminal import opened, print_relation
+def search(
+    file: Path,
+    limits: Limits,
+    text: str,
+    where: str,
+    within: str | None,
+    fmt: str | None,
+    limit: int | None,
+    output: Path | None,
+) -> None:
+    """Find neurons by the words of their labels and descriptions, best first.
+
+    Words of TEXT may come in any order, as beginnings or parts of words, or misspelled; text in double quotes is a phrase.
+    """
+    from atlas.cli.terminal import SHOWN_ROWS, opened, print_relation, say
+    from atlas.query.parameters import neurons_of
 
     if not text.strip():
         raise UsageError("search: say what to look for; all labels are in the table labels")
+    if within is not None and where != "neurons":
+        raise UsageError(f"--within is a set of neurons, and there are none among {where}")
     with opened(file, limits) as atlas:
-        print_relation(atlas.search(text), fmt, output, limit, empty=f"no label of {file} contains {text!r}")
+        most = limit or (None if fmt or output or limit == 0 else SHOWN_ROWS + 1)
+        if where == "tokens":
+            found = atlas.search_tokens(text, limit=most)
+        elif where == "circuits":
+            found = atlas.search_circuits(text, limit=most)
+        else:
+            found = atlas.search(text, within=None if within is None else neurons_of(within), limit=most)
+            for note in _notes(atlas, text, found):
+                say(note)
+        print_relation(found, fmt, output, limit, empty=f"no {where} of {file} for {text!r}")
+
+
+def _notes(atlas: Atlas, text: str, found: duckdb.DuckDBPyRelation) -> list[str]:
+    """Return which words were taken for others, or are in no label, and where else the text is found."""
+    asked = atlas.sql("SELECT terms_of($text)", {"text": text}).fetchall()[0][0]
+    first = found.project("terms").limit(1).fetchall()
+    taken = first[0][0] if first else []
+    missing = [word for word in dict.fromkeys(asked) if not any(word in term for term in taken)]
+    others = [term for term in taken if not any(word in term for word in asked)]
+    notes = []
+    if others:
+        notes.append(
+            f"no label has {', '.join(map(repr, missing))}; shown are labels with {', '.join(map(repr, others))}"
+        )
+    elif first and missing:
+        notes.append(f"no label has all words; shown are labels without {', '.join(map(repr, missing))}")
+    counts = {
+        name: len(relation.fetchall())
+        for name, relation in (
+            ("tokens", atlas.search_tokens(text, limit=10)),
+            ("circuits", atlas.search_circuits(text, limit=10)),
+        )
+    }
+    also = [f"{count if count < 10 else '10 or more'} {name} (--in {name})" for name, count in counts.items() if count]
+    return [*notes, *([f"also in {' and '.join(also)}"] if also else [])]
+
+
+def _query_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """Return the queries that a word may become, for completion in the shell."""
+    from atlas.query.catalogue import catalogue
+
+    return [name for name in catalogue() if name.startswith(incomplete)]
 
 
 class _QueryCommand(Command):
@@ -92,11 +162,32 @@ class _QueryCommand(Command):
                 ctx.exit()
         return super().parse_args(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the options of the query, beside those of the command."""
+        from atlas.query.catalogue import catalogue
+
+        found = super().shell_complete(ctx, incomplete)
+        query = catalogue().get(str(ctx.params.get("name") or ""))
+        if query is not None and incomplete.startswith("-"):
+            options = [
+                (f"--{one.name.replace('_', '-')}", one.doc)
+                for one in query.parameters
+                if one.name not in ("limit", "layer", "neuron")
+            ]
+            found += [CompletionItem(name, help=doc) for name, doc in options if name.startswith(incomplete)]
+        return found
+
 
 @click.command(cls=_QueryCommand, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 @atlas_options
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=_query_names)
 @format_options
+@option(
+    "--matrix",
+    metavar="COLUMN",
+    heading="Output",
+    help="Print a row per source and a column per target, filled with this column.",
+)
 @option("--show-sql", is_flag=True, help="Print the SQL of the query instead of running it.")
 @click.pass_context
 def query(
@@ -107,6 +198,7 @@ def query(
     fmt: str | None,
     limit: int | None,
     output: Path | None,
+    matrix: str | None,
     show_sql: bool,
 ) -> None:
     """Run a query by NAME with its parameters (L24/N5326, or --layer 24); without NAME, list them all."""
@@ -126,7 +218,18 @@ def query(
         parameters["limit"] = limit  # fewer rows to compute, not only to print
     with opened(file, limits) as atlas:
         unknown = "".join(f"; {neuron} is in no graph of {file}" for neuron in unknown_neurons(atlas, parameters))
-        print_relation(atlas.query(name, **parameters), fmt, output, limit, empty=f"no rows{unknown}")
+        found = (
+            atlas.query(name, **parameters)
+            if matrix is None
+            else _as_relation(atlas.matrix(name, matrix, **parameters))
+        )
+        print_relation(found, fmt, output, limit, empty=f"no rows{unknown}")
+
+
+def _as_relation(frame: pl.DataFrame) -> duckdb.DuckDBPyRelation:
+    import duckdb
+
+    return duckdb.connect().from_arrow(frame.to_arrow())
 
 
 @click.command(cls=Command)
@@ -162,6 +265,17 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+@click.command(cls=Command)
+@atlas_options
+def shell(file: Path, limits: Limits) -> None:
+    """Ask an atlas at a prompt: SQL with completion of names, queries, sets and help."""
+    from atlas.cli.shell import run_shell
+    from atlas.cli.terminal import opened
+
+    with opened(file, limits) as atlas:
+        run_shell(atlas, Path.home() / ".atlas_history" if sys.stdin.isatty() else None)
 
 
 @click.command(cls=Command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,19 @@ if TYPE_CHECKING:
     from atlas.cli.terminal import Limits
 
 
+def _words(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """Return what the last word of an expression may become: a field or a function, for completion in the shell."""
+    from atlas.query.set_grammar import FUNCTIONS
+    from atlas.query.set_sql import field_names
+
+    last = re.split(r"\W", incomplete)[-1]
+    head = incomplete.removesuffix(last)
+    return [head + word for word in (*field_names(), *(f"{name}(" for name in FUNCTIONS)) if word.startswith(last)]
+
+
 @click.command(cls=Command)
 @atlas_options
-@click.argument("expression")
+@click.argument("expression", shell_complete=_words)
 @format_options
 @option("--show-sql", is_flag=True, help="Print the SQL of the set instead of running it.")
 @option("--save", metavar="NAME", help="Save the set under a name beside the atlas, for set(NAME).")

@@ -64,7 +64,7 @@ def show(*items: RenderableType) -> None:
     if sys.stdout.isatty():
         _SafeConsole(highlight=False).print(*items, sep="\n")
         return
-    click.echo(_plain(*items), nl=False)
+    click.echo(plain(*items), nl=False)
 
 
 class _SafeConsole(Console):
@@ -76,7 +76,8 @@ class _SafeConsole(Console):
             yield segment if segment.control else segment._replace(text=visible_lines(segment.text))
 
 
-def _plain(*items: RenderableType) -> str:
+def plain(*items: RenderableType) -> str:
+    """Return results as they are printed in a pipe: at full width, without colours or trailing spaces."""
     stream = io.StringIO()
     _SafeConsole(file=stream, width=PIPE_WIDTH, highlight=False).print(*items, sep="\n")
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().split("\n")[:-1])
@@ -100,12 +101,29 @@ def shown(value: object) -> str:
     return visible(str(value))
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None) -> Table | Text:
+@dataclass(frozen=True)
+class PageTable:
+    """Table of a page: its columns, rows and title, which other forms of the page take as they are."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    title: str | None = None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Yield the table as the terminal shows it."""
+        yield _drawn(self.columns, self.rows, self.title)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None) -> PageTable:
     """Return a plain table: numbers right-aligned, text left-aligned, nothing interpreted as markup.
 
-    Where the terminal is too narrow for all columns, return one line per value instead, so that no column is lost.
+    Where the terminal is too narrow for all columns, it is shown as one line per value, so that no column is lost.
     A titled table without rows is its title alone.
     """
+    return PageTable(columns, rows, title)
+
+
+def _drawn(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None) -> Table | Text:
     if title and not rows:
         return Text(title, style="bold")
     cells = [[shown(value) for value in row] for row in rows]
@@ -253,7 +271,7 @@ def _print_table(relation: duckdb.DuckDBPyRelation, rows: int | None) -> int:
 
 def _write_table(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
     rows = relation.fetchall()
-    stream.write(_plain(table(list(relation.columns), rows)))
+    stream.write(plain(table(list(relation.columns), rows)))
     return len(rows)
 
 

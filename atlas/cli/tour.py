@@ -31,7 +31,7 @@ def tour(atlas: Atlas) -> Group:
     found = atlas.central_neurons(cluster_path=path, limit=1).fetchall()
     if not found:
         raise InputError(f"{atlas.path} holds no neuron")
-    neuron = NeuronId(*found[0][:2])
+    neuron = NeuronId(*found[0][1:3])
     parts: list[Any] = [_summary(facts)]
     if path is not None:
         parts += [_title("One circuit"), Text(clusters_note(atlas) or ""), circuit_page(atlas, path, limit=_LIMIT)]
@@ -60,7 +60,7 @@ def _telling_feature(atlas: Atlas) -> UnitId | None:
     for least, most in ((20, 0.05), (1, None)):
         found = atlas.features(min_contexts=least, max_density=most, limit=1).fetchall()
         if found:
-            return UnitId(FEATURE, *found[0][:2])
+            return UnitId(FEATURE, *found[0][1:3])
     return None
 
 

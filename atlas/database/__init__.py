@@ -11,6 +11,7 @@ from atlas.database.connect import (
     is_comparison,
     is_duckdb_file,
     open_atlas,
+    open_several,
     use_catalog,
 )
 from atlas.database.inputs import Inputs
@@ -35,6 +36,7 @@ __all__ = [
     "macros",
     "one_line",
     "open_atlas",
+    "open_several",
     "refuse_foreign",
     "require_reading",
     "run_checks",

@@ -9,6 +9,7 @@ database's own path, its `.wal` and its `.tmp`, so the local file system is disa
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 
@@ -67,6 +68,32 @@ def open_atlas(path: str | PathLike[str], *, memory: str = DEFAULT_MEMORY) -> du
     except AtlasFileError:
         con.close()
         raise
+    return con
+
+
+def open_several(
+    files: Mapping[str, str | PathLike[str]], *, memory: str = DEFAULT_MEMORY
+) -> duckdb.DuckDBPyConnection:
+    """Return a read-only connection to several atlases that reaches no other file.
+
+    Args:
+        files: Atlas files by the name of their catalog.
+        memory: DuckDB's memory limit, such as `4GB`.
+
+    Returns:
+        A connection without a current atlas: tables are named with their catalog.
+
+    Raises:
+        AtlasFileError: A file is missing or is no atlas, or a name is one of DuckDB's own catalogs.
+    """
+    con = duckdb.connect(":memory:", config={"memory_limit": memory})
+    for name, path in files.items():
+        open_atlas(path, memory=memory).close()
+        if name.lower() in _TAKEN:
+            raise AtlasFileError("foreign", f"{name!r} is a name of DuckDB itself; give the atlas {path} another one")
+        con.execute(f"ATTACH {quoted(str(path))} AS {identifier(name)} (TYPE duckdb, READ_ONLY)")
+    for setting in _SAFETY:
+        con.execute(setting)
     return con
 
 

@@ -51,12 +51,12 @@ def create_tables(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("COMMIT")
 
 
-def stored_columns() -> dict[str, list[str]]:
-    """Return the columns of every table that are stored, not computed."""
+def table_columns(*, computed: bool = True) -> dict[str, list[str]]:
+    """Return the columns of every table; without those that are computed from others where `computed` is false."""
     found = {}
     for item in scripts("tables"):
         body = item.sql.partition("CREATE TABLE")[2].partition("\n);")[0]
-        found[item.name[3:]] = [row[1] for row in _COLUMN.finditer(body) if "GENERATED ALWAYS" not in row[0]]
+        found[item.name[3:]] = [row[1] for row in _COLUMN.finditer(body) if computed or "GENERATED ALWAYS" not in row[0]]
     return found
 
 

@@ -14,7 +14,7 @@ from atlas.database.beside import attach_new
 from atlas.database.build import refuse_foreign
 from atlas.database.check import run_checks
 from atlas.database.connect import open_atlas
-from atlas.database.definitions import create_tables, create_views, stored_columns
+from atlas.database.definitions import create_tables, create_views, table_columns
 from atlas.database.scripts import quoted, script
 from atlas.errors import CheckError, UsageError
 from atlas.io.files import only_writer, rename, sync, translated_os_errors
@@ -130,7 +130,7 @@ def _write(path: Path, fresh: Path, chosen: str, said: str, top: int, report: Ca
         con.execute("USE atlas")
         create_tables(con)
         left_out: dict[str, int] = {}
-        for table, columns in stored_columns().items():
+        for table, columns in table_columns(computed=False).items():
             if table not in _FILLED_LATER:
                 report(f"copying {table}")
                 lost = _copy(con, table, columns)

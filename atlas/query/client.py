@@ -7,16 +7,16 @@ from typing import Any
 import duckdb
 
 from atlas.query.activation_queries import ActivationQueries
+from atlas.query.cards import Cards
 from atlas.query.catalogue import Neuron, as_neuron
-from atlas.query.circuit_queries import CircuitQueries
 from atlas.query.criteria import NeuronsLike
 from atlas.query.graph_queries import GraphQueries
 from atlas.query.network_queries import NetworkQueries
-from atlas.query.set_queries import SetQueries
+from atlas.query.objects import Objects
 from atlas.query.token_queries import TokenQueries
 
 
-class Atlas(GraphQueries, ActivationQueries, CircuitQueries, SetQueries, NetworkQueries, TokenQueries):
+class Atlas(GraphQueries, ActivationQueries, Cards, Objects, NetworkQueries, TokenQueries):
     """Atlas file, opened read-only with external access disabled.
 
     Every method returns a `duckdb.DuckDBPyRelation`. Read it with `.pl()`, `.arrow()`, `.df()` or `.fetchall()`, or

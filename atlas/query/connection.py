@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Mapping
 from functools import partial
@@ -43,9 +44,23 @@ class AtlasFile:
         """Open the atlas at `path`; `memory` is DuckDB's limit. Raises `AtlasFileError`."""
         self.path = Path(path)
         self.memory = memory
-        self._con = open_atlas(path, memory=memory)
-        self._is_comparison = is_comparison(self._con)
+        self._lock, self._is_closed = threading.Lock(), False
+        self._con = self._open()
         self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        self._version = _version(self.path)
+        con = open_atlas(self.path, memory=self.memory)
+        self._is_comparison = is_comparison(con)
+        return con
+
+    def _current(self) -> duckdb.DuckDBPyConnection:
+        """Return the connection, to the new file where the atlas was replaced. Relations of the old one stay readable."""
+        with self._lock:
+            found = _version(self.path)
+            if found is not None and found != self._version and not self._is_closed:
+                self._con = self._open()
+            return self._con
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle only the path and the memory limit; another process opens the file again."""
@@ -64,12 +79,13 @@ class AtlasFile:
 
     def close(self) -> None:
         """Close the file; relations of this atlas cannot be read afterwards."""
+        self._is_closed = True
         self._con.close()
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """DuckDB connection for everything that the methods do not cover, with the same restrictions."""
-        return self._con
+        return self._current()
 
     def interrupt(self) -> None:
         """Stop the queries that are running; each of them raises `duckdb.InterruptException`."""
@@ -192,10 +208,19 @@ class AtlasFile:
             raise QueryError(one_line(error)) from error
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
-        cursor = self._con.cursor()
+        cursor = self._current().cursor()
         use_catalog(cursor, self.path)
         self._cursors.add(cursor)
         return cursor
+
+
+def _version(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes when a file is replaced; None where it cannot be seen."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _require_allowed(parameter: Parameter, value: object) -> None:

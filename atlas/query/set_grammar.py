@@ -48,7 +48,7 @@ _TOKEN = re.compile(
 _COMPARE = {"==": "=", ">>": "~", "!>": "!~", "<<": "in", "!<": "!in", "^*": "^="}
 _OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "~", "!~", "^=", "$=", "=~", "in", "!in")
 _PREFIX = {"^^": UPSTREAM, "!^": DOWNSTREAM, "~u": INPUTS, "~d": OUTPUTS, "~c": BOTH}
-_FUNCTIONS = (
+FUNCTIONS = (
     *("upstream", "downstream", "pathway", "similar", "circuit", "graph", "group"),
     *("token_in", "token_out", "has", "set", "all"),
 )
@@ -212,9 +212,9 @@ class _Parser:
 
     def _function(self, name: _Token) -> NeuronSet:
         key = name.text.lower()
-        if key not in _FUNCTIONS:
-            near = get_close_matches(key, _FUNCTIONS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_FUNCTIONS)}"
+        if key not in FUNCTIONS:
+            near = get_close_matches(key, FUNCTIONS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(FUNCTIONS)}"
             raise UsageError(f"{_shown(self._text)}: no function is called {name.text!r}; {hint}")
         self._take()
         sets: list[NeuronSet] = []

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from atlas.database.definitions import table_columns
 from atlas.database.macros import filled_in
 from atlas.database.scripts import quoted
 from atlas.errors import UsageError
@@ -53,6 +54,11 @@ _COMPUTED = {
     "share": "(n.appearance_count / (SELECT count(*) FROM graphs))",
     "sign": "(SELECT CASE WHEN sum(e.weight_sum) < 0 THEN '-' ELSE '+' END FROM edges AS e WHERE e.src_layer = n.layer AND e.src_neuron = n.neuron)",
 }
+
+
+def field_names() -> list[str]:
+    """Return the fields of an expression: the columns of `neurons`, their short names, and fields that are computed."""
+    return sorted({*table_columns()["neurons"], *ALIASES, *_COMPUTED})
 
 
 class SetSql:
