@@ -92,5 +92,7 @@ def test_completion_of_queries_their_options_recipes_and_fields() -> None:
     assert completed(["query", "x.duckdb"], "strong") == {"strongest_paths"}
     assert {"--max-hops", "--min-graphs"} <= completed(["query", "x.duckdb", "strongest_paths"], "--m")
     assert "qwen3-32b" in completed(["build"], "qwen")
-    assert {"layer = 1 && graph_count", "layer = 1 && graph(", "layer = 1 && graphs"} <= completed(["find", "x.duckdb"], "layer = 1 && graph")
+    assert {"layer = 1 && graph_count", "layer = 1 && graph(", "layer = 1 && graphs"} <= completed(
+        ["find", "x.duckdb"], "layer = 1 && graph"
+    )
     assert "shell" in completed([], "sh")

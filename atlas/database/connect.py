@@ -15,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 
+from atlas.database.older import OLDEST, upgrade
 from atlas.database.scripts import identifier, quoted
 from atlas.errors import AtlasFileError
 
@@ -35,12 +36,15 @@ _MAGIC = slice(8, 12)
 BESIDE_CATALOG = "activations_beside"
 
 
-def open_atlas(path: str | PathLike[str], *, memory: str = DEFAULT_MEMORY) -> duckdb.DuckDBPyConnection:
+def open_atlas(
+    path: str | PathLike[str], *, memory: str = DEFAULT_MEMORY, older: bool = False
+) -> duckdb.DuckDBPyConnection:
     """Return a read-only connection to an atlas that reaches no other file.
 
     Args:
         path: The atlas file.
         memory: DuckDB's memory limit, such as `4GB`.
+        older: Read an atlas of an earlier schema, too: what it lacks is computed in memory.
 
     Returns:
         A connection with the atlas as its current catalog, under the name that `catalog_name` returns.
@@ -59,9 +63,13 @@ def open_atlas(path: str | PathLike[str], *, memory: str = DEFAULT_MEMORY) -> du
     try:
         _attach_beside(con, file)
         use_catalog(con, file)
+        if older and (given := _earlier_schema(con)) is not None:
+            upgrade(con, str(file), catalog_name(file), given, SCHEMA_VERSION)
+            use_catalog(con, file)
+        else:
+            _require_schema(con, file)
         for setting in _SAFETY:
             con.execute(setting)
-        _require_schema(con, file)
     except duckdb.Error as error:
         con.close()
         raise AtlasFileError("damaged", f"{file} is damaged: {_first_line(error)}") from error
@@ -182,6 +190,21 @@ def is_comparison(con: duckdb.DuckDBPyConnection) -> bool:
         True for a comparison, False for an atlas.
     """
     return bool(con.execute("FROM metadata WHERE key = 'comparison_of'").fetchall())
+
+
+def _earlier_schema(con: duckdb.DuckDBPyConnection) -> int | None:
+    """Return the schema of the atlas in use where it is an earlier one that can be read, else None."""
+    tables = {
+        row[0]
+        for row in con.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
+        ).fetchall()
+    }
+    if not set(TABLES) <= tables:
+        return None
+    found = con.execute("SELECT try_cast(value AS INTEGER) FROM metadata WHERE key = 'atlas_schema'").fetchall()
+    given = found[0][0] if found else None
+    return given if given is not None and OLDEST <= given < SCHEMA_VERSION else None
 
 
 def _require_schema(con: duckdb.DuckDBPyConnection, file: Path) -> None:

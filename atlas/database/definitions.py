@@ -56,7 +56,9 @@ def table_columns(*, computed: bool = True) -> dict[str, list[str]]:
     found = {}
     for item in scripts("tables"):
         body = item.sql.partition("CREATE TABLE")[2].partition("\n);")[0]
-        found[item.name[3:]] = [row[1] for row in _COLUMN.finditer(body) if computed or "GENERATED ALWAYS" not in row[0]]
+        found[item.name[3:]] = [
+            row[1] for row in _COLUMN.finditer(body) if computed or "GENERATED ALWAYS" not in row[0]
+        ]
     return found
 
 
@@ -96,9 +98,7 @@ def _comment(con: duckdb.DuckDBPyConnection, views: list[Script], known: list[Sc
 
 def _fill_help(con: duckdb.DuckDBPyConnection, views: list[Script], known: list[Script]) -> None:
     """Fill the table `help` with every table, view and macro, and with examples that use names of this atlas."""
-    names = con.execute(script("examples"))
-    columns = [column[0] for column in names.description or ()]
-    found = {column: str(value).replace("'", "''") for column, value in zip(columns, names.fetchall()[0], strict=True)}
+    found = example_names(con)
     tables = con.execute(
         "SELECT table_name, comment FROM duckdb_tables() WHERE database_name = current_database() ORDER BY table_oid"
     )
@@ -109,3 +109,10 @@ def _fill_help(con: duckdb.DuckDBPyConnection, views: list[Script], known: list[
     place = {name: number for number, name in enumerate(_FIRST_HELP)}
     rows.sort(key=lambda row: place.get(row[0], len(place)))
     con.executemany("INSERT INTO help VALUES (?, ?, ?, ?)", rows)
+
+
+def example_names(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Return names that exist in the atlas in use, for the examples of `help`."""
+    names = con.execute(script("examples"))
+    columns = [column[0] for column in names.description or ()]
+    return {column: str(value).replace("'", "''") for column, value in zip(columns, names.fetchall()[0], strict=True)}

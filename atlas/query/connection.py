@@ -50,7 +50,7 @@ class AtlasFile:
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         self._version = _version(self.path)
-        con = open_atlas(self.path, memory=self.memory)
+        con = open_atlas(self.path, memory=self.memory, older=True)
         self._is_comparison = is_comparison(con)
         return con
 
