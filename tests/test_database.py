@@ -32,7 +32,7 @@ TABLES = (
     "rejects link_counts help regimes anchored_circuits anchored_members circuit_effects ablated_nodes ablated_edges contexts activations activation_stats activation_histograms "
     "activation_tokens activation_examples coactivation vocabulary token_stats features feature_tokens feature_neurons "
     "similar_units reconstruction stated_stats cluster_memberships circuits circuit_members resolutions circuit_paths "
-    "label_documents label_terms label_postings edges_inside"
+    "label_documents label_terms label_postings edges_inside card"
 )
 
 

@@ -25,6 +25,7 @@ from atlas.database import scripts
 from atlas.errors import RecipeError
 from atlas.pipeline import run_recipe
 from atlas.pipeline.recipe import load_recipe
+from atlas.query.schema_text import schema_text
 
 README = (ROOT / "README.md").read_text()
 
@@ -257,3 +258,10 @@ def test_the_glossary_is_sorted_and_each_word_has_one_row() -> None:
     rows = re.findall(r"^\| ([^|]+?) \|", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)[2:]
     assert rows == sorted(set(rows), key=str.casefold)
     assert len(rows) > 30
+
+
+def test_the_reference_of_the_schema_is_that_of_an_atlas(small_atlas: Path) -> None:
+    with atlas.open(small_atlas) as small:
+        expected = schema_text(small)
+    found = (ROOT / "docs" / "schema.md").read_text(encoding="utf-8")
+    assert found == expected, "docs/schema.md is out of date: atlas schema FILE --all > docs/schema.md"

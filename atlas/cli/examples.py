@@ -59,7 +59,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "sql": ('sql model.duckdb "FROM hubs LIMIT 5"', "sql model.duckdb -f question.sql -o answer.parquet"),
     "shell": ("shell model.duckdb",),
-    "schema": ("schema model.duckdb", "schema model.duckdb edges"),
+    "schema": ("schema model.duckdb", "schema model.duckdb edges", "schema model.duckdb --all"),
     "check": ("check model.duckdb",),
     "compare": ("compare base.duckdb tuned.duckdb -o compare.duckdb",),
     "diff": ("diff old.duckdb new.duckdb",),

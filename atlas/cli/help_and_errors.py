@@ -56,7 +56,7 @@ SECTIONS = {
         "sweep",
         "probe",
     ),
-    "Show": ("report", "export", "wandb", "tour"),
+    "Show": ("report", "export", "mcp", "wandb", "tour"),
 }
 _OTHER = "Options"
 

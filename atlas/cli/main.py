@@ -15,6 +15,7 @@ from atlas.cli.help_and_errors import Group
 from atlas.cli.import_commands import IMPORTS
 from atlas.cli.label_commands import label
 from atlas.cli.make_commands import aggregate, build, merge
+from atlas.cli.mcp_command import mcp
 from atlas.cli.model_commands import project, trace, wire
 from atlas.cli.query_commands import check, compare, query, schema, search, shell, sql
 from atlas.cli.score_commands import score
@@ -54,6 +55,7 @@ for _command in (
 ):
     main.add_command(_command)
 main.add_command(export)
+main.add_command(mcp)
 main.add_command(wandb_)
 for _command in (
     info,

@@ -45,12 +45,18 @@ def check(file: Path, limits: Limits) -> None:
 @click.command(cls=Command)
 @atlas_options
 @click.argument("name", required=False)
-def schema(file: Path, limits: Limits, name: str | None) -> None:
+@option("--all", "everything", is_flag=True, heading="Output", help="Describe every table, view and macro in Markdown.")
+def schema(file: Path, limits: Limits, name: str | None, everything: bool) -> None:
     """List tables, views and macros of an atlas; with NAME, the columns of one, or the SQL of a macro."""
     from atlas.cli.terminal import opened, show, table
     from atlas.database import macros
 
     with opened(file, limits) as atlas:
+        if everything:
+            from atlas.query.schema_text import schema_text
+
+            click.echo(schema_text(atlas), nl=False)
+            return
         if name is None:
             found = atlas.sql("SELECT name, kind, description FROM help")
             show(table(found.columns, found.fetchall()))

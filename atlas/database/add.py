@@ -100,6 +100,7 @@ def _add(fresh: Path, folder: Path, kind: str, primary: bool, tell: Report) -> s
         tell("writing circuits")
         con.execute(script("add_finish"))
         con.execute(script("load_circuits"))
+        con.execute(script("load_card"))
         size = sum(file.stat().st_size for file in folder.rglob("*.parquet"))
         con.execute("INSERT INTO sources VALUES ($1, $2, $3, NULL)", [folder.name, kind, size])
         failed = [result.describe() for result in run_checks(con) if not result.passed]

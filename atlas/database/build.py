@@ -36,7 +36,7 @@ from atlas.stages import DATASETS
 from atlas.stages.manifest import read_manifest
 
 # Scripts that fill the tables, in order.
-_LOAD = ("load_clusters", "load_labels", "load", "load_terms", "load_circuits")
+_LOAD = ("load_clusters", "load_labels", "load", "load_terms", "load_circuits", "load_card")
 Report = Callable[[str], None]
 
 

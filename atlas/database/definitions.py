@@ -12,6 +12,7 @@ from atlas.database.scripts import Script, quoted, script, scripts
 # The entries that most users need. The shell only shows the first and the last rows of a long result.
 _FIRST_HELP = [
     "help",
+    "card",
     "neurons",
     "edges",
     "clusters",

@@ -23,6 +23,9 @@ EMBEDDED_ROWS = 20_000_000
 EMBED, BESIDE = "embed", "beside"
 
 
+_CARD = pa.schema([("place", pa.int32()), ("section", pa.string()), ("text", pa.string())])
+
+
 @dataclass(frozen=True)
 class Inputs:
     """Inputs of an atlas: one stats folder, any number of clusterings, and optional folders of other stages.
@@ -45,6 +48,7 @@ class Inputs:
     min_count: int = 1
     memory: int = 4_000_000_000  # DuckDB's limit while building; above it, DuckDB spills beside the target
     metadata: Mapping[str, str] = field(default_factory=dict)
+    card: Mapping[str, str] = field(default_factory=dict)  # section and text, as the recipe states them
     other_sources: Sequence[tuple[str, str, int | None, str | None]] = ()  # path, role, size, hash
 
 
@@ -71,6 +75,11 @@ def attach_inputs(con: duckdb.DuckDBPyConnection, inputs: Inputs, metadata: Mapp
     arrow_table(
         con, "metadata", pa.table({"key": list(metadata), "value": [str(value) for value in metadata.values()]})
     )
+    card = pa.table(
+        {"place": range(1, len(inputs.card) + 1), "section": list(inputs.card), "text": list(inputs.card.values())},
+        schema=_CARD,
+    )
+    arrow_table(con, "stated_card", card)
     schema = pa.schema(
         [("path", pa.string()), ("role", pa.string()), ("size_bytes", pa.int64()), ("content_hash", pa.string())]
     )

@@ -181,5 +181,7 @@ def _fill_metadata(con: duckdb.DuckDBPyConnection, said: str, top: int, left_out
         "slim_left_out": json.dumps(left_out),
         "graph_links": "none",
     }
+    note = f"Slim: {facts['slim']}. Numbers of neurons and circuits are those of the whole atlas."
+    con.execute("INSERT INTO card SELECT max(place) + 1, 'limits', $1 FROM card", [note])
     for key, value in facts.items():
         con.execute("INSERT OR REPLACE INTO metadata VALUES ($1, $2)", [key, str(value)])

@@ -20,6 +20,7 @@ from atlas.options import ClusterOptions, out_of_bounds
 from atlas.pipeline.sections import (
     AggregateSection,
     AtlasSection,
+    CardSection,
     CircuitsSection,
     CollectSection,
     GraphsSection,
@@ -69,6 +70,7 @@ class Recipe:
     verify: VerifySection = field(default_factory=VerifySection)
     labels: LabelsSection = field(default_factory=LabelsSection)
     atlas: AtlasSection = field(default_factory=AtlasSection)
+    card: CardSection = field(default_factory=CardSection)
 
     @property
     def output_path(self) -> Path:

@@ -356,6 +356,7 @@ class _Run:
             min_count=section.min_count,
             memory=parse_bytes(section.memory),
             metadata=metadata,
+            card={name: text for name, text in asdict(recipe.card).items() if text is not None},
             other_sources=self._sources(traced),
         )
 

@@ -141,6 +141,18 @@ class VerifySection(VerifyOptions):
 
 
 @dataclass(frozen=True)
+class CardSection:
+    """[card]: what the data card of the atlas says beside what is computed."""
+
+    title: str | None = None
+    description: str | None = None
+    limits: str | None = None
+    licences: str | None = None
+    citation: str | None = None
+    contact: str | None = None
+
+
+@dataclass(frozen=True)
 class AtlasSection:
     """[atlas]: options of the atlas file."""
 

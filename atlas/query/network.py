@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from atlas.errors import UsageError
-from atlas.graphs.neuronpedia import neuronpedia_node
+from atlas.io.graph_objects import as_anndata, as_networkx, as_pyg, as_rustworkx, places_of
+from atlas.io.neuronpedia import neuronpedia_node
 from atlas.query.attribution_graph import AttributionGraph, GraphNode
 from atlas.query.connection import rows_of
 from atlas.query.criteria import NeuronsLike
@@ -36,14 +37,7 @@ class Network:
         Returns:
             The graph; attributes that are not known are left out.
         """
-        import networkx
-
-        found = networkx.MultiDiGraph(name=self.name) if self.has_parallel_edges else networkx.DiGraph(name=self.name)
-        for node in self.nodes:
-            found.add_node(node["id"], **_known(node, "id"))
-        for edge in self.edges:
-            found.add_edge(edge["source"], edge["target"], **_known(edge, "source", "target"))
-        return found
+        return as_networkx(self.name, self.nodes, self.edges, parallel=self.has_parallel_edges)
 
     def to_rustworkx(self) -> Any:
         """Convert to a `rustworkx.PyDiGraph`, with dictionaries as nodes and edges.
@@ -51,13 +45,7 @@ class Network:
         Returns:
             The graph; node numbers are places in `nodes`.
         """
-        import rustworkx
-
-        found = rustworkx.PyDiGraph(attrs={"name": self.name})
-        found.add_nodes_from(self.nodes)
-        place = self.places
-        found.add_edges_from([(place[edge["source"]], place[edge["target"]], edge) for edge in self.edges])
-        return found
+        return as_rustworkx(self.name, self.nodes, self.edges)
 
     def to_igraph(self) -> Any:
         """Convert to an `igraph.Graph`; needs the extra [cluster], since igraph is licensed under the GPL.
@@ -75,19 +63,7 @@ class Network:
         Returns:
             `edge_index` (2, edges), `edge_weight` (edges), `layer` (nodes) with -1 where a node has none, and `node_id`, a list.
         """
-        import torch
-        from torch_geometric.data import Data
-
-        place = self.places
-        ends = [[place[edge[end]] for edge in self.edges] for end in ("source", "target")]
-        layers = [-1 if node.get("layer") is None else node["layer"] for node in self.nodes]
-        return Data(
-            edge_index=torch.tensor(ends, dtype=torch.long).reshape(2, -1),
-            edge_weight=torch.tensor([edge["weight"] for edge in self.edges], dtype=torch.float32),
-            layer=torch.tensor(layers, dtype=torch.long),
-            node_id=[node["id"] for node in self.nodes],
-            num_nodes=len(self.nodes),
-        )
+        return as_pyg(self.nodes, self.edges)
 
     def to_anndata(self) -> Any:
         """Convert to an `anndata.AnnData`: nodes are observations, and edges a sparse matrix.
@@ -96,36 +72,17 @@ class Network:
             `obs` has the attributes of nodes, `obsp["weight"]` and, of a set, `obsp["graph_count"]` have a row per source and a column per
             target. `X` has no columns.
         """
-        import anndata
-        import numpy as np
-        import pandas as pd
-        from scipy.sparse import coo_array, csr_matrix
-
-        place, size = self.places, len(self.nodes)
-        rows, columns = ([place[edge[end]] for edge in self.edges] for end in ("source", "target"))
-        table = pd.DataFrame([{key: value for key, value in node.items() if key != "id"} for node in self.nodes])
-        table.index = pd.Index([node["id"] for node in self.nodes], dtype=str)
-        found = anndata.AnnData(X=np.zeros((size, 0), np.float32), obs=table)
-        for name in ("weight", "graph_count"):
-            if all(edge.get(name) is not None for edge in self.edges):
-                values = [float(edge[name]) for edge in self.edges]
-                found.obsp[name] = csr_matrix(coo_array((values, (rows, columns)), shape=(size, size)))
-        found.uns["name"] = self.name
-        return found
+        return as_anndata(self.name, self.nodes, self.edges)
 
     @property
     def places(self) -> dict[str, int]:
         """Place of every node in `nodes`, by id."""
-        return {node["id"]: place for place, node in enumerate(self.nodes)}
+        return places_of(self.nodes)
 
     @property
     def has_parallel_edges(self) -> bool:
         """Whether two edges join the same source and target, as edges of two methods do."""
         return len({(edge["source"], edge["target"]) for edge in self.edges}) < len(self.edges)
-
-
-def _known(row: Row, *without: str) -> Row:
-    return {key: value for key, value in row.items() if value is not None and key not in without}
 
 
 def network_of_set(

@@ -12,8 +12,8 @@ import numpy as np
 
 from atlas._version import __version__
 from atlas.graph import Graph, NodeKind
-from atlas.graphs.neuronpedia import neuronpedia_node, token_fields
 from atlas.ids import INDEX_BITS, MAX_INDEX
+from atlas.io.neuronpedia import neuronpedia_node, token_fields
 from atlas.trace.tracer import Traced
 
 FORMATS = ("relp", "viewer", "neuronpedia")

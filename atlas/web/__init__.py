@@ -1,0 +1,1 @@
+"""Atlases served to other programs."""
