@@ -265,3 +265,25 @@ def test_the_reference_of_the_schema_is_that_of_an_atlas(small_atlas: Path) -> N
         expected = schema_text(small)
     found = (ROOT / "docs" / "schema.md").read_text(encoding="utf-8")
     assert found == expected, "docs/schema.md is out of date: atlas schema FILE --all > docs/schema.md"
+
+
+@pytest.mark.slow
+def test_the_cookbook_is_true(whole_demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(whole_demo)
+    text = (ROOT / "docs" / "cookbook.md").read_text(encoding="utf-8")
+    assert true_session(text) >= 20
+    for name in re.findall(r"\(\.\./queries/(\w+)\.sql\)", text):
+        assert (ROOT / "queries" / f"{name}.sql").is_file(), name
+    found: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "docs/cookbook.md", "exec"), found)
+    # What stands in the text between quotation marks is Python, too.
+    for call in re.findall(r"`(model\.\w+\([^`]*\))`", text):
+        if "chosen" not in call and "..." not in call and "(a, b)" not in call:
+            eval(compile(call, call, "eval"), found)
+    found["model"].close()
+
+
+def test_the_cookbook_has_every_question() -> None:
+    text = (ROOT / "docs" / "cookbook.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (\d+)\.", text, re.MULTILINE) == [str(number) for number in range(1, 26)]

@@ -171,7 +171,7 @@ class AtlasFile:
         return self._sets().select(as_set(given))
 
     def _sets(self) -> SetSql:
-        columns = self._con.execute(
+        columns = self._cursor().execute(
             "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'neurons' AND database_name = $1",
             [catalog_name(self.path)],
         ).fetchall()
@@ -208,7 +208,10 @@ class AtlasFile:
             raise QueryError(one_line(error)) from error
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
-        cursor = self._current().cursor()
+        con = self._current()
+        with self._lock:
+            # A connection answers one call at a time, and refuses others.
+            cursor = con.cursor()
         use_catalog(cursor, self.path)
         self._cursors.add(cursor)
         return cursor

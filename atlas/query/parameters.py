@@ -55,8 +55,10 @@ def _taken_first(known: Mapping[str, Parameter], rest: list[str]) -> dict[str, A
     for name in texts:
         if rest and not rest[0].startswith("-"):
             values[name] = _typed(rest.pop(0), known[name].type, name)
-    if "graph_id" in known and rest and rest[0].isdecimal():
-        values["graph_id"] = int(rest.pop(0))
+    numbers = [name for name, one in known.items() if one.type == "INTEGER" and one.required and name not in values]
+    for name in numbers:
+        if rest and rest[0].isdecimal():
+            values[name] = int(rest.pop(0))
     return values
 
 
