@@ -4,27 +4,112 @@
 -- $hops INTEGER from 0 to 6: how far it grows; 1 where left out
 -- $min_graphs INTEGER: only edges in at least this many graphs (or links, if graphs were not counted)
 -- $limit BIGINT: at most this many rows
-WITH RECURSIVE
-near AS (
-    SELECT layer, neuron, 0 AS hops FROM chosen
-    UNION
-    (
-        WITH last AS (
-            SELECT layer, neuron, hops FROM near WHERE hops < coalesce($hops, 1)
-        )
-        SELECT e.tgt_layer, e.tgt_neuron, n.hops + 1
-        FROM last AS n
+WITH
+near_0 AS (
+    SELECT layer, neuron FROM chosen
+),
+near_1 AS MATERIALIZED (
+    SELECT DISTINCT layer, neuron
+    FROM (
+        SELECT e.tgt_layer AS layer, e.tgt_neuron AS neuron
+        FROM near_0 AS n
         JOIN edges AS e ON e.src_layer = n.layer AND e.src_neuron = n.neuron
-        WHERE $min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs
-        UNION
-        SELECT e.src_layer, e.src_neuron, n.hops + 1
-        FROM last AS n
+        WHERE coalesce($hops, 1) >= 1 AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+        UNION ALL
+        SELECT e.src_layer AS layer, e.src_neuron AS neuron
+        FROM near_0 AS n
         JOIN edges_by_target AS e ON e.tgt_layer = n.layer AND e.tgt_neuron = n.neuron
-        WHERE $min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs
+        WHERE coalesce($hops, 1) >= 1 AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
     )
 ),
-members AS (
-    SELECT layer, neuron, min(hops) AS hops FROM near GROUP BY ALL
+near_2 AS MATERIALIZED (
+    SELECT DISTINCT layer, neuron
+    FROM (
+        SELECT e.tgt_layer AS layer, e.tgt_neuron AS neuron
+        FROM near_1 AS n
+        JOIN edges AS e ON e.src_layer = n.layer AND e.src_neuron = n.neuron
+        WHERE coalesce($hops, 1) >= 2 AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+        UNION ALL
+        SELECT e.src_layer AS layer, e.src_neuron AS neuron
+        FROM near_1 AS n
+        JOIN edges_by_target AS e ON e.tgt_layer = n.layer AND e.tgt_neuron = n.neuron
+        WHERE coalesce($hops, 1) >= 2 AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    )
+),
+near_3 AS MATERIALIZED (
+    SELECT DISTINCT layer, neuron
+    FROM (
+        SELECT e.tgt_layer AS layer, e.tgt_neuron AS neuron
+        FROM near_2 AS n
+        JOIN edges AS e ON e.src_layer = n.layer AND e.src_neuron = n.neuron
+        WHERE coalesce($hops, 1) >= 3 AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+        UNION ALL
+        SELECT e.src_layer AS layer, e.src_neuron AS neuron
+        FROM near_2 AS n
+        JOIN edges_by_target AS e ON e.tgt_layer = n.layer AND e.tgt_neuron = n.neuron
+        WHERE coalesce($hops, 1) >= 3 AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    )
+),
+near_4 AS MATERIALIZED (
+    SELECT DISTINCT layer, neuron
+    FROM (
+        SELECT e.tgt_layer AS layer, e.tgt_neuron AS neuron
+        FROM near_3 AS n
+        JOIN edges AS e ON e.src_layer = n.layer AND e.src_neuron = n.neuron
+        WHERE coalesce($hops, 1) >= 4 AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+        UNION ALL
+        SELECT e.src_layer AS layer, e.src_neuron AS neuron
+        FROM near_3 AS n
+        JOIN edges_by_target AS e ON e.tgt_layer = n.layer AND e.tgt_neuron = n.neuron
+        WHERE coalesce($hops, 1) >= 4 AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    )
+),
+near_5 AS MATERIALIZED (
+    SELECT DISTINCT layer, neuron
+    FROM (
+        SELECT e.tgt_layer AS layer, e.tgt_neuron AS neuron
+        FROM near_4 AS n
+        JOIN edges AS e ON e.src_layer = n.layer AND e.src_neuron = n.neuron
+        WHERE coalesce($hops, 1) >= 5 AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+        UNION ALL
+        SELECT e.src_layer AS layer, e.src_neuron AS neuron
+        FROM near_4 AS n
+        JOIN edges_by_target AS e ON e.tgt_layer = n.layer AND e.tgt_neuron = n.neuron
+        WHERE coalesce($hops, 1) >= 5 AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    )
+),
+near_6 AS MATERIALIZED (
+    SELECT DISTINCT layer, neuron
+    FROM (
+        SELECT e.tgt_layer AS layer, e.tgt_neuron AS neuron
+        FROM near_5 AS n
+        JOIN edges AS e ON e.src_layer = n.layer AND e.src_neuron = n.neuron
+        WHERE coalesce($hops, 1) >= 6 AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+        UNION ALL
+        SELECT e.src_layer AS layer, e.src_neuron AS neuron
+        FROM near_5 AS n
+        JOIN edges_by_target AS e ON e.tgt_layer = n.layer AND e.tgt_neuron = n.neuron
+        WHERE coalesce($hops, 1) >= 6 AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    )
+),
+members AS MATERIALIZED (
+    SELECT layer, neuron, min(hops) AS hops
+    FROM (
+        SELECT layer, neuron, 0 AS hops FROM near_0
+        UNION ALL
+        SELECT layer, neuron, 1 AS hops FROM near_1
+        UNION ALL
+        SELECT layer, neuron, 2 AS hops FROM near_2
+        UNION ALL
+        SELECT layer, neuron, 3 AS hops FROM near_3
+        UNION ALL
+        SELECT layer, neuron, 4 AS hops FROM near_4
+        UNION ALL
+        SELECT layer, neuron, 5 AS hops FROM near_5
+        UNION ALL
+        SELECT layer, neuron, 6 AS hops FROM near_6
+    )
+    GROUP BY layer, neuron
 )
 SELECT
     s.neuron_id AS src_id,

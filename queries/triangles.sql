@@ -7,32 +7,55 @@
 -- $sign VARCHAR of coherent, incoherent: only such triangles
 -- $min_graphs INTEGER: only edges in at least this many graphs (or links, if graphs were not counted)
 -- $limit BIGINT: at most this many rows
-WITH kept AS MATERIALIZED (
-    SELECT src_layer, src_neuron, tgt_layer, tgt_neuron, mean_weight, coalesce(mean_abs_weight, abs(mean_weight)) AS strength, graph_count
-    FROM edges
-    WHERE (src_layer <> tgt_layer OR src_neuron <> tgt_neuron) AND ($min_graphs IS NULL OR coalesce(graph_count, count) >= $min_graphs)
+WITH
+-- From the first edge on, so that small sets read few edges.
+ab_edges AS MATERIALIZED (
+    SELECT e.src_layer AS a_layer, e.src_neuron AS a, e.tgt_layer AS b_layer, e.tgt_neuron AS b, e.mean_weight AS weight, e.graph_count,
+        coalesce(e.mean_abs_weight, abs(e.mean_weight)) AS strength
+    FROM edges AS e
+    JOIN first AS f ON f.layer = e.src_layer AND f.neuron = e.src_neuron
+    JOIN second AS s ON s.layer = e.tgt_layer AND s.neuron = e.tgt_neuron
+    WHERE (e.src_layer <> e.tgt_layer OR e.src_neuron <> e.tgt_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+),
+middles AS MATERIALIZED (
+    SELECT DISTINCT b_layer, b FROM ab_edges
+),
+bc_edges AS MATERIALIZED (
+    SELECT e.src_layer AS b_layer, e.src_neuron AS b, e.tgt_layer AS c_layer, e.tgt_neuron AS c, e.mean_weight AS weight, e.graph_count,
+        coalesce(e.mean_abs_weight, abs(e.mean_weight)) AS strength
+    FROM edges AS e
+    JOIN middles AS m ON m.b_layer = e.src_layer AND m.b = e.src_neuron
+    JOIN third AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
+    WHERE (e.src_layer <> e.tgt_layer OR e.src_neuron <> e.tgt_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+),
+starts AS MATERIALIZED (
+    SELECT DISTINCT a_layer, a FROM ab_edges
+),
+ac_edges AS MATERIALIZED (
+    SELECT e.src_layer AS a_layer, e.src_neuron AS a, e.tgt_layer AS c_layer, e.tgt_neuron AS c, e.mean_weight AS weight, e.graph_count,
+        coalesce(e.mean_abs_weight, abs(e.mean_weight)) AS strength
+    FROM edges AS e
+    JOIN starts AS s ON s.a_layer = e.src_layer AND s.a = e.src_neuron
+    JOIN third AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
+    WHERE (e.src_layer <> e.tgt_layer OR e.src_neuron <> e.tgt_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
 ),
 found AS (
     SELECT
-        ab.src_layer AS a_layer,
-        ab.src_neuron AS a_neuron,
-        ab.tgt_layer AS b_layer,
-        ab.tgt_neuron AS b_neuron,
-        bc.tgt_layer AS c_layer,
-        bc.tgt_neuron AS c_neuron,
-        ab.mean_weight AS ab_weight,
-        bc.mean_weight AS bc_weight,
-        ac.mean_weight AS ac_weight,
-        CASE WHEN sign(ab.mean_weight) * sign(bc.mean_weight) = sign(ac.mean_weight) THEN 'coherent' ELSE 'incoherent' END AS sign,
+        ab.a_layer,
+        ab.a AS a_neuron,
+        ab.b_layer,
+        ab.b AS b_neuron,
+        bc.c_layer,
+        bc.c AS c_neuron,
+        ab.weight AS ab_weight,
+        bc.weight AS bc_weight,
+        ac.weight AS ac_weight,
+        CASE WHEN sign(ab.weight) * sign(bc.weight) = sign(ac.weight) THEN 'coherent' ELSE 'incoherent' END AS sign,
         least(ab.strength, bc.strength, ac.strength) AS strength,
         least(ab.graph_count, bc.graph_count, ac.graph_count) AS graph_count
-    FROM kept AS ab
-    JOIN kept AS bc ON bc.src_layer = ab.tgt_layer AND bc.src_neuron = ab.tgt_neuron
-    JOIN kept AS ac
-        ON ac.src_layer = ab.src_layer AND ac.src_neuron = ab.src_neuron AND ac.tgt_layer = bc.tgt_layer AND ac.tgt_neuron = bc.tgt_neuron
-    SEMI JOIN first AS a ON a.layer = ab.src_layer AND a.neuron = ab.src_neuron
-    SEMI JOIN second AS b ON b.layer = ab.tgt_layer AND b.neuron = ab.tgt_neuron
-    SEMI JOIN third AS c ON c.layer = bc.tgt_layer AND c.neuron = bc.tgt_neuron
+    FROM ab_edges AS ab
+    JOIN bc_edges AS bc USING (b_layer, b)
+    JOIN ac_edges AS ac ON ac.a_layer = ab.a_layer AND ac.a = ab.a AND ac.c_layer = bc.c_layer AND ac.c = bc.c
 )
 SELECT
     a.neuron_id AS a_id,

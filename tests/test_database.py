@@ -390,6 +390,7 @@ def test_every_sql_file_has_a_header() -> None:
         "measures",
         "resamples",
         "sweeps",
+        "upgrades",
     }
 
 

@@ -252,18 +252,18 @@ def test_what_is_unusual_equals_the_reference(tmp_path: Path) -> None:
             def count(graphs: set[int], others: set[int] = others) -> int:
                 return len({group[place] for place in graphs & others})
 
-            found = {row[:2]: row for row in atlas.unusual_neurons(number).fetchall()}
+            found = {row[1:3]: row[1:] for row in atlas.unusual_neurons(number).fetchall()}
             assert found.keys() == {unit for unit, graphs in neurons.items() if number in graphs}
             for unit, row in found.items():
                 assert row[4:6] == (count(neurons[unit]), 4)
                 assert row[6] == pytest.approx(-math.log2((count(neurons[unit]) + 1) / 5), abs=1e-6)
-            found = {(row[0:2], row[3:5]): row for row in atlas.unusual_edges(number).fetchall()}
+            found = {(row[2:4], row[5:7]): row[2:] for row in atlas.unusual_edges(number).fetchall()}
             assert found.keys() == {edge for edge, graphs in edges.items() if number in graphs}
             for (source, target), row in found.items():
                 linked, joint = count(edges[source, target]), count(neurons[source] & neurons[target])
                 assert row[7:9] == (linked, joint)
                 assert row[9] == pytest.approx(-math.log2((linked + 1) / (joint + 1)), abs=1e-6)
-            missing = {row[:2]: row[4] for row in atlas.missing_neurons(number).fetchall()}
+            missing = {row[1:3]: row[5] for row in atlas.missing_neurons(number).fetchall()}
             assert missing == {
                 unit: count(graphs) for unit, graphs in neurons.items() if number not in graphs and count(graphs) >= 2
             }

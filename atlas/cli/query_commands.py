@@ -118,7 +118,15 @@ def search(
             found = atlas.search(text, within=None if within is None else neurons_of(within), limit=most)
             for note in _notes(atlas, text, found):
                 say(note)
-        print_relation(found, fmt, output, limit, empty=f"no {where} of {file} for {text!r}")
+        print_relation(
+            found,
+            fmt,
+            output,
+            limit,
+            empty=f"no label of {file} has these words: {text!r}"
+            if where == "neurons"
+            else f"no {where} of {file} for {text!r}",
+        )
 
 
 def _notes(atlas: Atlas, text: str, found: duckdb.DuckDBPyRelation) -> list[str]:

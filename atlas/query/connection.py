@@ -113,7 +113,14 @@ class AtlasFile:
             raise QueryError(one_line(error)) from error
 
     def require_clustering(self, name: str) -> None:
-        """Raise `UsageError` for a clustering that the atlas does not have: no rows would look like none found again."""
+        """Refuse a clustering that the atlas does not have: no rows would look like none found again.
+
+        Args:
+            name: Name of the clustering.
+
+        Raises:
+            UsageError: There is none of that name.
+        """
         found = [row[0] for row in self.sql("SELECT clustering FROM clusterings ORDER BY clustering").fetchall()]
         if name not in found:
             raise UsageError(f"{self.path} has no clustering {name!r}; it has {', '.join(found) or 'none'}")
@@ -171,10 +178,14 @@ class AtlasFile:
         return self._sets().select(as_set(given))
 
     def _sets(self) -> SetSql:
-        columns = self._cursor().execute(
-            "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'neurons' AND database_name = $1",
-            [catalog_name(self.path)],
-        ).fetchall()
+        columns = (
+            self._cursor()
+            .execute(
+                "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'neurons' AND database_name = $1",
+                [catalog_name(self.path)],
+            )
+            .fetchall()
+        )
         return SetSql(dict(columns), lambda name: parse(saved_set(self.path, name)))
 
     def run(self, sql: str, values: Mapping[str, Any], sets: Mapping[str, NeuronSet]) -> duckdb.DuckDBPyRelation:

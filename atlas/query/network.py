@@ -81,7 +81,7 @@ class Network:
 
     @property
     def has_parallel_edges(self) -> bool:
-        """Whether two edges join the same source and target, as edges of two methods do."""
+        """True where two edges join the same source and target, as edges of two methods do."""
         return len({(edge["source"], edge["target"]) for edge in self.edges}) < len(self.edges)
 
 

@@ -37,7 +37,11 @@ _EXTRA = {
 
 
 def tools() -> list[dict[str, Any]]:
-    """Return every tool as `name`, `description` and `input_schema`, queries first."""
+    """Describe every tool.
+
+    Returns:
+        `name`, `description` and `input_schema` of each, queries first.
+    """
     found = [
         {"name": name, "description": query.doc, "input_schema": _schema(query)} for name, query in catalogue().items()
     ]

@@ -34,6 +34,10 @@ print(json.dumps({"stages": stages, "size": result.path.stat().st_size}))
 """
 
 
+# What a search without an index reads.
+_SCAN = "SELECT count(*) FROM labels WHERE contains(lower(text), lower(?)) OR contains(lower(description), lower(?))"
+
+
 def generate(folder: Path, edges: int) -> None:
     """The input files, kept for the next run."""
     scale = edges / 84e6
@@ -77,14 +81,17 @@ def questions(con: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[str, list]
     circuits = ids("SELECT cluster_path FROM clusters ORDER BY abs(size - 1000) LIMIT 5")
     words = [["aspirin dosage"], ["French"], ["closing quoted tokens"], ["no such label"]]
     return {
-        "downstream of a hub (LIMIT 50)": [("FROM downstream(?, ?) LIMIT 50", hub) for hub in hubs],
-        "upstream of a hub (LIMIT 50)": [("FROM upstream(?, ?) LIMIT 50", hub) for hub in hubs],
+        "downstream of a hub, 50 rows": [("FROM downstream(?, ?, 50)", hub) for hub in hubs],
+        "upstream of a hub, 50 rows": [("FROM upstream(?, ?, 50)", hub) for hub in hubs],
+        "downstream of a hub, LIMIT 50": [("FROM downstream(?, ?) LIMIT 50", hub) for hub in hubs],
+        "upstream of a hub, LIMIT 50": [("FROM upstream(?, ?) LIMIT 50", hub) for hub in hubs],
         "downstream of a median neuron": [("FROM downstream(?, ?)", one) for one in middle],
         "upstream of a median neuron": [("FROM upstream(?, ?)", one) for one in middle],
         "edges of one neuron, no labels": [
             ("SELECT * FROM edges WHERE src_layer = ? AND src_neuron = ?", one) for one in middle
         ],
-        "label search (LIMIT 20)": [("FROM search(?) LIMIT 20", word) for word in words],
+        "label search, 20 rows": [("FROM search(?, 20)", word) for word in words],
+        "scan of texts and descriptions": [(_SCAN, [*word, *word]) for word in words],
         "members of a circuit of 1,000": [("FROM circuit(?)", one) for one in circuits],
         "edges inside a circuit of 1,000": [("FROM circuit_edges(?)", one) for one in circuits],
     }
@@ -107,12 +114,22 @@ def latencies(path: Path, repeats: int = 5) -> dict[str, tuple[float, float]]:
     return found
 
 
+def show(found: dict[str, tuple[float, float]]) -> None:
+    """Print latencies."""
+    for name, (median, late) in found.items():
+        print(f"  {name:34} median {median:7.1f} ms   p95 {late:7.1f} ms")
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--edges", type=float, default=84e6)
     parser.add_argument("--folder", type=Path, help="keep the generated files here")
+    parser.add_argument("--ask", type=Path, help="ask this atlas, and build none")
     given = parser.parse_args()
+    if given.ask is not None:
+        show(latencies(given.ask))
+        return
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -131,8 +148,7 @@ def main() -> None:
             f"  edges as generated, bit for bit: {same_edges(out / 'qwen.stages' / 'stats', folder / 'truth.parquet')}"
         )
         found = latencies(out / "qwen.duckdb")
-        for name, (median, late) in found.items():
-            print(f"  {name:34} median {median:7.1f} ms   p95 {late:7.1f} ms")
+        show(found)
         print(json.dumps({"seconds": seconds, "peak_mb": peak, "size": built["size"], "latencies": found}))
 
 
