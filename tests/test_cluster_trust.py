@@ -291,6 +291,7 @@ def test_modularity_by_its_definition() -> None:
 SLOW = ("consensus", "spectral", "block-model", "nested-block-model", "local", "links", "louvain", "nmf")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     # In these networks all circuits act in all graphs, so factors of graphs tell none apart.

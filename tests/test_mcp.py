@@ -92,7 +92,7 @@ def test_every_tool_takes_what_its_schema_says(tool: dict[str, Any], small: Any)
         ("sql", {"sql": "SELECT * FROM read_csv('/etc/passwd')"}, "."),
         ("sql", {"sql": "SET memory_limit = '1TB'"}, "."),
         ("find", {"chosen": "where('1=1); DROP TABLE edges; --')"}, "."),
-        ("reach", {"chosen": "layer = 1", "max_hops": 1000}, "max_hops is 1 to 20"),
+        ("reach", {"chosen": "layer = 1", "max_hops": 1000}, "max_hops is 1 to 6"),
     ],
 )
 def test_wrong_calls_are_errors(small: Any, name: str, arguments: dict[str, Any], message: str) -> None:

@@ -60,6 +60,7 @@ def plain(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(catalogue()))
 def test_every_query_answers_the_same(name: str, both: Any) -> None:
     new, old = both

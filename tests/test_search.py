@@ -131,7 +131,7 @@ LABELS = st.lists(st.tuples(TEXTS.filter(bool), st.none() | TEXTS), min_size=1, 
 
 
 @given(labels=LABELS, query=st.lists(st.sampled_from([*WORDS, "capitla", "frnace", "cap", "ing"]), min_size=1, max_size=3).map(" ".join))  # fmt: skip
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_scores_equal_the_formula(relabelled: Any, labels: Labels, query: str) -> None:
     with relabelled(labels) as opened:
         found = {
@@ -146,7 +146,7 @@ def test_scores_equal_the_formula(relabelled: Any, labels: Labels, query: str) -
 
 
 @given(labels=LABELS, data=st.data())
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_ilike_finds_is_found(relabelled: Any, labels: Labels, data: st.DataObject) -> None:
     text = data.draw(st.sampled_from([part for pair in labels for part in pair if part]))
     start = data.draw(st.integers(0, len(text) - 1))

@@ -82,11 +82,10 @@ def _comment(con: duckdb.DuckDBPyConnection, views: list[Script], known: list[Sc
 
     Such a column gets the comment of the first column of that name in `sql/tables`: one word has one meaning.
     """
-    for item in views:
-        con.execute(f"COMMENT ON VIEW {item.name} IS {quoted(item.doc)}")
+    lines = [f"COMMENT ON VIEW {item.name} IS {quoted(item.doc)};" for item in views]
     for item in known:
         table = " TABLE" if is_of_table(item) else ""
-        con.execute(f'COMMENT ON MACRO{table} "{item.name}" IS {quoted(item.doc)}')
+        lines.append(f'COMMENT ON MACRO{table} "{item.name}" IS {quoted(item.doc)};')
     columns = con.execute(script("columns")).fetchall()
     words: dict[str, str] = {}
     for _, column, comment in columns:
@@ -94,7 +93,8 @@ def _comment(con: duckdb.DuckDBPyConnection, views: list[Script], known: list[Sc
             words.setdefault(column, comment)
     for table, column, comment in columns:
         if comment is None:
-            con.execute(f'COMMENT ON COLUMN "{table}"."{column}" IS {quoted(words[column])}')
+            lines.append(f'COMMENT ON COLUMN "{table}"."{column}" IS {quoted(words[column])};')
+    con.execute("\n".join(lines))
 
 
 def _fill_help(con: duckdb.DuckDBPyConnection, views: list[Script], known: list[Script]) -> None:
