@@ -288,10 +288,20 @@ def test_modularity_by_its_definition() -> None:
     assert gain(given, Partition(paths, [None] * len(paths), 3.0, 4.0)) == pytest.approx(0.25)
 
 
-SLOW = ("consensus", "spectral", "block-model", "nested-block-model", "local", "links", "louvain", "nmf")
+SLOW = (
+    "consensus",
+    "spectral",
+    "block-model",
+    "nested-block-model",
+    "local",
+    "links",
+    "louvain",
+    "nmf",
+    "profiles",
+    "leiden",
+)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     # In these networks all circuits act in all graphs, so factors of graphs tell none apart.

@@ -174,7 +174,7 @@ class SetSql:
             how = {"~": "contains", "^=": "starts_with", "$=": "ends_with"}.get(test.operator)
             return f"{how}(lower({sql}), lower({value}))" if how else f"regexp_matches({sql}, {value})"
         if test.operator == "in":
-            if isinstance(test.value, range) and test.value.step == 1 and len(test.value):
+            if isinstance(test.value, range) and test.value.step == 1 and test.value.start < test.value.stop:
                 return f"{sql} BETWEEN {test.value[0]} AND {test.value[-1]}"
             return f"{sql} IN ({', '.join(_literal(one, kind, test.field) for one in test.value) or 'NULL'})"
         return f"{sql} {test.operator} {_literal(test.value, kind, test.field)}"
