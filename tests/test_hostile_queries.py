@@ -52,6 +52,7 @@ def asked(opened: Any, name: str, **given: Any) -> None:
         assert "Traceback" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(catalogue()))
 def test_hostile_values_of_every_parameter(name: str, small: Any) -> None:
     query = catalogue()[name]

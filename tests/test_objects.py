@@ -143,3 +143,16 @@ def test_threads_ask_while_the_file_is_replaced_and_copies_are_opened_again(smal
         assert wrong == []
         with pickle.loads(pickle.dumps(opened)) as again:
             assert again.find("layer = 1").fetchall() == opened.find("layer = 1").fetchall()
+
+
+def test_a_remote_file_without_the_extension_is_said() -> None:
+    with duckdb.connect() as con:
+        try:
+            con.execute("LOAD httpfs")
+        except duckdb.Error:
+            with pytest.raises(
+                AtlasFileError, match="https://example.org/a.duckdb is a remote file.*httpfs is not installed"
+            ):
+                atlas.open("https://example.org/a.duckdb")
+            return
+    pytest.skip("httpfs is installed here")

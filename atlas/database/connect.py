@@ -53,10 +53,16 @@ def open_atlas(
         AtlasFileError: `path` is missing, is not a DuckDB file, is not an atlas, is damaged or has another schema.
     """
     file = Path(path)
-    _require_database(file)
+    is_remote = "://" in str(path)
     con = duckdb.connect(":memory:", config={"memory_limit": memory})
+    if is_remote:
+        _load_remote_access(con, str(path))
+    else:
+        _require_database(file)
     try:
-        con.execute(f"ATTACH {quoted(str(file))} AS {identifier(catalog_name(file))} (TYPE duckdb, READ_ONLY)")
+        con.execute(
+            f"ATTACH {quoted(str(path) if is_remote else str(file))} AS {identifier(catalog_name(file))} (TYPE duckdb, READ_ONLY)"
+        )
     except duckdb.Error as error:
         con.close()
         raise AtlasFileError("damaged", f"{file} cannot be opened: {_first_line(error)}") from error
@@ -64,7 +70,7 @@ def open_atlas(
         _attach_beside(con, file)
         use_catalog(con, file)
         if older and (given := _earlier_schema(con)) is not None:
-            upgrade(con, str(file), catalog_name(file), given, SCHEMA_VERSION)
+            upgrade(con, str(path), catalog_name(file), given, SCHEMA_VERSION)
             use_catalog(con, file)
         else:
             _require_schema(con, file)
@@ -103,6 +109,18 @@ def open_several(
     for setting in _SAFETY:
         con.execute(setting)
     return con
+
+
+def _load_remote_access(con: duckdb.DuckDBPyConnection, address: str) -> None:
+    """Load DuckDB's extension for files of web servers. Raises `AtlasFileError` where it is not installed."""
+    try:
+        con.execute("LOAD httpfs")
+    except duckdb.Error as error:
+        con.close()
+        raise AtlasFileError(
+            "missing",
+            f"{address} is a remote file, and DuckDB's extension httpfs is not installed; run INSTALL httpfs in DuckDB, or download the file",
+        ) from error
 
 
 def catalog_name(file: Path) -> str:

@@ -43,6 +43,7 @@ class AtlasFile:
     def __init__(self, path: str | PathLike[str], *, memory: str = DEFAULT_MEMORY) -> None:
         """Open the atlas at `path`; `memory` is DuckDB's limit. Raises `AtlasFileError`."""
         self.path = Path(path)
+        self._given = path  # an address would not be the same as a path
         self.memory = memory
         self._lock, self._is_closed = threading.Lock(), False
         self._con = self._open()
@@ -50,7 +51,7 @@ class AtlasFile:
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         self._version = _version(self.path)
-        con = open_atlas(self.path, memory=self.memory, older=True)
+        con = open_atlas(self._given, memory=self.memory, older=True)
         self._is_comparison = is_comparison(con)
         return con
 
@@ -64,7 +65,7 @@ class AtlasFile:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle only the path and the memory limit; another process opens the file again."""
-        return partial(type(self), memory=self.memory), (self.path,)
+        return partial(type(self), memory=self.memory), (self._given,)
 
     def __enter__(self) -> Self:
         return self
