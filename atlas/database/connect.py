@@ -54,15 +54,13 @@ def open_atlas(
     """
     file = Path(path)
     is_remote = "://" in str(path)
+    if not is_remote:
+        _require_database(file)
     con = duckdb.connect(":memory:", config={"memory_limit": memory})
     if is_remote:
         _load_remote_access(con, str(path))
-    else:
-        _require_database(file)
     try:
-        con.execute(
-            f"ATTACH {quoted(str(path) if is_remote else str(file))} AS {identifier(catalog_name(file))} (TYPE duckdb, READ_ONLY)"
-        )
+        con.execute(f"ATTACH {quoted(str(path))} AS {identifier(catalog_name(file))} (TYPE duckdb, READ_ONLY)")
     except duckdb.Error as error:
         con.close()
         raise AtlasFileError("damaged", f"{file} cannot be opened: {_first_line(error)}") from error
