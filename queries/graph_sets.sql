@@ -11,7 +11,8 @@ WITH sides AS (
     WHERE prompt_group = $others OR list_contains(string_split(replace($others, ' ', ''), ','), graph_id::VARCHAR)
 ),
 totals AS (
-    SELECT count(*) FILTER (side = 1) AS first_total, count(*) FILTER (side = 2) AS second_total FROM sides
+    SELECT count(*) FILTER (side = 1) AS first_total, count(*) FILTER (side = 2) AS second_total
+    FROM sides
 ),
 seen AS (
     SELECT layer, neuron, count(*) FILTER (side = 1) AS first_count, count(*) FILTER (side = 2) AS second_count

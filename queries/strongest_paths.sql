@@ -14,82 +14,106 @@ WITH
 -- Paths are followed from both sides and joined in the middle: of three edges, two from the start and one from the end. Of the paths to a neuron over
 -- so many edges, no more can be among the strongest than are wanted.
 from_start_1 AS MATERIALIZED (
-    SELECT
-        e.tgt_layer AS layer,
-        e.tgt_neuron AS neuron,
-        e.weight_abs_sum / nullif(n.input_abs_sum, 0) AS strength,
-        CASE WHEN e.weight_sum < 0 THEN -1 ELSE 1 END AS sign,
-        [(e.src_layer::BIGINT << 24) | e.src_neuron, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron] AS path
-    FROM edges AS e
-    JOIN starts AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
-    JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
-    WHERE (e.src_layer::BIGINT << 24) | e.src_neuron <> (e.tgt_layer::BIGINT << 24) | e.tgt_neuron AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
-    QUALIFY row_number() OVER (PARTITION BY e.tgt_layer, e.tgt_neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
+    -- Ranked outside: inside, strength would be that of the shorter path.
+    SELECT *
+    FROM (
+        SELECT
+            e.tgt_layer AS layer,
+            e.tgt_neuron AS neuron,
+            e.weight_abs_sum / nullif(n.input_abs_sum, 0) AS strength,
+            CASE WHEN e.weight_sum < 0 THEN -1 ELSE 1 END AS sign,
+            [(e.src_layer::BIGINT << 24) | e.src_neuron, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron] AS path
+        FROM edges AS e
+        JOIN starts AS s ON s.layer = e.src_layer AND s.neuron = e.src_neuron
+        JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
+        WHERE (e.src_layer::BIGINT << 24) | e.src_neuron <> (e.tgt_layer::BIGINT << 24) | e.tgt_neuron AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    )
+    QUALIFY row_number() OVER (PARTITION BY layer, neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
 ),
 from_start_2 AS MATERIALIZED (
-    SELECT
-        e.tgt_layer AS layer,
-        e.tgt_neuron AS neuron,
-        CASE WHEN $by = 'bottleneck' THEN least(w.strength, e.weight_abs_sum / nullif(n.input_abs_sum, 0)) ELSE w.strength * e.weight_abs_sum / nullif(n.input_abs_sum, 0) END AS strength,
-        CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END AS sign,
-        list_append(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AS path
-    FROM from_start_1 AS w
-    JOIN edges AS e ON e.src_layer = w.layer AND e.src_neuron = w.neuron
-    JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
-    WHERE coalesce($max_hops, 3) >= 3 AND NOT list_contains(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
-    QUALIFY row_number() OVER (PARTITION BY e.tgt_layer, e.tgt_neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
+    -- Ranked outside: inside, strength would be that of the shorter path.
+    SELECT *
+    FROM (
+        SELECT
+            e.tgt_layer AS layer,
+            e.tgt_neuron AS neuron,
+            CASE WHEN $by = 'bottleneck' THEN least(w.strength, e.weight_abs_sum / nullif(n.input_abs_sum, 0)) ELSE w.strength * e.weight_abs_sum / nullif(n.input_abs_sum, 0) END AS strength,
+            CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END AS sign,
+            list_append(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AS path
+        FROM from_start_1 AS w
+        JOIN edges AS e ON e.src_layer = w.layer AND e.src_neuron = w.neuron
+        JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
+        WHERE coalesce($max_hops, 3) >= 3 AND NOT list_contains(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    )
+    QUALIFY row_number() OVER (PARTITION BY layer, neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
 ),
 from_start_3 AS MATERIALIZED (
-    SELECT
-        e.tgt_layer AS layer,
-        e.tgt_neuron AS neuron,
-        CASE WHEN $by = 'bottleneck' THEN least(w.strength, e.weight_abs_sum / nullif(n.input_abs_sum, 0)) ELSE w.strength * e.weight_abs_sum / nullif(n.input_abs_sum, 0) END AS strength,
-        CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END AS sign,
-        list_append(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AS path
-    FROM from_start_2 AS w
-    JOIN edges AS e ON e.src_layer = w.layer AND e.src_neuron = w.neuron
-    JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
-    WHERE coalesce($max_hops, 3) >= 5 AND NOT list_contains(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
-    QUALIFY row_number() OVER (PARTITION BY e.tgt_layer, e.tgt_neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
+    -- Ranked outside: inside, strength would be that of the shorter path.
+    SELECT *
+    FROM (
+        SELECT
+            e.tgt_layer AS layer,
+            e.tgt_neuron AS neuron,
+            CASE WHEN $by = 'bottleneck' THEN least(w.strength, e.weight_abs_sum / nullif(n.input_abs_sum, 0)) ELSE w.strength * e.weight_abs_sum / nullif(n.input_abs_sum, 0) END AS strength,
+            CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END AS sign,
+            list_append(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AS path
+        FROM from_start_2 AS w
+        JOIN edges AS e ON e.src_layer = w.layer AND e.src_neuron = w.neuron
+        JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
+        WHERE coalesce($max_hops, 3) >= 5 AND NOT list_contains(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    )
+    QUALIFY row_number() OVER (PARTITION BY layer, neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
 ),
 to_end_1 AS MATERIALIZED (
-    SELECT
-        e.src_layer AS layer,
-        e.src_neuron AS neuron,
-        e.weight_abs_sum / nullif(n.input_abs_sum, 0) AS strength,
-        CASE WHEN e.weight_sum < 0 THEN -1 ELSE 1 END AS sign,
-        [(e.src_layer::BIGINT << 24) | e.src_neuron, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron] AS path
-    FROM edges_by_target AS e
-    JOIN ends AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
-    JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
-    WHERE coalesce($max_hops, 3) >= 2 AND (e.src_layer::BIGINT << 24) | e.src_neuron <> (e.tgt_layer::BIGINT << 24) | e.tgt_neuron AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
-    QUALIFY row_number() OVER (PARTITION BY e.src_layer, e.src_neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
+    -- Ranked outside: inside, strength would be that of the shorter path.
+    SELECT *
+    FROM (
+        SELECT
+            e.src_layer AS layer,
+            e.src_neuron AS neuron,
+            e.weight_abs_sum / nullif(n.input_abs_sum, 0) AS strength,
+            CASE WHEN e.weight_sum < 0 THEN -1 ELSE 1 END AS sign,
+            [(e.src_layer::BIGINT << 24) | e.src_neuron, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron] AS path
+        FROM edges_by_target AS e
+        JOIN ends AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
+        JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
+        WHERE coalesce($max_hops, 3) >= 2 AND (e.src_layer::BIGINT << 24) | e.src_neuron <> (e.tgt_layer::BIGINT << 24) | e.tgt_neuron AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    )
+    QUALIFY row_number() OVER (PARTITION BY layer, neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
 ),
 to_end_2 AS MATERIALIZED (
-    SELECT
-        e.src_layer AS layer,
-        e.src_neuron AS neuron,
-        CASE WHEN $by = 'bottleneck' THEN least(w.strength, e.weight_abs_sum / nullif(n.input_abs_sum, 0)) ELSE w.strength * e.weight_abs_sum / nullif(n.input_abs_sum, 0) END AS strength,
-        CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END AS sign,
-        list_prepend((e.src_layer::BIGINT << 24) | e.src_neuron, w.path) AS path
-    FROM to_end_1 AS w
-    JOIN edges_by_target AS e ON e.tgt_layer = w.layer AND e.tgt_neuron = w.neuron
-    JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
-    WHERE coalesce($max_hops, 3) >= 4 AND NOT list_contains(w.path, (e.src_layer::BIGINT << 24) | e.src_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
-    QUALIFY row_number() OVER (PARTITION BY e.src_layer, e.src_neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
+    -- Ranked outside: inside, strength would be that of the shorter path.
+    SELECT *
+    FROM (
+        SELECT
+            e.src_layer AS layer,
+            e.src_neuron AS neuron,
+            CASE WHEN $by = 'bottleneck' THEN least(w.strength, e.weight_abs_sum / nullif(n.input_abs_sum, 0)) ELSE w.strength * e.weight_abs_sum / nullif(n.input_abs_sum, 0) END AS strength,
+            CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END AS sign,
+            list_prepend((e.src_layer::BIGINT << 24) | e.src_neuron, w.path) AS path
+        FROM to_end_1 AS w
+        JOIN edges_by_target AS e ON e.tgt_layer = w.layer AND e.tgt_neuron = w.neuron
+        JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
+        WHERE coalesce($max_hops, 3) >= 4 AND NOT list_contains(w.path, (e.src_layer::BIGINT << 24) | e.src_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    )
+    QUALIFY row_number() OVER (PARTITION BY layer, neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
 ),
 to_end_3 AS MATERIALIZED (
-    SELECT
-        e.src_layer AS layer,
-        e.src_neuron AS neuron,
-        CASE WHEN $by = 'bottleneck' THEN least(w.strength, e.weight_abs_sum / nullif(n.input_abs_sum, 0)) ELSE w.strength * e.weight_abs_sum / nullif(n.input_abs_sum, 0) END AS strength,
-        CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END AS sign,
-        list_prepend((e.src_layer::BIGINT << 24) | e.src_neuron, w.path) AS path
-    FROM to_end_2 AS w
-    JOIN edges_by_target AS e ON e.tgt_layer = w.layer AND e.tgt_neuron = w.neuron
-    JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
-    WHERE coalesce($max_hops, 3) >= 6 AND NOT list_contains(w.path, (e.src_layer::BIGINT << 24) | e.src_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
-    QUALIFY row_number() OVER (PARTITION BY e.src_layer, e.src_neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
+    -- Ranked outside: inside, strength would be that of the shorter path.
+    SELECT *
+    FROM (
+        SELECT
+            e.src_layer AS layer,
+            e.src_neuron AS neuron,
+            CASE WHEN $by = 'bottleneck' THEN least(w.strength, e.weight_abs_sum / nullif(n.input_abs_sum, 0)) ELSE w.strength * e.weight_abs_sum / nullif(n.input_abs_sum, 0) END AS strength,
+            CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END AS sign,
+            list_prepend((e.src_layer::BIGINT << 24) | e.src_neuron, w.path) AS path
+        FROM to_end_2 AS w
+        JOIN edges_by_target AS e ON e.tgt_layer = w.layer AND e.tgt_neuron = w.neuron
+        JOIN neurons AS n ON n.layer = e.tgt_layer AND n.neuron = e.tgt_neuron
+        WHERE coalesce($max_hops, 3) >= 6 AND NOT list_contains(w.path, (e.src_layer::BIGINT << 24) | e.src_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    )
+    QUALIFY row_number() OVER (PARTITION BY layer, neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
 ),
 walks AS (
     SELECT 1 AS hop_count, f.strength, f.sign, f.path

@@ -11,7 +11,8 @@
 -- Example: FROM token_paths('{input_token}', '{output_token}');
 WITH
 spelled AS (
-    SELECT t.token_id, t.token AS short, coalesce(v.token, t.token) AS token
+    -- No column is called token or output: parameters of the macro are.
+    SELECT t.token_id, t.token AS short_text, coalesce(v.token, t.token) AS long_text
     FROM tokens AS t
     LEFT JOIN vocabulary AS v USING (token_id)
 ),
@@ -25,7 +26,7 @@ totals AS MATERIALIZED (
 outputs AS MATERIALIZED (
     SELECT e.token_id, sum(e.weight_abs_sum) AS total
     FROM logit_edges AS e
-    SEMI JOIN (FROM spelled WHERE $output IN (short, trim(short), token, trim(token))) USING (token_id)
+    SEMI JOIN (FROM spelled WHERE $output IN (short_text, trim(short_text), long_text, trim(long_text))) USING (token_id)
     GROUP BY ALL
 ),
 -- As numbers: a neuron is its layer and index, a token is negative, and an output token below all tokens.
@@ -37,35 +38,43 @@ from_token_1 AS MATERIALIZED (
         CASE WHEN e.weight_sum < 0 THEN -1 ELSE 1 END AS sign,
         [-1 - e.token_id, (e.layer::BIGINT << 24) | e.neuron] AS path
     FROM token_edges AS e
-    SEMI JOIN (FROM spelled WHERE $token IN (short, trim(short), token, trim(token))) AS s USING (token_id)
+    SEMI JOIN (FROM spelled WHERE $token IN (short_text, trim(short_text), long_text, trim(long_text))) AS s USING (token_id)
     JOIN totals AS t USING (layer, neuron)
     WHERE ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
 ),
 from_token_2 AS MATERIALIZED (
-    SELECT
-        e.tgt_layer AS layer,
-        e.tgt_neuron AS neuron,
-        w.strength * e.weight_abs_sum / nullif(t.total, 0) AS strength,
-        CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END AS sign,
-        list_append(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AS path
-    FROM from_token_1 AS w
-    JOIN edges AS e ON e.src_layer = w.layer AND e.src_neuron = w.neuron
-    JOIN totals AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
-    WHERE coalesce($max_neurons, 3) >= 2 AND NOT list_contains(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
-    QUALIFY row_number() OVER (PARTITION BY e.tgt_layer, e.tgt_neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
+    -- Ranked outside: inside, strength would be that of the shorter path.
+    SELECT *
+    FROM (
+        SELECT
+            e.tgt_layer AS layer,
+            e.tgt_neuron AS neuron,
+            w.strength * e.weight_abs_sum / nullif(t.total, 0) AS strength,
+            CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END AS sign,
+            list_append(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AS path
+        FROM from_token_1 AS w
+        JOIN edges AS e ON e.src_layer = w.layer AND e.src_neuron = w.neuron
+        JOIN totals AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
+        WHERE coalesce($max_neurons, 3) >= 2 AND NOT list_contains(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    )
+    QUALIFY row_number() OVER (PARTITION BY layer, neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
 ),
 from_token_3 AS MATERIALIZED (
-    SELECT
-        e.tgt_layer AS layer,
-        e.tgt_neuron AS neuron,
-        w.strength * e.weight_abs_sum / nullif(t.total, 0) AS strength,
-        CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END AS sign,
-        list_append(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AS path
-    FROM from_token_2 AS w
-    JOIN edges AS e ON e.src_layer = w.layer AND e.src_neuron = w.neuron
-    JOIN totals AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
-    WHERE coalesce($max_neurons, 3) >= 4 AND NOT list_contains(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
-    QUALIFY row_number() OVER (PARTITION BY e.tgt_layer, e.tgt_neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
+    -- Ranked outside: inside, strength would be that of the shorter path.
+    SELECT *
+    FROM (
+        SELECT
+            e.tgt_layer AS layer,
+            e.tgt_neuron AS neuron,
+            w.strength * e.weight_abs_sum / nullif(t.total, 0) AS strength,
+            CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END AS sign,
+            list_append(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AS path
+        FROM from_token_2 AS w
+        JOIN edges AS e ON e.src_layer = w.layer AND e.src_neuron = w.neuron
+        JOIN totals AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
+        WHERE coalesce($max_neurons, 3) >= 4 AND NOT list_contains(w.path, (e.tgt_layer::BIGINT << 24) | e.tgt_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    )
+    QUALIFY row_number() OVER (PARTITION BY layer, neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
 ),
 to_output_1 AS MATERIALIZED (
     SELECT
@@ -79,17 +88,21 @@ to_output_1 AS MATERIALIZED (
     WHERE ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
 ),
 to_output_2 AS MATERIALIZED (
-    SELECT
-        e.src_layer AS layer,
-        e.src_neuron AS neuron,
-        w.strength * e.weight_abs_sum / nullif(t.total, 0) AS strength,
-        CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END AS sign,
-        list_prepend((e.src_layer::BIGINT << 24) | e.src_neuron, w.path) AS path
-    FROM to_output_1 AS w
-    JOIN edges_by_target AS e ON e.tgt_layer = w.layer AND e.tgt_neuron = w.neuron
-    JOIN totals AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
-    WHERE coalesce($max_neurons, 3) >= 3 AND NOT list_contains(w.path, (e.src_layer::BIGINT << 24) | e.src_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
-    QUALIFY row_number() OVER (PARTITION BY e.src_layer, e.src_neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
+    -- Ranked outside: inside, strength would be that of the shorter path.
+    SELECT *
+    FROM (
+        SELECT
+            e.src_layer AS layer,
+            e.src_neuron AS neuron,
+            w.strength * e.weight_abs_sum / nullif(t.total, 0) AS strength,
+            CASE WHEN e.weight_sum < 0 THEN -w.sign ELSE w.sign END AS sign,
+            list_prepend((e.src_layer::BIGINT << 24) | e.src_neuron, w.path) AS path
+        FROM to_output_1 AS w
+        JOIN edges_by_target AS e ON e.tgt_layer = w.layer AND e.tgt_neuron = w.neuron
+        JOIN totals AS t ON t.layer = e.tgt_layer AND t.neuron = e.tgt_neuron
+        WHERE coalesce($max_neurons, 3) >= 3 AND NOT list_contains(w.path, (e.src_layer::BIGINT << 24) | e.src_neuron) AND ($min_graphs IS NULL OR coalesce(e.graph_count, e.count) >= $min_graphs)
+    )
+    QUALIFY row_number() OVER (PARTITION BY layer, neuron ORDER BY strength DESC, path) <= coalesce($limit, 20)
 ),
 walks AS (
     SELECT 1 AS neuron_count, f.strength * b.strength AS strength, f.sign * b.sign AS sign, list_concat(f.path, b.path[2:]) AS path
@@ -152,9 +165,9 @@ whole AS (
 SELECT
     b.rank,
     b.neuron_count,
-    s.token,
+    s.long_text AS token,
     ['L' || (unit >> 24) || '/N' || (unit & 16777215) FOR unit IN b.path[2:-2]] AS path,
-    o.token AS output,
+    o.long_text AS output,
     b.sign * b.strength AS strength,
     CASE WHEN EXISTS (FROM graph_links) THEN coalesce(w.graph_count, 0) END AS graph_count
 FROM best AS b

@@ -281,6 +281,15 @@ def test_a_slim_atlas_keeps_the_strongest_edges(small: Atlas, small_atlas: Path,
             rows = rows_of(slim.sql(f"FROM {table}"))
             assert {((r["src_layer"], r["src_neuron"]), (r["tgt_layer"], r["tgt_neuron"])) for r in rows} == expected
         assert set(slim.sql("SELECT layer, neuron FROM neurons").fetchall()) == kept
+        # Cosines of the kept edges: between their vectors and the lengths of those.
+        norms = slim.sql("SELECT layer, neuron, output_weight_norm FROM neurons").fetchall()
+        for layer, neuron, norm in norms:
+            mine = [
+                r["weight_sum"]
+                for r in rows_of(slim.sql("FROM edges"))
+                if (r["src_layer"], r["src_neuron"]) == (layer, neuron)
+            ]
+            assert norm == pytest.approx(sum(value * value for value in mine) ** 0.5, rel=1e-5)
         facts = dict(slim.metadata().fetchall())
         lost = json.loads(facts["slim_left_out"])
         for table, count in lost.items():

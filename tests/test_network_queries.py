@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 import atlas
 from atlas import Atlas
+from atlas.errors import QueryError, UsageError
 from atlas.query.connection import rows_of
 
 Unit = tuple[int, int]
@@ -364,3 +366,33 @@ def test_sets_of_graphs(small: Atlas, plain: Plain) -> None:
     rows = rows_of(small.graph_sets(group, "1, 3,5"))
     assert {row["neuron_id"]: row["difference"] for row in rows} == pytest.approx(expected)
     assert [abs(row["difference"]) for row in rows] == sorted((abs(row["difference"]) for row in rows), reverse=True)
+
+
+def test_graphs_that_do_not_exist_are_said(small: Atlas) -> None:
+    for given in ("nothing", "1-5", "", "99999"):
+        with pytest.raises(UsageError, match="no group of prompts"):
+            small.graph_sets("1", given)
+    for ask in (
+        lambda: small.shared_neurons(1, 99999),
+        lambda: small.graph_nodes(99999),
+        lambda: small.unusual_edges(-1),
+    ):
+        with pytest.raises(UsageError, match="has no graph"):
+            ask()
+    for limit in (-1, 2**63, 1.5):
+        with pytest.raises(UsageError, match="limit is a number of rows"):
+            small.upstream("L1/N2", limit=limit)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("strongest_paths('L0/N1', 'L1/N2', by := 'Bottleneck')", "by is one of product, bottleneck"),
+        ("strongest_paths('L0/N1', 'L1/N2', max_hops := 7)", "max_hops is 1 to 6"),
+        ("similar_neurons('L0/N1', by := 'output')", "by is one of inputs, outputs"),
+        ("reach('L0/N1', direction := 'up')", "direction is one of downstream, upstream"),
+    ],
+)
+def test_macros_refuse_values_that_the_query_refuses(small: Atlas, call: str, message: str) -> None:
+    with pytest.raises((duckdb.Error, QueryError), match=message):
+        small.sql(f"FROM {call}").fetchall()

@@ -268,7 +268,10 @@ def test_computed_fields(small: Atlas, reference: Reference) -> None:
         ("label ~ 'x'; DROP TABLE neurons", "is not understood"),
         ("set(nothing)", "no set is saved as 'nothing'"),
         ("(" * 500 + "all()" + ")" * 500, "nested more than 60 deep"),
-        ("graph('1) IS TRUE); DROP TABLE neurons; --')", "is no SQL of this atlas"),
+        ("graph('1) IS TRUE); DROP TABLE neurons; --')", "the parentheses of the condition"),
+        ("graph('1) OR (true')", "the parentheses of the condition"),
+        ("graph('no_such_column = 1')", "is no SQL of this atlas"),
+        ("circuit(nothing)", "has no circuit 'nothing'; there are"),
     ],
 )
 def test_wrong_expressions_are_one_line(small_atlas: Path, text: str, said: str) -> None:
@@ -281,8 +284,10 @@ def test_wrong_expressions_are_one_line(small_atlas: Path, text: str, said: str)
 @pytest.mark.parametrize("text", ["it's", '100% _"x"', "a;b--", "\\", "日本 '", "$1 $x", "{x}"])
 def test_hostile_texts_are_texts(small: Atlas, text: str) -> None:
     quoted = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    for wrong in (f"label ~ {quoted}", quoted, f"token_in({quoted})", f"group({quoted})", f"circuit({quoted})"):
+    for wrong in (f"label ~ {quoted}", quoted, f"token_in({quoted})", f"group({quoted})"):
         assert units(small, wrong) == set()
+    with pytest.raises(UsageError, match="has no circuit"):
+        units(small, f"circuit({quoted})")
     with pytest.raises((QueryError, UsageError)):
         small.find(Neurons(where="1=1; DROP TABLE neurons")).fetchall()
 

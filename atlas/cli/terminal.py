@@ -56,6 +56,8 @@ def opened(file: Path, limits: Limits) -> Iterator[Atlas]:
     """
     memory = f"{max(parse_bytes(limits.memory) // 10**6, 1)}MB"
     with Atlas(file, memory=memory) as atlas, interruptible(atlas.interrupt, limits.timeout):
+        for (slim,) in atlas.sql("SELECT value FROM metadata WHERE key = 'slim'").fetchall():
+            say(f"{file} is slim: it holds {slim}")
         yield atlas
 
 

@@ -31,14 +31,34 @@ def _from_query(query: Script) -> Script:
     pairs = [part.strip().partition(" := ") for part in given.split(",")]
     parameters = ", ".join(f'"{key}" := {default}' if default else f'"{key}"' for key, _, default in pairs)
     keys = [key for key, *_ in pairs]
+    wrong = _refusals(query)
     sets = {
-        chosen: f"SELECT {_part(key, 1)} AS layer, {_part(key, 2)} AS neuron"
+        chosen: f"SELECT CASE {wrong} ELSE {_part(key, 1)} END AS layer, {_part(key, 2)} AS neuron"
+        if wrong
+        else f"SELECT {_part(key, 1)} AS layer, {_part(key, 2)} AS neuron"
         for chosen, key in _SETS.items()
         if key in keys
     }
     values = {one.name: f'"{"top" if one.name == "limit" else one.name}"' for one in query.parameters}
     lines = [f"CREATE MACRO {name}({parameters}) AS TABLE", filled_in(query, sets, values) + ";", ""]
     return Script(name, "\n".join(lines), query.doc, query.example, ())
+
+
+def _refusals(query: Script) -> str:
+    """Return the cases of an expression in which a parameter has a value that it does not take."""
+    cases = []
+    for one in query.parameters:
+        if one.choices:
+            listed = ", ".join(map(quoted, one.choices))
+            cases.append(
+                f"WHEN \"{one.name}\" NOT IN ({listed}) THEN error('{one.name} is one of {', '.join(one.choices)}')"
+            )
+        elif one.bounds is not None:
+            least, most = one.bounds
+            cases.append(
+                f"WHEN \"{one.name}\" NOT BETWEEN {least} AND {most} THEN error('{one.name} is {least} to {most}')"
+            )
+    return " ".join(cases)
 
 
 def filled_in(query: Script, sets: Mapping[str, str], values: Mapping[str, str]) -> str:

@@ -78,7 +78,7 @@ def slim_atlas(
     top: int = 20,
     report: Callable[[str], None] | None = None,
 ) -> SlimResult:
-    """Write a slim copy of an atlas. Numbers of neurons and circuits stay those of the whole atlas.
+    """Write a slim copy of an atlas. Numbers of neurons and circuits stay those of the whole atlas; cosines are of the kept edges.
 
     Args:
         path: Atlas file.
@@ -136,6 +136,7 @@ def _write(path: Path, fresh: Path, chosen: str, said: str, top: int, report: Ca
                 lost = _copy(con, table, columns)
                 if lost:
                     left_out[table] = lost
+        con.execute(script("slim_norms"))
         _fill_metadata(con, said, top, left_out)
         report("writing words of labels")
         con.execute("ATTACH ':memory:' AS input")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -32,6 +33,8 @@ from atlas.query.set_grammar import parse
 from atlas.query.set_sql import SetSql
 
 NEURONS = "NEURONS"  # type of a parameter that is a set
+# Parameters that are numbers of graphs.
+_GRAPHS = frozenset(("graph_id", "first", "second"))
 
 
 class AtlasFile:
@@ -126,6 +129,21 @@ class AtlasFile:
         if name not in found:
             raise UsageError(f"{self.path} has no clustering {name!r}; it has {', '.join(found) or 'none'}")
 
+    def _require_graph(self, number: object, parameter: Parameter) -> None:
+        """Refuse a graph that the atlas does not have: its rows would look like those of an empty graph."""
+        if parameter.type != "INTEGER" or number is None:
+            return
+        if not self.sql("SELECT 1 FROM graphs WHERE graph_id = $number", {"number": number}).fetchall():
+            raise UsageError(f"{self.path} has no graph {number}; list them with: atlas graphs {self.path}")
+
+    def _require_graphs(self, given: str) -> None:
+        """Refuse a text that names no graph, neither as a group of prompts nor by numbers."""
+        sql = "SELECT 1 FROM graphs WHERE prompt_group = $given OR list_contains(string_split(replace($given, ' ', ''), ','), graph_id::VARCHAR) LIMIT 1"
+        if not self.sql(sql, {"given": given}).fetchall():
+            raise UsageError(
+                f"{given!r} is no group of prompts of {self.path}, and no numbers of its graphs such as 1, 4, 9"
+            )
+
     def query(self, name: str, **parameters: object) -> duckdb.DuckDBPyRelation:
         """Run a query of `queries/`.
 
@@ -155,6 +173,11 @@ class AtlasFile:
         # A set that is left out is all neurons; SQL that must know reads its parameter, which is NULL then.
         for parameter in known.values():
             _require_allowed(parameter, parameters.get(parameter.name))
+        for key in _GRAPHS & set(known):
+            self._require_graph(parameters.get(key), known[key])
+        if name == "graph_sets":
+            for key in known.keys() - {"limit"}:
+                self._require_graphs(str(parameters[key]))
         chosen = {
             key: Everything() if (wanted := parameters.get(key)) is None else as_set(cast(NeuronsLike, wanted))
             for key in sets
@@ -187,7 +210,19 @@ class AtlasFile:
             )
             .fetchall()
         )
-        return SetSql(dict(columns), lambda name: parse(saved_set(self.path, name)))
+        return SetSql(dict(columns), lambda name: parse(saved_set(self.path, name)), self._require_circuit)
+
+    def _require_circuit(self, name: str) -> None:
+        """Refuse a circuit that the atlas does not have, and name the nearest ones."""
+        if self.sql("SELECT 1 FROM circuits WHERE circuit_id = circuit_named($name)", {"name": name}).fetchall():
+            return
+        known = [
+            row[0] for row in self.sql("SELECT circuit_id FROM circuits ORDER BY size DESC, circuit_id").fetchall()
+        ]
+        near = get_close_matches(name, known, 3) or known[:3]
+        raise UsageError(
+            f"{self.path} has no circuit {name!r}; there are {', '.join(near) or 'none'}{' and others' if len(known) > len(near) else ''}"
+        )
 
     def run(self, sql: str, values: Mapping[str, Any], sets: Mapping[str, NeuronSet]) -> duckdb.DuckDBPyRelation:
         """Run the SQL of a query with its sets as temporary tables, so that a large one is joined, not listed.
@@ -242,6 +277,8 @@ def _require_allowed(parameter: Parameter, value: object) -> None:
     """Raise `UsageError` for a value that a parameter does not take: no rows would look like an answer."""
     if value is None:
         return
+    if parameter.name == "limit" and not (isinstance(value, int) and 0 <= value < 2**63):
+        raise UsageError(f"limit is a number of rows, 0 or more, not {value!r}")
     if parameter.choices and value not in parameter.choices:
         raise UsageError(f"{parameter.name} is one of {', '.join(parameter.choices)}, not {value!r}")
     if parameter.bounds is not None and not parameter.bounds[0] <= cast(int, value) <= parameter.bounds[1]:

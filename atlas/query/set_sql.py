@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -64,14 +65,17 @@ def field_names() -> list[str]:
 class SetSql:
     """Compiles sets of neurons to SQL of an atlas."""
 
-    def __init__(self, columns: Mapping[str, str], saved: Callable[[str], NeuronSet]) -> None:
+    def __init__(
+        self, columns: Mapping[str, str], saved: Callable[[str], NeuronSet], check_circuit: Callable[[str], None]
+    ) -> None:
         """Compile for an atlas.
 
         Args:
             columns: Type of every column of `neurons`.
             saved: Returns the set that was saved under a name.
+            check_circuit: Raises `UsageError` for a circuit that the atlas does not have.
         """
-        self._columns, self._saved = columns, saved
+        self._columns, self._saved, self._check_circuit = columns, saved, check_circuit
         self._parts: dict[str, str] = {}
         self._names: dict[tuple[NeuronSet, str], str] = {}
         self._open: list[str] = []
@@ -106,9 +110,12 @@ class SetSql:
         if isinstance(given, Labelled):
             return self._labelled(given)
         if isinstance(given, Where):
-            return f"({given.sql}\n) IS TRUE"
+            return f"({_closed(given.sql)}\n) IS TRUE"
         if isinstance(given, InCircuit):
-            return self._in(f"SELECT layer, neuron FROM circuit_members WHERE circuit_id = {quoted(given.circuit)}")
+            self._check_circuit(given.circuit)
+            return self._in(
+                f"SELECT layer, neuron FROM circuit_members WHERE circuit_id = circuit_named({quoted(given.circuit)})"
+            )
         return self._in(f"FROM {self._table(given)}")
 
     def _in(self, sql: str) -> str:
@@ -248,8 +255,20 @@ def _in_graphs(given: InGraphs) -> str:
     elif given.condition.isdecimal():
         condition = f"graph_id = {given.condition}"
     else:
-        condition = f"({given.condition}\n) IS TRUE"
+        condition = f"({_closed(given.condition)}\n) IS TRUE"
     return f"SELECT DISTINCT layer, neuron FROM neuron_graphs WHERE graph_id IN (SELECT graph_id FROM graphs WHERE {condition})"
+
+
+def _closed(condition: str) -> str:
+    """Return an SQL condition; raises `UsageError` where it would end the parentheses around it and go on outside."""
+    depth = 0
+    for sign in re.sub(r"'[^']*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/", "", condition, flags=re.DOTALL):
+        depth += (sign == "(") - (sign == ")")
+        if depth < 0:
+            break
+    if depth:
+        raise UsageError(f"the parentheses of the condition {condition!r} do not match")
+    return condition
 
 
 def _with_token(given: WithToken) -> str:
