@@ -87,6 +87,9 @@ def test_several_atlases_side_by_side(small_atlas: Path, tmp_path: Path) -> None
             both.sql("DROP TABLE base.neurons")
         with pytest.raises(QueryError):
             both.sql(f"SELECT * FROM read_text('{other}')")
+        with pytest.raises(QueryError, match="a macro reads the atlas in use.* ask the object base"):
+            both.sql("FROM base.upstream('L1/N2')")
+        assert both.base.sql("FROM upstream('L1/N2')").fetchall()
         with pytest.raises(AttributeError, match="base, tuned"):
             _ = both.nothing
     with pytest.raises(AtlasFileError):

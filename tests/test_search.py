@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import atlas
 from atlas import Atlas, Neurons
 from atlas.database.scripts import script
+from atlas.errors import UsageError
 from atlas.query.connection import rows_of
 
 Labels = list[tuple[str | None, str | None]]
@@ -210,5 +211,9 @@ def test_uninformative_and_foreign_labels_are_not_found(small_atlas: Path, tmp_p
 def test_hostile_words_change_nothing(small_atlas: Path, query: str) -> None:
     with atlas.open(small_atlas) as opened:
         before = opened.sql("SELECT count(*) FROM labels").fetchall()
-        opened.search(query, limit=3).fetchall()
+        if query.strip():
+            opened.search(query, limit=3).fetchall()
+        else:
+            with pytest.raises(UsageError, match="say what to look for"):
+                opened.search(query)
         assert opened.sql("SELECT count(*) FROM labels").fetchall() == before

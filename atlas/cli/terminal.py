@@ -244,6 +244,10 @@ def _print(relation: duckdb.DuckDBPyRelation, fmt: str, path: Path | None, rows:
         if fmt in _BINARY:
             raise UsageError(f"--format {fmt} needs -o FILE")
         return _WRITERS[fmt](relation, _Screen() if sys.stdout.isatty() else sys.stdout)
+    except duckdb.OutOfMemoryException as error:
+        raise QueryError(
+            "the query needs more memory than it may use; give it more with --memory, or ask for less: fewer hops, edges in more graphs, a smaller set"
+        ) from error
     except (duckdb.Error, pa.ArrowException) as error:
         raise QueryError(" ".join(str(error).split())[:400]) from error
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import duckdb
 
+from atlas.errors import UsageError
 from atlas.query.activation_queries import ActivationQueries
 from atlas.query.cards import Cards
 from atlas.query.catalogue import Neuron, as_neuron
@@ -122,7 +123,8 @@ class Atlas(GraphQueries, ActivationQueries, Cards, Objects, NetworkQueries, Tok
         """Find neurons by the words of their labels and descriptions, best first.
 
         Words may come in any order, as beginnings or parts of words; text in double quotes is a phrase. Where no label
-        has all words, those with most of them are found; a word that no label has stands for the nearest one.
+        has all words, those with most of them are found; a word that no label has stands for the nearest one. Text without
+        anything to look for raises `UsageError`.
 
         Args:
             words: What to look for, in any case.
@@ -133,6 +135,8 @@ class Atlas(GraphQueries, ActivationQueries, Cards, Objects, NetworkQueries, Tok
             neuron_id, layer, neuron, text (of the label that matches best), kind, source, cluster_path, graph_count, max_activation,
             score (BM25F: Robertson, Zaragoza and Taylor 2004), terms (words of the label that were taken for those looked for).
         """
+        if not words.strip():
+            raise UsageError("search: say what to look for; all labels are in the table labels")
         return self.query("search", words=words, within=within, limit=limit)
 
     def labels(self, neuron: Neuron) -> duckdb.DuckDBPyRelation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from types import TracebackType
@@ -39,7 +40,10 @@ class Atlases(Mapping[str, Atlas]):
         try:
             return self._con.cursor().sql(text, params=dict(parameters) if parameters else None)
         except duckdb.Error as error:
-            raise QueryError(one_line(error)) from error
+            said = one_line(error)
+            if (macro := re.search(rf"\b({'|'.join(map(re.escape, self._atlases))})\.(\w+)\(", text)) is not None:
+                said += f"; a macro reads the atlas in use, and here none is: ask the object {macro[1]} with its method or its own sql"
+            raise QueryError(said) from error
 
     def __getitem__(self, name: str) -> Atlas:
         return self._atlases[name]
