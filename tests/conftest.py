@@ -100,6 +100,14 @@ DEMO_SETTINGS = [
 ]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need the demo as slow: building it takes as long as two hundred other tests."""
+    for item in items:
+        if {"demo", "whole_demo"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the demo was built of a part of its prompts; read only."""

@@ -72,6 +72,8 @@ def test_every_query_answers_the_same(name: str, both: Any) -> None:
         "cluster_path": "1",
         "words": "label",
         "graph_id": 3,
+        "graphs": "1, 2",
+        "others": "3",
         "output": "t2",
         "by": "layer",
     }
