@@ -63,7 +63,7 @@ def test_an_atlas_is_asked_from_another_directory(installed: Path, small_atlas: 
         "csv",
         cwd=tmp_path,
     ).stdout
-    assert out.startswith("layer,neuron,label")
+    assert out.startswith("neuron_id,layer,neuron,label")
     assert (
         f"all {len(scripts('checks'))} checks passed"
         in run(installed / "atlas", "check", small_atlas, cwd=tmp_path).stdout
