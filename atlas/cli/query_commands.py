@@ -65,10 +65,7 @@ def schema(file: Path, limits: Limits, name: str | None, everything: bool) -> No
         if name in known:
             click.echo(f"{known[name].doc}\n\n{known[name].sql.partition('CREATE MACRO ')[2].strip()}")
             return
-        columns = atlas.sql(
-            "SELECT column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal AND table_name = $name ORDER BY column_index",
-            {"name": name},
-        ).fetchall()
+        columns = atlas.columns_of(name).fetchall()
         if not columns:
             raise UsageError(f"{file} has no table or view {name}; list them with: atlas schema {file}")
         show(table(("column", "type", "meaning"), columns))

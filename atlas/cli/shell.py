@@ -163,10 +163,7 @@ class Shell(cmd.Cmd):
         if not name:
             print_relation(self.atlas.sql("SELECT name, kind, description FROM help"), self.form, None, 0)
             return
-        sql = "SELECT column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal AND table_name = $name ORDER BY column_index"
-        print_relation(
-            self.atlas.sql(sql, {"name": name}), self.form, None, 0, empty=f"no table or view is called {name}"
-        )
+        print_relation(self.atlas.columns_of(name), self.form, None, 0, empty=f"no table or view is called {name}")
 
     def _set_form(self, name: str) -> None:
         if name in ("table", "csv", "json", "markdown"):

@@ -33,9 +33,7 @@ def _from_query(query: Script) -> Script:
     keys = [key for key, *_ in pairs]
     wrong = _refusals(query)
     sets = {
-        chosen: f"SELECT CASE {wrong} ELSE {_part(key, 1)} END AS layer, {_part(key, 2)} AS neuron"
-        if wrong
-        else f"SELECT {_part(key, 1)} AS layer, {_part(key, 2)} AS neuron"
+        chosen: f"SELECT {f'CASE {wrong} ELSE {_part(key, 1)} END' if wrong else _part(key, 1)} AS layer, {_part(key, 2)} AS neuron"
         for chosen, key in _SETS.items()
         if key in keys
     }

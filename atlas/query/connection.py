@@ -116,6 +116,18 @@ class AtlasFile:
         except duckdb.Error as error:
             raise QueryError(one_line(error)) from error
 
+    def columns_of(self, name: str) -> duckdb.DuckDBPyRelation:
+        """List the columns of a table or view, with their meaning.
+
+        Args:
+            name: Name of the table or view; of another name there are no rows.
+
+        Returns:
+            column_name, data_type, comment.
+        """
+        sql = "SELECT column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal AND table_name = $name ORDER BY column_index"
+        return self.sql(sql, {"name": name})
+
     def require_clustering(self, name: str) -> None:
         """Refuse a clustering that the atlas does not have: no rows would look like none found again.
 

@@ -10,7 +10,8 @@ from typing import Any
 import duckdb
 
 from atlas.database import Parameter, Script
-from atlas.errors import AtlasError, QueryError, UsageError
+from atlas.errors import QueryError, UsageError
+from atlas.ids import NeuronId, UnitId
 from atlas.query.catalogue import catalogue
 from atlas.query.client import Atlas
 from atlas.query.connection import NEURONS
@@ -134,8 +135,7 @@ def _relation(atlas: Atlas, name: str, given: dict[str, Any], most: int) -> duck
     if name == "sql":
         return atlas.sql(_text(given, "sql")).limit(most)
     if name == "columns":
-        sql = "SELECT column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal AND table_name = $name ORDER BY column_index"
-        return atlas.sql(sql, {"name": _text(given, "name")})
+        return atlas.columns_of(_text(given, "name"))
     query = catalogue().get(name)
     if query is None:
         raise UsageError(f"no tool is called {name!r}")
@@ -154,15 +154,11 @@ def _relation(atlas: Atlas, name: str, given: dict[str, Any], most: int) -> duck
 
 
 def _neuron(value: str, end: str) -> dict[str, int]:
-    from atlas.ids import NeuronId
-
     found = NeuronId.parse(value)
     return {f"{end}layer": found.layer, f"{end}neuron": found.neuron}
 
 
 def _unit(value: str, known: set[str]) -> dict[str, Any]:
-    from atlas.ids import UnitId
-
     return {name: one for name, one in UnitId.parse(value)._asdict().items() if name in known}
 
 
@@ -181,6 +177,3 @@ def _rows(relation: duckdb.DuckDBPyRelation, limit: int) -> str:
         "truncated": len(rows) > limit,
     }
     return json.dumps(found, ensure_ascii=False, default=str)
-
-
-__all__ = ["AtlasError", "call", "tools"]

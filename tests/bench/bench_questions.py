@@ -1,4 +1,4 @@
-"""How long the questions of docs/cookbook.md take, on each atlas given.
+"""Time the questions of docs/cookbook.md on each atlas given.
 
 python tests/bench/bench_questions.py out/demo.duckdb [qwen.duckdb ...]
 """
