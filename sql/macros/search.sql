@@ -14,7 +14,7 @@ written AS MATERIALIZED (
         CASE WHEN term = word THEN 1.0 WHEN starts_with(term, word) THEN 0.5 ELSE 0.25 END AS closeness
     FROM asked
     -- Parts of words from three letters on; one or two letters are in the middle of most words.
-    JOIN label_terms ON contains(term, word) AND (starts_with(term, word) OR len(word) > 2 OR NOT regexp_full_match(word, '[a-z0-9]+'))
+    JOIN label_terms ON strlen(term) >= strlen(word) AND contains(term, word) AND (starts_with(term, word) OR len(word) > 2 OR NOT regexp_full_match(word, '[a-z0-9]+'))
 ),
 -- One letter wrong in four, two in eight, but not the first; the nearest words, and of those the most frequent.
 meant AS (
@@ -119,12 +119,22 @@ phrased AS (
             FOR phrase IN regexp_extract_all(lower(words), '"([^"]+)"', 1)
         ])
 ),
-found AS MATERIALIZED (
-    SELECT b.label_id, b.score, d.layer, d.neuron, d.graph_count
-    FROM by_label AS b
-    JOIN label_documents AS d USING (label_id)
-    WHERE b.word_count = (SELECT max(word_count) FROM by_label)
+ranked AS MATERIALIZED (
+    SELECT label_id, score
+    FROM by_label
+    WHERE word_count = (SELECT max(word_count) FROM by_label)
         AND (NOT contains(words, '"') OR label_id IN (FROM phrased))
+),
+-- The best labels of which `top` neurons can be told, instead of all; a neuron has few labels.
+enough AS (
+    SELECT CASE WHEN count(DISTINCT (d.layer, d.neuron)) >= top THEN min(b.score) END AS score
+    FROM (SELECT label_id, score FROM ranked ORDER BY score DESC LIMIT 4 * top) AS b
+    JOIN label_documents AS d USING (label_id)
+),
+found AS MATERIALIZED (
+    SELECT r.label_id, r.score, d.layer, d.neuron, d.graph_count
+    FROM (FROM ranked WHERE score >= coalesce((FROM enough), 0)) AS r
+    JOIN label_documents AS d USING (label_id)
 ),
 best AS (
     SELECT layer, neuron, max(score) AS score, max(graph_count) AS graph_count
@@ -145,8 +155,8 @@ taken AS (
     SELECT label_id, list(term ORDER BY place) AS terms
     FROM (
         SELECT m.label_id, m.place, arg_max(t.term, (m.weight, t.term)) AS term
-        FROM matches AS m
-        SEMI JOIN shown USING (label_id)
+        -- A comparison of truth values keeps DuckDB from building a table of all matches.
+        FROM (FROM matches WHERE (label_id IN (SELECT label_id FROM shown)) = true) AS m
         JOIN chosen_terms AS t USING (term_id, place)
         GROUP BY m.label_id, m.place
     )
