@@ -45,23 +45,24 @@ chosen_terms AS MATERIALIZED (
                 term_id: term_id,
                 term: term,
                 place: place,
+                last_place: last_place,
                 weight: (closeness * ln(1 + (documents - label_count + 0.5) / (label_count + 0.5)))::DOUBLE
             }) AS terms
         FROM (
-            SELECT *, (dense_rank() OVER (ORDER BY word_count, word) - 1)::UTINYINT AS place
+            SELECT *, max(place) OVER () AS last_place
             FROM (
-                SELECT *, sum(label_count) OVER (PARTITION BY word) AS word_count
-                FROM (FROM written UNION ALL SELECT * EXCLUDE (distance) FROM meant)
+                SELECT *, (dense_rank() OVER (ORDER BY word_count, word) - 1)::UTINYINT AS place
+                FROM (
+                    SELECT *, sum(label_count) OVER (PARTITION BY word) AS word_count
+                    FROM (FROM written UNION ALL SELECT * EXCLUDE (distance) FROM meant)
+                )
             )
         )
         CROSS JOIN sizes
     )
 ),
-last_place AS MATERIALIZED (
-    SELECT max(place) AS place FROM chosen_terms
-),
 matches AS NOT MATERIALIZED (
-    SELECT label_id, place, term_id, text_count, description_count, weight
+    SELECT label_id, place, last_place, term_id, text_count, description_count, weight
     FROM label_postings
     JOIN chosen_terms USING (term_id)
 ),
@@ -70,21 +71,20 @@ with_all AS MATERIALIZED (
     SELECT label_id
     FROM matches
     WHERE place = 0
-        AND ((FROM last_place) < 1 OR label_id IN (SELECT label_id FROM matches WHERE place = 1))
-        AND ((FROM last_place) < 2 OR label_id IN (SELECT label_id FROM matches WHERE place = 2))
-        AND ((FROM last_place) < 3 OR label_id IN (SELECT label_id FROM matches WHERE place = 3))
+        AND (last_place < 1 OR label_id IN (SELECT label_id FROM matches WHERE place = 1))
+        AND (last_place < 2 OR label_id IN (SELECT label_id FROM matches WHERE place = 2))
+        AND (last_place < 3 OR label_id IN (SELECT label_id FROM matches WHERE place = 3))
 ),
 -- Where no label has those, labels with as many words as any.
 counted AS (
-    SELECT label_id, count(DISTINCT place) AS word_count
+    SELECT label_id
     FROM matches
     WHERE (SELECT count(*) FROM with_all) = 0
     GROUP BY label_id
+    QUALIFY count(DISTINCT place) = max(count(DISTINCT place)) OVER ()
 ),
 candidates AS (
-    FROM with_all
-    UNION ALL
-    SELECT label_id FROM counted WHERE word_count = (SELECT max(word_count) FROM counted)
+    FROM with_all UNION ALL FROM counted
 ),
 -- BM25F (Robertson, Zaragoza and Taylor 2004): k1 = 1.2, b = 0.75; a word of the text counts as three of the description.
 by_word AS (
@@ -99,13 +99,14 @@ by_word AS (
     CROSS JOIN sizes AS s
     GROUP BY m.label_id, m.place
 ),
-by_label AS (
-    SELECT label_id, count(*) AS word_count, sum(score) AS score
+-- A label with more of the words comes first: the score of a word is at most the logarithm of the number of labels, far below 4096.
+by_label AS MATERIALIZED (
+    SELECT label_id, sum(score) AS score, 4096.0 * count(*) + sum(score) AS rank
     FROM by_word
     GROUP BY label_id
     UNION ALL
     -- Without a letter or digit, as written.
-    SELECT label_id, 0, 0.0
+    SELECT label_id, 0.0, 0.0
     FROM labels
     WHERE len(terms_of(words)) = 0 AND in_atlas AND NOT is_uninformative
         AND (contains(lower(text), lower(words)) OR contains(lower(coalesce(description, '')), lower(words)))
@@ -119,36 +120,33 @@ phrased AS (
             FOR phrase IN regexp_extract_all(lower(words), '"([^"]+)"', 1)
         ])
 ),
-ranked AS MATERIALIZED (
-    SELECT label_id, score
-    FROM by_label
-    WHERE word_count = (SELECT max(word_count) FROM by_label)
-        AND (NOT contains(words, '"') OR label_id IN (FROM phrased))
-),
--- The best labels of which `top` neurons can be told, instead of all; a neuron has few labels.
+-- The best labels of which `top` neurons can be told, instead of all; a neuron has few labels. None has fewer words than the best.
 enough AS (
-    SELECT CASE WHEN count(DISTINCT (d.layer, d.neuron)) >= top THEN min(b.score) END AS score
-    FROM (SELECT label_id, score FROM ranked ORDER BY score DESC LIMIT 4 * top) AS b
-    JOIN label_documents AS d USING (label_id)
-),
-found AS MATERIALIZED (
-    SELECT r.label_id, r.score, d.layer, d.neuron, d.graph_count
-    FROM (FROM ranked WHERE score >= coalesce((FROM enough), 0)) AS r
+    SELECT greatest(
+        floor(max(b.rank) / 4096) * 4096,
+        CASE WHEN count(DISTINCT (d.layer, d.neuron)) >= top AND NOT contains(words, '"') THEN min(b.rank) END
+    ) AS rank
+    FROM (SELECT label_id, rank FROM by_label ORDER BY rank DESC LIMIT 4 * top) AS b
     JOIN label_documents AS d USING (label_id)
 ),
 best AS (
-    SELECT layer, neuron, max(score) AS score, max(graph_count) AS graph_count
-    FROM found
-    GROUP BY layer, neuron
-    ORDER BY score DESC, graph_count DESC NULLS LAST, layer, neuron
+    SELECT
+        d.layer,
+        d.neuron,
+        max(b.score) AS score,
+        arg_min(b.label_id, (-b.score, b.label_id)) AS label_id,
+        max(d.graph_count) AS graph_count
+    FROM (FROM by_label WHERE rank >= (FROM enough)) AS b
+    JOIN label_documents AS d USING (label_id)
+    WHERE NOT contains(words, '"') OR label_id IN (FROM phrased)
+    GROUP BY d.layer, d.neuron
+    ORDER BY score DESC, graph_count DESC NULLS LAST, d.layer, d.neuron
     LIMIT top
 ),
 shown AS MATERIALIZED (
-    SELECT min(f.label_id) AS label_id, f.score, any_value(n.rowid) AS neuron_row
+    SELECT b.label_id, b.score, n.rowid AS neuron_row
     FROM best AS b
-    JOIN found AS f USING (layer, neuron, score)
     JOIN neurons AS n USING (layer, neuron)
-    GROUP BY f.layer, f.neuron, f.score
 ),
 -- The words of the label that were taken for those looked for.
 taken AS (
