@@ -187,7 +187,10 @@ def test_sql_is_read_only_and_reaches_no_other_file(small: Atlas, tmp_path: Path
 
 def test_queries_by_name(small: Atlas) -> None:
     assert small.query("circuit", cluster_path="1").fetchall() == small.circuit("1").fetchall()
-    with pytest.raises(UsageError, match="no query is called 'x'; there are activations, adjacency, busiest_circuits"):
+    with pytest.raises(
+        UsageError,
+        match="no query is called 'x'; there are activation_histogram, activations, adjacency, busiest_circuits",
+    ):
         small.query("x")
     with pytest.raises(UsageError, match="query circuit has no parameter path; it has cluster_path, clustering, limit"):
         small.query("circuit", path="1")
@@ -286,11 +289,54 @@ def test_a_limit_keeps_the_first_rows(name: str, small: Atlas) -> None:
         "second": 4,
         "ends": "layer >= 2",
     }
+    if name == "edge_graphs":
+        ends = "src_layer AS from_layer, src_neuron AS from_neuron, tgt_layer AS to_layer, tgt_neuron AS to_neuron"
+        given |= small.sql(f"SELECT {ends} FROM edges ORDER BY graph_count DESC LIMIT 1").pl().to_dicts()[0]
     wanted = {p.name: given[p.name] for p in catalogue()[name].parameters if p.required}
     everything = small.query(name, **wanted).fetchall()
     assert len(everything) > 1
     assert small.query(name, **wanted, limit=1).fetchall() == everything[:1]
     assert small.query(name, **wanted, limit=0).fetchall() == []
+
+
+def test_an_edge_and_its_graphs_equal_the_statistics(small: Atlas, edges: pl.DataFrame) -> None:
+    ends = ["src_layer", "src_neuron", "tgt_layer", "tgt_neuron"]
+    for row in edges.sort("graph_count", *ends, descending=True).head(5).to_dicts():
+        source, target = (row["src_layer"], row["src_neuron"]), (row["tgt_layer"], row["tgt_neuron"])
+        (found,) = small.edge(source, target).pl().to_dicts()
+        assert [found[name] for name in ("count", "graph_count")] == [row[name] for name in ("count", "graph_count")]
+        assert found["weight_min"] == pytest.approx(row["weight_min"], rel=1e-6)
+        graphs = small.edge_graphs(source, target).pl()
+        assert graphs["graph_id"].n_unique() == len(graphs) == row["graph_count"]
+        assert graphs["link_count"].sum() == row["count"]
+        assert graphs["weight"].sum() == pytest.approx(row["weight_sum"], rel=1e-5)
+    assert small.edge((0, 0), (0, 1)).fetchall() == []
+
+
+def test_a_neuron_has_one_place_on_the_map_and_circuits_lie_apart(small: Atlas) -> None:
+    whole = {row["neuron_id"]: row for row in small.constellation().to_arrow_table().to_pylist()}
+    assert len(whole) == small.sql("SELECT count(*) FROM neurons").fetchall()[0][0]
+    assert len({(row["x"], row["y"]) for row in whole.values()}) == len(whole)
+    for row in small.constellation(limit=5).to_arrow_table().to_pylist():
+        assert row == whole[row["neuron_id"]]
+    middles = {}
+    for row in whole.values():
+        if row["top_cluster"] is not None:
+            middles.setdefault(row["top_cluster"], []).append(complex(row["x"], row["y"]))
+    places = [sum(members) / len(members) for members in middles.values()]
+    assert len(places) > 1
+    assert all(abs(one - other) > 0.5 for at, one in enumerate(places) for other in places[:at])
+
+
+def test_circuits_of_a_neuron_are_those_that_list_it(small: Atlas) -> None:
+    for layer, neuron in small.sql(
+        "SELECT DISTINCT layer, neuron FROM circuit_members ORDER BY ALL LIMIT 6"
+    ).fetchall():
+        found = {row[0] for row in small.circuits_of((layer, neuron)).fetchall()}
+        listed = small.sql(
+            "SELECT circuit_id FROM circuit_members WHERE layer = $a AND neuron = $b", {"a": layer, "b": neuron}
+        )
+        assert found == {row[0] for row in listed.fetchall()}
 
 
 def test_labels_of_a_neuron_come_best_first_and_uninformative_ones_last(small: Atlas) -> None:

@@ -63,6 +63,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "check": ("check model.duckdb",),
     "compare": ("compare base.duckdb tuned.duckdb -o compare.duckdb",),
     "diff": ("diff old.duckdb new.duckdb",),
+    "serve": ("serve model.duckdb --page circuit/12.3", "serve base.duckdb tuned.duckdb --port 0"),
     "mcp": ("mcp model.duckdb",),
     "sweep": ("sweep store L1/N45 --tokens ' cat' --tokens ' dog'",),
     "probe": ("probe demo L1/N45 --template 'The {} sat' --member cat --member dog",),

@@ -19,6 +19,7 @@ from atlas.cli.mcp_command import mcp
 from atlas.cli.model_commands import project, trace, wire
 from atlas.cli.query_commands import check, compare, query, schema, search, shell, sql
 from atlas.cli.score_commands import score
+from atlas.cli.serve_command import serve
 from atlas.cli.set_commands import find, set_
 from atlas.cli.show_commands import circuit, feature, graph, graphs, info, neuron, report, token, tour
 from atlas.cli.wandb_commands import wandb_
@@ -55,6 +56,7 @@ for _command in (
 ):
     main.add_command(_command)
 main.add_command(export)
+main.add_command(serve)
 main.add_command(mcp)
 main.add_command(wandb_)
 for _command in (

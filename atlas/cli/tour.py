@@ -42,7 +42,7 @@ def tour(atlas: Atlas) -> Group:
     feature = _telling_feature(atlas)
     if feature is not None:
         parts += [_title("One feature"), feature_page(atlas, feature, limit=_LIMIT)]
-    parts += [_title("Next"), _next(atlas, path, neuron, feature)]
+    parts += [_title("Next"), _next(atlas, path, token, neuron, feature)]
     return Group(*parts)
 
 
@@ -87,11 +87,13 @@ def _summary(facts: dict[str, str]) -> Text:
     )
 
 
-def _next(atlas: Atlas, path: str | None, neuron: NeuronId, feature: UnitId | None) -> Text:
+def _next(atlas: Atlas, path: str | None, token: str | None, neuron: NeuronId, feature: UnitId | None) -> Text:
     """Return commands to try next, only those that print rows of this atlas."""
     file = shlex.quote(str(atlas.path))
     labels = [text for (text,) in atlas.labels(neuron).project("text").limit(1).fetchall()]
+    drawn = token or path
     commands: list[tuple[str, str, Any]] = [
+        (f"serve {file} " + (f"--page circuit/{drawn}" if drawn else "--open"), "a circuit drawn in the browser", None),
         (
             f"query {file} circuits --min-size 4 --max-size 40",
             "all circuits of that size",

@@ -68,6 +68,17 @@ class ActivationQueries(AtlasFile):
         """
         return self.query("activations", **_unit(unit), limit=limit)
 
+    def activation_histogram(self, unit: Unit) -> duckdb.DuckDBPyRelation:
+        """Return how often a unit has activations of each size.
+
+        Args:
+            unit: Neuron or feature, `L24/N5326` or `L2/F10`.
+
+        Returns:
+            sign, bin, low, high, count.
+        """
+        return self.query("activation_histogram", **_unit(unit))
+
     def examples(self, unit: Unit, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Return contexts in which a unit is active, by stratum, and some in which it is not.
 

@@ -107,15 +107,35 @@ class Atlas(GraphQueries, ActivationQueries, Cards, Objects, NetworkQueries, Tok
             hop_count (1 or 2), via_id, via_layer, via_neuron, via_label, graph_count (of the rarer edge),
             first_weight, second_weight (signed means), strength (mean absolute weight of the weaker edge).
         """
-        first, second = as_neuron(source), as_neuron(target)
-        return self.query(
-            "paths_between",
-            from_layer=first.layer,
-            from_neuron=first.neuron,
-            to_layer=second.layer,
-            to_neuron=second.neuron,
-            limit=limit,
-        )
+        return self._of_edge("paths_between", source, target, limit=limit)
+
+    def edge(self, source: Neuron, target: Neuron) -> duckdb.DuckDBPyRelation:
+        """Return one edge with everything that is known of it: one row, or no row where there is none.
+
+        Args:
+            source: Neuron that drives, `L24/N5326` or (24, 5326).
+            target: Neuron that is driven, in the same form.
+
+        Returns:
+            src_id, tgt_id, src_label, tgt_label, src_cluster_path, tgt_cluster_path, count, graph_count, group_count, frequency,
+            joint_graph_count, conditional_frequency, lift, npmi, positive_share, mean_weight, mean_abs_weight, std_weight, weight_min,
+            weight_max, mean_weight_all, mean_share, strong_graph_count, strong_group_count, mean_derivative, same_sign_share,
+            same_position_count, joint_group_count, association_p, method, evidence, predicted, upstream_rank, downstream_rank, same_sign.
+        """
+        return self._of_edge("edge", source, target)
+
+    def edge_graphs(self, source: Neuron, target: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Return the graphs that have an edge, strongest first; no row where the links of single graphs are not in the file.
+
+        Args:
+            source: Neuron that drives, `L24/N5326` or (24, 5326).
+            target: Neuron that is driven, in the same form.
+            limit: Number of rows at most.
+
+        Returns:
+            graph_id, prompt, prompt_group, link_count, weight (sum over the positions of the graph).
+        """
+        return self._of_edge("edge_graphs", source, target, limit=limit)
 
     def search(
         self, words: str, *, within: NeuronsLike | None = None, limit: int | None = None
@@ -240,6 +260,26 @@ class Atlas(GraphQueries, ActivationQueries, Cards, Objects, NetworkQueries, Tok
         """
         return self._of("reports", neuron, limit=limit)
 
+    def circuits_of(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Return the circuits that a neuron is in: of every clustering, and of tokens.
+
+        Args:
+            neuron: `L24/N5326` or (24, 5326).
+            limit: Number of rows at most.
+
+        Returns:
+            circuit_id, kind, name, size, role, confidence, is_found_again, half_agreement, null_p.
+        """
+        return self._of("circuits_of", neuron, limit=limit)
+
+    def data_card(self) -> duckdb.DuckDBPyRelation:
+        """Return what the atlas is: model, corpora, methods, licences and limits.
+
+        Returns:
+            section, text.
+        """
+        return self.query("data_card")
+
     def metadata(self) -> duckdb.DuckDBPyRelation:
         """Return the inputs, options and seeds behind the atlas.
 
@@ -255,6 +295,16 @@ class Atlas(GraphQueries, ActivationQueries, Cards, Objects, NetworkQueries, Tok
             kept, reason, link_count, graph_count, link_share.
         """
         return self.query("link_accounting")
+
+    def _of_edge(self, name: str, source: Neuron, target: Neuron, **options: Any) -> duckdb.DuckDBPyRelation:
+        first, second = as_neuron(source), as_neuron(target)
+        ends = {
+            "from_layer": first.layer,
+            "from_neuron": first.neuron,
+            "to_layer": second.layer,
+            "to_neuron": second.neuron,
+        }
+        return self.query(name, **ends, **options)
 
     def _of(self, name: str, neuron: Neuron, **options: Any) -> duckdb.DuckDBPyRelation:
         found = as_neuron(neuron)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import partial
 from os import PathLike
@@ -48,13 +49,15 @@ class AtlasFile:
         self.path = Path(path)
         self._given = path  # an address would not be the same as a path
         self.memory = memory
-        self._lock, self._is_closed = threading.Lock(), False
+        self._lock, self._is_closed, self._is_limited = threading.Lock(), False, False
         self._con = self._open()
         self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
-        self._version = _version(self.path)
+        version = _version(self.path)
         con = open_atlas(self._given, memory=self.memory, older=True)
+        # Not before: a file that cannot be opened is tried again.
+        self._version = version
         self._is_comparison = is_comparison(con)
         return con
 
@@ -95,7 +98,38 @@ class AtlasFile:
         """Stop the queries that are running; each of them raises `duckdb.InterruptException`."""
         for cursor in list(self._cursors):
             cursor.interrupt()
-        self._con.interrupt()
+        if not self._is_limited:
+            self._con.interrupt()
+
+    @contextlib.contextmanager
+    def limited(self, seconds: float) -> Iterator[Self]:
+        """Limit the time of the queries of a block, and of no others that run at the same time.
+
+        Args:
+            seconds: Time after which the queries of the block are stopped.
+
+        Yields:
+            This atlas for the block. Relations are read inside of it.
+
+        Raises:
+            QueryError: A query of the block took longer, needs more memory than there is, or fails while its rows are read.
+        """
+        self._current()
+        part = object.__new__(type(self))
+        part.__dict__.update(self.__dict__, _cursors=weakref.WeakSet(), _is_limited=True)
+        timer = threading.Timer(seconds, part.interrupt)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield part
+        except duckdb.InterruptException as error:
+            raise QueryError(
+                f"the query took longer than {seconds:g} s and was stopped; ask for less, such as fewer hops or more graphs"
+            ) from error
+        except duckdb.Error as error:
+            raise QueryError(one_line(error)) from error
+        finally:
+            timer.cancel()
 
     def sql(self, text: str, parameters: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
         """Run read-only SQL.

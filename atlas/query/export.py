@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,7 +79,7 @@ def write_json_rows(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
     """Write the rows as a JSON array, an object per line; return their number. NaN and infinity become null."""
     names, count = _distinct(list(relation.columns)), 0
     for row in stream_rows(relation):
-        record = {name: _json_safe(value) for name, value in zip(names, row, strict=True)}
+        record = {name: json_safe(value) for name, value in zip(names, row, strict=True)}
         text = _escaped(json.dumps(record, ensure_ascii=False, default=str, allow_nan=False))
         stream.write(("[\n" if count == 0 else ",\n") + text)
         count += 1
@@ -102,6 +104,13 @@ def write_csv(relation: duckdb.DuckDBPyRelation, stream: Stream) -> int:
     return count
 
 
+def csv_lines(rows: Iterable[Iterable[object]]) -> bytes:
+    """Return rows as lines of CSV, lists as JSON."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([_csv_value(value) for value in row] for row in rows)
+    return stream.getvalue().encode()
+
+
 def _distinct(columns: list[str]) -> list[str]:
     """Return column names with `_1`, `_2` appended to repeated ones, since a JSON object holds a name once."""
     names: list[str] = []
@@ -114,16 +123,19 @@ def _distinct(columns: list[str]) -> list[str]:
     return names
 
 
-def _json_safe(value: object) -> object:
+def json_safe(value: object) -> object:
     """Replace NaN and infinity by None, since JSON has neither."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        # Sums of whole numbers in DuckDB are wider than those of Arrow.
+        return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, list):
-        return [_json_safe(item) for item in value]
+        return [json_safe(item) for item in value]
     if isinstance(value, dict):
-        return {str(key): _json_safe(item) for key, item in value.items()}
+        return {str(key): json_safe(item) for key, item in value.items()}
     return value
 
 
 def _csv_value(value: object) -> object:
-    return json.dumps(_json_safe(value), ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
+    return json.dumps(json_safe(value), ensure_ascii=False, default=str) if isinstance(value, list | dict) else value

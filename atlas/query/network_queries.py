@@ -23,6 +23,17 @@ class NetworkQueries(AtlasFile):
         """
         return self.query("hubs", min_share=min_share, limit=limit)
 
+    def constellation(self, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Return neurons on a map, most frequent first: a disc for each top cluster, its most frequent neurons inside.
+
+        Args:
+            limit: Number of neurons at most; 50,000 where None.
+
+        Returns:
+            neuron_id, layer, label, graph_count, top_cluster, half_agreement, x, y.
+        """
+        return self.query("constellation", limit=limit)
+
     def recurring_edges(
         self, *, within: NeuronsLike | None = None, min_share: float | None = None, limit: int | None = None
     ) -> duckdb.DuckDBPyRelation:

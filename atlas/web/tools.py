@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping
 from typing import Any
 
 import duckdb
 
-from atlas.database import Parameter, Script
-from atlas.errors import QueryError, UsageError
-from atlas.ids import NeuronId, UnitId
+from atlas.database import Script
+from atlas.errors import UsageError
 from atlas.query.catalogue import catalogue
 from atlas.query.client import Atlas
-from atlas.query.connection import NEURONS
+from atlas.web.calls import SET, ask, properties, required
 
 # A language model reads every row.
 DEFAULT_ROWS, MOST_ROWS = 50, 1_000
-_TYPES = {"INTEGER": "integer", "BIGINT": "integer", "DOUBLE": "number", "BOOLEAN": "boolean", "VARCHAR": "string"}
-_SET = 'an expression such as "label ~ capital && layer >= 10", or ids such as L24/N5326, or a list of ids'
 _LIMIT = {
     "type": "integer",
     "minimum": 1,
@@ -33,7 +29,7 @@ _EXTRA = {
         "the statement",
     ),
     "columns": ("List the columns of a table or view, with their meaning.", "name", "name of the table or view"),
-    "set_sql": ("Return the SQL of a set of neurons.", "chosen", _SET),
+    "set_sql": ("Return the SQL of a set of neurons.", "chosen", SET),
 }
 
 
@@ -56,44 +52,12 @@ def tools() -> list[dict[str, Any]]:
 
 
 def _schema(query: Script) -> dict[str, Any]:
-    """Return the JSON schema of the parameters of a query; a neuron is one id instead of layer and index."""
-    properties: dict[str, Any] = {}
-    required = []
-    known = {one.name for one in query.parameters}
-    for one in query.parameters:
-        end = one.name.removesuffix("layer")
-        index = "unit" if "unit" in known else f"{end}neuron"
-        if one.name.endswith("layer") and one.required and index in known:
-            name = f"{end}{'unit' if index == 'unit' else 'neuron'}"
-            properties[name] = {
-                "type": "string",
-                "description": "id, such as L24/N5326" + (", or L2/F10 of a feature" if index == "unit" else ""),
-            }
-            required.append(name)
-        elif (
-            one.name not in properties
-            and one.name != "limit"
-            and not (one.name.endswith("neuron") and one.required)
-            and one.name not in ("unit", "unit_type")
-        ):
-            properties[one.name] = _property(one)
-            required += [one.name] if one.required else []
-    properties["limit"] = _LIMIT
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-
-
-def _property(one: Parameter) -> dict[str, Any]:
-    if one.type == NEURONS:
-        return {
-            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
-            "description": f"{one.doc}: {_SET}",
-        }
-    found: dict[str, Any] = {"type": _TYPES[one.type], "description": one.doc}
-    if one.choices:
-        found["enum"] = list(one.choices)
-    if one.bounds is not None:
-        found |= {"minimum": one.bounds[0], "maximum": one.bounds[1]}
-    return found
+    return {
+        "type": "object",
+        "properties": {**properties(query), "limit": _LIMIT},
+        "required": required(query),
+        "additionalProperties": False,
+    }
 
 
 def call(atlas: Atlas, name: str, arguments: Mapping[str, Any], *, timeout: float = 30.0) -> str:
@@ -117,18 +81,8 @@ def call(atlas: Atlas, name: str, arguments: Mapping[str, Any], *, timeout: floa
         raise UsageError(f"limit is 1 to {MOST_ROWS}, not {limit!r}")
     if name == "set_sql":
         return json.dumps({"sql": atlas.set_sql(_text(given, "chosen"))})
-    timer = threading.Timer(timeout, atlas.interrupt)
-    timer.start()
-    try:
-        return _rows(_relation(atlas, name, given, (limit or DEFAULT_ROWS) + 1), limit or DEFAULT_ROWS)
-    except duckdb.InterruptException as error:
-        raise QueryError(
-            f"the query took longer than {timeout:g} s and was stopped; ask for less, such as fewer hops or more graphs"
-        ) from error
-    except duckdb.Error as error:
-        raise QueryError(" ".join(str(error).split())[:400]) from error
-    finally:
-        timer.cancel()
+    with atlas.limited(timeout) as limited:
+        return _rows(_relation(limited, name, given, (limit or DEFAULT_ROWS) + 1), limit or DEFAULT_ROWS)
 
 
 def _relation(atlas: Atlas, name: str, given: dict[str, Any], most: int) -> duckdb.DuckDBPyRelation:
@@ -139,27 +93,7 @@ def _relation(atlas: Atlas, name: str, given: dict[str, Any], most: int) -> duck
     query = catalogue().get(name)
     if query is None:
         raise UsageError(f"no tool is called {name!r}")
-    known = {one.name for one in query.parameters}
-    values: dict[str, Any] = {}
-    for key, value in given.items():
-        if key == "unit" and "unit" in known:
-            values |= _unit(str(value), known)
-        elif key.endswith("neuron") and f"{key.removesuffix('neuron')}layer" in known:
-            values |= _neuron(str(value), key.removesuffix("neuron"))
-        else:
-            values[key] = value
-    if "limit" in known:
-        values["limit"] = most
-    return atlas.query(name, **values).limit(most)
-
-
-def _neuron(value: str, end: str) -> dict[str, int]:
-    found = NeuronId.parse(value)
-    return {f"{end}layer": found.layer, f"{end}neuron": found.neuron}
-
-
-def _unit(value: str, known: set[str]) -> dict[str, Any]:
-    return {name: one for name, one in UnitId.parse(value)._asdict().items() if name in known}
+    return ask(atlas, query, given, most)
 
 
 def _text(given: Mapping[str, Any], name: str) -> str:
