@@ -95,7 +95,7 @@ def names(demo: Path) -> dict[str, str]:
             "edge": "L{}/N{}~L{}/N{}".format(*edge),
             "graph": one("SELECT min(graph_id) FROM graphs"),
             "token": one("SELECT token FROM tokens WHERE input_graph_count > 3 AND output_graph_count > 3 ORDER BY input_graph_count LIMIT 1"),
-            "feature": one("SELECT 'L' || layer || '/F' || unit FROM features ORDER BY active_context_count DESC LIMIT 1"),
+            "feature": one("SELECT 'L' || layer || '/F' || unit FROM activation_stats WHERE unit_type = 'feature' ORDER BY active_count DESC LIMIT 1"),
         }
 
 

@@ -54,7 +54,8 @@ function Cell({ column, value, most, ends }) {
   if (column === "path" && value.includes("/N")) return value.split(/(L\d+\/N\d+)/).map((part, at) => (at % 2 ? html`<a href=${link("neuron", part)}>${part}</a>` : part));
   const to = target(column, value);
   const shown = isToken(column) ? html`<${Token} text=${value} />` : visible(value, 240);
-  return to ? html`<a href=${to}>${shown}</a>` : shown;
+  // A token of spaces has no other name.
+  return to ? html`<a href=${to} aria-label=${isToken(column) ? `token “${visible(value, 80)}”` : undefined}>${shown}</a>` : shown;
 }
 
 function kind(column, rows) {

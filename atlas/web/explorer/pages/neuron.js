@@ -29,7 +29,7 @@ export function Context({ before, token, behind }) {
 function Examples({ id }) {
   return html`<${Section} title="Where it is active, by stratum" query="examples" params=${{ unit: id }} limit=${40} empty=${null} wide render=${({ rows }) => html`
     <div class="scroll" tabindex="0" role="region" aria-label="Examples"><table><thead><tr><th scope="col">stratum</th><th scope="col" class="number">value</th><th scope="col">text</th><th scope="col">document</th></tr></thead>
-    <tbody>${rows.map((row) => html`<tr><td>${row.stratum}</td><td class="number">${number(row.value)}</td><td class="text"><${Context} ...${row} /></td><td class="text">${visible(row.document ?? "", 60)}</td></tr>`)}</tbody></table></div>`} />`;
+    <tbody>${rows.map((row) => html`<tr><td>${visible(row.stratum, 40)}</td><td class="number">${number(row.value)}</td><td class="text"><${Context} ...${row} /></td><td class="text">${visible(row.document ?? "", 60)}</td></tr>`)}</tbody></table></div>`} />`;
 }
 
 function Activity({ id }) {
