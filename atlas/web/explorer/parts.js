@@ -105,6 +105,12 @@ export function Section({ title, query, params, columns, limit = 10, note, rende
   </section>`;
 }
 
+// A question that takes longer is asked when it is wanted.
+export function Asked({ title, children }) {
+  const [open, setOpen] = useState(false);
+  return open ? children : html`<section class="card"><header><h2>${title}</h2></header><button type="button" onClick=${() => setOpen(true)}>Show</button></section>`;
+}
+
 export function Tools({ query, params }) {
   const [shown, setShown] = useState(null);
   return html`<div class="tools">

@@ -1,5 +1,5 @@
 import { ask } from "../driver.js";
-import { Facts, Section, State, Table, useAnswer } from "../parts.js";
+import { Asked, Facts, Section, State, Table, useAnswer } from "../parts.js";
 import { link, visible } from "../text.js";
 import { html } from "../vendor/preact.js";
 
@@ -23,7 +23,7 @@ export function Home() {
     <div class="grid">
       <${Section} title="Circuits that are found again in other prompts" query="circuits" params=${{ found_again: true }} columns=${["circuit_id", "name", "size", "half_agreement", "effect", "sample_labels"]} limit=${12} empty="No circuit is found again in other prompts: none is more than a description of these." />
       <${Section} title="Hubs" query="hubs" params=${{}} columns=${["neuron_id", "label", "degree", "graph_count", "graph_share", "top_cluster"]} limit=${12} />
-      <${Section} title="Edges that recur" query="recurring_edges" params=${{}} columns=${["src_id", "src_label", "tgt_id", "tgt_label", "graph_count", "mean_weight"]} limit=${12} />
+      <${Asked} title="Edges that recur"><${Section} title="Edges that recur" query="recurring_edges" params=${{}} columns=${["src_id", "src_label", "tgt_id", "tgt_label", "graph_count", "mean_weight"]} limit=${12} /><//>
       <${Section} title="How far clusterings can be trusted" query="clusterings" params=${{}} columns=${["clustering", "is_primary", "method", "neuron_count", "cluster_count", "found_again_count", "half_ami", "seed_ami"]} limit=${12} empty="The atlas has no clusterings." />
     </div>`;
 }

@@ -1,8 +1,8 @@
 import { ask } from "../driver.js";
-import { Facts, Section, State, Table, Token, useAnswer } from "../parts.js";
+import { Asked, Facts, Section, State, Table, Token, useAnswer } from "../parts.js";
 import { Histogram } from "../charts.js";
 import { link, number, visible } from "../text.js";
-import { html, useState } from "../vendor/preact.js";
+import { html } from "../vendor/preact.js";
 
 const NEAR = ["neuron_id", "label", "mean_weight", "graph_count", "group_count", "target_share", "frequency", "positive_share", "std_weight", "cluster_path"];
 const TOKENS = ["token", "mean_weight", "graph_count", "count"];
@@ -37,12 +37,6 @@ function Activity({ id }) {
     <${Section} title="Sizes of activations" query="activation_histogram" params=${{ unit: id }} limit=${500} empty=${null} render=${({ rows }) => html`<${Histogram} title=${`Sizes of activations of ${id}`} bars=${rows.map((row) => (row.sign < 0 ? { ...row, low: -row.high, high: -row.low } : row)).sort((a, b) => a.low - b.low)} />`} />
     <${Section} title="Tokens it is active on" query="tokens_of" params=${{ unit: id }} columns=${["relation", "token", "mass_share", "precision", "recall", "lift", "active_count"]} empty=${null} />
     <${Section} title="Active on the same tokens" query="coactive" params=${{ unit: id }} columns=${["other_id", "label", "jaccard", "cosine", "joint_count", "edge_graph_count", "cluster_path"]} empty=${null} />`;
-}
-
-// A question that takes longer is asked when it is wanted.
-function Asked({ title, children }) {
-  const [open, setOpen] = useState(false);
-  return open ? children : html`<section class="card"><header><h2>${title}</h2></header><button type="button" onClick=${() => setOpen(true)}>Show</button></section>`;
 }
 
 export function Neuron({ name, params, set }) {
