@@ -17,7 +17,7 @@ import atlas
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("uvicorn")
-from serving import serving
+from serving import serving  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
@@ -87,15 +87,25 @@ def names(demo: Path) -> dict[str, str]:
         def one(sql: str) -> str:
             return str(opened.sql(sql).fetchall()[0][0])
 
-        edge = opened.sql("SELECT src_layer, src_neuron, tgt_layer, tgt_neuron FROM edges ORDER BY graph_count DESC LIMIT 1").fetchall()[0]
+        edge = opened.sql(
+            "SELECT src_layer, src_neuron, tgt_layer, tgt_neuron FROM edges ORDER BY graph_count DESC LIMIT 1"
+        ).fetchall()[0]
         return {
-            "neuron": one("SELECT neuron_id FROM neurons WHERE in_degree > 9 AND out_degree > 9 ORDER BY graph_count DESC LIMIT 1"),
+            "neuron": one(
+                "SELECT neuron_id FROM neurons WHERE in_degree > 9 AND out_degree > 9 ORDER BY graph_count DESC LIMIT 1"
+            ),
             "circuit": one("SELECT circuit_id FROM circuits WHERE kind = 'input' ORDER BY size DESC LIMIT 1"),
-            "cluster": one("SELECT circuit_id FROM circuits WHERE kind = 'cluster' AND is_primary ORDER BY size DESC LIMIT 1"),
+            "cluster": one(
+                "SELECT circuit_id FROM circuits WHERE kind = 'cluster' AND is_primary ORDER BY size DESC LIMIT 1"
+            ),
             "edge": "L{}/N{}~L{}/N{}".format(*edge),
             "graph": one("SELECT min(graph_id) FROM graphs"),
-            "token": one("SELECT token FROM tokens WHERE input_graph_count > 3 AND output_graph_count > 3 ORDER BY input_graph_count LIMIT 1"),
-            "feature": one("SELECT 'L' || layer || '/F' || unit FROM activation_stats WHERE unit_type = 'feature' ORDER BY active_count DESC LIMIT 1"),
+            "token": one(
+                "SELECT token FROM tokens WHERE input_graph_count > 3 AND output_graph_count > 3 ORDER BY input_graph_count LIMIT 1"
+            ),
+            "feature": one(
+                "SELECT 'L' || layer || '/F' || unit FROM activation_stats WHERE unit_type = 'feature' ORDER BY active_count DESC LIMIT 1"
+            ),
         }
 
 
@@ -120,7 +130,10 @@ def pages(names: dict[str, str]) -> dict[str, tuple[str, str]]:
         "map": ("map", "A disc is a circuit"),
         "reports": ("reports", "claims, not measurements"),
         "sql": (f"sql?q={quote('SELECT layer, count(*) AS n FROM neurons GROUP BY layer ORDER BY layer')}", "Rows"),
-        "chart": (f"sql?q={quote('SELECT layer, count(*) AS n FROM neurons GROUP BY layer ORDER BY layer')}&chart=1", "Table"),
+        "chart": (
+            f"sql?q={quote('SELECT layer, count(*) AS n FROM neurons GROUP BY layer ORDER BY layer')}&chart=1",
+            "Table",
+        ),
     }
 
 
@@ -139,7 +152,11 @@ def test_every_page(name: str, visit: Visit, names: dict[str, str]) -> None:
     for theme in ("light", "dark"):
         page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
         found = Axe().run(page).response["violations"]
-        serious = [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in found if one["impact"] in ("serious", "critical")]
+        serious = [
+            (one["id"], [node["target"] for node in one["nodes"]][:3])
+            for one in found
+            if one["impact"] in ("serious", "critical")
+        ]
         assert serious == [], theme
 
 
@@ -193,7 +210,12 @@ def test_rows_are_those_of_the_library(visit: Visit, names: dict[str, str], demo
     page.click("[data-query=upstream] button:has-text('Python')")
     page.wait_for_selector("dialog pre")
     scope: dict[str, Any] = {}
-    exec(page.inner_text("dialog pre").replace("demo.duckdb", str(demo / "out" / "demo.duckdb")).replace("\nmodel.", "\nfound = model."), scope)
+    exec(
+        page.inner_text("dialog pre")
+        .replace("demo.duckdb", str(demo / "out" / "demo.duckdb"))
+        .replace("\nmodel.", "\nfound = model."),
+        scope,
+    )
     assert scope["found"].fetchall()
     scope["model"].close()
     visit.require_clean()
@@ -215,7 +237,12 @@ def test_a_drawing_answers_to_the_keyboard(visit: Visit, names: dict[str, str]) 
 
 
 def test_a_wrong_name_is_told(visit: Visit) -> None:
-    for path, words in (("neuron/L99/N1", "in no graph"), ("circuit/nothing", "no circuit nothing"), ("edge/L0/N0~L0/N1", "no edge"), ("nowhere", "no page")):
+    for path, words in (
+        ("neuron/L99/N1", "in no graph"),
+        ("circuit/nothing", "no circuit nothing"),
+        ("edge/L0/N0~L0/N1", "no edge"),
+        ("nowhere", "no page"),
+    ):
         assert words in visit.open(path).inner_text("main")
     # A refusal of the server is shown in the place of the rows.
     for path in (f"find?q={quote('layr = 1')}", "graph/99999", f"sql?q={quote('DROP TABLE edges')}"):
@@ -225,7 +252,13 @@ def test_a_wrong_name_is_told(visit: Visit) -> None:
     assert all("400" in fault for fault in visit.faults)
 
 
-HOSTILE = ["<script>window.hacked = 1</script>", '"><img src=x onerror="window.hacked = 1">', "\u202eright to left\u2066", "x" * 10_000, "javascript:window.hacked=1"]
+HOSTILE = [
+    "<script>window.hacked = 1</script>",
+    '"><img src=x onerror="window.hacked = 1">',
+    "\u202eright to left\u2066",
+    "x" * 10_000,
+    "javascript:window.hacked=1",
+]
 
 
 @pytest.fixture(scope="module")
@@ -240,14 +273,20 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal AND data_type IN ('VARCHAR', 'VARCHAR[]') "
             "AND table_name IN (SELECT table_name FROM duckdb_tables()) AND table_name NOT IN ('help')"
         ).fetchall():
-            if re.search(r"(^|_)(id|kind|path|clustering|role|unit_type|key|section|direction|type|method|evidence)$|^cluster|^circuit", column):
+            if re.search(
+                r"(^|_)(id|kind|path|clustering|role|unit_type|key|section|direction|type|method|evidence)$|^cluster|^circuit",
+                column,
+            ):
                 continue
             if (table, column) == ("metadata", "value"):
                 continue
             picked = "CASE rowid % 5 " + " ".join(f"WHEN {at} THEN $t{at}" for at in range(5)) + " END"
             value = picked if data_type == "VARCHAR" else f"list_transform({column}, lambda one: {picked})"
             try:
-                con.execute(f'UPDATE {table} SET "{column}" = {value} WHERE "{column}" IS NOT NULL', {f"t{at}": text for at, text in enumerate(HOSTILE)})
+                con.execute(
+                    f'UPDATE {table} SET "{column}" = {value} WHERE "{column}" IS NOT NULL',
+                    {f"t{at}": text for at, text in enumerate(HOSTILE)},
+                )
             except duckdb.Error:
                 continue  # a generated column
     return folder / "small.duckdb"
@@ -256,11 +295,25 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_hostile_texts_are_harmless(browser: Any, hostile: Path) -> None:
     with serving(hostile) as base:
         visit = Visit(browser, base)
-        for path in ("", "neuron/L1/N2", "circuit/1", "circuits", "graphs", "graph/3", "search?q=script", "map", "reports", f"token/{quote(HOSTILE[0], safe='')}", f"sql?q={quote('FROM labels')}"):
+        for path in (
+            "",
+            "neuron/L1/N2",
+            "circuit/1",
+            "circuits",
+            "graphs",
+            "graph/3",
+            "search?q=script",
+            "map",
+            "reports",
+            f"token/{quote(HOSTILE[0], safe='')}",
+            f"sql?q={quote('FROM labels')}",
+        ):
             page = visit.open(path)
             assert page.evaluate("window.hacked") is None
             assert page.query_selector("main script, main img, main iframe") is None
-            assert page.evaluate("[...document.querySelectorAll('main a')].every((a) => /^(https?:|#)/.test(a.href) || a.href.startsWith(location.origin))")
+            assert page.evaluate(
+                "[...document.querySelectorAll('main a')].every((a) => /^(https?:|#)/.test(a.href) || a.href.startsWith(location.origin))"
+            )
             assert "\u202e" not in page.inner_text("main")
             assert page.evaluate("document.documentElement.scrollWidth") <= 1280
         visit.require_clean()

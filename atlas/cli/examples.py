@@ -67,7 +67,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "mcp": ("mcp model.duckdb",),
     "sweep": ("sweep store L1/N45 --tokens ' cat' --tokens ' dog'",),
     "probe": ("probe demo L1/N45 --template 'The {} sat' --member cat --member dog",),
-    "report": ("report model.duckdb L24/N5326 L24/N88 -o report.md",),
+    "report": (
+        "report model.duckdb L24/N5326 L24/N88 -o report.md",
+        "report model.duckdb L24/N5326 --circuit 12.3 -o reports/",
+    ),
     "tour": ("tour model.duckdb",),
     "import activations": ("import activations dump/ -o store",),
     "import assignments": ("import assignments clusters.json -o clusters",),

@@ -18,10 +18,11 @@ from atlas.cli.make_commands import aggregate, build, merge
 from atlas.cli.mcp_command import mcp
 from atlas.cli.model_commands import project, trace, wire
 from atlas.cli.query_commands import check, compare, query, schema, search, shell, sql
+from atlas.cli.report_command import report
 from atlas.cli.score_commands import score
 from atlas.cli.serve_command import serve
 from atlas.cli.set_commands import find, set_
-from atlas.cli.show_commands import circuit, feature, graph, graphs, info, neuron, report, token, tour
+from atlas.cli.show_commands import circuit, feature, graph, graphs, info, neuron, token, tour
 from atlas.cli.wandb_commands import wandb_
 
 

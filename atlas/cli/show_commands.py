@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atlas.cli.help_and_errors import Command
-from atlas.cli.options import FILE, atlas_options, page_options
+from atlas.cli.options import atlas_options, page_options
 
 if TYPE_CHECKING:
     from atlas.cli.terminal import Limits
@@ -156,36 +156,6 @@ def graph(
 
     with opened(file, limits) as atlas:
         print_page(graph_page(atlas, name, start=start, end=end, limit=limit), fmt, output)
-
-
-@click.command(cls=Command)
-@atlas_options
-@click.argument("units", nargs=-1, required=True, metavar="UNIT...")
-@click.option("-o", "--output", type=FILE, help="Markdown file, which is printed otherwise.")
-@click.option("--plots", type=FILE, help="Folder for pictures of the histograms, which the report shows.")
-@click.option("--compare", is_flag=True, help="Set two units side by side.")
-def report(
-    file: Path, limits: Limits, units: tuple[str, ...], output: Path | None, plots: Path | None, compare: bool
-) -> None:
-    """Report UNITS (L24/N5326, L2/F10) in Markdown: statistics, tokens, examples, similar units, logits."""
-    from atlas.cli.terminal import opened, say
-    from atlas.cli.unit_reports import drawn_histograms
-    from atlas.ids import UnitId
-    from atlas.io.files import replaced_file
-    from atlas.query.unit_report import unit_comparison, unit_report
-
-    found = [UnitId.parse(unit) for unit in units]
-    if compare and len(found) != 2:
-        raise click.UsageError(f"--compare sets two units side by side, not {len(found)}")
-    with opened(file, limits) as atlas:
-        pictures = drawn_histograms(atlas, found, plots, output) if plots is not None else None
-        text = unit_comparison(atlas, *found) if compare else unit_report(atlas, found, pictures)
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    with replaced_file(output) as path:
-        path.write_text(text, encoding="utf-8")
-    say(f"  report in {output}")
 
 
 @click.command("tour", cls=Command)

@@ -23,12 +23,15 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, figure.subplots()
 
 
-def _save(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure of matplotlib as PNG, or as PDF where the file is called so. Raises `OutputError`."""
     with translated_os_errors(path), replaced_file(path) as fresh, warnings.catch_warnings():
         # A sign that the font lacks is drawn as a box.
         warnings.simplefilter("ignore", UserWarning)
         # Without the version of the library, equal data give equal bytes.
-        figure.savefig(fresh, format="png", dpi=120, metadata={"Software": None})
+        form = "pdf" if path.suffix == ".pdf" else "png"
+        facts = {"Creator": None, "Producer": None, "CreationDate": None} if form == "pdf" else {"Software": None}
+        figure.savefig(fresh, format=form, dpi=120, metadata=facts)
 
 
 def draw_groups(
@@ -57,7 +60,7 @@ def draw_groups(
         OutputError: The file cannot be written.
     """
     drawn = min(len(names), _MOST_GROUPS)
-    labels = [f"{_plain(name)} (n={count:,})" for name, count in zip(names, counts, strict=True)][:drawn]
+    labels = [f"{plain_text(name)} (n={count:,})" for name, count in zip(names, counts, strict=True)][:drawn]
     down, up = (
         [0.0 if bound is None else abs(bound - mean) for mean, bound in zip(means, side, strict=True)][:drawn]
         for side in zip(*bounds, strict=True)
@@ -77,8 +80,8 @@ def draw_groups(
         axis.set_yticks(places, labels, fontsize=7)
         axis.set_ylim(drawn - 0.5, -0.5)
         axis.set_xlabel(ylabel, fontsize=9)
-    axis.set_title(_plain(title, 100) + _left_out(drawn, len(names), "groups"), fontsize=10)
-    _save(figure, path)
+    axis.set_title(plain_text(title, 100) + _left_out(drawn, len(names), "groups"), fontsize=10)
+    save_figure(figure, path)
 
 
 def draw_heat(
@@ -113,8 +116,8 @@ def draw_heat(
     largest = max((abs(value) for row in values for value in row if value is not None), default=1.0) or 1.0
     image.set_clim(-largest, largest)
     figure.colorbar(image, ax=axis)
-    axis.set_xticks(range(len(columns)), [_plain(name) for name in columns], fontsize=8)
-    axis.set_yticks(range(len(rows)), [_plain(name) for name in rows], fontsize=8)
+    axis.set_xticks(range(len(columns)), [plain_text(name) for name in columns], fontsize=8)
+    axis.set_yticks(range(len(rows)), [plain_text(name) for name in rows], fontsize=8)
     for row, found in enumerate(values):
         for column, value in enumerate(found):
             if value is not None:
@@ -127,10 +130,12 @@ def draw_heat(
                     fontsize=7,
                     color=_INK if abs(value) < 0.6 * largest else "white",
                 )
-    axis.set_ylabel(_plain(labels[0]), fontsize=9)
-    axis.set_xlabel(_plain(labels[1]), fontsize=9)
-    axis.set_title(_plain(title, 100) + _left_out(max(len(rows), len(columns)), total, "rows or columns"), fontsize=10)
-    _save(figure, path)
+    axis.set_ylabel(plain_text(labels[0]), fontsize=9)
+    axis.set_xlabel(plain_text(labels[1]), fontsize=9)
+    axis.set_title(
+        plain_text(title, 100) + _left_out(max(len(rows), len(columns)), total, "rows or columns"), fontsize=10
+    )
+    save_figure(figure, path)
 
 
 def draw_histogram(path: Path, bins: Sequence[tuple[float, float, int]], *, title: str) -> None:
@@ -153,11 +158,11 @@ def draw_histogram(path: Path, bins: Sequence[tuple[float, float, int]], *, titl
     axis.set_xticks(list(places), [f"{low:.2g}" for low, _, _ in bins], rotation=60, fontsize=7)
     axis.set_xlabel("activation, from (bins by powers of two to the half)", fontsize=8)
     axis.set_ylabel("tokens", fontsize=9)
-    axis.set_title(_plain(title, 100), fontsize=10)
-    _save(figure, path)
+    axis.set_title(plain_text(title, 100), fontsize=10)
+    save_figure(figure, path)
 
 
-def _plain(text: str, most: int = _LONGEST_NAME) -> str:
+def plain_text(text: str, most: int = _LONGEST_NAME) -> str:
     """Return a text that is drawn as it is, shortened: a dollar sign would start a formula."""
     short = text if len(text) <= most else text[: most - 1] + "…"
     return short.replace("$", "\\$")

@@ -9,10 +9,13 @@ from typing import Any
 
 from atlas.errors import IdError, InputError
 from atlas.ids import NeuronId
+from atlas.io.drawing import Drawing
 from atlas.io.text import visible
 from atlas.query.circuit_queries import CircuitQueries
 from atlas.query.connection import rows_of
+from atlas.query.drawings import Edge, wiring
 
+_NEAR = 12  # neurons on either side of a neuron in its drawing
 _STYLE = "font-size:90%;border-collapse:collapse;margin:0 1em 0.5em 0;display:inline-table;vertical-align:top"
 
 
@@ -32,6 +35,20 @@ class Card:
     title: str
     facts: dict[str, Any]
     tables: Sequence[CardTable] = ()
+    drawing: Drawing | None = None
+
+    def draw(self) -> Drawing:
+        """Return the drawing of the card, which a notebook shows and `save` writes as SVG, PNG or PDF.
+
+        Returns:
+            The wiring of a circuit, or a neuron with its strongest neighbours.
+
+        Raises:
+            InputError: There are no edges to draw.
+        """
+        if self.drawing is None:
+            raise InputError(f"{self.title} has no edges to draw")
+        return self.drawing
 
     def _repr_html_(self) -> str:
         facts = "".join(f"<tr><th>{_html(name)}</th><td>{_html(value)}</td></tr>" for name, value in self.facts.items())
@@ -45,6 +62,8 @@ class Card:
             parts.append(
                 f'<table style="{_STYLE}">{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
             )
+        if self.drawing is not None:
+            parts.append(f'<div style="max-width:60rem;overflow:auto;background:#fff">{self.drawing.svg()}</div>')
         return "".join(parts)
 
     def __str__(self) -> str:
@@ -125,7 +144,20 @@ class Cards(CircuitQueries):
             for title, side in (("Input tokens", "tokens_in"), ("Output tokens", "logits_out"))
         ]
         facts = {name: row[name] for name in names if row[name] is not None}
-        return Card(f"{neuron}  {row['label'] or ''}".rstrip(), facts, [table for table in tables if table.rows])
+        title = f"{neuron}  {row['label'] or ''}".rstrip()
+        return Card(
+            title, facts, [table for table in tables if table.rows], self._drawn_near(neuron, row["label"], title)
+        )
+
+    def _drawn_near(self, neuron: NeuronId, label: str | None, title: str) -> Drawing | None:
+        labels, edges = {str(neuron): label}, []
+        for side in ("upstream", "downstream"):
+            for one in rows_of(self._near(side, neuron, _NEAR)):
+                other = one["neuron_id"]
+                source, target = (other, str(neuron)) if side == "upstream" else (str(neuron), other)
+                labels.setdefault(other, one["label"])
+                edges.append(Edge(source, target, one["mean_weight"], one["graph_count"]))
+        return wiring(title, labels, edges, marked=str(neuron)) if edges else None
 
     def _near(self, query: str, neuron: NeuronId, limit: int) -> Any:
         return self.query(query, layer=neuron.layer, neuron=neuron.neuron, limit=limit)
@@ -172,7 +204,26 @@ class Cards(CircuitQueries):
             f"circuit {row['circuit_id']}  {row['name'] or ''}".rstrip(),
             facts,
             [table for table in tables if table.rows],
+            self.wiring(row["circuit_id"]),
         )
+
+    def wiring(self, circuit: str, *, most: int = 400) -> Drawing | None:
+        """Draw the strongest edges inside a circuit, in rows of layers.
+
+        Args:
+            circuit: Id of the circuit, such as `12.3` or `input:276`.
+            most: Number of edges at most; the title says what is left out.
+
+        Returns:
+            The drawing; None where the circuit has no edges inside.
+        """
+        found = rows_of(self.circuit_edges(circuit, limit=most + 1))
+        if not found:
+            return None
+        edges = [Edge(row["src_id"], row["tgt_id"], row["mean_weight"], row["graph_count"]) for row in found[:most]]
+        labels = {row[f"{end}_id"]: row[f"{end}_label"] for row in found[:most] for end in ("src", "tgt")}
+        cut = f", the strongest {most} edges" if len(found) > most else ""
+        return wiring(f"Wiring of circuit {circuit}{cut}", labels, edges)
 
     def _repr_html_(self) -> str:
         facts = dict(self.sql("SELECT key, value FROM metadata").fetchall())

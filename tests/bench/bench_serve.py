@@ -37,7 +37,13 @@ PAGE = (
     "reports?neuron={0}&limit=10",
     "examples?unit={0}&limit=40",
 )
-FIRST = ("data_card", "metadata?limit=10000", "circuits?found_again=true&limit=12", "hubs?limit=12", "clusterings?limit=12")
+FIRST = (
+    "data_card",
+    "metadata?limit=10000",
+    "circuits?found_again=true&limit=12",
+    "hubs?limit=12",
+    "clusterings?limit=12",
+)
 
 
 class Client:
@@ -123,27 +129,53 @@ def main() -> None:
     parser.add_argument("--activations", type=Path)
     given = parser.parse_args()
     with duckdb.connect(str(given.file), read_only=True) as con:
-        hubs = [row[0] for row in con.execute("SELECT neuron_id FROM neurons ORDER BY in_degree + out_degree DESC LIMIT 20").fetchall()]
-        others = [row[0] for row in con.execute("SELECT neuron_id FROM (FROM neurons WHERE in_degree > 0) USING SAMPLE 200 ROWS (reservoir, 1)").fetchall()]
+        hubs = [
+            row[0]
+            for row in con.execute(
+                "SELECT neuron_id FROM neurons ORDER BY in_degree + out_degree DESC LIMIT 20"
+            ).fetchall()
+        ]
+        others = [
+            row[0]
+            for row in con.execute(
+                "SELECT neuron_id FROM (FROM neurons WHERE in_degree > 0) USING SAMPLE 200 ROWS (reservoir, 1)"
+            ).fetchall()
+        ]
     more = ["--activations", str(given.activations)] if given.activations else []
     command = [sys.executable, "-m", "atlas", "serve", str(given.file), "--port", "0", *more]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         port = int(process.stderr.readline().split()[1].rsplit(":", 1)[1].strip("/"))
-        print(f"{cores()}; {given.file.stat().st_size / 1e9:.2f} GB; memory after start {memory(process.pid)[0]:,.0f} MB")
-        print(f"  first page, first time         {together(port, ['/', '/api', *(f'/api/{one}' for one in FIRST)]):7.1f} ms")
-        print(f"  first page, again              {together(port, ['/', '/api', *(f'/api/{one}' for one in FIRST)]):7.1f} ms")
+        print(
+            f"{cores()}; {given.file.stat().st_size / 1e9:.2f} GB; memory after start {memory(process.pid)[0]:,.0f} MB"
+        )
+        print(
+            f"  first page, first time         {together(port, ['/', '/api', *(f'/api/{one}' for one in FIRST)]):7.1f} ms"
+        )
+        print(
+            f"  first page, again              {together(port, ['/', '/api', *(f'/api/{one}' for one in FIRST)]):7.1f} ms"
+        )
         for name, ids in (("pages of 20 hubs", hubs), ("pages of 200 neurons", others)):
-            print(f"  {name:30} {late([together(port, [f'/api/{one.format(neuron)}' for one in PAGE]) for neuron in ids])}")
-        print(f"  memory                         {memory(process.pid)[0]:,.0f} MB, at most {memory(process.pid)[1]:,.0f} MB")
+            print(
+                f"  {name:30} {late([together(port, [f'/api/{one.format(neuron)}' for one in PAGE]) for neuron in ids])}"
+            )
+        print(
+            f"  memory                         {memory(process.pid)[0]:,.0f} MB, at most {memory(process.pid)[1]:,.0f} MB"
+        )
         if given.activations:
             unit = Client(port).get("/features")
             print(f"  units {unit}")
         began = time.perf_counter()
         status, _ = Client(port).get(f"/sql?sql={quote('SELECT count(*) FROM range(1000000000000)')}")
-        print(f"  runaway SQL                    status {status} after {time.perf_counter() - began:.2f} s (limit 20 s)")
+        print(
+            f"  runaway SQL                    status {status} after {time.perf_counter() - began:.2f} s (limit 20 s)"
+        )
         times, errors = load(port, hubs + others, given.clients, given.seconds)
-        print(f"  {given.clients} clients, {given.seconds:.0f} s             {late(times)}   {len(times) / given.seconds:,.0f} answers per second, {errors} errors")
-        print(f"  memory                         {memory(process.pid)[0]:,.0f} MB, at most {memory(process.pid)[1]:,.0f} MB")
+        print(
+            f"  {given.clients} clients, {given.seconds:.0f} s             {late(times)}   {len(times) / given.seconds:,.0f} answers per second, {errors} errors"
+        )
+        print(
+            f"  memory                         {memory(process.pid)[0]:,.0f} MB, at most {memory(process.pid)[1]:,.0f} MB"
+        )
         process.terminate()
 
 

@@ -20,15 +20,8 @@ function Trust({ row }) {
   ]} />`;
 }
 
-// Query of the edges between the neurons of a circuit.
-function inside(row) {
-  if (row.kind !== "cluster") return { query: "adjacency", params: { starts: `circuit("${row.circuit_id}")`, ends: `circuit("${row.circuit_id}")` } };
-  const [clustering, path] = row.circuit_id.includes("/") ? row.circuit_id.split("/") : [undefined, row.cluster_path];
-  return { query: "circuit_edges", params: { cluster_path: path, clustering } };
-}
-
-async function wired({ query, params }) {
-  const found = await ask(query, { ...params, limit: MOST_EDGES });
+async function wired(name) {
+  const found = await ask("circuit_edges", { cluster_path: name, limit: MOST_EDGES });
   const nodes = new Map();
   const add = (id, label) => nodes.set(id, { id, layer: Number(id.slice(1).split("/")[0]), label });
   for (const row of found.rows) { add(row.src_id, row.src_label); add(row.tgt_id, row.tgt_label); }
@@ -36,8 +29,8 @@ async function wired({ query, params }) {
   return { nodes: [...nodes.values()], truncated: found.truncated, edges };
 }
 
-function Drawing({ name, row, view, set }) {
-  const found = useAnswer(() => wired(inside(row)), [name]);
+function Drawing({ name, view, set }) {
+  const found = useAnswer(() => wired(name), [name]);
   return html`<section class="card wide"><header><h2>Wiring</h2><div class="tools"><button type="button" class="plain" onClick=${() => set({ view: view === "matrix" ? "" : "matrix" })}>${view === "matrix" ? "Drawing" : "Matrix"}</button></div></header>
     <${State} found=${found}>${(net) => !net.edges.length ? html`<p class="note">No edges between its neurons.</p>` : view === "matrix"
       ? html`<${Matrix} title=${`Edges inside circuit ${name}`} names=${net.nodes.sort((a, b) => a.layer - b.layer || (a.id < b.id ? -1 : 1)).map((node) => node.id)} cells=${net.edges.map((edge) => ({ row: edge.src, column: edge.tgt, value: edge.weight }))} />`
@@ -51,13 +44,13 @@ export function Circuit({ name, params, set }) {
     const row = rows[0];
     return html`<h1>Circuit ${name} <small>${visible(row?.name ?? "", 300)}</small></h1>
       ${row ? html`<${Trust} row=${row} />` : html`<p class="error" role="alert">The atlas has no circuit ${visible(name, 80)}. <a href=${link("circuits")}>All circuits</a></p>`}
-      ${row && html`<p></p><${Drawing} name=${name} row=${row} view=${params.view} set=${set} />
+      ${row && html`<p></p><${Drawing} name=${name} view=${params.view} set=${set} />
       <div class="grid">
         <${Section} title="Members" query="circuit_neurons" params=${{ circuit: name }} columns=${["neuron_id", "label", "role", "rank", "weight", "confidence"]} limit=${25} />
         <${Section} title="Tokens in and out" query="circuit_ends" params=${{ circuit: name }} columns=${["side", "token", "neuron_count", "weight", "abs_weight"]} limit=${20} empty=${null} />
         <${Section} title="Circuits that it drives, and that drive it" query="circuit_partners" params=${{ circuit: name }} limit=${15} empty=${null} />
         <${Section} title="Graphs in which it acts" query="circuit_graphs" params=${{ circuit: name }} columns=${["graph_id", "prompt", "active_count", "active_share"]} limit=${15} empty=${null} />
-        <${Section} title="Edges inside" query=${inside(row).query} params=${inside(row).params} columns=${["src_id", "src_label", "tgt_id", "tgt_label", "mean_weight", "graph_count"]} limit=${25} />
+        <${Section} title="Edges inside" query="circuit_edges" params=${{ cluster_path: name }} columns=${["src_id", "src_label", "tgt_id", "tgt_label", "mean_weight", "graph_count"]} limit=${25} />
         ${row.anchor && html`<${Section} title="Strongest paths through it" query="circuit_paths" params=${{ circuit: name }} limit=${10} empty=${null} />`}
       </div>`}`;
   }}<//>`;
