@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RECIPES := $(filter-out atlas,$(basename $(notdir $(wildcard build/*.toml))))
 
 # `build` is a folder of recipes and no target's output; clean never removes it.
-.PHONY: demo-model demo-sae help setup test test-slow docs licences lint types wheel bench bench-graphs bench-aggregate bench-trace bench-fidelity bench-faithful bench-activations bench-circuits bench-clusters bench-wire bench-calibration bench-qwen compare clean atlas $(RECIPES)
+.PHONY: demo-model demo-sae help setup test test-slow docs vendor licences lint types wheel bench bench-graphs bench-aggregate bench-trace bench-fidelity bench-faithful bench-activations bench-circuits bench-clusters bench-wire bench-calibration bench-qwen compare clean atlas $(RECIPES)
 
 help:
 	@echo "make test                    run the tests (sets up $(VENV) first)"
@@ -19,7 +19,7 @@ help:
 	@echo "make RECIPE [DATA=dir]       build the atlas of a recipe: $(RECIPES)"
 	@echo "make compare A=one.duckdb B=other.duckdb [OUT=out/compare.duckdb]"
 	@echo "                             set two atlases of one model side by side"
-	@echo "make setup | docs | lint | types | licences | wheel | bench | bench-graphs | bench-aggregate | bench-trace | bench-fidelity | bench-faithful | bench-activations | bench-circuits | bench-clusters | bench-wire | bench-calibration | bench-qwen | clean"
+	@echo "make setup | docs | vendor | lint | types | licences | wheel | bench | bench-graphs | bench-aggregate | bench-trace | bench-fidelity | bench-faithful | bench-activations | bench-circuits | bench-clusters | bench-wire | bench-calibration | bench-qwen | clean"
 
 setup: $(VENV)/.ready
 
@@ -47,6 +47,9 @@ test: setup
 
 test-slow: setup
 	$(PYTEST) -m slow
+
+vendor:
+	cd build/explorer && npm ci --no-audit --no-fund --allow-scripts=esbuild && node vendor.mjs
 
 docs: setup
 	@$(PIP) --constraint constraints.txt mkdocs-material

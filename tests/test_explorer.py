@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 import shutil
@@ -64,6 +65,12 @@ class Visit:
         self.page.wait_for_selector("main")
         self.page.wait_for_load_state("networkidle")
         self.page.wait_for_selector(".loading", state="detached")
+        # Sections are asked when they come into sight.
+        while (hidden := self.page.query_selector(".unseen")) is not None:
+            with contextlib.suppress(playwright.Error):  # it came into sight by itself
+                hidden.scroll_into_view_if_needed()
+            self.page.wait_for_load_state("networkidle")
+            self.page.wait_for_selector(".loading", state="detached")
         return self.page
 
     def require_clean(self) -> None:

@@ -30,6 +30,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "export graphml model.duckdb 'circuit(12.3)' -o circuit.graphml",
         "export neuronpedia model.duckdb --graph 22 -o graph.json",
         "export slim model.duckdb -o small.duckdb --top 20",
+        "export html model.duckdb -o model.html",
         "export delphi store -o out",
     ),
     "wandb push": ("wandb push store --project me/sae",),

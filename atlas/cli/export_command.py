@@ -16,7 +16,8 @@ from atlas.options import EXPORTS, ExportOptions
 
 # Formats of networks: a set of neurons, or one graph.
 NETWORKS = ("graphml", "gexf", "json", "dot", "mermaid", "edges", "h5ad")
-OF_ATLAS = (*NETWORKS, "profiles", "slim")
+SITES = ("site", "html")
+OF_ATLAS = (*NETWORKS, "profiles", "slim", *SITES)
 _ALL = "all()"
 
 
@@ -35,6 +36,13 @@ _ALL = "all()"
     "--clustering",
     heading="Of an atlas",
     help="Clustering whose clusters are the supernodes of a graph; the primary one where left out.",
+)
+@option(
+    "--engine",
+    heading="Of an atlas",
+    type=FILE,
+    metavar="DIR",
+    help="DuckDB for browsers, for site and html; that of the package where left out.",
 )
 @option("--min-graphs", heading="Of an atlas", type=click.IntRange(1), help="Only edges in at least this many graphs.")
 @option(
@@ -79,12 +87,13 @@ def export(form: str, source: Path, chosen: str | None, output: Path, **options:
 
     Of an atlas: the neurons of SET and the edges among them, or with --graph one graph, as graphml, gexf, json (node-link), dot, mermaid, edges
     (CSV) or h5ad; neuronpedia: one graph as circuit-tracer writes it, in which circuits group nodes as supernodes; profiles: the strongest
-    partners of every neuron as statistics JSON; slim: an atlas with the strongest edges of every neuron. SET is an expression as of atlas find,
+    partners of every neuron as statistics JSON; slim: an atlas with the strongest edges of every neuron; site: that with the explorer as a folder for any web host; html: as one file that opens
+    by itself. SET is an expression as of atlas find,
     or @FILE with ids; all neurons where left out.
 
     Of a store: zarr, zarr-transposed, npy, wandb, delphi, shards, samples, neuronpedia or arrow (docs/activations.md).
     """
-    of_atlas = {name: options.pop(name) for name in ("graph", "clustering", "min_graphs", "top")}
+    of_atlas = {name: options.pop(name) for name in ("graph", "clustering", "min_graphs", "top", "engine")}
     if form in OF_ATLAS or source.is_file():
         _of_atlas(form, source, chosen, output, **of_atlas)
     else:
@@ -118,10 +127,12 @@ def _of_atlas(form: str, file: Path, chosen: str | None, output: Path, **options
         raise UsageError(
             f"{form} is a format of stores of activations; an atlas is written as {', '.join((*OF_ATLAS, 'neuronpedia'))}"
         )
-    if options["graph"] is not None and (chosen is not None or form in ("profiles", "slim")):
+    if options["graph"] is not None and (chosen is not None or form in ("profiles", "slim", *SITES)):
         raise UsageError(f"--graph exports one graph whole, as {', '.join(NETWORKS)} or neuronpedia; leave out the set")
     with Atlas(file) as atlas:
-        if form == "slim":
+        if form in SITES:
+            line = _site(atlas, form, chosen, output, options["top"], options["engine"])
+        elif form == "slim":
             line = _slim(atlas, chosen, output, options["top"])
         elif form == "profiles":
             line = _profiles(atlas, chosen, output, options["top"])
@@ -168,6 +179,26 @@ def _profiles(atlas: Any, chosen: str | None, output: Path, top: int) -> str:
     with replaced_file(output) as path:
         count = write_profiles(atlas, neurons_of(chosen or _ALL), path, top=top)
     return f"{count:,} profiles of up to {top} partners in each direction"
+
+
+def _site(atlas: Any, form: str, chosen: str | None, output: Path, top: int, engine: Path | None) -> str:
+    """Write a slim copy of the atlas with the explorer: as a folder, or as one file."""
+    import tempfile
+
+    from atlas.web.static_site import export_html, export_site
+
+    with tempfile.TemporaryDirectory(dir=output.absolute().parent, prefix=f".{output.name}.") as folder:
+        # Under the name of the atlas, which pages show.
+        slim = Path(folder) / atlas.path.name
+        left = _slim(atlas, chosen, slim, top)
+        write = export_html if form == "html" else export_site
+        found = write(
+            slim,
+            output,
+            note=f"The file is slim: {chosen or 'all neurons'}, the {top} strongest edges of each.",
+            engine=engine,
+        )
+    return f"{found.size_bytes / 1e6:.1f} MB; the atlas in it: {left}"
 
 
 def _slim(atlas: Any, chosen: str | None, output: Path, top: int) -> str:

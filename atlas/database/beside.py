@@ -30,10 +30,11 @@ _SORTED = {
 }
 
 
-def attach_new(con: duckdb.DuckDBPyConnection, file: Path, name: str) -> None:
-    """Attach a new file under a name, in the storage format of an atlas."""
+def attach_new(con: duckdb.DuckDBPyConnection, file: Path, name: str, *, in_parts: bool = False) -> None:
+    """Attach a new file under a name, in the storage format of an atlas; `in_parts` for reading over a network."""
+    rows, block = (16_384, 32_768) if in_parts else (ROW_GROUP_SIZE, 262_144)
     con.execute(
-        f"ATTACH {quoted(str(file))} AS {name} (STORAGE_VERSION '{STORAGE_VERSION}', ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
+        f"ATTACH {quoted(str(file))} AS {name} (STORAGE_VERSION '{STORAGE_VERSION}', ROW_GROUP_SIZE {rows}, BLOCK_SIZE {block})"
     )
 
 

@@ -28,7 +28,8 @@ from atlas.query.saved_sets import sets_file
 from atlas.web.activation_api import ActivationApi
 from atlas.web.activation_source import AtlasSource, Source
 from atlas.web.answers import MEDIA_TYPES, fetched, form_of, started, streamed
-from atlas.web.calls import ask, properties, required, values_of
+from atlas.web.calls import ask, values_of
+from atlas.web.listing import listing
 from atlas.web.openapi import openapi
 from atlas.web.safety import Guard
 
@@ -80,23 +81,7 @@ class Server:
         return FileResponse(EXPLORER / "index.html", headers={"Cache-Control": "no-cache"})
 
     def _index(self, request: Request) -> Response:
-        """List the atlases and the queries with their SQL, for pages."""
-        queries = [
-            {
-                "name": query.name,
-                "doc": query.doc,
-                "parameters": properties(query),
-                "required": required(query),
-                "sql": query.sql,
-            }
-            for query in catalogue().values()
-        ]
-        atlases = [{"name": name, "file": atlas.path.name} for name, atlas in self.atlases.items()]
-        return self._unless_known(
-            request,
-            self.atlases[self._first],
-            lambda: JSONResponse({"atlases": atlases, "queries": queries, "version": __version__}),
-        )
+        return self._unless_known(request, self.atlases[self._first], lambda: JSONResponse(listing(self.atlases)))
 
     def _openapi(self, _request: Request) -> Response:
         return JSONResponse(openapi(list(self.atlases)))

@@ -1,5 +1,5 @@
 // Frame of the explorer: the page that the address names, search, keys, theme.
-import { index, useAtlas } from "./driver.js";
+import { index, isStatic, useAtlas } from "./driver.js";
 import { State, useAnswer } from "./parts.js";
 import { isUnit, link } from "./text.js";
 import { html, render, useEffect, useRef, useState } from "./vendor/preact.js";
@@ -104,7 +104,7 @@ function App() {
       useAtlas(known);
       return html`<${Top} here=${here} listed=${listed} />
         <main id="main" tabindex="-1">${Page ? html`<${Page} key=${`${known} ${here.page} ${here.name}`} name=${here.name} params=${here.params} set=${setParams} listed=${listed} />` : html`<p class="error" role="alert">There is no page ${here.page}. <a href="#/">Home</a></p>`}</main>
-        <footer>Circuit Atlas ${listed.version}. Everything here comes from this file and this machine. <a href="openapi.json">OpenAPI</a></footer>`;
+        <footer>Circuit Atlas ${listed.version}. ${isStatic ? html`All answers are made in this browser.${listed.note ? ` ${listed.note}` : ""}` : html`Everything here comes from this file and this machine. <a href="openapi.json">OpenAPI</a>`}</footer>`;
     }}<//>`;
 }
 

@@ -1,7 +1,7 @@
 // Pieces of pages: sections that ask one query, tables whose names are links, facts, controls.
-import { ask, address, index } from "./driver.js";
+import { ask, address, index, save } from "./driver.js";
 import { heading, isNeuron, isShare, link, number, percent, python, target, visible } from "./text.js";
-import { html, useEffect, useState } from "./vendor/preact.js";
+import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
 // Value of a promise that is asked again when `keys` change: {value} or {error}, and {waiting} until then.
 export function useAnswer(make, keys) {
@@ -15,6 +15,19 @@ export function useAnswer(make, keys) {
     return () => { current = false; };
   }, keys);
   return found;
+}
+
+// Whether a place of the page has come near the window: what nobody scrolls to is not asked.
+function useSeen() {
+  const place = useRef(null);
+  const [seen, setSeen] = useState(false);
+  useEffect(() => {
+    if (seen || !place.current) return undefined;
+    const watch = new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) setSeen(true); }, { rootMargin: "80px" });
+    watch.observe(place.current);
+    return () => watch.disconnect();
+  }, [seen]);
+  return [place, seen];
 }
 
 export function State({ found, children }) {
@@ -92,10 +105,12 @@ function compare({ column, down }) {
 // One query as a card: its rows, their number, and the same rows as JSON, CSV, SQL and Python.
 export function Section({ title, query, params, columns, limit = 10, note, render, empty, wide, edge }) {
   const [most, setMost] = useState(limit);
-  const found = useAnswer(() => ask(query, { ...params, limit: most }), [query, JSON.stringify(params), most]);
+  const [place, seen] = useSeen();
+  const found = useAnswer(() => (seen ? ask(query, { ...params, limit: most }) : new Promise(() => {})), [query, JSON.stringify(params), most, seen]);
   const rows = found.value?.rows;
   if (rows && !rows.length && empty === null) return null;
-  return html`<section class=${`card ${wide ? "wide" : ""}`} data-query=${query}>
+  if (!seen) return html`<section class="card unseen" ref=${place} data-query=${query}><header><h2>${title}</h2></header></section>`;
+  return html`<section class=${`card${wide ? " wide" : ""}${found.waiting ? " unseen" : ""}`} data-query=${query}>
     <header><h2>${title}</h2><${Tools} query=${query} params=${params} /></header>
     ${note && html`<p class="note">${note}</p>`}
     <${State} found=${found}>${(value) => html`
@@ -114,7 +129,7 @@ export function Asked({ title, children }) {
 export function Tools({ query, params }) {
   const [shown, setShown] = useState(null);
   return html`<div class="tools">
-    <a href=${address(query, params)}>JSON</a><a href=${address(query, params, "csv")}>CSV</a>
+    ${["json", "csv"].map((form) => { const to = address(query, params, form); return to ? html`<a href=${to}>${form.toUpperCase()}</a>` : html`<button type="button" class="plain" onClick=${() => save(query, params, form)}>${form.toUpperCase()}</button>`; })}
     <button type="button" class="plain" aria-expanded=${shown === "sql"} onClick=${() => setShown(shown === "sql" ? null : "sql")}>SQL</button>
     <button type="button" class="plain" aria-expanded=${shown === "python"} onClick=${() => setShown(shown === "python" ? null : "python")}>Python</button>
     ${shown && html`<${Source} kind=${shown} query=${query} params=${params} close=${() => setShown(null)} />`}

@@ -1,3 +1,4 @@
+import { isStatic } from "../driver.js";
 import { Section } from "../parts.js";
 import { html, useState } from "../vendor/preact.js";
 
@@ -20,6 +21,7 @@ export function Find({ params, set }) {
     <form class="controls" onSubmit=${(event) => { event.preventDefault(); set({ q: text }); }}>
       <input class="grow" size="60" aria-label="Condition" value=${text} onInput=${(event) => setText(event.target.value)} /><button>Find</button>
     </form>
+    ${isStatic && html`<p class="note">Without a server: ids, circuit("12.3"), and conditions on columns of the table neurons; steps along edges are for atlas find.</p>`}
     <p class="note">For example ${EXAMPLES.map((one) => html`<button type="button" class="chip" onClick=${() => { setText(one); set({ q: one }); }}>${one}</button>`)}</p>
     ${params.q && html`<${Section} title="Neurons" query="find" params=${{ chosen: params.q }} columns=${["neuron_id", "label", "graph_count", "group_count", "in_degree", "out_degree", "cluster_path"]} limit=${50} />
       <div class="grid"><${Section} title="Common inputs" query="common_partners" params=${{ chosen: params.q, direction: "inputs" }} limit=${15} />

@@ -1,4 +1,4 @@
-import { sql, sqlAddress } from "../driver.js";
+import { isStatic, sql, sqlAddress } from "../driver.js";
 import { Points } from "../charts.js";
 import { State, Table, useAnswer } from "../parts.js";
 import { number, visible } from "../text.js";
@@ -25,9 +25,9 @@ function Chart({ rows, columns }) {
 
 function Answer({ text, chart, set }) {
   const found = useAnswer(() => { remember(text); return sql(text, 1000); }, [text]);
-  return html`<section class="card"><header><h2>Rows</h2><div class="tools"><a href=${sqlAddress(text, "csv")}>CSV</a><a href=${sqlAddress(text, "arrow")}>Arrow</a><button type="button" class="plain" onClick=${() => set({ chart: chart ? "" : "1" })}>${chart ? "Table" : "Chart"}</button></div></header>
+  return html`<section class="card"><header><h2>Rows</h2><div class="tools">${!isStatic && html`<a href=${sqlAddress(text, "csv")}>CSV</a><a href=${sqlAddress(text, "arrow")}>Arrow</a>`}<button type="button" class="plain" onClick=${() => set({ chart: chart ? "" : "1" })}>${chart ? "Table" : "Chart"}</button></div></header>
     <${State} found=${found}>${(value) => html`${chart ? html`<${Chart} ...${value} />` : html`<${Table} rows=${value.rows} columns=${value.columns} caption="Rows" />`}
-      ${value.truncated && html`<p class="note">The first ${number(value.rows.length)} rows; CSV and Arrow have up to 100,000.</p>`}`}<//></section>`;
+      ${value.truncated && html`<p class="note">The first ${number(value.rows.length)} rows.${isStatic ? "" : " CSV and Arrow have up to 100,000."}</p>`}`}<//></section>`;
 }
 
 export function Sql({ params, set }) {

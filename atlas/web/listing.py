@@ -1,0 +1,34 @@
+"""List of atlases and queries that pages work with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from atlas._version import __version__
+from atlas.query.catalogue import catalogue
+from atlas.query.client import Atlas
+from atlas.web.calls import properties, required
+
+
+def listing(atlases: Mapping[str, Atlas]) -> dict[str, Any]:
+    """Describe atlases and queries.
+
+    Args:
+        atlases: Open atlases by name.
+
+    Returns:
+        `atlases` with their files, `queries` with their parameters and SQL, and the `version` of this package.
+    """
+    queries = [
+        {
+            "name": query.name,
+            "doc": query.doc,
+            "parameters": properties(query),
+            "required": required(query),
+            "sql": query.sql,
+        }
+        for query in catalogue().values()
+    ]
+    found = [{"name": name, "file": atlas.path.name} for name, atlas in atlases.items()]
+    return {"atlases": found, "queries": queries, "version": __version__}
