@@ -49,7 +49,7 @@ test-slow: setup
 	$(PYTEST) -m slow
 
 vendor:
-	cd build/explorer && npm ci --no-audit --no-fund --allow-scripts=esbuild && node vendor.mjs
+	cd build/explorer && npm ci --silent --no-audit --no-fund --ignore-scripts && node vendor.mjs
 
 docs: setup
 	@$(PIP) --constraint constraints.txt mkdocs-material

@@ -61,6 +61,8 @@ HEAVY = {
     "zarr": {"stages", "activations"},
     "matplotlib": {"io"},
     "wandb": {"pipeline"},
+    "starlette": {"web"},
+    "uvicorn": {"web"},
     "msgspec": {"graphs", "pipeline"},
     "numba": {"aggregate", "runtime", "graphs", "importers"},
     "distributed": {"runtime"},
