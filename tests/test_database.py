@@ -387,6 +387,7 @@ def test_every_sql_file_has_a_header() -> None:
         "circuits",
         "clusters",
         "exports",
+        "serve",
         "measures",
         "resamples",
         "sweeps",

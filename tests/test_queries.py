@@ -310,7 +310,7 @@ def test_an_edge_and_its_graphs_equal_the_statistics(small: Atlas, edges: pl.Dat
         assert graphs["graph_id"].n_unique() == len(graphs) == row["graph_count"]
         assert graphs["link_count"].sum() == row["count"]
         assert graphs["weight"].sum() == pytest.approx(row["weight_sum"], rel=1e-5)
-    assert small.edge((0, 0), (0, 1)).fetchall() == []
+    assert small.edge((0, 0), (99, 1)).fetchall() == []
 
 
 def test_a_neuron_has_one_place_on_the_map_and_circuits_lie_apart(small: Atlas) -> None:

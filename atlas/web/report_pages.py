@@ -17,6 +17,31 @@ from atlas.web.html_page import Raw, escaped, facts, figure, link, page, table, 
 
 Row = dict[str, Any]
 _NEAR, _FEW, _EXAMPLES = 20, 10, 30
+_FACTS = (
+    "description",
+    "cluster_path",
+    "graph_count",
+    "node_count",
+    "in_degree",
+    "out_degree",
+    "min_activation",
+    "max_activation",
+    "mean_activation",
+)
+_NEIGHBOURS = ("neuron_id", "label", "mean_weight", "graph_count", "group_count", "target_share", "positive_share")
+_OF_TOKENS = ("token", "mean_weight", "graph_count", "count")
+# Tables of the page of a neuron: key in its facts, heading, columns.
+_TABLES = (
+    ("upstream", "Driven by", _NEIGHBOURS),
+    ("downstream", "Drives", _NEIGHBOURS),
+    ("tokens_in", "Input tokens", _OF_TOKENS),
+    ("logits_out", "Output tokens", _OF_TOKENS),
+    ("projection", "Tokens that its weights promote and suppress", ("projection_kind", "direction", "token", "weight")),
+    ("tokens_of", "Tokens that it is active on", ("relation", "token", "mass_share", "precision", "recall", "lift")),
+    ("exemplars", "Where it fires most", ("activation", "token", "context")),
+    ("circuits", "Circuits", ("circuit_id", "kind", "name", "size", "role", "confidence", "is_found_again")),
+    ("graphs", "Graphs", ("graph_id", "prompt", "activation_max")),
+)
 # Kinds of evidence of imported investigations, under the headings of their reports.
 _EVIDENCE = {
     "activating": "Prompts that activate it",
@@ -99,68 +124,33 @@ def neuron_html(atlas: Atlas, report: Row, known: Collection[str]) -> str:
     Returns:
         A page without scripts.
     """
-    name = report["neuron_id"]
-    row, near = (
-        report["facts"],
-        ("neuron_id", "label", "mean_weight", "graph_count", "group_count", "target_share", "positive_share"),
-    )
-    shown = (
-        "description",
-        "cluster_path",
-        "graph_count",
-        "node_count",
-        "in_degree",
-        "out_degree",
-        "min_activation",
-        "max_activation",
-        "mean_activation",
-    )
-    card = atlas.card(name)
-    unit = UnitId.parse(name)
-    histogram = histogram_of(atlas, unit)
+    name, row = report["neuron_id"], report["facts"]
+    title = report["title"]
     return page(
-        f"{name} {report['title'] or ''}",
+        f"{name} {title or ''}",
         [
-            f"<h1>{name} <small>{escaped(report['title'])}</small></h1>",
+            f"<h1>{name} <small>{escaped(title)}</small></h1>",
             _source(atlas),
-            facts({key.replace("_", " "): row[key] for key in shown}),
+            facts({key.replace("_", " "): row[key] for key in _FACTS}),
             _claims(report),
             _rows("Labels", report["labels"], ("text", "kind", "source", "confidence", "score"), known),
-            _drawing(card, "Strongest neighbours"),
-            _rows("Driven by", report["upstream"], near, known),
-            _rows("Drives", report["downstream"], near, known),
-            _rows("Input tokens", report["tokens_in"], ("token", "mean_weight", "graph_count", "count"), known),
-            _rows("Output tokens", report["logits_out"], ("token", "mean_weight", "graph_count", "count"), known),
-            _rows(
-                "Tokens that its weights promote and suppress",
-                report["projection"],
-                ("projection_kind", "direction", "token", "weight"),
-                known,
-            ),
-            f"<h2>Sizes of activations</h2>{figure(bars(f'Activations of {name}', histogram).svg())}"
-            if histogram
-            else "",
-            _rows(
-                "Tokens that it is active on",
-                report["tokens_of"],
-                ("relation", "token", "mass_share", "precision", "recall", "lift"),
-                known,
-            ),
+            _drawing(atlas.card(name), "Strongest neighbours"),
+            *(_rows(heading, report[key], columns, known) for key, heading, columns in _TABLES),
+            _sizes(atlas, name),
             table(
                 "Where it is active, by stratum",
                 ("stratum", "value", "text"),
                 [(one["stratum"], one["value"], _context(one)) for one in report["examples"]],
             ),
-            _rows("Where it fires most", report["exemplars"], ("activation", "token", "context"), known),
-            _rows(
-                "Circuits",
-                report["circuits"],
-                ("circuit_id", "kind", "name", "size", "role", "confidence", "is_found_again"),
-                known,
-            ),
-            _rows("Graphs", report["graphs"], ("graph_id", "prompt", "activation_max"), known),
             *_evidence(report),
         ],
+    )
+
+
+def _sizes(atlas: Atlas, name: str) -> str:
+    histogram = histogram_of(atlas, UnitId.parse(name))
+    return (
+        f"<h2>Sizes of activations</h2>{figure(bars(f'Activations of {name}', histogram).svg())}" if histogram else ""
     )
 
 

@@ -22,7 +22,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """What was written."""
+    """Numbers of reports that were written."""
 
     neurons: int
     circuits: int
