@@ -15,6 +15,8 @@ import pytest
 from conftest import ROOT, make_small_atlas
 
 import atlas
+from atlas.pipeline import run_recipe
+from atlas.pipeline.recipe import load_recipe
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("uvicorn")
@@ -89,31 +91,29 @@ def visit(browser: Any, demo_address: str) -> Iterator[Visit]:
 @pytest.fixture(scope="module")
 def names(demo: Path) -> dict[str, str]:
     """Names of the demo."""
-    with atlas.open(demo / "out" / "demo.duckdb") as opened:
+    return names_of(demo / "out" / "demo.duckdb")
 
-        def one(sql: str) -> str:
-            return str(opened.sql(sql).fetchall()[0][0])
 
-        edge = opened.sql(
-            "SELECT src_layer, src_neuron, tgt_layer, tgt_neuron FROM edges ORDER BY graph_count DESC LIMIT 1"
-        ).fetchall()[0]
-        return {
-            "neuron": one(
-                "SELECT neuron_id FROM neurons WHERE in_degree > 9 AND out_degree > 9 ORDER BY graph_count DESC LIMIT 1"
-            ),
-            "circuit": one("SELECT circuit_id FROM circuits WHERE kind = 'input' ORDER BY size DESC LIMIT 1"),
-            "cluster": one(
-                "SELECT circuit_id FROM circuits WHERE kind = 'cluster' AND is_primary ORDER BY size DESC LIMIT 1"
-            ),
-            "edge": "L{}/N{}~L{}/N{}".format(*edge),
-            "graph": one("SELECT min(graph_id) FROM graphs"),
-            "token": one(
-                "SELECT token FROM tokens WHERE input_graph_count > 3 AND output_graph_count > 3 ORDER BY input_graph_count LIMIT 1"
-            ),
-            "feature": one(
-                "SELECT 'L' || layer || '/F' || unit FROM activation_stats WHERE unit_type = 'feature' ORDER BY active_count DESC LIMIT 1"
-            ),
+# Names of an atlas: well connected ones, the largest, the most frequent.
+NAMES = {
+    "neuron": "SELECT neuron_id FROM neurons WHERE in_degree > 9 AND out_degree > 9 ORDER BY graph_count DESC, layer, neuron LIMIT 1",
+    "circuit": "SELECT circuit_id FROM circuits WHERE kind = 'input' ORDER BY size DESC, circuit_id LIMIT 1",
+    "cluster": "SELECT circuit_id FROM circuits WHERE kind = 'cluster' AND is_primary ORDER BY size DESC, circuit_id LIMIT 1",
+    "edge": "SELECT 'L' || src_layer || '/N' || src_neuron || '~L' || tgt_layer || '/N' || tgt_neuron FROM edges ORDER BY graph_count DESC, ALL LIMIT 1",
+    "graph": "SELECT min(graph_id) FROM graphs",
+    "token": "SELECT token FROM tokens WHERE token IS NOT NULL ORDER BY input_graph_count DESC, token_id LIMIT 1",
+    "feature": "SELECT 'L' || layer || '/F' || unit FROM activation_stats WHERE unit_type = 'feature' ORDER BY active_count DESC, unit LIMIT 1",
+}
+
+
+def names_of(file: Path) -> dict[str, str]:
+    """Names by kind; those that the atlas does not have are left out."""
+    with atlas.open(file) as opened:
+        found = {
+            kind: opened.sql(sql.replace(", ALL", ", src_layer, src_neuron, tgt_layer, tgt_neuron")).fetchall()
+            for kind, sql in NAMES.items()
         }
+    return {kind: str(rows[0][0]) for kind, rows in found.items() if rows}
 
 
 def pages(names: dict[str, str]) -> dict[str, tuple[str, str]]:
@@ -165,6 +165,24 @@ def test_every_page(name: str, visit: Visit, names: dict[str, str]) -> None:
             if one["impact"] in ("serious", "critical")
         ]
         assert serious == [], theme
+
+
+def test_every_page_of_gemma(data: Path, tmp_path: Path, browser: Any) -> None:
+    """Features of circuit-tracer, 65 graphs, without activations."""
+    recipe = load_recipe(
+        ROOT / "build" / "gemma-2-2b-clt-hp.toml", [], {"DATA": str(data)}, output=tmp_path / "gemma.duckdb"
+    )
+    run_recipe(recipe)
+    known = names_of(tmp_path / "gemma.duckdb")
+    with serving(tmp_path / "gemma.duckdb") as base:
+        visit = Visit(browser, base)
+        for name, (path, words) in pages(dict.fromkeys(NAMES, "") | known).items():
+            if name not in ("feature", "circuit", "matrix", "compare") or known.get(name):
+                page = visit.open(path)
+                assert words in page.inner_text("main"), name
+                assert page.query_selector("[role=alert]") is None, name
+        visit.require_clean()
+        visit.page.close()
 
 
 @pytest.mark.parametrize("name", PAGES)
