@@ -28,7 +28,7 @@ CONTRACT = {
 TABLES = (
     "neurons edges edges_by_target clusters metadata clusterings cluster_members clustering_clusters labels graphs neuron_graphs "
     "connections token_edges logit_edges token_logit_edges error_mass logit_error_mass cooccurrence edge_groups edge_strengths edge_samples graph_nodes graph_links projections direct_effects "
-    "exemplars reports report_examples tokens sources "
+    "exemplars experiments reports report_examples tokens sources "
     "rejects link_counts help regimes anchored_circuits anchored_members circuit_effects ablated_nodes ablated_edges contexts activations activation_stats activation_histograms "
     "activation_tokens activation_examples coactivation vocabulary token_stats features feature_tokens feature_neurons "
     "similar_units reconstruction stated_stats cluster_memberships circuits circuit_members resolutions circuit_paths "
@@ -433,7 +433,7 @@ def test_an_atlas_of_another_schema_is_named(small_atlas: Path, tmp_path: Path) 
         shutil.copy(small_atlas, path)
         with duckdb.connect(str(path)) as con:
             con.execute(change)
-        with pytest.raises(AtlasFileError, match="has atlas schema (99|none).* reads schema 10"):
+        with pytest.raises(AtlasFileError, match="has atlas schema (99|none).* reads schema 11"):
             open_atlas(path)
         stats = Inputs(small_atlas.parent / "stats")
         if number == 0:

@@ -64,6 +64,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "check": ("check model.duckdb",),
     "compare": ("compare base.duckdb tuned.duckdb -o compare.duckdb",),
     "diff": ("diff old.duckdb new.duckdb",),
+    "log": ("log model.duckdb", "log model.duckdb --parameters -o log.md"),
     "serve": ("serve model.duckdb --page circuit/12.3", "serve base.duckdb tuned.duckdb --port 0"),
     "mcp": ("mcp model.duckdb",),
     "sweep": ("sweep store L1/N45 --tokens ' cat' --tokens ' dog'",),

@@ -14,6 +14,7 @@ from atlas.cli.export_command import export
 from atlas.cli.help_and_errors import Group
 from atlas.cli.import_commands import IMPORTS
 from atlas.cli.label_commands import label
+from atlas.cli.log_command import log
 from atlas.cli.make_commands import aggregate, build, merge
 from atlas.cli.mcp_command import mcp
 from atlas.cli.model_commands import project, trace, wire
@@ -78,6 +79,7 @@ for _command in (
     check,
     compare,
     diff,
+    log,
     sweep,
     probe,
     report,

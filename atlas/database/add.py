@@ -14,6 +14,7 @@ from atlas.database.beside import attach_new
 from atlas.database.build import refuse_foreign
 from atlas.database.check import run_checks
 from atlas.database.connect import activations_file, graphs_folder, open_atlas
+from atlas.database.experiments import run_of, write_runs
 from atlas.database.inputs import clustering_tables
 from atlas.database.scripts import script
 from atlas.database.tables import arrow_table
@@ -103,6 +104,7 @@ def _add(fresh: Path, folder: Path, kind: str, primary: bool, tell: Report) -> s
         con.execute(script("load_card"))
         size = sum(file.stat().st_size for file in folder.rglob("*.parquet"))
         con.execute("INSERT INTO sources VALUES ($1, $2, $3, NULL)", [folder.name, kind, size])
+        write_runs(con, [run_of(folder, command="add")])
         failed = [result.describe() for result in run_checks(con) if not result.passed]
         if failed:
             raise CheckError(f"the added {kind} contradict the atlas, nothing was written: {' | '.join(failed)}")

@@ -20,6 +20,7 @@ from atlas.database.beside import attach_new, place_beside, refuse_foreign_besid
 from atlas.database.check import run_checks
 from atlas.database.connect import SCHEMA_VERSION, activations_file, graphs_folder, open_atlas
 from atlas.database.definitions import create_tables, create_views
+from atlas.database.experiments import build_run, runs_of, write_runs
 from atlas.database.inputs import BESIDE, Inputs, attach_inputs, embeds_activations, place_of_graphs
 from atlas.database.scripts import script
 from atlas.errors import AtlasError, AtlasFileError, CheckError, InputError, OutputError
@@ -173,6 +174,8 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
         seconds = f"{time.monotonic() - started:.3f}"
         con.execute("INSERT INTO metadata VALUES ('seconds_atlas', $seconds)", {"seconds": seconds})
         counts = {key: int(value) for key, value in _totals(con)}
+        out = fresh.name.removeprefix(".").removesuffix(".new")
+        write_runs(con, [*runs_of(inputs), build_run(inputs, out, counts, float(seconds))])
         con.execute("USE memory")
         con.execute("DETACH atlas")
         if inputs.stores and not embeds_activations(inputs):

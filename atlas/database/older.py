@@ -34,7 +34,9 @@ def upgrade(con: duckdb.DuckDBPyConnection, file: str, name: str, given: int, wa
     con.execute(f"USE {identifier(name)}.main")
     tables = con.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = $1", [BEFORE]).fetchall()
     for (table,) in tables:
-        con.execute(f"CREATE VIEW {identifier(table)} AS FROM {BEFORE}.{identifier(table)}")
+        # Macros read the rows of neurons by rowid, which only a table has.
+        kind = "TABLE" if table == "neurons" else "VIEW"
+        con.execute(f"CREATE {kind} {identifier(table)} AS FROM {BEFORE}.{identifier(table)}")
     known = macros()
     for item in known:
         if not is_of_table(item):

@@ -280,6 +280,17 @@ class Atlas(GraphQueries, ActivationQueries, Cards, Objects, NetworkQueries, Tok
         """
         return self.query("data_card")
 
+    def experiments(self, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Return the runs that the atlas was made by, in order.
+
+        Args:
+            limit: Number of rows at most.
+
+        Returns:
+            run, command, name, parameters (JSON), inputs, output, figures (JSON), seconds, finished, tool_version.
+        """
+        return self.query("experiments", limit=limit)
+
     def metadata(self) -> duckdb.DuckDBPyRelation:
         """Return the inputs, options and seeds behind the atlas.
 

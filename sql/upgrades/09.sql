@@ -5,9 +5,7 @@ CREATE OR REPLACE VIEW labels AS
 SELECT rowid::INTEGER AS label_id, *
 FROM before.labels;
 
-DROP VIEW neurons;
--- A table, because macros read its rows by rowid.
-CREATE TABLE neurons AS
+CREATE OR REPLACE TABLE neurons AS
 WITH out_edges AS (
     SELECT src_layer AS layer, src_neuron AS neuron, sum(weight_abs_sum)::FLOAT AS output_abs_sum, sqrt(sum(weight_sum ** 2))::FLOAT AS output_weight_norm
     FROM before.edges
