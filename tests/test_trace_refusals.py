@@ -290,3 +290,27 @@ def test_files_say_that_more_nodes_passed_than_fit(demo: TracedModel, tmp_path: 
     trace_prompts(demo, prompts, tmp_path / "g", form=form, options=TraceOptions(max_nodes=5))
     aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)
     assert pq.read_table(tmp_path / "stats" / "graphs.parquet")["nodes_exceeded"].to_pylist() == [True]
+
+
+def test_prompts_of_a_configuration_in_yaml(demo: TracedModel, tmp_path: Path) -> None:
+    rows = [{"text": "import os", "source": "imports", "group": "a"}, {"text": "x = foo("}, {"text": "def f():"}]
+    expected = list(read_prompts(jsonl(tmp_path / "a.jsonl", rows), demo, PromptOptions()))
+    config = (
+        "model: {name: demo, device: cpu}\nk: 5\nprompts:\n  - {prompt: import os, source: imports, group: a}\n"
+        "  - 'x = foo('\n  - |-\n    def f():\n"
+    )
+    for name, text in (("a.yaml", config), ("a.yml", config.replace("prompts:", "sequences:"))):
+        (tmp_path / name).write_text(text)
+        assert list(read_prompts(tmp_path / name, demo, PromptOptions())) == expected
+    (tmp_path / "a.yaml").write_text("- import os\n- 3\n- {other: 1}\n")
+    assert reasons(tmp_path / "a.yaml", demo) == ["import os", "no_text", "no_text"]
+    for text, words in (
+        ("a: [1", "is no YAML"),
+        ("model: x", "has no list of prompts under prompts, sequences.*; it has model"),
+        ("just a text", "is no list of prompts"),
+        ("!!python/object/apply:os.system ['true']", "is no YAML"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nprompts: 3", "has no list of prompts"),
+    ):
+        (tmp_path / "a.yaml").write_text(text)
+        with pytest.raises(InputError, match=words):
+            reasons(tmp_path / "a.yaml", demo)

@@ -173,7 +173,7 @@ def taken(options: dict[str, Any], kind: type[T]) -> T:
     help="Parts into which --scheduler cuts the prompts; by default one per worker.",
 )
 def trace(model: str, prompts: Path, output: Path, memory: str, **options: Any) -> None:
-    """Trace PROMPTS (.jsonl, .txt, .parquet) through MODEL (a folder or hub name) into edge statistics.
+    """Trace PROMPTS (.jsonl, .txt, .parquet, .yaml) through MODEL (a folder or hub name) into edge statistics.
 
     A row of .jsonl may name `target` and `contrast` tokens. Prompts that were traced are not traced again.
     """

@@ -24,7 +24,10 @@ _TARGETS, _CONTRASTS, _SOURCE = ("target", "targets"), ("contrast", "contrasts")
 _GROUPS = ("prompt_group", "group")
 _BESIDE = (*_TARGETS, *_CONTRASTS, _SOURCE, *_GROUPS)
 _LONGEST_FACT = 200  # characters; longer fields of a document are texts, not facts about it
-SUFFIXES = (".jsonl", ".txt", ".parquet")
+SUFFIXES = (".jsonl", ".txt", ".parquet", ".yaml", ".yml")
+# Lists of prompts in a configuration of graph runs; the first that is there is read.
+_LISTS = ("prompts", "sequences", "texts", "examples")
+_LONGEST_YAML = 100_000_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def read_prompts(path: Path, model: TracedModel, options: PromptOptions) -> Iter
     """Read the prompts of a file and tokenize them.
 
     Args:
-        path: .jsonl, .txt or .parquet.
+        path: .jsonl, .txt, .parquet, or .yaml with a list of prompts.
         model: Model with the tokenizer.
         options: Options that select the prompts and decide how they become tokens.
 
@@ -110,7 +113,7 @@ def _rows(path: Path, options: PromptOptions) -> Iterator[Row]:
         raise InputError(f"{path} is no file; prompts are read from {', '.join(SUFFIXES)} files")
     if suffix not in SUFFIXES:
         raise InputError(f"{path}: prompts are read from {', '.join(SUFFIXES)} files")
-    reader = {".jsonl": _json_lines, ".txt": _texts, ".parquet": _parquet}[suffix]
+    reader = {".jsonl": _json_lines, ".txt": _texts, ".parquet": _parquet}.get(suffix, _yaml)
     yield from (Row(index, value) for index, value in enumerate(reader(path, options)))
 
 
@@ -136,6 +139,27 @@ def _texts(path: Path, options: PromptOptions) -> Iterator[str]:
             yield from (text.strip("\r\n") for text in whole if text.strip())
         if rest.strip():
             yield rest.strip("\r\n")
+
+
+def _yaml(path: Path, _: PromptOptions) -> Iterator[Any]:
+    """Yield the prompts of a corpus or of a configuration of graph runs: texts, or mappings with the keys of JSON lines."""
+    import yaml
+
+    if path.stat().st_size > _LONGEST_YAML:
+        raise InputError(f"{path} is larger than {_LONGEST_YAML // 10**6} MB; write so many prompts as .jsonl")
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8-sig", errors="replace"))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"{path} is no YAML: {' '.join(str(error).split())[:200]}") from error
+    if isinstance(found, dict):
+        key = next((name for name in _LISTS if isinstance(found.get(name), list)), None)
+        if key is None:
+            keys = ", ".join(map(str, found))[:200] or "no keys"
+            raise InputError(f"{path} has no list of prompts under {', '.join(_LISTS)}; it has {keys}")
+        found = found[key]
+    if not isinstance(found, list):
+        raise InputError(f"{path} is no list of prompts")
+    yield from found
 
 
 def _parquet(path: Path, options: PromptOptions) -> Iterator[Any]:
