@@ -94,15 +94,30 @@ def plain(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", sorted(catalogue()))
-def test_every_query_in_every_form(name: str, base: str, small: Atlas) -> None:
+def test_every_query(name: str, base: str, small: Atlas) -> None:
     columns, rows = expected(small, name, 7)
-    address = f"{base}/api/{name}"
-    query = urlencode(example(name) | {"limit": "7"})
-    answer = get(f"{address}?{query}")
+    answer = get(f"{base}/api/{name}?{urlencode(example(name) | {'limit': '7'})}")
     assert answer.status == 200, answer.body
     found = answer.json()
     assert found["columns"] == columns
     assert found["rows"] == [[plain(value) for value in row] for row in rows]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(catalogue()))
+def test_every_query_in_every_form(name: str, base: str, small: Atlas) -> None:
+    require_forms(name, base, small)
+
+
+def test_the_forms_of_some_queries(base: str, small: Atlas) -> None:
+    for name in ("neurons", "graphs_of", "motifs", "metadata"):
+        require_forms(name, base, small)
+
+
+def require_forms(name: str, base: str, small: Atlas) -> None:
+    """CSV and Arrow have the columns and the number of the rows."""
+    columns, rows = expected(small, name, 7)
+    address, query = f"{base}/api/{name}", urlencode(example(name) | {"limit": "7"})
     table = pa.ipc.open_stream(get(f"{address}.arrow?{query}").body).read_all()
     assert table.column_names == columns
     assert table.num_rows == len(rows)
@@ -275,6 +290,18 @@ def test_other_names_of_this_machine_are_refused(base: str) -> None:
     for host in ("evil.example", "127.0.0.1.evil.example", "evil.example:80", ""):
         assert get(f"{base}/api/hubs", Host=host).status == 400
     assert get(f"{base}/api/hubs", Host="localhost:1234").status == 200
+
+
+def test_pages_of_other_sites_may_not_ask(base: str, small_atlas: Path) -> None:
+    for site in ("cross-site", "same-site"):
+        answer = get(f"{base}/api/hubs", Sec_Fetch_Site=site, Sec_Fetch_Mode="no-cors")
+        assert (answer.status, "--cors" in answer.json()["detail"]) == (403, True)
+        assert get(f"{base}/", Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate").status == 200
+    assert get(f"{base}/api/hubs", Sec_Fetch_Site="same-origin", Sec_Fetch_Mode="cors").status == 200
+    with serving(small_atlas, origins=("https://lab.example",)) as allowed:
+        asked = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "cors"}
+        assert get(f"{allowed}/api/hubs", Origin="https://lab.example", **asked).status == 200
+        assert get(f"{allowed}/api/hubs", Origin="https://evil.example", **asked).status == 403
 
 
 def test_beyond_this_machine_a_token_is_needed(small_atlas: Path) -> None:

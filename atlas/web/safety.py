@@ -71,6 +71,12 @@ class Guard:
         host = _without_port(headers.get("host", ""))
         if self._hosts is not None and host not in self._hosts:
             return JSONResponse({"detail": f"this server is not {host[:100]!r}"}, 400)
+        # Browsers say from where a page asks. Other sites may link to a page here, and nothing else.
+        is_other = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        if is_other and headers.get("sec-fetch-mode") != "navigate" and headers.get("origin") not in self._origins:
+            return JSONResponse(
+                {"detail": "pages of other sites may not ask this server; --cors ORIGIN allows one"}, 403
+            )
         if self._token is None:
             return None
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
