@@ -110,37 +110,37 @@ class Reader:
             assert answer.status == 206
             self.moved += int(answer.headers["content-length"])
 
-    def open(self, path: str) -> Any:
+    def open(self, path: str, wanted: str = "main h1") -> Any:
+        """Open a page and wait for what is wanted of it: sections are asked when they come into sight."""
         self.page.goto("about:blank")
         self.page.goto(f"{self.base}#/{path}")
-        self.page.wait_for_selector("main h1")
-        self.page.wait_for_selector(".loading", state="detached")
+        self.page.wait_for_selector(wanted, state="attached")
         return self.page
 
 
 def require_answers(reader: Reader, file: Path) -> None:
     """The pages say what the library says."""
     with atlas.open(file) as opened:
-        page = reader.open("neuron/L1/N2")
+        page = reader.open("neuron/L1/N2", "[data-query=upstream] tbody tr")
         shown = page.locator("[data-query=upstream] tbody tr td:first-child").all_inner_texts()
         assert shown == [row[0] for row in opened.upstream("L1/N2", limit=10).fetchall()] != []
         chosen = 'layer >= 2 && label ~ "label"'
-        page = reader.open(f"find?q={quote(chosen)}")
+        page = reader.open(f"find?q={quote(chosen)}", "[data-query=find] tbody tr")
         shown = page.locator("[data-query=find] tbody tr td:first-child").all_inner_texts()
         assert shown == [row[0] for row in opened.find(chosen, limit=50).fetchall()] != []
-        page = reader.open("search?q=label")
+        page = reader.open("search?q=label", "[data-query=search] tbody tr")
         shown = page.locator("[data-query=search] tbody tr td:first-child").all_inner_texts()
         assert shown == [row[0] for row in opened.search("label", limit=20).fetchall()] != []
-        page = reader.open(f"sql?q={quote('SELECT count(*) AS n FROM edges')}")
+        page = reader.open(f"sql?q={quote('SELECT count(*) AS n FROM edges')}", "tbody td")
         assert page.inner_text("tbody td").replace(",", "") == str(
             opened.sql("SELECT count(*) FROM edges").fetchall()[0][0]
         )
-        page = reader.open("circuit/1")
+        page = reader.open("circuit/1", "svg.network circle")
         assert page.locator("svg.network circle").count() > 1
         for wrong in ("COPY edges TO 'x'", "DROP TABLE edges", "SELECT * FROM read_csv('/etc/passwd')"):
-            page = reader.open(f"sql?q={quote(wrong)}")
+            page = reader.open(f"sql?q={quote(wrong)}", "[role=alert]")
             assert page.inner_text("[role=alert]")
-        page = reader.open(f"find?q={quote('layr = 1')}")
+        page = reader.open(f"find?q={quote('layr = 1')}", "[role=alert]")
         assert "layr" in page.inner_text("[role=alert] >> nth=0")
     assert reader.others == []
 
@@ -174,6 +174,7 @@ def test_hostile_texts_are_harmless_in_a_file(form: str, small_atlas: Path, tmp_
     reader = Reader(browser, (tmp_path / "a.html").as_uri())
     for name in ("", "neuron/L1/N2", "graphs", "search?q=label"):
         page = reader.open(name)
+        page.wait_for_selector(".loading", state="detached")
         assert page.evaluate("window.hacked") is None
         assert page.query_selector("main img, main script") is None
     assert reader.faults == []
