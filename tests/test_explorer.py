@@ -345,6 +345,27 @@ def test_hostile_texts_are_harmless(browser: Any, hostile: Path) -> None:
         visit.page.close()
 
 
+def test_every_address_names_the_atlas_that_was_chosen(browser: Any, small_atlas: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.duckdb"
+    shutil.copy(small_atlas, other)
+    with serving(small_atlas, other) as base:
+        visit = Visit(browser, base)
+        page = visit.open("")
+        page.select_option("header.top select", "other")
+        visit.ready()
+        page.click("nav a:has-text('Graphs')")
+        visit.ready()
+        assert "atlas=other" in page.url
+        assert page.input_value("header.top select") == "other"
+        page = visit.open("graph/3?atlas=other")
+        assert page.get_attribute("a[download]", "href") == "graphs/3/neuronpedia.json?atlas=other"
+        page.click("[data-query=unusual_neurons] button:has-text('Python')")
+        page.wait_for_selector("dialog pre")
+        assert 'atlas.open("other.duckdb")' in page.inner_text("dialog pre")
+        visit.require_clean()
+        visit.page.close()
+
+
 def test_vendored_files_are_those_of_the_lock_file() -> None:
     import hashlib
     import json

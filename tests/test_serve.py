@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -230,7 +231,7 @@ def test_sql_answers_in_three_forms_and_says_what_is_cut(base: str) -> None:
 def test_an_answer_in_memory_is_bounded(small: Atlas) -> None:
     wide = fetched(small.sql("SELECT repeat('x', 100000) AS x FROM range(3000)"), 100_000)
     assert wide.is_truncated
-    assert MOST_BYTES < sum(batch.nbytes for batch in wide.batches) < 20 * MOST_BYTES
+    assert 0.9 * MOST_BYTES < sum(batch.nbytes for batch in wide.batches) <= 1.01 * MOST_BYTES
 
 
 def test_a_runaway_is_stopped_and_others_go_on(small_atlas: Path) -> None:
@@ -323,7 +324,7 @@ def test_beyond_this_machine_a_token_is_needed(small_atlas: Path) -> None:
         assert (answer.status, answer.getheader("location")) == (303, "/?atlas=small")
         cookie = answer.getheader("set-cookie")
         assert "httponly" in cookie.lower()
-        assert "samesite=strict" in cookie.lower()
+        assert "samesite=lax" in cookie.lower()
         connection.close()
         assert get(f"{base}/api/hubs", Cookie=cookie.split(";")[0]).status == 200
 
@@ -368,3 +369,103 @@ def test_the_command_says_where_it_is_and_stops(small_atlas: Path) -> None:
         rest = process.stderr.read()
         assert "Traceback" not in rest
     assert process.returncode in (0, 130)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT CASE WHEN i = 50000 THEN error('boom') ELSE i::VARCHAR END AS x FROM range(1000000) AS r(i)",
+        "SELECT '\ud800'",
+    ],
+)
+def test_what_fails_while_rows_are_read_is_told(text: str, base: str) -> None:
+    answer = get(
+        f"{base}/sql", body=json.dumps({"sql": text, "limit": 100_000}).encode(), Content_Type="application/json"
+    )
+    assert (answer.status, "Traceback" in answer.body.decode()) == (400, False)
+
+
+def test_values_that_json_and_python_do_not_have(base: str) -> None:
+    sql = "SELECT MAP {'a': 'nan'::DOUBLE} AS m, 'infinity'::DATE AS d, '200000-01-01'::DATE AS e, sum(i) AS s FROM range(3) AS r(i)"
+    found = json.loads(get(f"{base}/sql?sql={quote(sql)}").body, parse_constant=lambda name: pytest.fail(name))
+    assert found["rows"][0][0] == [["a", None]]
+    assert found["rows"][0][3] == 3
+    assert get(f"{base}/sql?format=csv&sql={quote(sql)}").status == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 200_000,
+        b'{"sql": 3}',
+        b"[]",
+        b'{"sql": "FROM hubs", "limit": true}',
+        b'{"sql": "FROM hubs", "format": ["csv"]}',
+    ],
+)
+def test_odd_bodies_are_refused(body: bytes, base: str) -> None:
+    assert get(f"{base}/sql", body=body, Content_Type="application/json").status == 400
+
+
+def test_wide_rows_are_cut_by_their_size(small: Atlas) -> None:
+    whole = fetched(small.sql("SELECT repeat('x', 20000) AS x FROM range(1000)"), 1_000)
+    assert not whole.is_truncated
+    wide = fetched(small.sql("SELECT repeat('x', 200000) AS x FROM range(1000)"), 1_000)
+    assert wide.is_truncated
+    assert (
+        sum(batch.num_rows for batch in wide.batches) == MOST_BYTES // 200_000
+        or len(wide.as_json()) <= 1.1 * MOST_BYTES
+    )
+
+
+def test_a_slow_reader_uses_up_its_own_time(small_atlas: Path) -> None:
+    with atlas.open(small_atlas) as opened, opened.limited(0.3) as part:
+        reader = part.sql("SELECT i FROM range(300000) AS r(i)").to_arrow_reader(1_000)
+        part.timer.pause()
+        assert part.timer._timer is None
+        part.timer.start()
+        assert sum(batch.num_rows for batch in reader) == 300_000
+
+
+def test_cookies_of_others_and_links_from_elsewhere(small_atlas: Path) -> None:
+    with serving(small_atlas, token="p#s+1") as base:
+        import http.client
+
+        connection = http.client.HTTPConnection(base.removeprefix("http://"))
+        connection.request("GET", "//evil.example/x?token=p%23s%2B1")
+        answer = connection.getresponse()
+        assert (answer.status, answer.getheader("location")) == (303, "/evil.example/x")
+        cookie = answer.getheader("set-cookie")
+        # A page of another site may link here.
+        assert "samesite=lax" in cookie.lower()
+        connection.close()
+        ours = cookie.split(";")[0]
+        for other in ("a/b=1", 'x={"a": 1}', "foo bar", "user@x=1"):
+            assert get(f"{base}/api/hubs", Cookie=other).status == 401
+            assert get(f"{base}/api/hubs", Cookie=f"{other}; {ours}").status == 200
+
+
+def test_an_allowed_site_may_ask_first(small_atlas: Path) -> None:
+    with serving(small_atlas, token="secret", origins=("https://lab.example/",)) as base:
+        request = urllib.request.Request(f"{base}/sql", method="OPTIONS", headers={"Origin": "https://lab.example"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            assert answer.status == 204
+            assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
+            assert "X-Truncated" in answer.headers["Access-Control-Expose-Headers"]
+
+
+def test_units_of_the_kind_that_is_named(base: str, small: Atlas) -> None:
+    for unit_type, letter in (("feature", "F"), ("neuron", "N")):
+        layer, unit, count = small.sql(
+            "SELECT layer, unit, count(*)::INTEGER FROM activations WHERE unit_type = $kind GROUP BY ALL ORDER BY count(*) DESC, ALL LIMIT 1".replace(
+                ", ALL", ", layer, unit"
+            ),
+            {"kind": unit_type},
+        ).fetchall()[0]
+        found = get(f"{base}/activations/L{layer}-{letter}{unit}").json()
+        assert (found["n_rows"], found["truncated"]) == (count, False)
+        few = get(f"{base}/activations/L{layer}-{letter}{unit}?limit=1").json()
+        assert (few["n_rows"], few["truncated"]) == (1, False)
+        assert get(f"{base}/activations/L{layer}-{letter}{unit}?limit=0").json()["n_rows"] == 0
+    assert get(f"{base}/activations/L77-F1").status == 404
+    assert get(f"{base}/activations/{'9' * 5000}?layer=1").status == 404

@@ -56,7 +56,7 @@ from atlas.errors import needs_extra
     heading="Limits",
     default=20.0,
     show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, max=86_400, min_open=True),
     metavar="SECONDS",
     help="Stop a query after this time.",
 )

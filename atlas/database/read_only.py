@@ -58,7 +58,7 @@ def statement_type(text: str) -> str:
         return "such"
 
 
-def one_line(error: duckdb.Error) -> str:
+def one_line(error: Exception) -> str:
     """Return the message of a DuckDB error on one line.
 
     Args:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import partial
 from os import PathLike
@@ -25,7 +26,7 @@ from atlas.database import (
     use_catalog,
 )
 from atlas.database.scripts import Parameter, identifier
-from atlas.errors import QueryError, UsageError
+from atlas.errors import AtlasError, QueryError, UsageError
 from atlas.query.catalogue import find_query
 from atlas.query.criteria import NeuronsLike, as_set
 from atlas.query.neuron_sets import Everything, NeuronSet
@@ -38,11 +39,37 @@ NEURONS = "NEURONS"  # type of a parameter that is a set
 _GRAPHS = frozenset(("graph_id", "first", "second"))
 
 
+class Stopwatch:
+    """Time that queries may take, without the time in which nobody reads them."""
+
+    def __init__(self, seconds: float, stop: Callable[[], None]) -> None:
+        """Call `stop` after `seconds` of running time."""
+        self._left, self._stop = seconds, stop
+        self._timer: threading.Timer | None = None
+        self._started = 0.0
+
+    def start(self) -> None:
+        """Let the time run."""
+        self._started = time.monotonic()
+        self._timer = threading.Timer(self._left, self._stop)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def pause(self) -> None:
+        """Stop the time, until it is started again."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._left = max(self._left - (time.monotonic() - self._started), 0.001)
+            self._timer = None
+
+
 class AtlasFile:
     """Atlas file, opened read-only with external access disabled, for SQL and the queries of `queries/`.
 
     Methods may be called from several threads: each call runs on its own cursor.
     """
+
+    timer: Stopwatch  # of the block of `limited` that this atlas is for
 
     def __init__(self, path: str | PathLike[str], *, memory: str = DEFAULT_MEMORY) -> None:
         """Open the atlas at `path`; `memory` is DuckDB's limit. Raises `AtlasFileError`."""
@@ -117,19 +144,20 @@ class AtlasFile:
         self._current()
         part = object.__new__(type(self))
         part.__dict__.update(self.__dict__, _cursors=weakref.WeakSet(), _is_limited=True)
-        timer = threading.Timer(seconds, part.interrupt)
-        timer.daemon = True
-        timer.start()
+        part.timer = Stopwatch(seconds, part.interrupt)
+        part.timer.start()
         try:
             yield part
-        except duckdb.InterruptException as error:
-            raise QueryError(
-                f"the query took longer than {seconds:g} s and was stopped; ask for less, such as fewer hops or more graphs"
-            ) from error
-        except duckdb.Error as error:
-            raise QueryError(one_line(error)) from error
+        # Arrow, which reads the rows, passes errors of DuckDB on as errors of files.
+        except (duckdb.Error, OSError) as error:
+            if isinstance(error, AtlasError):
+                raise
+            said = one_line(error)
+            if isinstance(error, duckdb.InterruptException) or "INTERRUPT" in said:
+                said = f"the query took longer than {seconds:g} s and was stopped; ask for less, such as fewer hops or more graphs"
+            raise QueryError(said) from error
         finally:
-            timer.cancel()
+            part.timer.pause()
 
     def sql(self, text: str, parameters: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
         """Run read-only SQL.

@@ -130,7 +130,7 @@ def json_safe(value: object) -> object:
     if isinstance(value, Decimal):
         # Sums of whole numbers in DuckDB are wider than those of Arrow.
         return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [json_safe(item) for item in value]
     if isinstance(value, dict):
         return {str(key): json_safe(item) for key, item in value.items()}

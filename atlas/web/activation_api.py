@@ -66,8 +66,9 @@ class ActivationApi:
     def _json(self, request: Request) -> Response:
         started_at = time.perf_counter()
         sql, values = self._asked(request)
-        with self._source.ask(sql, {**values, "limit": min(values["limit"] or _MOST_JSON, _MOST_JSON) + 1}) as relation:
-            rows = fetched(relation, values["limit"] or _MOST_JSON)
+        most = _MOST_JSON if values["limit"] is None else min(values["limit"], _MOST_JSON)
+        with self._source.ask(sql, {**values, "limit": most + 1}) as relation:
+            rows = fetched(relation, most)
         data = [row for batch in rows.batches for row in batch.to_pylist()]
         return JSONResponse(
             {
@@ -76,7 +77,7 @@ class ActivationApi:
                 "columns": rows.columns,
                 "data": data,
                 "load_time_ms": round(1e3 * (time.perf_counter() - started_at), 3),
-                "truncated": rows.is_truncated and values["limit"] is None,
+                "truncated": rows.is_truncated and len(data) != values["limit"],
             }
         )
 
@@ -120,7 +121,16 @@ class ActivationApi:
             found = None if given.isdecimal() else UnitId.parse(given.replace("-", "/"))
         except IdError as error:
             raise HTTPException(404, f"{given!r} is no unit; give its number, such as 845, or L2-F845") from error
-        chosen = layer_of(self._source, _number(request, "layer") if found is None else found.layer)
+        if found is None and len(given) > 9:
+            raise HTTPException(404, f"there is no unit {given[:20]}…")
+        try:
+            chosen = layer_of(
+                self._source, _number(request, "layer") if found is None else found.layer, found and found.unit_type
+            )
+        except UsageError as error:
+            if found is None:
+                raise
+            raise HTTPException(404, f"{found} has no activations here") from error
         unit = int(given) if found is None else found.unit
         if unit >= chosen.unit_count:
             raise HTTPException(404, f"there is no {chosen.unit_type} {unit}; there are {chosen.unit_count:,}, from 0")

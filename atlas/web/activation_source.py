@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import duckdb
 from atlas.database import one_line
 from atlas.errors import QueryError, UsageError
 from atlas.query.client import Atlas
+from atlas.query.connection import Stopwatch
 from atlas.stages import DATASETS, require
 from atlas.stages.manifest import read_manifest
 
@@ -82,22 +82,23 @@ class StoreSource:
     def ask(self, sql: str, values: Mapping[str, Any]) -> Iterator[duckdb.DuckDBPyRelation]:
         """Run SQL on the files of the store."""
         cursor = self._con.cursor()
-        timer = threading.Timer(self._timeout, cursor.interrupt)
+        timer = Stopwatch(self._timeout, cursor.interrupt)
         timer.start()
         try:
             yield cursor.sql(sql, params=dict(values) or None)
-        except duckdb.Error as error:
+        except (duckdb.Error, OSError) as error:
             raise QueryError(one_line(error)) from error
         finally:
-            timer.cancel()
+            timer.pause()
 
 
-def layer_of(source: Source, wanted: int | None) -> Layer:
+def layer_of(source: Source, wanted: int | None, unit_type: str | None = None) -> Layer:
     """Choose the layer of a unit that is given by its number alone.
 
     Args:
         source: Where the activations come from.
         wanted: Layer, where it is stated.
+        unit_type: Kind of the unit, `neuron` or `feature`, where it is stated.
 
     Returns:
         That layer, or the only one of the first kind of units.
@@ -105,13 +106,19 @@ def layer_of(source: Source, wanted: int | None) -> Layer:
     Raises:
         UsageError: There are several layers and none is stated, or the stated one has no activations.
     """
-    layers = source.layers()
+    layers = [one for one in source.layers() if unit_type in (None, one.unit_type)]
     if not layers:
         raise UsageError("no activations are served; build the atlas with a store, or name one with --activations")
-    kinds = [one for one in layers if one.unit_type == layers[0].unit_type]
-    chosen = kinds if wanted is None else [one for one in layers if one.layer == wanted]
-    if len(chosen) > 1 and wanted is not None:
-        chosen = chosen[:1]
-    if len(chosen) != 1:
-        raise UsageError(f"say which layer: {', '.join(str(one.layer) for one in layers)}")
+    chosen = (
+        [one for one in layers if one.unit_type == layers[0].unit_type]
+        if wanted is None
+        else [one for one in layers if one.layer == wanted]
+    )
+    if not chosen or (wanted is None and len(chosen) > 1):
+        there = ", ".join(map(str, sorted({one.layer for one in layers})))
+        raise UsageError(
+            f"say which layer: {there}"
+            if wanted is None
+            else f"layer {wanted} has no activations; say which layer: {there}"
+        )
     return chosen[0]

@@ -38,10 +38,10 @@ class Rows:
         rows = [
             [json_safe(value) for value in row]
             for batch in self.batches
-            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            for row in zip(*map(_values, batch.columns), strict=True)
         ]
         found = {"columns": self.columns, "types": self.types, "rows": rows, "truncated": self.is_truncated}
-        return json.dumps(found, ensure_ascii=False, default=str, separators=(",", ":")).encode()
+        return json.dumps(found, ensure_ascii=False, default=str, allow_nan=False, separators=(",", ":")).encode()
 
     def pieces(self, form: str) -> Iterator[bytes]:
         """Yield the rows as `csv` or `arrow`."""
@@ -66,12 +66,15 @@ def fetched(relation: duckdb.DuckDBPyRelation, most: int) -> Rows:
     count = size = 0
     is_truncated = False
     for batch in reader:
-        batches.append(batch.slice(0, most - count))
-        is_truncated = batch.num_rows > most - count
+        room = most - count
+        if batch.nbytes > MOST_BYTES - size:
+            # Rows are taken to be of one size.
+            room = min(room, max(int((MOST_BYTES - size) * batch.num_rows / batch.nbytes), 0 if batches else 1))
+        batches.append(batch.slice(0, room))
         count += batches[-1].num_rows
         size += batch.nbytes
-        if is_truncated or size > MOST_BYTES:
-            is_truncated = True
+        is_truncated = batch.num_rows > room
+        if is_truncated:
             break
     return Rows(list(relation.columns), [str(kind) for kind in relation.types], reader.schema, batches, is_truncated)
 
@@ -103,7 +106,7 @@ def encoded(columns: list[str], reader: Any, form: str) -> Iterator[bytes]:
     if form == "csv":
         yield csv_lines([columns])
         for batch in reader:
-            yield csv_lines(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+            yield csv_lines(zip(*map(_values, batch.columns), strict=True))
         return
     import pyarrow as pa
 
@@ -113,6 +116,17 @@ def encoded(columns: list[str], reader: Any, form: str) -> Iterator[bytes]:
             writer.write_batch(batch)
             yield sink.taken()
     yield sink.taken()
+
+
+def _values(column: Any) -> list[Any]:
+    """Return the values of a column; as texts where Python has none of the kind, such as infinite dates."""
+    try:
+        found: list[Any] = column.to_pylist()
+    except (OverflowError, ValueError):
+        import pyarrow as pa
+
+        found = column.cast(pa.string()).to_pylist()
+    return found
 
 
 class _Pieces:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atlas.errors import InputError
+from atlas.errors import InputError, OutputError
 from atlas.ids import NeuronId
 from atlas.io.files import replaced_file, translated_os_errors
 from atlas.query.client import Atlas
@@ -53,6 +53,8 @@ def write_reports(
         InputError: A neuron or circuit is not in the atlas; what was written before stays.
         OutputError: A file cannot be written.
     """
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file; reports need a folder")
     with translated_os_errors(out):
         for folder in ("html", "json"):
             (out / folder).mkdir(parents=True, exist_ok=True)
@@ -102,6 +104,8 @@ def _write_index(atlas: Atlas, out: Path) -> int:
             report = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{path} is no report: {error}; remove it") from error
+        if not isinstance(report, dict) or not {"neuron_id", "circuit_id"} & set(report):
+            raise InputError(f"{path} is no report: it names neither a neuron nor a circuit; remove it")
         entry = {"filename": f"{path.stem}.html", "title": report.get("title"), "summary": report.get("summary")}
         if "neuron_id" in report:
             place = {key: report[key] for key in ("neuron_id", "layer", "neuron_idx")}

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import uvicorn
 
@@ -107,6 +108,8 @@ def run(
         StageError: The store of activations is none.
     """
     is_local = host in LOOPBACK
+    if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
+        raise UsageError("--token is some printable ASCII text; leave it out, and one is made where it is needed")
     if not is_local:
         token = token or make_token()
     options = ServerOptions(timeout, hosts=LOOPBACK if is_local else None, token=token, origins=origins)
@@ -117,4 +120,6 @@ def run(
     )
     port = sockets[0].getsockname()[1]
     name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, f"[{host}]" if ":" in host else host)
-    return Running(uvicorn.Server(config), sockets, f"http://{name}:{port}/" + (f"?token={token}" if token else ""))
+    return Running(
+        uvicorn.Server(config), sockets, f"http://{name}:{port}/" + (f"?token={quote(token, safe='')}" if token else "")
+    )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from http.cookies import SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, RedirectResponse
+from starlette.requests import cookie_parser
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Pages run no script and load nothing but what this server has; texts of an atlas cannot change that.
@@ -41,7 +41,8 @@ class Guard:
         self, app: ASGIApp, *, hosts: tuple[str, ...] | None, token: str | None, origins: tuple[str, ...]
     ) -> None:
         """Guard `app`: `hosts` are the names it answers to (None for any), `origins` the sites whose pages may read it."""
-        self._app, self._hosts, self._token, self._origins = app, hosts, token, origins
+        self._app, self._hosts, self._token = app, hosts, token
+        self._origins = tuple(origin.rstrip("/") for origin in origins)
         # Servers on other ports of one host share their cookies.
         self._cookie = f"atlas_{hashlib.sha256((token or '').encode()).hexdigest()[:8]}"
 
@@ -59,6 +60,9 @@ class Guard:
                     found[name] = value
                 if headers.get("origin") in self._origins:
                     found["Access-Control-Allow-Origin"] = headers["origin"]
+                    found["Access-Control-Expose-Headers"] = (
+                        "ETag, X-Truncated, X-Feature-Id, X-Num-Rows, X-Load-Time-Ms"
+                    )
                     found["Cross-Origin-Resource-Policy"] = "cross-origin"
                     found.add_vary_header("Origin")
             await send(message)
@@ -77,6 +81,12 @@ class Guard:
             return JSONResponse(
                 {"detail": "pages of other sites may not ask this server; --cors ORIGIN allows one"}, 403
             )
+        if scope["method"] == "OPTIONS" and headers.get("origin") in self._origins:
+            allowed = {
+                "Access-Control-Allow-Methods": "GET, POST",
+                "Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match",
+            }
+            return Response(status_code=204, headers=allowed)
         if self._token is None:
             return None
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
@@ -84,12 +94,13 @@ class Guard:
         if stated is not None and self._is_token(stated):
             # Out of the address, which is shown, kept and passed on.
             rest = urlencode([pair for pair in query if pair[0] != "token"])
-            answer = RedirectResponse(scope["path"] + (f"?{rest}" if rest else ""), 303)
-            answer.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
+            answer = RedirectResponse("/" + scope["path"].lstrip("/") + (f"?{rest}" if rest else ""), 303)
+            answer.set_cookie(self._cookie, self._token, httponly=True, samesite="lax")
             return answer
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        cookie = SimpleCookie(headers.get("cookie", "")).get(self._cookie)
-        if (scheme.lower() == "bearer" and self._is_token(bearer.strip())) or (cookie and self._is_token(cookie.value)):
+        # Other servers of this machine set cookies of their own, which may be anything.
+        cookie = cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
+        if (scheme.lower() == "bearer" and self._is_token(bearer.strip())) or self._is_token(cookie):
             return None
         return JSONResponse(
             {

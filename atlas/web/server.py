@@ -103,7 +103,11 @@ class Server:
             def pieces() -> Iterator[bytes]:
                 with atlas.limited(self.options.timeout) as part:
                     relation = ask(part, query, values, most)
-                    yield from streamed(relation.limit(limit if limit is not None else 2**62, offset), form)
+                    for piece in streamed(relation.limit(limit if limit is not None else 2**62, offset), form):
+                        # A slow reader uses up its own time, not that of the query.
+                        part.timer.pause()
+                        yield piece
+                        part.timer.start()
 
             return StreamingResponse(started(pieces()), media_type=MEDIA_TYPES[form])
         most = _most(limit)
@@ -135,9 +139,12 @@ class Server:
         text = given.get("sql")
         if not isinstance(text, str) or not text.strip():
             raise UsageError("sql: give one SELECT statement")
-        _, form = form_of("sql", given.get("format"))
+        if not text.isprintable() and any(0xD800 <= ord(one) <= 0xDFFF for one in text):
+            raise UsageError("sql: the text is no Unicode")
+        asked = given.get("format")
+        _, form = form_of("sql", None if asked is None else str(asked))
         limit = given.get("limit")
-        most = _most(int(limit) if isinstance(limit, str) and limit.isdecimal() else limit)
+        most = _most(int(limit) if isinstance(limit, str) and limit.isdecimal() and len(limit) < 12 else limit)
         atlas = self._atlas(request, given.get("atlas"))
         with atlas.limited(self.options.timeout) as part:
             relation = part.sql(text)
@@ -187,8 +194,8 @@ async def _body(request: Request) -> dict[str, Any]:
 
     try:
         found = json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"the body is no JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the body is no JSON: {str(error)[:200]}") from error
     if not isinstance(found, dict):
         raise UsageError('the body is an object such as {"sql": "FROM hubs", "limit": 100}')
     return found
@@ -198,7 +205,7 @@ def _most(limit: object) -> int:
     if limit is None:
         return DEFAULT_ROWS
     if not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit <= MOST_ROWS:
-        raise UsageError(f"limit is 0 to {MOST_ROWS:,}, not {limit!r}; csv and arrow give all rows")
+        raise UsageError(f"limit is 0 to {MOST_ROWS:,}, not {str(limit)[:40]!r}; csv and arrow give all rows")
     return limit
 
 

@@ -1,7 +1,7 @@
 // Frame of the explorer: the page that the address names, search, keys, theme.
 import { index, isStatic, useAtlas } from "./driver.js";
 import { State, useAnswer } from "./parts.js";
-import { isUnit, link } from "./text.js";
+import { isUnit, link, nameAtlas } from "./text.js";
 import { html, render, useEffect, useRef, useState } from "./vendor/preact.js";
 import { Circuit } from "./pages/circuit.js";
 import { Circuits, Clusterings } from "./pages/circuits.js";
@@ -79,8 +79,8 @@ function Top({ here, listed }) {
     return () => removeEventListener("keydown", pressed);
   }, []);
   return html`<header class="top">
-    <a class="name" href="#/">Circuit Atlas</a>
-    ${listed.atlases.length > 1 && html`<select aria-label="Atlas" value=${here.params.atlas ?? listed.atlases[0].name} onChange=${(event) => { location.hash = link("", undefined, { atlas: event.target.value }); }}>${listed.atlases.map((one) => html`<option value=${one.name} selected=${one.name === here.params.atlas}>${one.name}</option>`)}</select>`}
+    <a class="name" href=${link("")}>Circuit Atlas</a>
+    ${listed.atlases.length > 1 && html`<select aria-label="Atlas" value=${here.params.atlas ?? listed.atlases[0].name} onChange=${(event) => { nameAtlas(event.target.value); location.hash = link(""); }}>${listed.atlases.map((one) => html`<option value=${one.name} selected=${one.name === here.params.atlas}>${one.name}</option>`)}</select>`}
     <nav aria-label="Pages">${LINKS.map(([page, name]) => html`<a href=${link(page)} aria-current=${here.page === page ? "page" : undefined}>${name}</a>`)}</nav>
     <form role="search" onSubmit=${(event) => { event.preventDefault(); go(field.current.value); }}>
       <input ref=${field} type="search" aria-label="Search" placeholder='words, L1/N148, or layer >= 2 && label ~ "list"' /><button>Search</button>
@@ -98,10 +98,9 @@ function App() {
   const Page = PAGES[here.page];
   return html`<a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.querySelector("main").focus(); }}>Skip to the page</a>
     <${State} found=${found}>${(listed) => {
-      const wanted = here.params.atlas ?? sessionStorage.getItem("atlas-name");
-      const known = listed.atlases.some((one) => one.name === wanted) ? wanted : null;
-      if (known) sessionStorage.setItem("atlas-name", known);
+      const known = listed.atlases.some((one) => one.name === here.params.atlas) ? here.params.atlas : null;
       useAtlas(known);
+      nameAtlas(known);
       return html`<${Top} here=${here} listed=${listed} />
         <main id="main" tabindex="-1">${Page ? html`<${Page} key=${`${known} ${here.page} ${here.name}`} name=${here.name} params=${here.params} set=${setParams} listed=${listed} />` : html`<p class="error" role="alert">There is no page ${here.page}. <a href="#/">Home</a></p>`}</main>
         <footer>Circuit Atlas ${listed.version}. ${isStatic ? html`All answers are made in this browser.${listed.note ? ` ${listed.note}` : ""}` : html`Everything here comes from this file and this machine. <a href="openapi.json">OpenAPI</a>`}</footer>`;

@@ -9,6 +9,12 @@ export function useAtlas(name) {
   atlas = name;
 }
 
+// File of the atlas that is asked.
+export const fileOf = (listed) => (listed.atlases.find((one) => one.name === atlas) ?? listed.atlases[0]).file;
+
+// Address of one graph for the viewers of Neuronpedia.
+export const graphAddress = (id) => `graphs/${id}/neuronpedia.json?${query({})}`;
+
 function query(params) {
   const found = new URLSearchParams();
   for (const [name, value] of Object.entries(params)) {

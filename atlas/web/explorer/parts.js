@@ -1,5 +1,5 @@
 // Pieces of pages: sections that ask one query, tables whose names are links, facts, controls.
-import { ask, address, index, save } from "./driver.js";
+import { ask, address, fileOf, index, save } from "./driver.js";
 import { heading, isNeuron, isShare, link, number, percent, python, target, visible } from "./text.js";
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 
@@ -139,7 +139,7 @@ export function Tools({ query, params }) {
 function Source({ kind: form, query, params, close }) {
   const found = useAnswer(index, []);
   const text = (listed) => {
-    if (form === "python") return `import atlas\n\nmodel = atlas.open("${listed.atlases[0].file}")\n${python(query, params)}`;
+    if (form === "python") return `import atlas\n\nmodel = atlas.open("${fileOf(listed)}")\n${python(query, params)}`;
     const given = Object.entries(params).filter(([, value]) => value !== null && value !== undefined && value !== "");
     return `${listed.queries.find((one) => one.name === query).sql}\n${given.map(([name, value]) => `-- $${name} = ${JSON.stringify(value)}`).join("\n")}`;
   };

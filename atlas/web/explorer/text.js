@@ -25,9 +25,17 @@ const UNIT = /^L\d+\/[NF]\d+$/;
 export const isNeuron = (text) => NEURON.test(text);
 export const isUnit = (text) => UNIT.test(text);
 
+let atlas = null;
+
+// The atlas that addresses name, where it is not the only one.
+export function nameAtlas(name) {
+  atlas = name;
+}
+
 // Address inside the explorer.
 export function link(page, name, params = {}) {
   const query = new URLSearchParams();
+  if (atlas) query.set("atlas", atlas);
   for (const [key, value] of Object.entries(params)) if (value !== null && value !== undefined && value !== "") query.set(key, value);
   const rest = query.toString();
   const path = name === undefined ? page : `${page}/${String(name).split("/").map(encodeURIComponent).join("/")}`;
@@ -61,7 +69,7 @@ export function heading(column) {
 export function python(name, params) {
   const written = (value) => (Array.isArray(value) ? `[${value.map(written).join(", ")}]` : typeof value === "boolean" ? (value ? "True" : "False") : JSON.stringify(value));
   const entries = Object.entries(params).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  const first = entries.filter(([key]) => ["neuron", "unit", "words", "token", "circuit", "cluster_path", "graph_id", "chosen"].includes(key)).slice(0, 1);
+  const first = entries.filter(([key]) => ["from_neuron", "to_neuron", "neuron", "unit", "words", "token", "circuit", "cluster_path", "graph_id", "chosen"].includes(key)).slice(0, name === "edge" || "from_neuron" in params ? 2 : 1);
   const rest = entries.filter((entry) => !first.includes(entry)).map(([key, value]) => `${key}=${written(value)}`);
   return `model.${name}(${[...first.map(([, value]) => written(value)), ...rest].join(", ")})`;
 }

@@ -1,4 +1,4 @@
-import { ask } from "../driver.js";
+import { ask, isStatic } from "../driver.js";
 import { Facts, Section, State, useAnswer } from "../parts.js";
 import { Histogram } from "../charts.js";
 import { heading, isShare, link, number, percent, visible } from "../text.js";
@@ -21,7 +21,7 @@ export function Edge({ name }) {
   return html`<h1><a href=${link("neuron", source)}>${source}</a> → <a href=${link("neuron", goal ?? "")}>${goal}</a></h1>
     <${State} found=${found}>${({ rows, columns }) => {
       const row = rows[0];
-      if (!row) return html`<p class="error" role="alert">The atlas has no edge from ${visible(source, 40)} to ${visible(goal ?? "nothing", 40)}.</p>`;
+      if (!row) return html`<p class="error" role="alert">The atlas has no edge from ${visible(source, 40)} to ${visible(goal ?? "nothing", 40)}${isStatic ? ", or it was left out of this slim copy" : ""}.</p>`;
       const shown = columns.filter((column) => !/^(src|tgt)_/.test(column));
       return html`<p>${visible(row.src_label ?? "no label", 200)} → ${visible(row.tgt_label ?? "no label", 200)}</p>
         <section class="card many"><${Facts} facts=${shown.map((column) => [heading(column), typeof row[column] === "boolean" ? (row[column] ? "yes" : "no") : isShare(column) ? percent(row[column]) : row[column]])} /></section>

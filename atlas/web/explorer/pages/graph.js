@@ -1,4 +1,4 @@
-import { ask, isStatic } from "../driver.js";
+import { ask, graphAddress, isStatic } from "../driver.js";
 import { Choice, Section, State, Table, Token, useAnswer } from "../parts.js";
 import { link, number, visible } from "../text.js";
 import { html, useMemo, useState } from "../vendor/preact.js";
@@ -78,7 +78,7 @@ function supernodes({ nodes, links }) {
   return [...sums.values()].filter((one) => one.from !== one.to).sort((a, b) => b.abs_weight - a.abs_weight).slice(0, 40);
 }
 
-export function Graph({ name: id, params, set, listed }) {
+export function Graph({ name: id, params, set }) {
   const found = useAnswer(() => read(id), [id]);
   const pinned = (params.pin ?? "").split(",").filter(Boolean).map(Number);
   const pin = (node) => set({ pin: (pinned.includes(node) ? pinned.filter((one) => one !== node) : [...pinned, node]).join(",") });
@@ -90,7 +90,7 @@ export function Graph({ name: id, params, set, listed }) {
     const own = pinned.length ? graph.links.filter((one) => pinned.includes(one.source) || pinned.includes(one.target)) : [];
     return html`<h1>Graph ${id}</h1>
       <p>${[...new Map(words.map((node) => [node.position, node])).values()].map((node) => html`<${Token} text=${node.token ?? "?"} />`)} → ${outputs.slice(0, 6).map((node) => html`<a href=${link("token", node.token ?? "")}><${Token} text=${node.token ?? "?"} /></a> <small>${number(node.probability)}</small> `)}</p>
-      <section class="card wide"><header><h2>Nodes by token and layer</h2><div class="tools">${!isStatic && html`<a href=${`graphs/${id}/neuronpedia.json${listed.atlases.length > 1 && params.atlas ? `?atlas=${params.atlas}` : ""}`} download=${`graph-${id}.json`}>For Neuronpedia</a>`}</div></header>
+      <section class="card wide"><header><h2>Nodes by token and layer</h2><div class="tools">${!isStatic && html`<a href=${graphAddress(id)} download=${`graph-${id}.json`}>For Neuronpedia</a>`}</div></header>
         <div class="controls"><${Choice} label="Colour" value=${colour} options=${["circuit", "unusual"]} set=${(value) => set({ colour: value })} />${pinned.length > 0 && html`<button type="button" onClick=${() => set({ pin: "" })}>Unpin ${pinned.length}</button>`}</div>
         ${graph.nodes.length ? html`<${Drawing} graph=${graph} pinned=${pinned} pin=${pin} colour=${colour} />
           <p class="note">${number(graph.nodes.length)} nodes; ${pinned.length ? `links of ${pinned.length} pinned` : "the strongest links"}, at most ${number(DRAWN)} of ${number(graph.links.length)}${graph.cut ? " and more" : ""}. Choose nodes to pin them.</p>` : html`<p class="note">The nodes of this graph are not in this file; atlas graph FILE ${id} reads them where the statistics lie beside it.</p>`}

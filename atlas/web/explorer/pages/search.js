@@ -13,7 +13,7 @@ export function Search({ params, set }) {
     </div>`;
 }
 
-const EXAMPLES = ['label ~ "list" && layer >= 2', "graphs >= 100 && !circuit(1)", "upstream(L4/N45, hops=2)", "hub || degree > 500"];
+const EXAMPLES = isStatic ? ['label ~ "list" && layer >= 2', "graphs >= 100", "degree > 500", 'circuit("1")'] : ['label ~ "list" && layer >= 2', "graphs >= 100 && !circuit(1)", "upstream(L4/N45, hops=2)", "degree > 500 || share >= 0.5"];
 
 export function Find({ params, set }) {
   const [text, setText] = useState(params.q ?? "");
