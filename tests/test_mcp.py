@@ -84,7 +84,7 @@ def test_every_tool_takes_what_its_schema_says(tool: dict[str, Any], small: Any)
     ("name", "arguments", "message"),
     [
         ("nothing", {}, "no tool is called"),
-        ("upstream", {}, "needs layer, neuron"),
+        ("upstream", {}, "needs neuron"),
         ("upstream", {"neuron": "L1/N2", "limit": 0}, "limit is 1 to"),
         ("upstream", {"neuron": "L1/N2", "limit": MOST_ROWS + 1}, "limit is 1 to"),
         ("upstream", {"neuron": "L1/N2", "surprise": 1}, "no parameter surprise"),

@@ -164,7 +164,7 @@ def test_the_description_names_everything(base: str) -> None:
     ("path", "status", "words"),
     [
         ("/api/upstreem", 404, "no query is called 'upstreem'"),
-        ("/api/upstream", 400, "needs layer, neuron"),
+        ("/api/upstream", 400, "needs neuron (id, such as L24/N5326)"),
         ("/api/upstream?neuron=L1/X2", 400, "is no neuron id"),
         ("/api/upstream?neuron=L1/N2&min_graphs=many", 400, "min_graphs is of type integer"),
         ("/api/upstream?neuron=L1/N2&neuron=L1/N3", 400, "neuron is given twice"),

@@ -123,6 +123,11 @@ def ask(atlas: Atlas, query: Script, given: Mapping[str, Any], most: int | None)
         UsageError: A parameter is wrong or missing.
     """
     known = {one.name for one in query.parameters}
+    described = properties(query)
+    if missing := [name for name in required(query) if given.get(name) is None]:
+        raise UsageError(
+            f"query {query.name} needs " + ", ".join(f"{name} ({described[name]['description']})" for name in missing)
+        )
     values: dict[str, Any] = {}
     for key, value in given.items():
         if key == "unit" and "unit" in known:
