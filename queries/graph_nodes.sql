@@ -12,11 +12,12 @@ SELECT
     n.activation,
     n.influence,
     n.probability,
-    t.token,
+    coalesce(v.token, t.token) AS token,
     m.label,
     m.cluster_path
 FROM graph_nodes AS n
-LEFT JOIN tokens AS t USING (token_id)
+LEFT JOIN tokens AS t ON t.token_id = n.token_id
+LEFT JOIN vocabulary AS v ON v.token_id = n.token_id
 LEFT JOIN neurons AS m ON m.layer = n.layer AND m.neuron = n.neuron
 WHERE n.graph_id = $graph_id
 ORDER BY n.node

@@ -284,6 +284,9 @@ def test_pages_load_nothing_from_elsewhere(base: str) -> None:
     assert "unsafe" not in rules
     assert page.headers["x-content-type-options"] == "nosniff"
     assert "access-control-allow-origin" not in page.headers
+    part = get(f"{base}/explorer/app.js")
+    assert part.headers["cache-control"] == "no-cache"
+    assert get(f"{base}/explorer/app.js", If_None_Match=part.headers["etag"]).status == 304
     assert b"http" not in page.body.replace(b"http-equiv", b"")
 
 

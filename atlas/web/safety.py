@@ -58,6 +58,8 @@ class Guard:
                 found = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     found[name] = value
+                # A browser asks whether what it has is still right: pages of two versions do not fit together.
+                found.setdefault("Cache-Control", "no-cache")
                 if headers.get("origin") in self._origins:
                     found["Access-Control-Allow-Origin"] = headers["origin"]
                     found["Access-Control-Expose-Headers"] = (
