@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -51,8 +50,6 @@ def serving(*files: Path, host: str = "127.0.0.1", memory: str = "700MB", **opti
         running = run(atlases, sockets, host=host, **given)
         thread = threading.Thread(target=running.wait)
         thread.start()
-        while not running.server.started:
-            time.sleep(0.01)
         try:
             yield f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
         finally:

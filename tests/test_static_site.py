@@ -6,7 +6,6 @@ import contextlib
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,8 +78,6 @@ def hosted(folder: Path) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
         thread.start()
-        while not server.started:
-            time.sleep(0.01)
         yield f"http://127.0.0.1:{taken.getsockname()[1]}/"
         server.should_exit = True
         thread.join()

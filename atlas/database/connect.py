@@ -19,7 +19,7 @@ from atlas.database.older import OLDEST, upgrade
 from atlas.database.scripts import identifier, quoted
 from atlas.errors import AtlasFileError
 
-# Increased when a table or column changes its meaning. This version reads no other schema.
+# Increased when a table or column changes its meaning. Earlier ones are read by `older`, from `OLDEST` on.
 SCHEMA_VERSION = 11
 TABLES = ("neurons", "edges", "clusters", "metadata")
 DEFAULT_MEMORY = "4GB"

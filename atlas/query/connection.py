@@ -26,7 +26,7 @@ from atlas.database import (
     use_catalog,
 )
 from atlas.database.scripts import Parameter, identifier
-from atlas.errors import AtlasError, QueryError, UsageError
+from atlas.errors import QueryError, UsageError
 from atlas.query.catalogue import find_query
 from atlas.query.criteria import NeuronsLike, as_set
 from atlas.query.neuron_sets import Everything, NeuronSet
@@ -61,6 +61,34 @@ class Stopwatch:
             self._timer.cancel()
             self._left = max(self._left - (time.monotonic() - self._started), 0.001)
             self._timer = None
+
+
+@contextlib.contextmanager
+def limited_time(seconds: float, stop: Callable[[], None]) -> Iterator[Stopwatch]:
+    """Limit the time of the queries of a block.
+
+    Args:
+        seconds: Time after which they are stopped.
+        stop: Function that stops them.
+
+    Yields:
+        The running time, which can be paused.
+
+    Raises:
+        QueryError: A query took longer, or DuckDB refuses it.
+    """
+    timer = Stopwatch(seconds, stop)
+    timer.start()
+    try:
+        yield timer
+    # Arrow, which reads the rows, passes errors of DuckDB on as errors of files.
+    except (duckdb.Error, OSError) as error:
+        said = one_line(error)
+        if isinstance(error, duckdb.InterruptException) or "INTERRUPT" in said:
+            said = f"the query took longer than {seconds:g} s and was stopped; ask for less, such as fewer hops or more graphs"
+        raise QueryError(said) from error
+    finally:
+        timer.pause()
 
 
 class AtlasFile:
@@ -144,20 +172,8 @@ class AtlasFile:
         self._current()
         part = object.__new__(type(self))
         part.__dict__.update(self.__dict__, _cursors=weakref.WeakSet(), _is_limited=True)
-        part.timer = Stopwatch(seconds, part.interrupt)
-        part.timer.start()
-        try:
+        with limited_time(seconds, part.interrupt) as part.timer:
             yield part
-        # Arrow, which reads the rows, passes errors of DuckDB on as errors of files.
-        except (duckdb.Error, OSError) as error:
-            if isinstance(error, AtlasError):
-                raise
-            said = one_line(error)
-            if isinstance(error, duckdb.InterruptException) or "INTERRUPT" in said:
-                said = f"the query took longer than {seconds:g} s and was stopped; ask for less, such as fewer hops or more graphs"
-            raise QueryError(said) from error
-        finally:
-            part.timer.pause()
 
     def sql(self, text: str, parameters: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
         """Run read-only SQL.

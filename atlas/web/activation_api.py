@@ -20,6 +20,7 @@ from atlas.errors import AtlasError, IdError, UsageError
 from atlas.ids import UnitId
 from atlas.web.activation_source import Layer, Source, layer_of
 from atlas.web.answers import MEDIA_TYPES, encoded, fetched, started
+from atlas.web.calls import whole_number
 
 _MOST_JSON = 1_000_000
 
@@ -60,7 +61,7 @@ class ActivationApi:
         )
 
     def _features(self, request: Request) -> Response:
-        chosen = layer_of(self._source, _number(request, "layer"))
+        chosen = layer_of(self._source, whole_number(request.query_params, "layer"))
         return JSONResponse({"feature_ids": list(range(chosen.unit_count))})
 
     def _json(self, request: Request) -> Response:
@@ -111,7 +112,7 @@ class ActivationApi:
             "unit_type": chosen.unit_type,
             "share": float(share),
             "strongest": order == "value",
-            "limit": _number(request, "limit"),
+            "limit": whole_number(request.query_params, "limit"),
         }
         return script("serve/activations" if with_contexts else "serve/activations_alone"), values
 
@@ -125,7 +126,9 @@ class ActivationApi:
             raise HTTPException(404, f"there is no unit {given[:20]}…")
         try:
             chosen = layer_of(
-                self._source, _number(request, "layer") if found is None else found.layer, found and found.unit_type
+                self._source,
+                whole_number(request.query_params, "layer") if found is None else found.layer,
+                found and found.unit_type,
             )
         except UsageError as error:
             if found is None:
@@ -151,12 +154,3 @@ class ActivationApi:
     def _tokens(self) -> Iterator[tuple[int, str]]:
         with self._source.ask("SELECT token_id, token FROM vocabulary ORDER BY token_id", {}) as relation:
             yield from relation.fetchall()
-
-
-def _number(request: Request, name: str) -> int | None:
-    text = request.query_params.get(name)
-    if not text:
-        return None
-    if not text.isdecimal() or len(text) > 9:
-        raise UsageError(f"{name} is a whole number, not {text!r}")
-    return int(text)

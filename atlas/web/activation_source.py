@@ -10,10 +10,9 @@ from typing import Any, Protocol
 
 import duckdb
 
-from atlas.database import one_line
-from atlas.errors import QueryError, UsageError
+from atlas.errors import UsageError
 from atlas.query.client import Atlas
-from atlas.query.connection import Stopwatch
+from atlas.query.connection import limited_time
 from atlas.stages import DATASETS, require
 from atlas.stages.manifest import read_manifest
 
@@ -82,14 +81,8 @@ class StoreSource:
     def ask(self, sql: str, values: Mapping[str, Any]) -> Iterator[duckdb.DuckDBPyRelation]:
         """Run SQL on the files of the store."""
         cursor = self._con.cursor()
-        timer = Stopwatch(self._timeout, cursor.interrupt)
-        timer.start()
-        try:
+        with limited_time(self._timeout, cursor.interrupt):
             yield cursor.sql(sql, params=dict(values) or None)
-        except (duckdb.Error, OSError) as error:
-            raise QueryError(one_line(error)) from error
-        finally:
-            timer.pause()
 
 
 def layer_of(source: Source, wanted: int | None, unit_type: str | None = None) -> Layer:

@@ -107,6 +107,16 @@ def _typed(name: str, text: str, kind: object) -> Any:
     return text
 
 
+def whole_number(texts: Mapping[str, str], name: str) -> int | None:
+    """Return a parameter of an address as a whole number; None where it is left out. Raises `UsageError`."""
+    text = texts.get(name)
+    if not text:
+        return None
+    if not text.isdecimal() or len(text) > 12:
+        raise UsageError(f"{name} is a whole number, not {text[:40]!r}")
+    return int(text)
+
+
 def ask(atlas: Atlas, query: Script, given: Mapping[str, Any], most: int | None) -> duckdb.DuckDBPyRelation:
     """Run a query.
 

@@ -28,7 +28,7 @@ from atlas.query.saved_sets import sets_file
 from atlas.web.activation_api import ActivationApi
 from atlas.web.activation_source import AtlasSource, Source
 from atlas.web.answers import MEDIA_TYPES, fetched, form_of, started, streamed
-from atlas.web.calls import ask, values_of
+from atlas.web.calls import ask, values_of, whole_number
 from atlas.web.listing import listing
 from atlas.web.openapi import openapi
 from atlas.web.safety import Guard
@@ -96,7 +96,7 @@ class Server:
 
     def _answer(self, request: Request, atlas: Atlas, query: Script, form: str) -> Response:
         values = values_of(query, [pair for pair in request.query_params.multi_items() if pair[0] not in _OWN])
-        limit, offset = _number(request, "limit"), _number(request, "offset") or 0
+        limit, offset = whole_number(request.query_params, "limit"), whole_number(request.query_params, "offset") or 0
         if form != "json":
             most = None if limit is None else offset + limit
 
@@ -207,15 +207,6 @@ def _most(limit: object) -> int:
     if not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit <= MOST_ROWS:
         raise UsageError(f"limit is 0 to {MOST_ROWS:,}, not {str(limit)[:40]!r}; csv and arrow give all rows")
     return limit
-
-
-def _number(request: Request, name: str) -> int | None:
-    text = request.query_params.get(name)
-    if not text:
-        return None
-    if not text.isdecimal() or len(text) > 12:
-        raise UsageError(f"{name} is a whole number, not {text[:40]!r}")
-    return int(text)
 
 
 async def _failed(_request: Request, error: Exception) -> Response:

@@ -1,6 +1,6 @@
 """The server on a large atlas: first page, pages of neurons, many clients at once, memory, a runaway, activations as Arrow.
 
-python tests/bench/bench_serve.py FILE [--clients 100] [--seconds 60] [--activations STORE]
+python tests/bench/bench_serve.py FILE [--clients 100] [--seconds 60]
 """
 
 from __future__ import annotations
@@ -126,7 +126,6 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--clients", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--activations", type=Path)
     given = parser.parse_args()
     with duckdb.connect(str(given.file), read_only=True) as con:
         hubs = [
@@ -141,8 +140,7 @@ def main() -> None:
                 "SELECT neuron_id FROM (FROM neurons WHERE in_degree > 0) USING SAMPLE 200 ROWS (reservoir, 1)"
             ).fetchall()
         ]
-    more = ["--activations", str(given.activations)] if given.activations else []
-    command = [sys.executable, "-m", "atlas", "serve", str(given.file), "--port", "0", *more]
+    command = [sys.executable, "-m", "atlas", "serve", str(given.file), "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         port = int(process.stderr.readline().split()[1].rsplit(":", 1)[1].strip("/"))
         print(
@@ -161,9 +159,6 @@ def main() -> None:
         print(
             f"  memory                         {memory(process.pid)[0]:,.0f} MB, at most {memory(process.pid)[1]:,.0f} MB"
         )
-        if given.activations:
-            unit = Client(port).get("/features")
-            print(f"  units {unit}")
         began = time.perf_counter()
         status, _ = Client(port).get(f"/sql?sql={quote('SELECT count(*) FROM range(1000000000000)')}")
         print(
