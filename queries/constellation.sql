@@ -1,5 +1,5 @@
--- Neurons on a map, the most frequent first: each top cluster is a disc, the largest in the middle, its most frequent neurons inside; neurons without a
--- cluster lie around. A neuron has the same place whatever the limit.
+-- Neurons on a map, the most frequent first: each top cluster is a disc, near those it drives and is driven by, with its most frequent neurons inside;
+-- neurons without a cluster lie around. A neuron has the same place whatever the limit.
 --
 -- $limit BIGINT: at most this many neurons; 50,000 where left out
 WITH chosen AS (
@@ -13,8 +13,8 @@ WITH chosen AS (
         row_number() OVER (PARTITION BY top_cluster ORDER BY graph_count DESC NULLS LAST, layer, neuron) - 0.5 AS seed
     FROM (FROM neurons ORDER BY graph_count DESC NULLS LAST, layer, neuron LIMIT coalesce($limit, 50_000))
 ),
--- Seeds of a sunflower lie a golden angle apart, at radii that grow with the root of the area (Vogel 1979).
-discs AS (
+-- Where no places were laid out: seeds of a sunflower lie a golden angle apart, at radii that grow with the root of the area (Vogel 1979).
+sunflower AS (
     SELECT
         top_cluster,
         half_agreement,
@@ -25,14 +25,24 @@ discs AS (
     WHERE level = 1
     WINDOW ranking AS (ORDER BY size DESC, top_cluster ROWS UNBOUNDED PRECEDING)
 ),
+discs AS (
+    SELECT
+        top_cluster,
+        half_agreement,
+        size,
+        coalesce(m.x, distance * cos(angle)) AS middle_x,
+        coalesce(m.y, distance * sin(angle)) AS middle_y
+    FROM sunflower
+    LEFT JOIN map_discs AS m USING (top_cluster)
+),
 placed AS (
     SELECT
         c.*,
         d.half_agreement,
-        coalesce(d.distance * cos(d.angle), 0) AS middle_x,
-        coalesce(d.distance * sin(d.angle), 0) AS middle_y,
+        coalesce(d.middle_x, 0) AS middle_x,
+        coalesce(d.middle_y, 0) AS middle_y,
         CASE
-            WHEN d.size IS NULL THEN 1.5 * sqrt(coalesce((SELECT sum(size) FROM discs), 0) + 0.7 * c.seed)
+            WHEN d.size IS NULL THEN sqrt(1.1 * coalesce((SELECT max(sqrt(middle_x ** 2 + middle_y ** 2) + sqrt(size)) FROM discs), 0) ** 2 + 1.5 * c.seed)
             ELSE 0.85 * sqrt(c.seed)
         END AS radius
     FROM chosen AS c

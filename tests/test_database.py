@@ -32,7 +32,7 @@ TABLES = (
     "rejects link_counts help regimes anchored_circuits anchored_members circuit_effects ablated_nodes ablated_edges contexts activations activation_stats activation_histograms "
     "activation_tokens activation_examples coactivation vocabulary token_stats features feature_tokens feature_neurons "
     "similar_units reconstruction stated_stats cluster_memberships circuits circuit_members resolutions circuit_paths "
-    "label_documents label_terms label_postings edges_inside card"
+    "label_documents label_terms label_postings edges_inside card map_discs"
 )
 
 
@@ -433,7 +433,7 @@ def test_an_atlas_of_another_schema_is_named(small_atlas: Path, tmp_path: Path) 
         shutil.copy(small_atlas, path)
         with duckdb.connect(str(path)) as con:
             con.execute(change)
-        with pytest.raises(AtlasFileError, match="has atlas schema (99|none).* reads schema 11"):
+        with pytest.raises(AtlasFileError, match="has atlas schema (99|none).* reads schema 12"):
             open_atlas(path)
         stats = Inputs(small_atlas.parent / "stats")
         if number == 0:

@@ -75,7 +75,7 @@ def test_an_earlier_atlas_has_an_empty_log(small_atlas: Path, tmp_path: Path) ->
     path = tmp_path / "earlier.duckdb"
     shutil.copy(small_atlas, path)
     with duckdb.connect(str(path)) as con:
-        con.execute("DROP TABLE experiments")
+        con.execute("DROP TABLE experiments; DROP TABLE map_discs")
         con.execute("UPDATE metadata SET value = '10' WHERE key = 'atlas_schema'")
     assert log_of(path) == []
     with atlas.open(path) as opened:

@@ -16,6 +16,7 @@ from atlas.database.check import run_checks
 from atlas.database.connect import activations_file, graphs_folder, open_atlas
 from atlas.database.experiments import run_of, write_runs
 from atlas.database.inputs import clustering_tables
+from atlas.database.map_discs import write_map
 from atlas.database.scripts import script
 from atlas.database.tables import arrow_table
 from atlas.errors import CheckError, InputError, StageError, UsageError
@@ -102,6 +103,8 @@ def _add(fresh: Path, folder: Path, kind: str, primary: bool, tell: Report) -> s
         con.execute(script("add_finish"))
         con.execute(script("load_circuits"))
         con.execute(script("load_card"))
+        if kind == "clusters":
+            write_map(con)
         size = sum(file.stat().st_size for file in folder.rglob("*.parquet"))
         con.execute("INSERT INTO sources VALUES ($1, $2, $3, NULL)", [folder.name, kind, size])
         write_runs(con, [run_of(folder, command="add")])

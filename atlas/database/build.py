@@ -22,6 +22,7 @@ from atlas.database.connect import SCHEMA_VERSION, activations_file, graphs_fold
 from atlas.database.definitions import create_tables, create_views
 from atlas.database.experiments import build_run, runs_of, write_runs
 from atlas.database.inputs import BESIDE, Inputs, attach_inputs, embeds_activations, place_of_graphs
+from atlas.database.map_discs import write_map
 from atlas.database.scripts import script
 from atlas.errors import AtlasError, AtlasFileError, CheckError, InputError, OutputError
 from atlas.io.files import (
@@ -169,6 +170,8 @@ def _write(fresh: Path, inputs: Inputs, report: Report) -> dict[str, int]:
             con.execute(statement)
         report("writing views")
         create_views(con)
+        report("laying out the map")
+        write_map(con)
         report("checking")
         _require_checks(con)
         seconds = f"{time.monotonic() - started:.3f}"

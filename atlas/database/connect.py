@@ -20,7 +20,7 @@ from atlas.database.scripts import identifier, quoted
 from atlas.errors import AtlasFileError
 
 # Increased when a table or column changes its meaning. Earlier ones are read by `older`, from `OLDEST` on.
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 TABLES = ("neurons", "edges", "clusters", "metadata")
 DEFAULT_MEMORY = "4GB"
 # Applied before user SQL runs. Nothing is spilled to disk, because the folder of an atlas may be read-only.

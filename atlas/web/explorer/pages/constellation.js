@@ -4,8 +4,9 @@ import { link, number, visible } from "../text.js";
 import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 
 const LIMIT = 50000;
-const VERTEX = `attribute vec2 place; attribute vec3 colour; attribute float size; uniform vec3 view; uniform vec2 shape; varying vec3 tint;
-void main() { gl_Position = vec4((place - view.xy) * view.z / shape, 0.0, 1.0); gl_PointSize = size; tint = colour; }`;
+// The size of a point is made on the GPU too: moving and scaling send three numbers.
+const VERTEX = `attribute vec2 place; attribute vec3 colour; attribute float share; uniform vec3 view; uniform vec2 shape; uniform float density; varying vec3 tint;
+void main() { gl_Position = vec4((place - view.xy) * view.z / shape, 0.0, 1.0); gl_PointSize = density * clamp(1.5 * view.z / density * (0.35 + 0.65 * share), 3.0, 26.0); tint = colour; }`;
 const FRAGMENT = `precision mediump float; varying vec3 tint;
 void main() { if (length(gl_PointCoord - 0.5) > 0.5) discard; gl_FragColor = vec4(tint, 0.85); }`;
 
@@ -36,9 +37,9 @@ function colours(rows, by) {
 const css = (colour) => `rgb(${colour.map((one) => Math.round(one * 255)).join(" ")})`;
 
 // Draw with WebGL; on a canvas without it.
-function painter(canvas, rows) {
+function painter(canvas, rows, shares, density) {
   const gl = canvas.getContext("webgl", { antialias: true, alpha: true });
-  if (!gl) return flat(canvas, rows);
+  if (!gl) return flat(canvas, rows, shares, density);
   const program = gl.createProgram();
   for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
     const shader = gl.createShader(kind);
@@ -53,28 +54,29 @@ function painter(canvas, rows) {
     gl.enableVertexAttribArray(at); gl.vertexAttribPointer(at, width, gl.FLOAT, false, 0, 0);
   };
   fill("place", 2, new Float32Array(rows.flatMap((row) => [row.x, row.y])));
+  fill("share", 1, new Float32Array(shares));
   return {
     colour: (of) => fill("colour", 3, new Float32Array(rows.flatMap((row) => of(row)))),
-    draw: (view, sizes) => {
+    draw: (view) => {
       gl.viewport(0, 0, canvas.width, canvas.height);
       gl.clearColor(0, 0, 0, 0); gl.clear(gl.COLOR_BUFFER_BIT);
-      fill("size", 1, new Float32Array(rows.map(sizes)));
       gl.uniform3f(gl.getUniformLocation(program, "view"), view.x, view.y, view.scale);
       gl.uniform2f(gl.getUniformLocation(program, "shape"), canvas.width / 2, canvas.height / 2);
+      gl.uniform1f(gl.getUniformLocation(program, "density"), density);
       gl.drawArrays(gl.POINTS, 0, rows.length);
     },
   };
 }
 
-function flat(canvas, rows) {
+function flat(canvas, rows, shares, density) {
   const pen = canvas.getContext("2d");
   let of = () => GREY;
   return {
     colour: (next) => { of = next; },
-    draw: (view, sizes) => {
+    draw: (view) => {
       pen.clearRect(0, 0, canvas.width, canvas.height);
-      for (const row of rows) {
-        const size = sizes(row);
+      for (const [at, row] of rows.entries()) {
+        const size = density * Math.max(3, Math.min(26, 1.5 * view.scale / density * (0.35 + 0.65 * shares[at])));
         pen.fillStyle = css(of(row));
         pen.fillRect(canvas.width / 2 + (row.x - view.x) * view.scale - size / 2, canvas.height / 2 - (row.y - view.y) * view.scale - size / 2, size, size);
       }
@@ -94,7 +96,7 @@ function Map_({ rows, by, open }) {
     element.width = element.clientWidth * density;
     element.height = element.clientHeight * density;
     const view = { x: 0, y: 0, scale: Math.min(element.width, element.height) / (2.1 * radius) };
-    const paint = painter(element, rows);
+    const paint = painter(element, rows, rows.map((row) => Math.sqrt((row.graph_count ?? 1) / most)), density);
     const near = (event) => {
       const box = element.getBoundingClientRect();
       const x = view.x + ((event.clientX - box.left) * density - element.width / 2) / view.scale;
@@ -103,7 +105,8 @@ function Map_({ rows, by, open }) {
       for (const row of rows) { const far = Math.hypot(row.x - x, row.y - y); if (far < least) { least = far; best = row; } }
       return best;
     };
-    const draw = () => requestAnimationFrame(() => paint.draw(view, (row) => density * Math.max(3, Math.min(26, 1.5 * view.scale / density) * (0.35 + 0.65 * Math.sqrt((row.graph_count ?? 1) / most)))));
+    let asked = 0;
+    const draw = () => { asked ||= requestAnimationFrame(() => { asked = 0; paint.draw(view); }); };
     let held = null;
     const handlers = {
       pointerdown: (event) => { held = { x: event.clientX, y: event.clientY, moved: false }; element.setPointerCapture(event.pointerId); },
@@ -139,5 +142,5 @@ export function Constellation({ params, set }) {
     <${State} found=${found}>${({ rows, truncated }) => (rows.length ? html`
       <div class="legend">${colours(rows, by).legend.map(([colour, text]) => html`<span><i style=${{ background: css(colour) }}></i>${text}</span>`)}</div>
       <${Map_} rows=${rows} by=${by} open=${(row) => { location.hash = link("neuron", row.neuron_id); }} />
-      <p class="note">${truncated ? `The ${number(rows.length)} most frequent neurons.` : `All ${number(rows.length)} neurons.`} A disc is a circuit, the largest in the middle, with its most frequent neurons inside; neurons of no circuit lie around. Size is the number of graphs.</p>` : html`<p class="note">The atlas has no neurons.</p>`)}<//>`;
+      <p class="note">${truncated ? `The ${number(rows.length)} most frequent neurons.` : `All ${number(rows.length)} neurons.`} A disc is a circuit, near those that it drives and that drive it, with its most frequent neurons inside; neurons of no circuit lie around. Size is the number of graphs.</p>` : html`<p class="note">The atlas has no neurons.</p>`)}<//>`;
 }
