@@ -133,6 +133,7 @@ def pages(names: dict[str, str]) -> dict[str, tuple[str, str]]:
         "token": (f"token/{quote(names['token'], safe='')}", "Neurons that it drives"),
         "search": ("search?q=self", "Neurons"),
         "find": (f"find?q={quote('layer >= 2 && graphs >= 2')}", "Common inputs"),
+        "compared": (f"compare?where_a={quote('graph_id % 2 = 0')}", "What differs"),
         "compare": ("compare?first=1&second=2", "differ most"),
         "map": ("map", "A disc is a circuit"),
         "reports": ("reports", "claims, not measurements"),

@@ -82,6 +82,7 @@ def serve(
 ) -> None:
     """Serve atlases over HTTP: the explorer, every query as JSON, CSV and Arrow, SQL with limits, and activations.
 
+    FILE is an atlas, or a comparison that atlas compare has made of served ones.
     Read-only, and on this machine alone where nothing else is said. Ctrl-C stops it.
     """
     from atlas.cli.terminal import say

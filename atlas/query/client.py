@@ -260,6 +260,18 @@ class Atlas(GraphQueries, ActivationQueries, Cards, Objects, NetworkQueries, Tok
         """
         return self._of("reports", neuron, limit=limit)
 
+    def report_evidence(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
+        """Return the evidence of the investigations of a neuron, by kind and file.
+
+        Args:
+            neuron: `L24/N5326` or (24, 5326).
+            limit: Number of rows at most.
+
+        Returns:
+            kind, rank, prompt, token, other_id, value, text, file.
+        """
+        return self._of("report_evidence", neuron, limit=limit)
+
     def circuits_of(self, neuron: Neuron, *, limit: int | None = None) -> duckdb.DuckDBPyRelation:
         """Return the circuits that a neuron is in: of every clustering, and of tokens.
 

@@ -98,6 +98,7 @@ class AtlasFile:
     """
 
     timer: Stopwatch  # of the block of `limited` that this atlas is for
+    is_comparison: bool  # a file of `atlas compare`, which answers SQL and no query
 
     def __init__(self, path: str | PathLike[str], *, memory: str = DEFAULT_MEMORY) -> None:
         """Open the atlas at `path`; `memory` is DuckDB's limit. Raises `AtlasFileError`."""
@@ -113,7 +114,7 @@ class AtlasFile:
         con = open_atlas(self._given, memory=self.memory, older=True)
         # Not before: a file that cannot be opened is tried again.
         self._version = version
-        self._is_comparison = is_comparison(con)
+        self.is_comparison = is_comparison(con)
         return con
 
     def _current(self) -> duckdb.DuckDBPyConnection:
@@ -248,7 +249,7 @@ class AtlasFile:
             UsageError: The query or a parameter does not exist, or a required parameter is missing.
         """
         found = find_query(name)
-        if self._is_comparison:
+        if self.is_comparison:
             raise UsageError(f"{self.path} is a comparison; ask it with SQL: atlas sql FILE 'FROM different_neurons'")
         known = {parameter.name: parameter for parameter in found.parameters}
         for given in parameters:

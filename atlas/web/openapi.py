@@ -10,6 +10,7 @@ from atlas.database import Script
 from atlas.query.catalogue import catalogue
 from atlas.web.answers import MEDIA_TYPES
 from atlas.web.calls import properties, required
+from atlas.web.comparisons import TABLES
 
 _ROWS = {
     "type": "object",
@@ -24,6 +25,8 @@ _ROWS = {
 _NUMBER = {"type": "integer", "minimum": 0}
 _REFUSALS = {
     "400": {"description": "a parameter is wrong, or the query takes too long"},
+    "401": {"description": "the server has a token, and the request has not"},
+    "403": {"description": "the request is of a page of another site"},
     "404": {"description": "there is no such query, atlas or unit"},
     "503": {"description": "a file cannot be read"},
 }
@@ -51,8 +54,10 @@ def openapi(atlases: Sequence[str]) -> dict[str, Any]:
         _parameter("limit", _NUMBER, "rows at most"),
     ]
     paths = {f"/api/{query.name}": {"get": _query(query, common)} for query in catalogue().values()}
-    paths["/sql"] = {"get": _sql([*common, _parameter("sql", {"type": "string"}, "one SELECT statement", needed=True)])}
-    paths |= _fixed()
+    statement = _parameter("sql", {"type": "string"}, "one SELECT statement", needed=True)
+    paths["/sql"] = {"get": _sql([*common, statement]), "post": _posted(_sql([]), [*common, statement])}
+    paths["/compare/{table}"] = {"get": _comparison(common)}
+    paths |= _fixed(common[0])
     return {
         "openapi": "3.1.0",
         "info": {"title": "Circuit Atlas", "version": __version__},
@@ -89,7 +94,36 @@ def _sql(parameters: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _fixed() -> dict[str, Any]:
+def _posted(found: dict[str, Any], parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return an operation whose parameters are the members of a JSON object, or whose body is the SQL itself."""
+    schema = {
+        "type": "object",
+        "properties": {one["name"]: one["schema"] for one in parameters},
+        "required": ["sql"],
+    }
+    content = {"application/json": {"schema": schema}, "text/plain": {"schema": {"type": "string"}}}
+    return found | {"operationId": "post_sql", "requestBody": {"required": True, "content": content}}
+
+
+def _comparison(common: list[dict[str, Any]]) -> dict[str, Any]:
+    table = {"name": "table", "in": "path", "required": True, "schema": {"type": "string", "enum": list(TABLES)}}
+    text = {"type": "string"}
+    own = [
+        table | {"description": "what was compared; neurons, edges or groups of neurons, the surest difference first"},
+        _parameter("other", text, "atlas of side B; that of side A where left out"),
+        _parameter("where_a", text, "graphs of side A: an SQL condition on the table graphs; all where left out"),
+        _parameter("where_b", text, "graphs of side B; of one atlas all others where left out"),
+        _parameter("comparison", text, "a comparison that is served, instead of all of these"),
+    ]
+    return {
+        "operationId": "compare",
+        "summary": "Compare two atlases, or two selections of graphs, with false discovery rates.",
+        "parameters": [*own, *common, _parameter("offset", _NUMBER, "rows to leave out first")],
+        "responses": {"200": _rows(), **_REFUSALS},
+    }
+
+
+def _fixed(atlas: dict[str, Any]) -> dict[str, Any]:
     arrow = {MEDIA_TYPES["arrow"]: {"schema": {"type": "string", "format": "binary"}}}
     json = {MEDIA_TYPES["json"]: {"schema": {"type": "object"}}}
     options = [
@@ -104,7 +138,13 @@ def _fixed() -> dict[str, Any]:
             "order", {"type": "string", "enum": ["context", "value"]}, "order of the rows; value has the largest first"
         ),
     ]
+    graph = {"name": "graph", "in": "path", "required": True, "schema": {"type": "string"}}
     found = {
+        "/graphs/{graph}/neuronpedia.json": (
+            "A graph for the viewers of Neuronpedia and circuit-tracer.",
+            [graph | {"description": "number, or the end of the name of its file"}, atlas],
+            json,
+        ),
         "/api": ("Lists atlases and queries.", [], json),
         "/health": ("Says whether activations can be read.", [], json),
         "/features": ("Lists the units with activations.", [], json),

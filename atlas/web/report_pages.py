@@ -86,7 +86,6 @@ def neuron_report(atlas: Atlas, neuron: NeuronId) -> Row:
     claims = rows_of(
         atlas.sql("FROM reports WHERE layer = $layer AND neuron = $neuron ORDER BY kind, file", neuron._asdict())
     )
-    evidence = "SELECT kind, rank, prompt, token, other_layer, other_neuron, value, text, file FROM report_examples WHERE layer = $layer AND neuron = $neuron ORDER BY kind, file, rank"
     return {
         "neuron_id": str(neuron),
         "layer": neuron.layer,
@@ -109,7 +108,7 @@ def neuron_report(atlas: Atlas, neuron: NeuronId) -> Row:
         "circuits": rows_of(atlas.circuits_of(neuron, limit=_NEAR)),
         "graphs": rows_of(atlas.graphs_of(neuron, limit=_FEW)),
         "reports": claims,
-        "evidence": rows_of(atlas.sql(evidence, neuron._asdict())),
+        "evidence": rows_of(atlas.report_evidence(neuron)),
     }
 
 
@@ -315,7 +314,5 @@ def _evidence(report: Row) -> list[str]:
     found = []
     for kind, title in _EVIDENCE.items():
         rows = [row for row in report["evidence"] if row["kind"] == kind]
-        for row in rows:
-            row["other_id"] = None if row["other_layer"] is None else f"L{row['other_layer']}/N{row['other_neuron']}"
         found.append(_rows(title, rows, ("prompt", "token", "other_id", "value", "text", "file"), ()))
     return found

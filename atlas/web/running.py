@@ -24,12 +24,14 @@ class Running:
     """A server that has its port."""
 
     server: uvicorn.Server
+    routes: Server
     sockets: list[socket.socket]
     address: str  # with the token, where there is one
 
     def wait(self) -> None:
         """Answer until it is stopped."""
-        self.server.run(sockets=self.sockets)
+        with contextlib.closing(self.routes):
+            self.server.run(sockets=self.sockets)
 
 
 def open_all(files: Sequence[Path], memory: str) -> dict[str, Atlas]:
@@ -114,12 +116,20 @@ def run(
         token = token or make_token()
     options = ServerOptions(timeout, hosts=LOOPBACK if is_local else None, token=token, origins=origins)
     source = StoreSource(activations, timeout) if activations is not None else None
-    app = Server(atlases, options, source).app()
+    routes = Server(atlases, options, source)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=2
+        routes.app(),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=2,
     )
     port = sockets[0].getsockname()[1]
     name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, f"[{host}]" if ":" in host else host)
     return Running(
-        uvicorn.Server(config), sockets, f"http://{name}:{port}/" + (f"?token={quote(token, safe='')}" if token else "")
+        uvicorn.Server(config),
+        routes,
+        sockets,
+        f"http://{name}:{port}/" + (f"?token={quote(token, safe='')}" if token else ""),
     )

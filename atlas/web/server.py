@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -19,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 
 from atlas._version import __version__
 from atlas.database import Script
+from atlas.database.scripts import script
 from atlas.errors import AtlasError, AtlasFileError, InputError, OutputError, StageError, UsageError
 from atlas.query.attribution_graph import load_graph
 from atlas.query.catalogue import catalogue
@@ -29,6 +31,7 @@ from atlas.web.activation_api import ActivationApi
 from atlas.web.activation_source import AtlasSource, Source
 from atlas.web.answers import MEDIA_TYPES, fetched, form_of, started, streamed
 from atlas.web.calls import ask, values_of, whole_number
+from atlas.web.comparisons import TABLES, Comparisons, Sides
 from atlas.web.listing import listing
 from atlas.web.openapi import openapi
 from atlas.web.safety import Guard
@@ -54,8 +57,15 @@ class Server:
 
     def __init__(self, atlases: Mapping[str, Atlas], options: ServerOptions, source: Source | None = None) -> None:
         """Serve `atlases` by name, the first one where a request names none; `source` has the activations, or that atlas."""
-        self.atlases, self.options = dict(atlases), options
+        self.atlases = {name: one for name, one in atlases.items() if not one.is_comparison}
+        self.comparisons = {name: one for name, one in atlases.items() if one.is_comparison}
+        if not self.atlases:
+            raise UsageError(
+                f"{', '.join(self.comparisons)}: a comparison is served beside its atlases; name them, too"
+            )
+        self.options = options
         self._first = next(iter(self.atlases))
+        self._compared = Comparisons(options.timeout)
         self._source = source or AtlasSource(self.atlases[self._first], options.timeout)
 
     def app(self) -> Starlette:
@@ -64,6 +74,7 @@ class Server:
             Route("/", self._page),
             Route("/api", self._index),
             Route("/api/{name}", self._query),
+            Route("/compare/{table}", self._compare),
             Route("/sql", self._sql, methods=["GET", "POST"]),
             Route("/openapi.json", self._openapi),
             Route("/graphs/{graph}/neuronpedia.json", self._graph),
@@ -77,11 +88,17 @@ class Server:
             exception_handlers={AtlasError: _failed, HTTPException: _refused},
         )
 
+    def close(self) -> None:
+        """Remove the comparisons that were made; the atlases stay open."""
+        self._compared.close()
+
     def _page(self, _request: Request) -> Response:
         return FileResponse(EXPLORER / "index.html", headers={"Cache-Control": "no-cache"})
 
     def _index(self, request: Request) -> Response:
-        return self._unless_known(request, self.atlases[self._first], lambda: JSONResponse(listing(self.atlases)))
+        return self._unless_known(
+            request, self.atlases[self._first], lambda: JSONResponse(listing(self.atlases, list(self.comparisons)))
+        )
 
     def _openapi(self, _request: Request) -> Response:
         return JSONResponse(openapi(list(self.atlases)))
@@ -96,13 +113,19 @@ class Server:
 
     def _answer(self, request: Request, atlas: Atlas, query: Script, form: str) -> Response:
         values = values_of(query, [pair for pair in request.query_params.multi_items() if pair[0] not in _OWN])
+        return self._rows(request, atlas, lambda part, most: ask(part, query, values, most), form)
+
+    def _rows(
+        self, request: Request, atlas: Atlas, asked: Callable[[Atlas, int | None], duckdb.DuckDBPyRelation], form: str
+    ) -> Response:
+        """Answer with the rows of a relation, as `limit` and `offset` of the request say."""
         limit, offset = whole_number(request.query_params, "limit"), whole_number(request.query_params, "offset") or 0
         if form != "json":
             most = None if limit is None else offset + limit
 
             def pieces() -> Iterator[bytes]:
                 with atlas.limited(self.options.timeout) as part:
-                    relation = ask(part, query, values, most)
+                    relation = asked(part, most)
                     for piece in streamed(relation.limit(limit if limit is not None else 2**62, offset), form):
                         # A slow reader uses up its own time, not that of the query.
                         part.timer.pause()
@@ -112,9 +135,27 @@ class Server:
             return StreamingResponse(started(pieces()), media_type=MEDIA_TYPES[form])
         most = _most(limit)
         with atlas.limited(self.options.timeout) as part:
-            relation = ask(part, query, values, offset + most + 1)
+            relation = asked(part, offset + most + 1)
             rows = fetched(relation.limit(most + 1, offset), most)
         return Response(rows.as_json(), media_type=MEDIA_TYPES["json"])
+
+    def _compare(self, request: Request) -> Response:
+        """Return a table of a comparison: of one that is served, or of two atlases or selections of graphs."""
+        table, form = form_of(request.path_params["table"], request.query_params.get("format"))
+        if table not in TABLES:
+            raise HTTPException(404, f"a comparison has no table {table[:100]!r}; it has {', '.join(TABLES)}")
+        given = request.query_params
+        if (name := given.get("comparison")) is not None:
+            found = self.comparisons.get(name)
+            if found is None:
+                raise HTTPException(
+                    404, f"no comparison is called {name[:100]!r}; there are {', '.join(self.comparisons) or 'none'}"
+                )
+        else:
+            left, right = self._atlas(request), self._atlas(request, given.get("other") or given.get("atlas"))
+            sides = Sides(left.path, right.path, given.get("where_a", "").strip(), given.get("where_b", "").strip())
+            found = self._compared.of(sides)
+        return self._rows(request, found, lambda part, _most: part.sql(script(f"serve/compared_{table}")), form)
 
     def _graph(self, request: Request) -> Response:
         """Return a graph for the viewers of Neuronpedia and circuit-tracer, with circuits as supernodes."""

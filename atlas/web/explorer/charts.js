@@ -101,3 +101,21 @@ export function Points({ points, title, across, up }) {
     <text class="soft" x="14" y="140" text-anchor="middle" transform="rotate(-90 14 140)">${up} (to ${number(most)})</text>
   </svg>`;
 }
+
+// Differences and how sure they are: points of {x, p, sure, name, href}. Those that are sure are links.
+export function Volcano({ points, title, across }) {
+  const high = Math.max(...points.map((one) => -Math.log10(Math.max(one.p, 1e-300))), 1);
+  const wide = Math.max(...points.map((one) => Math.abs(one.x)), 1e-12);
+  const place = (one) => [335 + (280 * one.x) / wide, 262 + (250 * Math.log10(Math.max(one.p, 1e-300))) / high];
+  const dot = (one) => { const [x, y] = place(one); return html`<circle class=${one.sure ? `fill${one.x < 0 ? " down" : ""}` : "dot-soft"} opacity=${one.sure ? 0.8 : 0.4} cx=${x} cy=${y} r=${one.sure ? 3.6 : 2.4}><title>${one.name}</title></circle>`; };
+  const sure = points.filter((one) => one.sure);
+  const line = sure.length ? Math.max(...sure.map((one) => place(one)[1])) + 3 : null;
+  return html`<svg class="chart" viewBox="0 0 640 300" width="100%" role="group" aria-label=${title}>
+    <line class="axis" x1="50" x2="620" y1="262" y2="262" /><line class="axis" x1="335" x2="335" y1="10" y2="262" />
+    ${line !== null && html`<line class="axis" stroke-dasharray="4 4" x1="50" x2="620" y1=${line} y2=${line} />`}
+    ${points.filter((one) => !one.sure).map(dot)}
+    ${sure.map((one) => html`<a href=${one.href} aria-label=${one.name}>${dot(one)}</a>`)}
+    <text class="soft" x="335" y="292" text-anchor="middle">${across} (${number(-wide)} to ${number(wide)})${line === null ? "" : "; above the dashed line: false discovery rate below 5 %"}</text>
+    <text class="soft" x="14" y="140" text-anchor="middle" transform="rotate(-90 14 140)">−log10 of p (to ${number(high)})</text>
+  </svg>`;
+}

@@ -25,9 +25,9 @@ function query(params) {
   return found.toString();
 }
 
-// Address of the rows in another form, for links.
+// Address of the rows in another form, for links. A table of a comparison has an address of its own.
 export function address(name, params, form) {
-  return `api/${name}${form ? `.${form}` : ""}?${query(params)}`;
+  return `${name.startsWith("compare/") ? "" : "api/"}${name}${form ? `.${form}` : ""}?${query(params)}`;
 }
 
 async function read(url, options) {

@@ -30,8 +30,8 @@ function useSeen() {
   return [place, seen];
 }
 
-export function State({ found, children }) {
-  if (found.waiting) return html`<p class="loading" role="status">Reading …</p>`;
+export function State({ found, waits = "Reading …", children }) {
+  if (found.waiting) return html`<p class="loading" role="status">${waits}</p>`;
   if (found.error) return html`<p class="error" role="alert">${visible(found.error.message, 600)}</p>`;
   return children(found.value);
 }
@@ -102,8 +102,8 @@ function compare({ column, down }) {
   };
 }
 
-// One query as a card: its rows, their number, and the same rows as JSON, CSV, SQL and Python.
-export function Section({ title, query, params, columns, limit = 10, note, render, empty, wide, edge }) {
+// One query as a card: its rows, their number, and the same rows as JSON, CSV, SQL and Python (without `source`, not the last two).
+export function Section({ title, query, params, columns, limit = 10, note, render, empty, wide, edge, source }) {
   const [most, setMost] = useState(limit);
   const [place, seen] = useSeen();
   const found = useAnswer(() => (seen ? ask(query, { ...params, limit: most }) : new Promise(() => {})), [query, JSON.stringify(params), most, seen]);
@@ -111,7 +111,7 @@ export function Section({ title, query, params, columns, limit = 10, note, rende
   if (rows && !rows.length && empty === null) return null;
   if (!seen) return html`<section class="card unseen" ref=${place} data-query=${query}><header><h2>${title}</h2></header></section>`;
   return html`<section class=${`card${wide ? " wide" : ""}${found.waiting ? " unseen" : ""}`} data-query=${query}>
-    <header><h2>${title}</h2><${Tools} query=${query} params=${params} /></header>
+    <header><h2>${title}</h2><${Tools} query=${query} params=${params} source=${source} /></header>
     ${note && html`<p class="note">${note}</p>`}
     <${State} found=${found}>${(value) => html`
       ${!value.rows.length ? html`<p class="note">${empty ?? "None."}</p>` : render ? render(value) : html`<${Table} rows=${value.rows} columns=${(columns ?? value.columns).filter((column) => value.columns.includes(column))} caption=${title} edge=${edge} />`}
@@ -126,12 +126,11 @@ export function Asked({ title, children }) {
   return open ? children : html`<section class="card"><header><h2>${title}</h2></header><button type="button" onClick=${() => setOpen(true)}>Show</button></section>`;
 }
 
-export function Tools({ query, params }) {
+export function Tools({ query, params, source = true }) {
   const [shown, setShown] = useState(null);
   return html`<div class="tools">
     ${["json", "csv"].map((form) => { const to = address(query, params, form); return to ? html`<a href=${to}>${form.toUpperCase()}</a>` : html`<button type="button" class="plain" onClick=${() => save(query, params, form)}>${form.toUpperCase()}</button>`; })}
-    <button type="button" class="plain" aria-expanded=${shown === "sql"} onClick=${() => setShown(shown === "sql" ? null : "sql")}>SQL</button>
-    <button type="button" class="plain" aria-expanded=${shown === "python"} onClick=${() => setShown(shown === "python" ? null : "python")}>Python</button>
+    ${source && ["sql", "python"].map((form) => html`<button type="button" class="plain" aria-expanded=${shown === form} onClick=${() => setShown(shown === form ? null : form)}>${{ sql: "SQL", python: "Python" }[form]}</button>`)}
     ${shown && html`<${Source} kind=${shown} query=${query} params=${params} close=${() => setShown(null)} />`}
   </div>`;
 }

@@ -58,7 +58,7 @@ export function target(column, value) {
   return link(page, value);
 }
 
-const SHARES = /(^|_)(share|frequency|density|precision|recall|jaccard|coverage|confidence|support|agreement)$/;
+const SHARES = /(^|_)(share|frequency|density|precision|recall|jaccard|coverage|confidence|support|agreement|frequency_[ab])$/;
 export const isShare = (column) => SHARES.test(column);
 
 export function heading(column) {

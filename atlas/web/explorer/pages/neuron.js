@@ -58,7 +58,8 @@ export function Neuron({ name, params, set }) {
       <${Section} title="Circuits" query="circuits_of" params=${{ neuron: name }} empty=${null} />
       <${Asked} title="Similar neurons"><${Section} title="Similar neurons" query="similar_neurons" params=${{ chosen: name }} columns=${["neuron_id", "label", "cosine", "input_cosine", "output_cosine", "shared_count", "control_share"]} /><//>
       <${Section} title="Graphs" query="graphs_of" params=${{ neuron: name }} columns=${["graph_id", "prompt", "tokens", "activation_max"]} empty=${null} />
-      <${Section} title="Reports" query="reports" params=${{ neuron: name }} empty=${null} />
+      <${Section} title="Reports, which are claims" query="reports" params=${{ neuron: name }} empty=${null} />
+      <${Section} title="Evidence of the reports" query="report_evidence" params=${{ neuron: name }} columns=${["kind", "prompt", "token", "other_id", "value", "text", "file"]} limit=${20} empty=${null} />
     </div>
     <p></p><${Examples} id=${name} />`}<//>`;
 }

@@ -1,0 +1,124 @@
+"""Comparisons over HTTP: those of the library, of files and of selections; refusals, time, and their files."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import duckdb
+import pytest
+from serving import get, serving
+
+from atlas.errors import UsageError
+from atlas.query.compare import compare
+from atlas.web.comparisons import TABLES, Comparisons, Sides
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+EVEN = "graph_id % 2 = 0"
+
+
+@pytest.fixture(scope="module")
+def files(small_atlas: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("compared")
+    shutil.copy(small_atlas, folder / "twin.duckdb")
+    compare(small_atlas, small_atlas, folder / "even.duckdb", where_a=EVEN)
+    return {"small": small_atlas, "twin": folder / "twin.duckdb", "even": folder / "even.duckdb"}
+
+
+@pytest.fixture(scope="module")
+def base(files: dict[str, Path]):
+    with serving(*files.values(), timeout=600) as address:
+        yield address
+
+
+def test_a_selection_is_compared_as_the_library_does(base: str, files: dict[str, Path]) -> None:
+    with duckdb.connect(str(files["even"]), read_only=True) as con:
+        expected = con.execute(
+            "SELECT 'L' || layer || '/N' || neuron, graphs_a, graphs_b, q_value FROM neurons ORDER BY p_value, abs(difference) DESC, layer, neuron"
+        ).fetchall()
+        edges = con.execute("SELECT count(*) FROM edges").fetchall()[0][0]
+    address = f"{base}/compare/neurons?{urlencode({'where_a': EVEN, 'limit': 1000})}"
+    found = get(address).json()
+    assert not found["truncated"]
+    rows = [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
+    assert [(row["neuron_id"], row["graphs_a"], row["graphs_b"], row["q_value"]) for row in rows] == expected
+    assert len(get(f"{base}/compare/edges.csv?where_a={quote(EVEN)}").body.splitlines()) == edges + 1
+    # A file of the same comparison has the same rows, in every form and table.
+    for table in TABLES:
+        for form in ("json", "csv", "arrow"):
+            given = [
+                get(f"{base}/compare/{table}.{form}?{part}") for part in ("comparison=even", f"where_a={quote(EVEN)}")
+            ]
+            assert given[0].status == 200
+            assert given[0].body == given[1].body
+
+
+def test_two_atlases_of_one_content_do_not_differ(base: str) -> None:
+    found = dict(get(f"{base}/compare/facts?other=twin").json()["rows"])
+    assert found["graphs_a"] == found["graphs_b"]
+    assert found["different_neurons"] == found["different_edges"] == "0"
+    assert get(f"{base}/compare/facts?atlas=twin&other=small").status == 200
+
+
+def test_what_cannot_be_compared_is_said(base: str, files: dict[str, Path]) -> None:
+    for address, status, text in (
+        ("neurons", 400, "second atlas"),
+        ("neurons?where_a=nonsense", 400, "no SQL condition"),
+        ("neurons?where_a=false", 400, "no graph of"),
+        ("neurons?where_a=%00", 400, "NUL"),
+        (f"neurons?where_a={quote('exists (FROM read_csv($$/etc/passwd$$))')}", 400, "no SQL condition"),
+        ("neurons?other=none", 404, "no atlas is called 'none'"),
+        ("neurons?other=even", 404, "no atlas is called 'even'"),
+        ("neurons?comparison=small", 404, "there are even"),
+        ("hubs?other=twin", 404, "facts, neurons, edges, enrichment"),
+        (f"neurons?where_a={quote(EVEN)}&limit=x", 400, "whole number"),
+    ):
+        answer = get(f"{base}/compare/{address}")
+        assert (answer.status, text in answer.json()["detail"]) == (status, True), (address, answer.body)
+    assert get(f"{base}/api").json()["comparisons"] == ["even"]
+    assert get(f"{base}/api/hubs?atlas=even").status == 404
+    with pytest.raises(UsageError, match="served beside its atlases"), serving(files["even"]):
+        pass
+
+
+def test_a_comparison_ends_with_its_time_and_leaves_nothing(small_atlas: Path) -> None:
+    with contextlib.closing(Comparisons(0.01)) as made:
+        with pytest.raises(UsageError, match="longer than 0.01 s"):
+            made.of(Sides(small_atlas, small_atlas, EVEN))
+        folder = Path(made._folder.name)
+        assert list(folder.iterdir()) == []
+    assert not folder.exists()
+    with contextlib.closing(Comparisons(60)) as made, pytest.raises(UsageError, match="no SQL condition"):
+        made.of(Sides(small_atlas, small_atlas, "x x"))
+
+
+@pytest.mark.slow
+def test_few_comparisons_are_kept_and_a_replaced_atlas_is_compared_anew(small_atlas: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.duckdb"
+    shutil.copy(small_atlas, path)
+    with contextlib.closing(Comparisons(120)) as made:
+        first = made.of(Sides(path, path, "graph_id <= 1"))
+        assert made.of(Sides(path, path, "graph_id <= 1")) is first
+        kept = first.path.parent.parent
+        shutil.copy(small_atlas, tmp_path / "b.duckdb")
+        (tmp_path / "b.duckdb").rename(path)
+        again = made.of(Sides(path, path, "graph_id <= 1"))
+        assert again is not first
+        for number in range(2, 10):
+            made.of(Sides(path, path, f"graph_id <= {number}"))
+        assert len(list(kept.iterdir())) == 8
+        # One that is being read stays readable.
+        assert first.sql("SELECT count(*) FROM neurons").fetchall()[0][0] > 0
+    first.close()
+    again.close()
+
+
+def test_openapi_names_the_addresses(base: str) -> None:
+    paths = get(f"{base}/openapi.json").json()["paths"]
+    assert {"/compare/{table}", "/sql", "/graphs/{graph}/neuronpedia.json"} <= paths.keys()
+    assert paths["/sql"].keys() == {"get", "post"}
+    assert {"401", "403"} <= paths["/api/hubs"]["get"]["responses"].keys()
