@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RECIPES := $(filter-out atlas,$(basename $(notdir $(wildcard build/*.toml))))
 
 # `build` is a folder of recipes and no target's output; clean never removes it.
-.PHONY: demo-model demo-sae help setup test test-slow docs vendor licences lint types wheel bench bench-graphs bench-aggregate bench-trace bench-fidelity bench-faithful bench-activations bench-circuits bench-clusters bench-wire bench-calibration bench-qwen compare clean atlas $(RECIPES)
+.PHONY: demo-model demo-sae help setup test test-slow docs vendor licences lint types wheel bench bench-graphs bench-aggregate bench-cooccurrence bench-trace bench-fidelity bench-faithful bench-activations bench-circuits bench-clusters bench-wire bench-calibration bench-qwen compare clean atlas $(RECIPES)
 
 help:
 	@echo "make test                    run the tests (sets up $(VENV) first)"
@@ -75,6 +75,9 @@ bench-aggregate: setup
 bench-graphs: setup
 	$(BIN)/python tests/bench/bench_graphs.py
 
+bench-cooccurrence: setup
+	$(BIN)/python tests/bench/bench_cooccurrence.py
+
 bench-trace: setup
 	$(BIN)/python tests/bench/bench_trace.py
 
@@ -99,7 +102,7 @@ bench-clusters: setup
 bench-wire: setup
 	$(BIN)/python tests/bench/bench_wire.py
 
-bench: setup bench-graphs bench-aggregate bench-trace bench-fidelity bench-faithful bench-circuits bench-clusters bench-wire bench-calibration
+bench: setup bench-graphs bench-aggregate bench-cooccurrence bench-trace bench-fidelity bench-faithful bench-circuits bench-clusters bench-wire bench-calibration
 	$(BIN)/python tests/bench/bench_atlas.py
 
 DEMO_OUT := $(if $(filter file undefined,$(origin OUT)),out/demo.duckdb,$(OUT))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atlas.aggregate import kernels
-from atlas.aggregate.kernels import Kernel, cpu_kernel, numpy_kernel, sort_words
+from atlas.aggregate.kernels import Kernel, cpu_kernel, numpy_cooccurrence, numpy_kernel, sort_words
 from atlas.aggregate.kernels.key_stats import KeyStats
 from atlas.aggregate.kernels.numba_kernel import NumbaKernel
 from atlas.aggregate.kernels.numba_kernel import cooccurrence as compiled_cooccurrence
@@ -148,25 +149,78 @@ def test_sorting_splitting_and_ends_are_the_same_compiled(wide: bool, data: st.D
     assert all(np.array_equal(one, other) for one, other in zip(*found, strict=True))
 
 
-@given(graph_of=st.lists(st.sets(st.integers(0, 5), min_size=1), min_size=2, max_size=12), top=st.integers(0, 4))
-@settings(deadline=None, max_examples=60)
-def test_both_kernels_count_shared_graphs_alike(graph_of: list[set[int]], top: int) -> None:
-    """Against sets: `graph_of` are the graphs of each neuron; every neuron has an edge to every other one."""
-    n, graph_total = len(graph_of), 6
+def index_of(graph_of: list[set[int]], graph_total: int, bitmaps: int) -> tuple[Any, ...]:
+    """Arrays of an index of neurons by rank; `bitmaps` of them have their graphs as bits, too."""
     graphs = np.array([graph for mine in graph_of for graph in sorted(mine)], np.uint32)
-    starts = np.cumsum([0, *map(len, graph_of)])
-    members = [[i for i, mine in enumerate(graph_of) if graph in mine] for graph in range(graph_total)]
+    stops = np.cumsum([len(mine) for mine in graph_of])
+    starts = stops - [len(mine) for mine in graph_of]
+    members = [
+        [i for i, mine in enumerate(graph_of) if graph in mine and len(mine) > 1] for graph in range(graph_total)
+    ]
     offsets = np.cumsum([0, *map(len, members)])
+    words = -(-graph_total // 64)
+    bits = np.zeros((min(bitmaps, len(graph_of)), words), np.uint64)
+    for row in range(len(bits)):
+        for graph in graph_of[row]:
+            bits[row, graph // 64] |= np.uint64(1 << graph % 64)
     flat = np.array([i for mine in members for i in mine], np.uint32)
-    target, edges = np.tile(np.arange(n), n), np.arange(n + 1) * n
-    graph_count = np.array([len(mine) for mine in graph_of])
+    return graphs, starts, stops, flat, offsets, bits.ravel(), words
+
+
+@given(
+    graph_of=st.lists(st.sets(st.integers(0, 5) | st.integers(0, 199), min_size=1), min_size=2, max_size=12),
+    bitmaps=st.integers(0, 12),
+    visits=st.sampled_from([0, 3, 1000]),
+)
+@settings(deadline=None, max_examples=150)
+def test_both_kernels_count_shared_graphs_of_edges(graph_of: list[set[int]], bitmaps: int, visits: int) -> None:
+    """Against sets. Every neuron has an edge to every one; few graphs, many graphs, either way of counting."""
+    n, graph_total = len(graph_of), 200
+    graph_of.sort(key=len, reverse=True)
+    index = index_of(graph_of, graph_total, bitmaps)
+    source, target = np.repeat(np.arange(n), n), np.tile(np.arange(n), n)
+    expected = [len(one & other) for one in graph_of for other in graph_of]
+    # Some graphs that have both link them.
+    linked = np.array([max(count - (i % 3), 0) for i, count in enumerate(expected)])
+    for kernel in (numpy_cooccurrence, compiled_cooccurrence):
+        counts, marks = np.zeros(n, np.uint32), np.zeros(index[-1], np.uint64)
+        both = np.zeros(n * n, np.int64)
+        kernel.joint_counts(source, target, linked, *index, visits, counts, marks, both)
+        assert both.tolist() == expected
+        assert not counts.any()
+        assert not marks.any()
+
+
+@given(
+    graph_of=st.lists(st.sets(st.integers(0, 7), min_size=1), min_size=2, max_size=14),
+    top=st.integers(1, 4),
+    limit=st.integers(1, 9),
+    least=st.integers(1, 3),
+)
+@settings(deadline=None, max_examples=150)
+def test_both_kernels_find_the_same_partners(graph_of: list[set[int]], top: int, limit: int, least: int) -> None:
+    n, graph_total = len(graph_of), 8
+    graph_of.sort(key=len, reverse=True)
+    index = index_of(graph_of, graph_total, 3)
+    rows = np.arange(n)[::-1].copy()
     found = []
-    for count_rows in (numpy_kernel.count_rows, compiled_cooccurrence.count_rows):
-        both, best = np.zeros(n * n, np.int64), np.full((n, top), -1, np.int64)
-        count_rows(0, graphs, starts, 0, n, flat, offsets, edges, target, both, graph_count, 8, 8, graph_total, best)
-        found.append((both.tolist(), np.sort(best, axis=1).tolist()))
+    for kernel in (numpy_cooccurrence, compiled_cooccurrence):
+        scratch = np.zeros(n, np.uint32), np.zeros(n + 1, np.uint32), np.zeros(index[-1], np.uint64)
+        best, candidates = np.full((n, top), -1, np.int64), np.full((1, 4 * top), -1, np.int64)
+        kernel.top_partners(rows, *index, limit, least, *scratch, candidates, best)
+        found.append((-np.sort(-best, axis=1)).tolist())
+        assert not scratch[0].any()
+        assert not scratch[2].any()
+        assert (candidates == -1).all()
     assert found[0] == found[1]
-    assert found[0][0] == [len(one & other) for one in graph_of for other in graph_of]
+    for row, scores in zip(rows.tolist(), found[0], strict=True):
+        shared = {i: len(graph_of[row] & mine) for i, mine in enumerate(graph_of) if i != row and len(mine) > 1}
+        mine = sorted((count << 32 | i for i, count in shared.items() if count >= least), reverse=True)[:top]
+        kept = [score for score in scores if score >= 0]
+        if len(graph_of[row]) <= limit and len(graph_of[row]) >= least:
+            assert kept == mine
+        # Counts are exact, however partners are chosen.
+        assert all(shared[score & 0xFFFF_FFFF] == score >> 32 for score in kept)
 
 
 @given(key=st.lists(st.integers(0, 3) | st.integers(0, 2**62 - 1), max_size=40))

@@ -161,6 +161,7 @@ def write_stats(
         inputs=list(provenance.inputs),
         options=dict(provenance.options),
         sample_below=below,
+        cooccurrence=parts.cooccurrence.facts() if parts.cooccurrence else None,
         counts=counts_of(summary, list(LINK_TABLES.values())),
         set_names=sorted({name for item in inputs for name in item.set_names})[:_MOST_NAMES],
     )
@@ -213,7 +214,7 @@ def _group_cells(run: Run, parts: ReducedParts, below: int) -> Iterator[dict[str
 
 def _fetch(run: Run, folder: Path, parts: ReducedParts) -> None:
     """Move the parts from the work folder to the stats folder."""
-    shared = {"neuron_graphs": NODE_DATASET, "cooccurrence": "edges"}
+    shared = {"neuron_graphs": NODE_DATASET}
     if parts.groups.is_grouped:
         shared["edge_groups"] = "edges"
     for name in (*parts.ranges, *shared):

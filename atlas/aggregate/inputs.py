@@ -30,14 +30,18 @@ from atlas.stages.manifest import read_manifest
 _FIRST = 3  # number of rejects to name in a message
 IDENTITY = ["path", "content_hash"]
 _PLACE = ["file", "member", "graph_hash"]
+_COUNTS = ["link_count", "dropped_count"]
 _GROUPING = ["slug", "prompt", "corpus_source", "prompt_group", "group_id", "group_rule"]
+
+_COLUMNS = IDENTITY + _PLACE + _COUNTS + _GROUPING
 
 
 @dataclass
 class Input:
     """A finished task of this run, or the folder of earlier statistics, with its graphs.
 
-    `graphs` has the columns path, content_hash, file, member, graph_hash, and those that decide the groups of prompts.
+    `graphs` has the columns path, content_hash, file, member, graph_hash, counts of links, and those that decide the groups of
+    prompts.
     """
 
     source: SortedSource
@@ -55,13 +59,13 @@ def read_inputs(store: Store, tasks: int, previous: Sequence[Path]) -> list[Inpu
     first = 0
     for folder in previous:
         manifest = read_manifest(folder, "stats")
-        graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=IDENTITY + _PLACE + _GROUPING)
+        graphs = pq.read_table(DATASETS["stats.graphs"].path(folder), columns=_COLUMNS)
         source = SortedSource(len(inputs), first, folder=str(folder.resolve()))
         below, names = int(manifest.get("sample_below", 0)), tuple(manifest.get("set_names", ()))
         inputs.append(Input(source, graphs, Space(**manifest["space"]), str(folder), folder, below, names))
         first += len(graphs)
     for number in range(tasks):
-        done, graphs = read_finished_task(store.url, number, IDENTITY + _PLACE + _GROUPING)
+        done, graphs = read_finished_task(store.url, number, _COLUMNS)
         source = SortedSource(len(inputs), first, runs=runs_name(number))
         inputs.append(Input(source, graphs, done.space, done.space_path, set_names=done.set_names))
         first += len(graphs)

@@ -220,6 +220,8 @@ def _facts(inputs: Inputs) -> dict[str, str]:
         "graph_inputs": ", ".join(manifest["inputs"]),
         "stat_quality": manifest.get("stat_quality", "exact"),
         "graphs_stated": manifest.get("graphs_stated"),
+        "cooccurrence_method": (manifest.get("cooccurrence") or {}).get("method"),
+        "cooccurrence_min_graphs": (manifest.get("cooccurrence") or {}).get("min_joint_graph_count"),
         "graph_links": place_of_graphs(inputs),
         "strong_share": inputs.strong_share,
         "min_edge_count": max(inputs.min_count, manifest.get("options", {}).get("min_count", 1)),

@@ -81,25 +81,18 @@ def sort_words(words: Ints) -> Ints:
     return words
 
 
-def count_cooccurrence(
-    first: int,
-    graphs: NDArray[np.uint32],
-    starts: Ints,
-    low: int,
-    high: int,
-    members: NDArray[np.uint32],
-    offsets: Ints,
-    *rest: Any,
-) -> None:
-    """Count the graphs that each row shares with the neurons from `low` to `high` (exclusive).
+def cooccurrence_kernel(work: int, neurons: int) -> Any:
+    """Return the module with `joint_counts` and `top_partners`, which give the same results in numpy and compiled.
 
-    The arguments are those of `numba_kernel.cooccurrence.count_rows`. The work is one step for every neuron of every
-    graph of every row. A few rows with little work are counted in numpy, without loading numba.
+    Args:
+        work: Number of visits of a neuron in a graph.
+        neurons: Number of neurons, each of which numpy needs some microseconds for.
     """
-    mine = graphs.astype(np.int64)
-    work = int((offsets[mine + 1] - offsets[mine]).sum())
-    if (work < COMPILE_WORK and len(starts) < COMPILE_ROWS) or _numba_kernel() is None:
-        from atlas.aggregate.kernels.numpy_kernel import count_rows
-    else:
-        from atlas.aggregate.kernels.numba_kernel.cooccurrence import count_rows
-    count_rows(first, graphs, starts, low, high, members, offsets, *rest)
+    is_little = work < COMPILE_WORK and neurons < COMPILE_ROWS and _COMPILED not in sys.modules
+    if is_little or _numba_kernel() is None:
+        from atlas.aggregate.kernels import numpy_cooccurrence
+
+        return numpy_cooccurrence
+    from atlas.aggregate.kernels.numba_kernel import cooccurrence
+
+    return cooccurrence

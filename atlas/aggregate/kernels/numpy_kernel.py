@@ -20,7 +20,6 @@ from atlas.aggregate.kernels.key_stats import (
     Endpoints,
     KeyStats,
     LinkCounts,
-    expand_slices,
     run_starts,
     take,
 )
@@ -283,25 +282,3 @@ def endpoints(key: Ints, graph: NDArray[Any], graphs: int, sort: Callable[[Ints]
     neuron = local >> index_bits << INDEX_BITS | local & ((1 << index_bits) - 1)
     rows, _ = order_by_key(neuron, sort)
     return Endpoints(neuron[rows], (words >> neuron_bits)[rows])
-
-
-def count_rows(
-    first: int, graphs: NDArray[np.uint32], starts: Ints, low: int, high: int, members: NDArray[np.uint32], offsets: Ints,
-    edges: Ints, target: Ints, both: Ints, graph_count: Ints, other_bits: int, graph_bits: int, total: int, best: Ints,
-) -> None:  # fmt: skip
-    """Compute the same counts and scores as `numba_kernel.cooccurrence.count_rows`, for few rows."""
-    for row in range(len(starts) - 1):
-        mine = graphs[starts[row] : starts[row + 1]]
-        begin = offsets[mine]
-        counts = np.bincount(members[expand_slices(begin, offsets[mine + 1] - begin)], minlength=high - low)
-        asked = slice(edges[row], edges[row + 1])
-        inside = (target[asked] >= low) & (target[asked] < high)
-        both[asked][inside] = counts[target[asked][inside] - low]
-        others = np.flatnonzero(counts)
-        others = others[others + low != first + row]
-        if not best.shape[1] or not len(others):
-            continue
-        score = counts[others].astype(np.int64) << graph_bits | (total - graph_count[others + low])
-        score = score << other_bits | ((1 << other_bits) - 1 - (others + low))
-        top = np.concatenate([best[row], score])
-        best[row] = np.partition(top, len(top) - best.shape[1])[-best.shape[1] :]

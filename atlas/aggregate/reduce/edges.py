@@ -16,12 +16,13 @@ from atlas.aggregate.spill.previous_stats import link_table, statistics_between
 from atlas.graph import Ints
 from atlas.io.files import write_parquet
 from atlas.runtime.devices import choose_device
+from atlas.stages import DATASETS
 
 _LINK = ("key", "graph", "weight")
 
 
 def reduce_links(state: ReduceState, job: ReduceJob) -> list[str]:
-    """Write one part of a link table, and for `edges` one of `cooccurrence`; return the name of the former."""
+    """Write one part of a link table, and for `edges` one of `edge_groups`; return the name of the former."""
     table, store = link_table(job.dataset), state.sources.store
     parts = list(_links(state, job))
     sums = [stats for stats in _sums(state, job) if len(stats)]
@@ -35,7 +36,9 @@ def reduce_links(state: ReduceState, job: ReduceJob) -> list[str]:
     stats = kernel.merge(sums)
     columns: dict[str, Any] = {}
     if table.name == "edges":
-        both, partners = _cooccurrence(state, job, stats)
+        both = pa.nulls(len(stats), pa.int64())
+        if job.cooccurrence:
+            both = cooccurrence.joint_counts(state.incidences, state.plan, stats.key, stats.graph_count)
         group_count: Ints = stats.graph_count
         if job.grouped:
             merged = edge_groups.merge([edge_groups.EMPTY, *by_group])
@@ -43,7 +46,6 @@ def reduce_links(state: ReduceState, job: ReduceJob) -> list[str]:
             grouped = merged.table()
             store.put_with(part_name("edge_groups", job.range.number), lambda path: write_parquet(grouped, path))
         columns = {"method": job.method, "joint_graph_count": both, "group_count": group_count}
-        store.put_with(part_name("cooccurrence", job.range.number), lambda path: write_parquet(partners, path))
     arrow = table.arrow(stats, **columns)
     store.put_with(job.name, lambda path: write_parquet(arrow, path))
     return [job.name]
@@ -66,10 +68,13 @@ def _kernel(device: str, rows: int) -> Kernel:
     return torch_kernel(chosen)
 
 
-def _cooccurrence(state: ReduceState, job: ReduceJob, stats: KeyStats) -> tuple[pa.Array, pa.Table]:
-    if not job.cooccurrence:
-        return cooccurrence.nothing(len(stats))
-    return cooccurrence.evaluate(state.cooccurrence, job.cooccurrence, stats.key, job.range.low, job.range.high)
+def reduce_partners(state: ReduceState, job: ReduceJob) -> list[str]:
+    """Write one part of `cooccurrence`; return its name."""
+    partners = DATASETS["stats.cooccurrence"].empty()
+    if job.cooccurrence:
+        partners = cooccurrence.top_partners(state.incidences, state.plan, job.range, job.cooccurrence)
+    state.sources.store.put_with(job.name, lambda path: write_parquet(partners, path))
+    return [job.name]
 
 
 def _links(state: ReduceState, job: ReduceJob) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from atlas.aggregate.reduce.cooccurrence import CooccurrenceIndex
+from atlas.aggregate.reduce.cooccurrence import Plan
+from atlas.aggregate.reduce.incidence_index import IncidenceIndex
 from atlas.aggregate.spill.key_ranges import KeyRange
 from atlas.aggregate.spill.sorted_sources import SortedSources
 from atlas.io.work_dir import open_store
@@ -45,9 +46,10 @@ def part_name(dataset: str, number: int) -> str:
 class ReduceState:
     """Files that the jobs of one worker share. Made once per worker and dataset; files are opened at first use."""
 
-    def __init__(self, store_url: str, graph_total: int) -> None:
+    def __init__(self, store_url: str, graph_total: int, plan: Plan | None = None) -> None:
         self._store = open_store(store_url)
         self._graph_total = graph_total
+        self._plan = plan
 
     @functools.cached_property
     def sources(self) -> SortedSources:
@@ -55,6 +57,12 @@ class ReduceState:
         return SortedSources(self._store)
 
     @functools.cached_property
-    def cooccurrence(self) -> CooccurrenceIndex:
+    def incidences(self) -> IncidenceIndex:
         """Index of all neurons with their graphs."""
-        return CooccurrenceIndex(self._store, self._graph_total)
+        return IncidenceIndex(self._store, self._graph_total)
+
+    @property
+    def plan(self) -> Plan:
+        """How top partners are found. It is known after the nodes are reduced."""
+        assert self._plan is not None
+        return self._plan

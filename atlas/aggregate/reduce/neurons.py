@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from atlas.aggregate.reduce import cooccurrence, node_tables
+from atlas.aggregate.reduce import incidence_index, node_tables
 from atlas.aggregate.reduce.jobs import ReduceJob, ReduceState, part_name
 from atlas.aggregate.spill.key_ranges import KeyRange
 from atlas.aggregate.spill.sorted_sources import SortedSource, SortedSources
@@ -28,7 +28,7 @@ def reduce_nodes(state: ReduceState, job: ReduceJob) -> list[str]:
     tables += [table for item in sources.sources if (table := _previous_nodes(sources, item, job.range)) is not None]
     merged = node_tables.merge(tables)
     merged.neurons["group_count"] = _group_counts(merged, sources.groups_by_id)
-    cooccurrence.write_postings(store, job.range.number, merged.neurons, merged.incidences["graph"])
+    incidence_index.write_postings(store, job.range.number, merged.neurons, merged.incidences["graph"])
     incidences = node_tables.neuron_graph_table(merged)
     neurons = node_tables.neuron_table(merged)
     name = part_name("neuron_graphs", job.range.number)

@@ -10,13 +10,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
 from atlas.aggregate.context import Provenance, Run
 from atlas.aggregate.inputs import Input, common_space, final_ids, group_graphs, identity_columns, signature
 from atlas.aggregate.link_tables import TABLES
 from atlas.aggregate.plan import Budget
 from atlas.aggregate.prompt_groups import GraphGroups
-from atlas.aggregate.reduce import cooccurrence
-from atlas.aggregate.reduce.edges import reduce_links
+from atlas.aggregate.reduce.cooccurrence import Plan
+from atlas.aggregate.reduce.edges import reduce_links, reduce_partners
+from atlas.aggregate.reduce.incidence_index import write_index
 from atlas.aggregate.reduce.jobs import ReduceJob, ReduceState
 from atlas.aggregate.reduce.neurons import reduce_nodes
 from atlas.aggregate.spill.key_ranges import KeyRange
@@ -27,6 +30,7 @@ from atlas.io.work_dir import Store
 
 _RANGES = "ranges.json"
 NODE_DATASET = "neurons"
+_PARTNERS = "cooccurrence"
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class ReducedParts:
     graph_ids: list[Ints]  # of the graphs of every input
     groups: GraphGroups
     ranges: dict[str, list[KeyRange]]
+    cooccurrence: Plan | None  # how co-occurring neurons were found; None if they are left out
 
 
 def reduce_inputs(run: Run, inputs: Sequence[Input], provenance: Provenance) -> ReducedParts:
@@ -64,6 +69,7 @@ def reduce_inputs(run: Run, inputs: Sequence[Input], provenance: Provenance) -> 
     ]
     ranges = _key_ranges(run, [signature(inputs, provenance), made_with])
     make_state = functools.partial(ReduceState, run.store.url, graph_total)
+    plan: Plan | None = None
 
     def jobs(name: str) -> list[ReduceJob]:
         shared = (run.options.device, space.method, run.options.cooccurrence, groups.is_grouped)
@@ -73,12 +79,29 @@ def reduce_inputs(run: Run, inputs: Sequence[Input], provenance: Provenance) -> 
     with ThreadPoolExecutor(1) as disk:
         _run_jobs(run, reduce_nodes, jobs(NODE_DATASET), make_state, disk)
         if run.options.cooccurrence:
-            blocks = cooccurrence.block_jobs(run.store.url, len(ranges[NODE_DATASET]), graph_total)
-            for _ in run.workers.run(cooccurrence.write_members, blocks):
-                pass
+            run.progress("indexing neurons by graph", 0, 0)
+            sizes = write_index(run.store, len(ranges[NODE_DATASET]), graph_total, run.workers)
+            plan = Plan.of(sizes, _links(inputs))
+            make_state = functools.partial(ReduceState, run.store.url, graph_total, plan)
+        ranges[_PARTNERS] = plan.ranges if plan else [KeyRange(0, 0, 0)]
         for table in TABLES:
             _run_jobs(run, reduce_links, jobs(table.name), make_state, disk)
-    return ReducedParts(space, ids, groups, ranges)
+        _run_jobs(run, reduce_partners, jobs(_PARTNERS), make_state, disk, _said(plan))
+    return ReducedParts(space, ids, groups, ranges, plan)
+
+
+def _links(inputs: Sequence[Input]) -> int:
+    """Return the number of links of all graphs that are kept."""
+    kept = [pc.sum(pc.subtract(item.graphs["link_count"], item.graphs["dropped_count"])).as_py() for item in inputs]
+    return sum(count or 0 for count in kept)
+
+
+def _said(plan: Plan | None) -> str:
+    """Say what finding co-occurring neurons costs, before it begins."""
+    if plan is None:
+        return "parts of cooccurrence"
+    how = "all graphs" if plan.limit is None else f"{plan.limit:,} graphs of each"
+    return f"parts of cooccurrence ({how}, about {max(round(plan.seconds), 1):,} s of one core)"
 
 
 def _key_ranges(run: Run, made_of: Sequence[Any]) -> dict[str, list[KeyRange]]:
@@ -100,7 +123,7 @@ def _holds(store: Store, text: str) -> bool:
         if path.read_text() == text:
             return True
     for name in store.names():
-        if name.startswith(("parts/", "postings/", "members/")):
+        if name.startswith(("parts/", "postings/", "members/", "index/")):
             store.delete(name)
     return False
 
@@ -111,10 +134,11 @@ def _run_jobs(
     jobs: Sequence[ReduceJob],
     make_state: Callable[[], ReduceState],
     disk: ThreadPoolExecutor,
+    what: str = "",
 ) -> None:
     finished = run.store.names()
     missing = [job for job in jobs if job.name not in finished]
-    done, what = len(jobs) - len(missing), f"parts of {jobs[0].dataset}"
+    done, what = len(jobs) - len(missing), what or f"parts of {jobs[0].dataset}"
     run.progress(what, done, len(jobs))
     synced: list[Future[None]] = []
     for names in run.near_device.run(function, missing, make_state):

@@ -1,60 +1,207 @@
-"""Kernel of co-occurrence, compiled by numba. It computes the matrix row by row, in one reused table of counts."""
+"""Kernels of co-occurrence, compiled by numba: shared graphs of the ends of edges, and top partners of neurons."""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
+
+from numba import int64, uint64
 
 from atlas.graph import Ints
-from atlas.runtime.jit import I8, NONE, U4, compiled_kernel, in_, out, out_2d
+from atlas.runtime.jit import I8, NONE, U4, U8, Int, compiled_kernel, in_, inlined, out, out_2d
+
+Graphs = Any  # NDArray[np.uint32], or the words of a set of graphs, NDArray[np.uint64]
+# The arrays of an index, in the order of `IncidenceIndex.arrays`: graphs, starts, stops, members, offsets, bitmaps, words.
+INDEX = (in_(U4), in_(I8), in_(I8), in_(U4), in_(I8), in_(U8), I8)
 
 
-@compiled_kernel(
-    NONE,
-    *(I8, in_(U4), in_(I8), I8, I8, in_(U4), in_(I8), in_(I8), in_(I8), out(I8), in_(I8), I8, I8, I8),
-    out_2d(I8),
-)
-def count_rows(
-    first: int, graphs: NDArray[np.uint32], starts: Ints, low: int, high: int, members: NDArray[np.uint32], offsets: Ints,
-    edges: Ints, target: Ints, both: Ints, graph_count: Ints, other_bits: int, graph_bits: int, total: int, best: Ints,
+@inlined
+def _tested(words: Graphs, base: int, graphs: Graphs, start: int, stop: int) -> Int:
+    """Return how many of graphs[start:stop] are in the set at words[base:]."""
+    found = uint64(0)
+    for i in range(start, stop):
+        graph = uint64(graphs[i])
+        found += (words[uint64(base) + (graph >> uint64(6))] >> (graph & uint64(63))) & uint64(1)
+    return int64(found)
+
+
+@inlined
+def _in_both(one: Graphs, other: Graphs, base: int, words: int) -> Int:
+    """Return the number of graphs in both one[:words] and other[base:base + words]."""
+    found = uint64(0)
+    for i in range(words):
+        bits = one[i] & other[base + i]
+        # LLVM makes one instruction of this: the number of ones, by pairs, by fours, by bytes.
+        bits = bits - ((bits >> uint64(1)) & uint64(0x5555555555555555))
+        bits = (bits & uint64(0x3333333333333333)) + ((bits >> uint64(2)) & uint64(0x3333333333333333))
+        bits = (bits + (bits >> uint64(4))) & uint64(0x0F0F0F0F0F0F0F0F)
+        found += (bits * uint64(0x0101010101010101)) >> uint64(56)
+    return int64(found)
+
+
+@inlined
+def _searched(graphs: Graphs, start: int, stop: int, low: int, high: int) -> Int:
+    """Return how many of graphs[start:stop] are in the much longer graphs[low:high], by binary search."""
+    found = int64(0)
+    for i in range(start, stop):
+        graph, first, last = graphs[i], low, high
+        while first < last:
+            middle = (first + last) >> 1
+            if graphs[middle] < graph:
+                first = middle + 1
+            else:
+                last = middle
+        found += int64(first < high and graphs[first] == graph)
+    return found
+
+
+@inlined
+def _shared(
+    row: int, other: int, marks: Graphs, graphs: Graphs, starts: Ints, stops: Ints, bitmaps: Graphs, words: int
+) -> Int:
+    """Return the number of graphs that `row`, whose graphs are marked in `marks`, shares with `other`."""
+    start, stop, low, high = starts[row], stops[row], starts[other], stops[other]
+    if (other + 1) * words <= len(bitmaps) and words < 2 * (high - low):
+        if words < 2 * (stop - start):
+            return _in_both(marks, bitmaps, other * words, words)
+        return _tested(bitmaps, other * words, graphs, start, stop)
+    if 40 * (stop - start) < high - low:
+        return _searched(graphs, start, stop, low, high)
+    return _tested(marks, 0, graphs, low, high)
+
+
+@inlined
+def _mark(marks: Graphs, graphs: Graphs, start: int, stop: int) -> None:
+    """Mark graphs[start:stop] in the set `marks`, or take the marks away again."""
+    for i in range(start, stop):
+        graph = uint64(graphs[i])
+        marks[graph >> uint64(6)] ^= uint64(1) << (graph & uint64(63))
+
+
+@compiled_kernel(NONE, in_(I8), in_(I8), in_(I8), *INDEX, I8, out(U4), out(U8), out(I8), allocates=False)
+def joint_counts(
+    source: Ints, target: Ints, linked: Ints,
+    graphs: Graphs, starts: Ints, stops: Ints, members: Graphs, offsets: Ints, bitmaps: Graphs, words: int,
+    visits: int, counts: Graphs, marks: Graphs, both: Ints,
 ) -> None:  # fmt: skip
-    """Count the graphs that each row shares with the neurons from `low` to `high` (exclusive).
+    """Write to both (n_edges,) in how many graphs both ends of each edge are.
 
-    Row r is neuron `first` + r. Its graphs are graphs[starts[r]:starts[r + 1]]. The neurons of a graph, minus `low`,
-    are members[offsets[graph]:offsets[graph + 1]]. The edges of row r are at edges[r]:edges[r + 1] in target (neurons)
-    and both (counts). best (n_rows, top) receives the highest scores of each row, as `Score` in
-    `reduce.cooccurrence` defines them.
+    source and target (n_edges,) are neurons, the edges of a source one after the other; linked (n_edges,) is the number
+    of graphs that link the two. `visits` is the number of members that are visited for each graph of a neuron, on
+    average. counts (n_neurons,) and marks (words,) are scratch, zero at the start and at the end.
+
+    Per source the cheaper of two ways is taken: to count all partners in the graphs of the source, or to intersect its
+    graphs with those of each target.
     """
-    counts = np.zeros(high - low, np.int64)
-    touched = np.empty(high - low, np.int64)
-    top = best.shape[1]
-    for row in range(len(starts) - 1):
-        used = 0
-        for i in range(starts[row], starts[row + 1]):
-            graph = graphs[i]
+    first = int64(0)
+    while first < len(source):
+        row = source[first]
+        start, stop = starts[row], stops[row]
+        size = stop - start
+        last = first
+        pairs = 2 * size
+        while last < len(source) and source[last] == row:
+            there = stops[target[last]] - starts[target[last]]
+            # They share as many graphs as link them, at least, and no more than the rarer one has.
+            if linked[last] != min(size, there):
+                pairs += 10 + (min(there, size, words >> 1) if (target[last] + 1) * words <= len(bitmaps) else there)
+            last += 1
+        if pairs <= 4 * size * visits:
+            _mark(marks, graphs, start, stop)
+            for edge in range(first, last):
+                other = target[edge]
+                if linked[edge] == min(size, stops[other] - starts[other]):
+                    both[edge] = linked[edge]
+                else:
+                    both[edge] = _shared(row, other, marks, graphs, starts, stops, bitmaps, words)
+            _mark(marks, graphs, start, stop)
+        else:
+            for i in range(start, stop):
+                for j in range(offsets[graphs[i]], offsets[graphs[i] + 1]):
+                    counts[members[j]] += 1
+            for edge in range(first, last):
+                other = target[edge]
+                there = stops[other] - starts[other]
+                # Neurons of one graph are no members.
+                both[edge] = (
+                    counts[other]
+                    if min(size, there) > 1
+                    else _searched(graphs, start, stop, starts[other], stops[other])
+                )
+            if size * visits > len(counts):
+                for j in range(len(counts)):
+                    counts[j] = 0
+            else:
+                for i in range(start, stop):
+                    for j in range(offsets[graphs[i]], offsets[graphs[i] + 1]):
+                        counts[members[j]] = 0
+        first = last
+
+
+@inlined
+def _keep(best: Any, row: int, top: int, worst: Int, score: Int) -> Int:
+    """Put a score in the place of the worst one, and return the place of the one that is worst then."""
+    best[row, worst] = score
+    for place in range(top):
+        if best[row, place] < best[row, worst]:
+            worst = place
+    return worst
+
+
+@compiled_kernel(NONE, in_(I8), *INDEX, I8, I8, out(U4), out(U4), out(U8), out_2d(I8), out_2d(I8), allocates=False)
+def top_partners(
+    rows: Ints,
+    graphs: Graphs, starts: Ints, stops: Ints, members: Graphs, offsets: Ints, bitmaps: Graphs, words: int,
+    limit: int, least: int, counts: Graphs, touched: Graphs, marks: Graphs, candidates: Any, best: Any,
+) -> None:  # fmt: skip
+    """Write to best (n_rows, top) the highest scores of the partners of some neurons.
+
+    A score is joint graphs << 32 | partner; a partner shares at least `least` graphs. The partners of a neuron in more than
+    `limit` graphs are chosen from `limit` of its graphs, evenly spaced: of the best candidates (1, n) by the counts in
+    these, the exact counts decide. counts (n_neurons,), touched (n_neurons + 1,) and marks (words,) are scratch; the first
+    and the last are zero at the start and at the end, candidates are -1.
+    """
+    top, most = best.shape[1], candidates.shape[1]
+    mask = (int64(1) << 32) - 1
+    for place in range(len(rows)):
+        row = rows[place]
+        start, size = starts[row], stops[row] - starts[row]
+        if size < least:
+            continue
+        taken = min(size, limit)
+        is_sampled = taken < size
+        used = uint64(0)
+        for k in range(taken):
+            graph = graphs[start + ((2 * k + 1) * size // (2 * taken) if is_sampled else k)]
             for j in range(offsets[graph], offsets[graph + 1]):
                 other = members[j]
-                if counts[other] == 0:
-                    touched[used] = other
-                    used += 1
-                counts[other] += 1
-        for edge in range(edges[row], edges[row + 1]):
-            if low <= target[edge] < high:
-                both[edge] = counts[target[edge] - low]
-        worst = 0
-        for place in range(1, top):
-            if best[row, place] < best[row, worst]:
-                worst = place
+                count = counts[other]
+                touched[used] = other
+                used += uint64(count == 0)
+                counts[other] = count + 1
+        worst: Int = int64(0)
+        floor = least if not is_sampled else int64(1)
         for i in range(used):
-            other = touched[i] + low
-            count = counts[touched[i]]
-            counts[touched[i]] = 0
-            if top == 0 or other == first + row:
+            other = touched[i]
+            count = int64(counts[other])
+            counts[other] = 0
+            if count < floor or int64(other) == row:
                 continue
-            score = (count << graph_bits | (total - graph_count[other])) << other_bits
-            score |= (np.int64(1) << other_bits) - 1 - other
-            if score > best[row, worst]:
-                best[row, worst] = score
-                for place in range(top):
-                    if best[row, place] < best[row, worst]:
-                        worst = place
+            score = count << 32 | int64(other)
+            if is_sampled:
+                if score > candidates[0, worst]:
+                    worst = _keep(candidates, 0, most, worst, score)
+                    floor = max(floor, candidates[0, worst] >> 32)
+            elif score > best[place, worst]:
+                worst = _keep(best, place, top, worst, score)
+                floor = max(floor, best[place, worst] >> 32)
+        if is_sampled:
+            _mark(marks, graphs, start, start + size)
+            worst = int64(0)
+            for i in range(most):
+                if candidates[0, i] >= 0:
+                    other = candidates[0, i] & mask
+                    candidates[0, i] = -1
+                    score = _shared(row, other, marks, graphs, starts, stops, bitmaps, words) << 32 | other
+                    if score >> 32 >= least and score > best[place, worst]:
+                        worst = _keep(best, place, top, worst, score)
+            _mark(marks, graphs, start, start + size)
