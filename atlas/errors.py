@@ -106,6 +106,10 @@ class AtlasFileError(InputError):
         super().__init__(message)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """Pickle the arguments, so that the error travels between processes."""
+        return type(self), (self.reason, str(self))
+
 
 class OutputError(AtlasError):
     """An output that cannot be written."""

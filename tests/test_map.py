@@ -48,6 +48,20 @@ def test_discs_with_weight_between_them_lie_nearer() -> None:
     assert ratio < 0.75 * apart[same].sum() / apart[~same].sum()
 
 
+@pytest.mark.parametrize("weight", [5e-324, 1.0, 1e20])
+def test_a_pair_does_not_drift_away_from_the_others(weight: float) -> None:
+    radii = np.array([3.0, 2.0, 1.0])
+    places = place_discs(radii, [0], [1], [weight])
+    assert (np.hypot(*places.T) + radii).max() < 8
+    random = np.random.default_rng(0)
+    for _ in range(30):
+        count, links = random.integers(2, 40), random.integers(0, 6)
+        radii = np.sort(random.random(count) * 5 + 0.5)[::-1]
+        places = place_discs(radii, *random.integers(0, count, (2, links)), random.random(links))
+        extent = (np.hypot(*places.T) + radii).max()
+        assert (radii**2).sum() > 0.3 * extent**2
+
+
 def test_an_atlas_has_the_places_and_the_query_uses_them(small_atlas: Path, tmp_path: Path) -> None:
     with atlas.open(small_atlas) as opened:
         discs = {row[0]: row[1:] for row in opened.sql("SELECT top_cluster, x, y FROM map_discs").fetchall()}

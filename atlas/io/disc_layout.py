@@ -41,7 +41,7 @@ def place_discs(radii: Any, sources: Any, targets: Any, weights: Any) -> Any:
     share = radii[None, :moved] ** 2 / (radii[:moved, None] ** 2 + radii[None, :moved] ** 2)
     for step in range(_STEPS + _SETTLING):
         if step < _STEPS:
-            here += (1 - step / _STEPS) * (0.5 * (pull @ here - pull.sum(1)[:, None] * here) - 0.02 * here)
+            here += (1 - step / _STEPS) * (_drawn(here, least, share, pull) - 0.02 * here)
         if not _push(here, least, share) and step >= _STEPS:
             break
     here *= _spread(here, radii[:moved])
@@ -77,7 +77,7 @@ def _around(radii: Any, moved: int, extent: float) -> Any:
 
 
 def _pull(moved: int, sources: Any, targets: Any, weights: Any) -> Any:
-    """Return the pull of each disc on each, [discs, discs], at most 1 in all on one disc."""
+    """Return the pull between discs, [discs, discs], symmetric; about 1 in all on one disc at most."""
     sources, targets = np.asarray(sources, np.int64), np.asarray(targets, np.int64)
     weights = np.asarray(weights, np.float64)
     kept = (sources < moved) & (targets < moved) & (sources != targets) & (weights > 0)
@@ -87,7 +87,17 @@ def _pull(moved: int, sources: Any, targets: Any, weights: Any) -> Any:
     total = np.sqrt(found.sum(1))
     total[total == 0] = 1
     found /= total[:, None] * total[None, :]
-    return found / np.maximum(found.sum(1), 1)[:, None]
+    # The same in both directions, so that two discs do not drift together.
+    most = np.sqrt(np.maximum(found.sum(1), 1))
+    return found / (most[:, None] * most[None, :])
+
+
+def _drawn(here: Any, least: Any, share: Any, pull: Any) -> Any:
+    """Return the steps of discs towards those that they have weight with, up to where they touch, the smaller one further."""
+    apart = here[None, :, :] - here[:, None, :]
+    distance = np.hypot(apart[..., 0], apart[..., 1])
+    gap = np.maximum(distance - least, 0) / np.maximum(distance, 1e-9)
+    return ((0.5 * pull * share * gap)[..., None] * apart).sum(1)
 
 
 def _push(here: Any, least: Any, share: Any) -> bool:

@@ -16,6 +16,7 @@ from atlas.database.scripts import quoted, script
 from atlas.errors import InputError, OutputError, SpaceMismatch, UsageError
 from atlas.io.files import only_writer, rename, sync, translated_os_errors
 from atlas.query.compare_sides import Side, attach, match_groups, select_graphs
+from atlas.runtime.interrupts import interruptible
 from atlas.stages.manifest import read_manifest
 
 _STORAGE_VERSION = "v1.2.0"
@@ -119,6 +120,15 @@ def _space(path: Path) -> tuple[str, str | None, str]:
     return facts.get("model", "unknown"), facts.get("transcoder_set"), facts.get("unit_type", "neuron")
 
 
+def _identity(path: Path) -> str | None:
+    """Return the id of an atlas; None of a stats folder, or of an atlas without one."""
+    if path.is_dir():
+        return None
+    with open_atlas(path) as con:
+        found = con.execute("SELECT value FROM metadata WHERE key = 'atlas_id'").fetchall()
+    return str(found[0][0]) if found else None
+
+
 def _sides(left: Path, right: Path, where_a: str | None, where_b: str | None) -> tuple[Side, Side]:
     """Return both sides with their graphs; side B of the same atlas without a condition is the rest of it."""
     graphs_a = None if where_a is None else select_graphs(left, where_a)
@@ -150,7 +160,10 @@ def _refuse_foreign(out: Path) -> None:
 
 def _write(fresh: Path, given: tuple[Side, Side], memory: int) -> tuple[tuple[int | None, int | None], dict[str, int]]:
     spill = str(fresh.with_name(fresh.name + ".tmp"))
-    with duckdb.connect(config={"memory_limit": f"{memory // 10**6}MB", "temp_directory": spill}) as con:
+    config: dict[str, Any] = {"memory_limit": f"{memory // 10**6}MB", "temp_directory": spill}
+    with duckdb.connect(config=config) as con, interruptible(con.interrupt):
+        # In a worker process DuckDB takes itself for interactive.
+        con.execute("SET enable_progress_bar = false")
         for name in ("formulas", "probabilities"):
             con.execute(script(name))
         graphs = attach(con, "a", given[0]), attach(con, "b", given[1])
@@ -173,6 +186,7 @@ def _write(fresh: Path, given: tuple[Side, Side], memory: int) -> tuple[tuple[in
         both = ("shared_groups", "count(*) FILTER (graphs_a > 0 AND graphs_b > 0)")
         counts = {name: int(con.execute(f"SELECT {sql} FROM groups").fetchall()[0][0]) for name, sql in (*sides, both)}
         facts |= counts
+        facts |= {f"atlas_id_{name}": _identity(side.path) for name, side in zip("ab", given, strict=True)}
         con.executemany(
             "INSERT INTO metadata VALUES (?, ?)",
             [[key, str(value)] for key, value in facts.items() if value is not None],

@@ -13,6 +13,7 @@ import duckdb
 from atlas.database.scripts import quoted, script
 from atlas.errors import InputError, QueryError, UsageError
 from atlas.query.connection import AtlasFile
+from atlas.runtime.interrupts import interruptible
 from atlas.stages import DATASETS, require
 from atlas.stages.manifest import read_manifest
 
@@ -94,8 +95,10 @@ def select_graphs(path: Path, where: str) -> list[int]:
     if path.is_dir():
         raise UsageError(f"{path} is a stats folder; graphs are selected from an atlas (build it first)")
     condition = f"{where}\n"  # a comment at its end must not hide what follows
-    with AtlasFile(path) as atlas:
+    with AtlasFile(path) as atlas, interruptible(atlas.interrupt):
         try:
+            # In brackets it must be one expression, too: what closes a parenthesis before it opens one is none there.
+            duckdb.extract_statements(f"SELECT [{condition}]")
             rows = atlas.sql(f"SELECT graph_id, ({condition}) IS TRUE FROM graphs").fetchall()
         except (QueryError, duckdb.Error) as error:
             said = " ".join(str(error).split())

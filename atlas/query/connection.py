@@ -108,6 +108,7 @@ class AtlasFile:
         self._lock, self._is_closed, self._is_limited = threading.Lock(), False, False
         self._con = self._open()
         self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
+        self._parts: weakref.WeakSet[AtlasFile] = weakref.WeakSet()  # blocks of `limited` that are running
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         version = _version(self.path)
@@ -152,6 +153,8 @@ class AtlasFile:
 
     def interrupt(self) -> None:
         """Stop the queries that are running; each of them raises `duckdb.InterruptException`."""
+        for part in list(self._parts):
+            part.interrupt()
         for cursor in list(self._cursors):
             cursor.interrupt()
         if not self._is_limited:
@@ -172,7 +175,8 @@ class AtlasFile:
         """
         self._current()
         part = object.__new__(type(self))
-        part.__dict__.update(self.__dict__, _cursors=weakref.WeakSet(), _is_limited=True)
+        part.__dict__.update(self.__dict__, _cursors=weakref.WeakSet(), _parts=weakref.WeakSet(), _is_limited=True)
+        self._parts.add(part)
         with limited_time(seconds, part.interrupt) as part.timer:
             yield part
 

@@ -74,6 +74,10 @@ class ProcessExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the processes; a call that is running fails. Any thread may stop them."""
         for child in self._children:
             child.stop()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from atlas._version import __version__
@@ -11,15 +11,15 @@ from atlas.query.client import Atlas
 from atlas.web.calls import properties, required
 
 
-def listing(atlases: Mapping[str, Atlas], comparisons: Sequence[str] = ()) -> dict[str, Any]:
+def listing(atlases: Mapping[str, Atlas], comparisons: Mapping[str, str | None] | None = None) -> dict[str, Any]:
     """Describe atlases and queries.
 
     Args:
         atlases: Open atlases by name.
-        comparisons: Names of comparisons that are served beside them.
+        comparisons: Comparisons that are served beside them, with the atlas that their neurons are of.
 
     Returns:
-        `atlases` with their files, names of `comparisons`, `queries` with their parameters and SQL, and the `version` of this package.
+        `atlases` with their files, `comparisons`, `queries` with their parameters and SQL, and the `version` of this package.
     """
     queries = [
         {
@@ -32,4 +32,5 @@ def listing(atlases: Mapping[str, Atlas], comparisons: Sequence[str] = ()) -> di
         for query in catalogue().values()
     ]
     found = [{"name": name, "file": atlas.path.name} for name, atlas in atlases.items()]
-    return {"atlases": found, "comparisons": list(comparisons), "queries": queries, "version": __version__}
+    compared = [{"name": name, "atlas": atlas} for name, atlas in (comparisons or {}).items()]
+    return {"atlases": found, "comparisons": compared, "queries": queries, "version": __version__}

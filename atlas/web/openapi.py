@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,7 +63,12 @@ def openapi(atlases: Sequence[str]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Circuit Atlas", "version": __version__},
         "paths": paths,
-        "components": {"schemas": {"Rows": _ROWS}},
+        "components": {
+            "schemas": {"Rows": _ROWS},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        # A server on this machine alone has no token.
+        "security": [{}, {"token": []}],
     }
 
 
@@ -156,6 +162,7 @@ def _fixed(atlas: dict[str, Any]) -> dict[str, Any]:
     return {
         path: {
             "get": {
+                "operationId": re.sub(r"\W+", "_", path).strip("_"),
                 "summary": summary,
                 "parameters": parameters,
                 "responses": {"200": {"description": "the answer", "content": content}, **_REFUSALS},

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from urllib.parse import quote
 
 import uvicorn
@@ -30,8 +33,41 @@ class Running:
 
     def wait(self) -> None:
         """Answer until it is stopped."""
-        with contextlib.closing(self.routes):
+        with contextlib.closing(self.routes), _ended_by(self.server):
             self.server.run(sockets=self.sockets)
+
+
+class _Stopping(uvicorn.Server):
+    """Server that ends what is running when it is told to end."""
+
+    def __init__(self, config: uvicorn.Config, routes: Server) -> None:
+        super().__init__(config)
+        self._routes = routes
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        self._routes.stop()
+        super().handle_exit(sig, frame)
+
+
+@contextlib.contextmanager
+def _ended_by(server: uvicorn.Server) -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the server as Ctrl-C does: temporary files are removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(sig: int, _frame: FrameType | None) -> None:
+        # The server raises a signal again that it was ended by.
+        raise SystemExit(128 + sig)
+
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, leave)}
+    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, server.handle_exit)
+    try:
+        yield
+    finally:
+        for sig, handler in before.items():
+            signal.signal(sig, handler)
 
 
 def open_all(files: Sequence[Path], memory: str) -> dict[str, Atlas]:
@@ -128,7 +164,7 @@ def run(
     port = sockets[0].getsockname()[1]
     name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, f"[{host}]" if ":" in host else host)
     return Running(
-        uvicorn.Server(config),
+        _Stopping(config, routes),
         routes,
         sockets,
         f"http://{name}:{port}/" + (f"?token={quote(token, safe='')}" if token else ""),

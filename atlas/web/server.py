@@ -31,7 +31,8 @@ from atlas.web.activation_api import ActivationApi
 from atlas.web.activation_source import AtlasSource, Source
 from atlas.web.answers import MEDIA_TYPES, fetched, form_of, started, streamed
 from atlas.web.calls import ask, values_of, whole_number
-from atlas.web.comparisons import TABLES, Comparisons, Sides
+from atlas.web.comparison_job import Sides
+from atlas.web.comparisons import TABLES, Comparisons
 from atlas.web.listing import listing
 from atlas.web.openapi import openapi
 from atlas.web.safety import Guard
@@ -65,7 +66,8 @@ class Server:
             )
         self.options = options
         self._first = next(iter(self.atlases))
-        self._compared = Comparisons(options.timeout)
+        self._compared = Comparisons(options.timeout, self.atlases[self._first].memory)
+        self._of_comparison = {name: _compared_atlas(one, self.atlases) for name, one in self.comparisons.items()}
         self._source = source or AtlasSource(self.atlases[self._first], options.timeout)
 
     def app(self) -> Starlette:
@@ -88,6 +90,12 @@ class Server:
             exception_handlers={AtlasError: _failed, HTTPException: _refused},
         )
 
+    def stop(self) -> None:
+        """End what is running: queries, and a comparison. They fail."""
+        self._compared.stop()
+        for atlas in (*self.atlases.values(), *self.comparisons.values()):
+            atlas.interrupt()
+
     def close(self) -> None:
         """Remove the comparisons that were made; the atlases stay open."""
         self._compared.close()
@@ -97,7 +105,7 @@ class Server:
 
     def _index(self, request: Request) -> Response:
         return self._unless_known(
-            request, self.atlases[self._first], lambda: JSONResponse(listing(self.atlases, list(self.comparisons)))
+            request, self.atlases[self._first], lambda: JSONResponse(listing(self.atlases, self._of_comparison))
         )
 
     def _openapi(self, _request: Request) -> Response:
@@ -145,17 +153,29 @@ class Server:
         if table not in TABLES:
             raise HTTPException(404, f"a comparison has no table {table[:100]!r}; it has {', '.join(TABLES)}")
         given = request.query_params
+        allowed = {"comparison"} if "comparison" in given else {"atlas", "other", "where_a", "where_b"}
+        if unknown := set(given) - allowed - _OWN:
+            raise UsageError(
+                f"a comparison has no parameter {min(unknown)[:100]} here; it has {', '.join(sorted(allowed))}"
+            )
         if (name := given.get("comparison")) is not None:
-            found = self.comparisons.get(name)
-            if found is None:
-                raise HTTPException(
-                    404, f"no comparison is called {name[:100]!r}; there are {', '.join(self.comparisons) or 'none'}"
-                )
+            found = self._served(name)
         else:
             left, right = self._atlas(request), self._atlas(request, given.get("other") or given.get("atlas"))
             sides = Sides(left.path, right.path, given.get("where_a", "").strip(), given.get("where_b", "").strip())
             found = self._compared.of(sides)
         return self._rows(request, found, lambda part, _most: part.sql(script(f"serve/compared_{table}")), form)
+
+    def _served(self, name: str) -> Atlas:
+        """Return a comparison that is served."""
+        found = self.comparisons.get(name)
+        if found is None:
+            known = ", ".join(self.comparisons) or "none"
+            raise HTTPException(404, f"no comparison is called {name[:100]!r}; there are {known}")
+        found.connection  # noqa: B018 (of the file that may have been replaced)
+        if not found.is_comparison:
+            raise AtlasFileError("foreign", f"{found.path} is no comparison any more")
+        return found
 
     def _graph(self, request: Request) -> Response:
         """Return a graph for the viewers of Neuronpedia and circuit-tracer, with circuits as supernodes."""
@@ -220,6 +240,28 @@ class Server:
         found: Response = answer()
         found.headers.update(headers)
         return found
+
+
+def _compared_atlas(comparison: Atlas, atlases: Mapping[str, Atlas]) -> str | None:
+    """Return the name of the atlas that the neurons of a comparison are of; None where it does not say.
+
+    Raises `UsageError` where that atlas is not served.
+    """
+
+    def facts(file: Atlas) -> dict[str, str]:
+        return dict(file.sql("SELECT key, value FROM metadata").fetchall())
+
+    found = facts(comparison)
+    wanted = [found[key] for key in ("atlas_id_a", "atlas_id_b") if key in found]
+    ids = {facts(one).get("atlas_id"): name for name, one in reversed(list(atlases.items()))}
+    for one in wanted:
+        if one in ids:
+            return ids[one]
+    if wanted:
+        raise UsageError(
+            f"{comparison.path} compares {found['comparison_of']}, of which none is served; name them beside it"
+        )
+    return None
 
 
 async def _body(request: Request) -> dict[str, Any]:

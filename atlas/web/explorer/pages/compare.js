@@ -18,15 +18,16 @@ function Found({ facts }) {
   return html`<section class="card"><header><h2>What differs</h2></header><${Facts} facts=${[
     ["files", known.comparison_of], ["A", side("a")], ["B", side("b")], ["groups on both sides", number(Number(known.shared_groups))],
     ["neurons", counts("neurons")], ["edges, in frequency", counts("edges")], ["edges, in mean weight", counts("means")],
-  ]} /><p class="note">At a false discovery rate of 5 % (Benjamini and Hochberg); the unit of replication is the group of prompts. Few groups find only large differences.</p></section>`;
+  ]} />${known.detectable && html`<p class="note">${Number(known.detectable) >= 1 ? "So few groups of prompts have no power: no difference can be told from chance." : `Differences of frequency below ${percent(Number(known.detectable))} are mostly missed with so many groups of prompts.`}</p>`}
+    <p class="note">At a false discovery rate of 5 % (Benjamini and Hochberg); the unit of replication is the group of prompts.</p></section>`;
 }
 
 function Comparison({ params }) {
   const found = useAnswer(() => ask("compare/facts", params), [JSON.stringify(params)]);
   return html`<${State} found=${found} waits="Comparing …">${({ rows }) => html`<${Found} facts=${rows} />
     <${Section} title="Neurons: difference, and how sure" query="compare/neurons" params=${params} limit=${POINTS} source=${false} render=${({ rows: all }) => html`
-      <${Volcano} title="Difference of frequencies of neurons against its p-value" across="share of the graphs of A less that of B" points=${all.filter((row) => row.p_value !== null).map((row) => ({ x: row.difference, p: row.p_value, sure: row.q_value < 0.05, href: link("neuron", row.neuron_id), name: `${row.neuron_id} ${visible(row.label ?? "", 80)}: ${percent(row.frequency_a)} of A, ${percent(row.frequency_b)} of B, q ${number(row.q_value)}` }))} />
-      <${Table} rows=${all.slice(0, 100)} columns=${NEURONS} caption="Neurons, the surest difference first" />`} />
+      ${all.some((row) => row.p_value !== null) ? html`<${Volcano} title="Difference of frequencies of neurons against its p-value" across="share of the graphs of A less that of B" points=${all.filter((row) => row.p_value !== null).map((row) => ({ x: row.difference, p: row.p_value, sure: row.q_value < 0.05, href: link("neuron", row.neuron_id), name: `${row.neuron_id} ${visible(row.label ?? "", 80)}: ${percent(row.frequency_a)} of A, ${percent(row.frequency_b)} of B, q ${number(row.q_value)}` }))} />` : html`<p class="note">No neuron was tested: there are too few graphs, or groups of prompts are not known.</p>`}
+      <${Table} rows=${all.slice(0, 100)} columns=${NEURONS} caption="Neurons" />`} />
     <${Section} title="Edges, the surest difference first" query="compare/edges" params=${params} columns=${EDGES} limit=${30} source=${false} />
     <${Section} title="Layers, circuits and labels of which more neurons differ" query="compare/enrichment" params=${params} limit=${20} source=${false} empty="None has three tested neurons." />`}<//>`;
 }
@@ -43,7 +44,7 @@ function Tested({ params, set, listed }) {
   const [other, setOther] = useState(params.other ?? here);
   const isOne = other === here;
   const kinds = useAnswer(() => sql("SELECT corpus_source AS name, count(*) AS graphs, count(DISTINCT group_id) AS groups FROM graphs WHERE corpus_source IS NOT NULL GROUP BY corpus_source HAVING count(DISTINCT group_id) > 1 ORDER BY graphs DESC, name", 100), []);
-  const given = params.comparison ? { comparison: params.comparison } : params.where_a || params.other ? { other: params.other, where_a: params.where_a, where_b: params.where_b } : null;
+  const given = params.comparison ? { comparison: params.comparison } : params.where_a || params.where_b || params.other ? { other: params.other, where_a: params.where_a, where_b: params.where_b } : null;
   const start = () => set({ comparison: "", where_a: a, where_b: b, other: isOne ? "" : other });
   return html`<form class="controls" onSubmit=${(event) => { event.preventDefault(); start(); }}>
       <${Condition} name=${`A${listed.atlases.length > 1 ? `, ${here}:` : ":"}`} value=${a} set=${setA} hint=${isOne ? "corpus_source = 'imports'" : "all graphs"} />
@@ -52,7 +53,7 @@ function Tested({ params, set, listed }) {
       <button>Compare</button></form>
     <${State} found=${kinds}>${({ rows }) => html`<datalist id="conditions">${rows.map((row) => html`<option value=${`corpus_source = ${quoted(row.name)}`} />`)}</datalist>
       ${!given && rows.length > 1 && html`<p class="note">One corpus against the others: ${rows.slice(0, 24).map((row) => html`<a class="chip" href=${link("compare", undefined, { where_a: `corpus_source = ${quoted(row.name)}` })}>${visible(row.name, 60)}</a> `)}</p>`}`}<//>
-    ${listed.comparisons?.length > 0 && html`<p class="note">Comparisons in files: ${listed.comparisons.map((name) => html`<a class="chip" href=${link("compare", undefined, { comparison: name })}>${name}</a> `)}</p>`}
+    ${listed.comparisons?.length > 0 && html`<p class="note">Comparisons in files: ${listed.comparisons.map(({ name, atlas }) => html`<a class="chip" href=${link("compare", undefined, { comparison: name, ...(atlas && listed.atlases.length > 1 ? { atlas } : {}) })}>${name}</a> `)}</p>`}
     ${given && html`<${Comparison} key=${JSON.stringify(given)} params=${given} />`}`;
 }
 
@@ -75,5 +76,5 @@ function Shares({ params, set }) {
 export function Compare({ params, set, listed }) {
   return html`<h1>Compare</h1>
     ${isStatic ? html`<p class="note">Tests with a false discovery rate need a server: atlas serve FILE.</p>` : html`<${Tested} key=${`${params.where_a} ${params.where_b} ${params.other}`} params=${params} set=${set} listed=${listed} />`}
-    ${!params.comparison && !params.where_a && !params.other && html`<${Shares} params=${params} set=${set} />`}`;
+    ${!params.comparison && !params.where_a && !params.where_b && !params.other && html`<${Shares} params=${params} set=${set} />`}`;
 }
