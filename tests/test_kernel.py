@@ -196,21 +196,25 @@ def test_both_kernels_count_shared_graphs_of_edges(graph_of: list[set[int]], bit
     top=st.integers(1, 4),
     limit=st.integers(1, 9),
     least=st.integers(1, 3),
+    whole=st.integers(0, 8),
 )
 @settings(deadline=None, max_examples=150)
-def test_both_kernels_find_the_same_partners(graph_of: list[set[int]], top: int, limit: int, least: int) -> None:
+def test_both_kernels_find_the_same_partners(
+    graph_of: list[set[int]], top: int, limit: int, least: int, whole: int
+) -> None:
     n, graph_total = len(graph_of), 8
     graph_of.sort(key=len, reverse=True)
     index = index_of(graph_of, graph_total, 3)
     rows = np.arange(n)[::-1].copy()
     found = []
     for kernel in (numpy_cooccurrence, compiled_cooccurrence):
-        scratch = np.zeros(n, np.uint32), np.zeros(n + 1, np.uint32), np.zeros(index[-1], np.uint64)
+        scratch = np.zeros(n, np.uint32), np.zeros(n + 1, np.uint32), *np.zeros((2, max(index[-1], 1)), np.uint64)
         best, candidates = np.full((n, top), -1, np.int64), np.full((1, 4 * top), -1, np.int64)
-        kernel.top_partners(rows, *index, limit, least, *scratch, candidates, best)
+        kernel.top_partners(rows, *index, whole, limit, least, *scratch, candidates, best)
         found.append((-np.sort(-best, axis=1)).tolist())
         assert not scratch[0].any()
         assert not scratch[2].any()
+        assert not scratch[3].any()
         assert (candidates == -1).all()
     assert found[0] == found[1]
     for row, scores in zip(rows.tolist(), found[0], strict=True):

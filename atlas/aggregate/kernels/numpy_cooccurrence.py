@@ -31,18 +31,24 @@ def joint_counts(
 def top_partners(
     rows: Ints,
     graphs: Any, starts: Ints, stops: Ints, members: Any, offsets: Ints, bitmaps: Any, words: int,  # noqa: ARG001
-    limit: int, least: int, counts: Any, touched: Any, marks: Any, candidates: Any, best: Any,  # noqa: ARG001
+    whole: int, limit: int, least: int, counts: Any, touched: Any, marks: Any, flags: Any, candidates: Any, best: Any,  # noqa: ARG001
 ) -> None:  # fmt: skip
     """Compute what `numba_kernel.cooccurrence.top_partners` does, neuron by neuron."""
     for place, row in enumerate(rows.tolist()):
         mine = graphs[starts[row] : stops[row]].astype(np.int64)
         if len(mine) < least:
             continue
-        taken = mine
-        if len(mine) > limit:
+        taken, is_sampled = mine, len(mine) > limit
+        if is_sampled and len(mine) <= whole:
+            score = _scores(row, mine, members, offsets)
+            score = _highest(score[score >> 32 == len(mine)], best.shape[1])
+            if len(score) == best.shape[1]:
+                best[place] = score
+                continue
+        if is_sampled:
             taken = mine[(2 * np.arange(limit) + 1) * len(mine) // (2 * limit)]
         score = _scores(row, taken, members, offsets)
-        if len(mine) > limit:
+        if is_sampled:
             chosen = _highest(score, candidates.shape[1]) & 0xFFFF_FFFF
             score = np.array(
                 [_shared(mine, graphs[starts[one] : stops[one]]) << 32 | one for one in chosen.tolist()], np.int64

@@ -44,39 +44,42 @@ class Plan:
     """How the top partners of all neurons are found. It follows from the graphs alone, not from the machine.
 
     Attributes:
-        limit: Graphs of a neuron that are looked at for its partners, at most; None for all.
+        whole: Neurons in at most this many graphs have enough partners in all of these, as a rule.
+        limit: Graphs of any other neuron that are looked at for its partners, at most; None for all.
         steps: Visits of a member of a graph, predicted.
         visits: Members that are visited for each graph of a neuron, on average.
         ranges: Ranges of numbers of neurons, one job each.
     """
 
+    whole: int
     limit: int | None
     steps: int
     visits: int
     ranges: list[KeyRange]
 
     @classmethod
-    def of(cls, sizes: Sizes, links: int) -> Plan:
-        """Return the plan for incidences of these sizes and a number of links."""
+    def of(cls, sizes: Sizes, links: int, graph_total: int, top: int) -> Plan:
+        """Return the plan for incidences of these sizes, a number of links, and `top` partners of each neuron."""
         counts = np.where(sizes.graph_counts >= MIN_JOINT, sizes.graph_counts, 0)
+        whole = _whole(sizes.graph_counts / max(graph_total, 1), top)
+        # Intersecting the members of some graphs takes as long as counting those of one.
+        looked_at = np.where(counts <= whole, np.minimum(counts, 1), counts)
         affordable = max(_FREE_STEPS, _STEPS_PER_LINK * links)
         limit: int | None = None
-        visits = counts
-        if sizes.steps > affordable:
+        if int(looked_at.sum()) * sizes.visits > affordable:
             limit = 1 << max(int(counts.max(initial=1)).bit_length(), 1)
-            while limit > _LEAST_GRAPHS and int(np.minimum(counts, limit).sum()) * sizes.visits > affordable:
+            while limit > _LEAST_GRAPHS and int(np.minimum(looked_at, limit).sum()) * sizes.visits > affordable:
                 limit //= 2
-            visits = np.minimum(counts, limit)
-        total = np.cumsum(visits * sizes.visits)
+            looked_at = np.minimum(looked_at, limit)
+        total = np.cumsum(looked_at * sizes.visits)
         bounds = [0]
         while bounds[-1] < len(counts):
             used = int(total[bounds[-1] - 1]) if bounds[-1] else 0
             stop = int(np.searchsorted(total, used + _JOB_STEPS, "right"))
-            bounds.append(min(max(stop, bounds[-1] + 1), bounds[-1] + _JOB_ROWS))
-        bounds[-1] = len(counts)
+            bounds.append(min(max(stop, bounds[-1] + 1), bounds[-1] + _JOB_ROWS, len(counts)))
         pairs = zip(bounds, bounds[1:] or [0], strict=False)
         ranges = [KeyRange(number, low, high) for number, (low, high) in enumerate(pairs)]
-        return cls(limit, int(total[-1]) if len(total) else 0, sizes.visits, ranges)
+        return cls(whole, limit, int(total[-1]) if len(total) else 0, sizes.visits, ranges)
 
     @property
     def seconds(self) -> float:
@@ -94,6 +97,14 @@ class Plan:
         }
 
 
+def _whole(frequencies: NDArray[np.float64], top: int) -> int:
+    """Return the largest power of two of graphs that, drawn at random, more than twice `top` neurons are all in; 0 if none is."""
+    graphs, powers = 1, frequencies
+    while graphs < 1 << 20 and (powers := powers * powers).sum() > 2 * top + 1:
+        graphs *= 2
+    return graphs if graphs > 1 else 0
+
+
 def joint_counts(index: IncidenceIndex, plan: Plan, key: Ints, linked: Ints) -> pa.Array:
     """Return `joint_graph_count` of the edges of a range.
 
@@ -106,7 +117,7 @@ def joint_counts(index: IncidenceIndex, plan: Plan, key: Ints, linked: Ints) -> 
     Returns:
         Array (n_edges,) of whole numbers.
     """
-    source, target = (index.rank[np.searchsorted(index.key, end)] for end in (key >> NEURON_BITS, key & LOW))
+    source, target = index.rank_of(key >> NEURON_BITS), index.rank_of(key & LOW)
     both = np.zeros(len(key), np.int64)
     kernel = cooccurrence_kernel(len(key) * _STEPS_PER_LINK, len(index.key))
     kernel.joint_counts(source, target, linked, *index.arrays, plan.visits, index.counts, index.marks, both)
@@ -127,12 +138,20 @@ def top_partners(index: IncidenceIndex, plan: Plan, part: KeyRange, top: int) ->
     """
     best = np.full((part.high - part.low, top), -1, np.int64)
     candidates = np.full((1, _CANDIDATES * top), -1, np.int64)
-    touched = np.zeros(len(index.key) + 1, np.uint32)
     kernel = cooccurrence_kernel(plan.steps, len(index.key))
     limit = plan.limit or max(index.graph_total, 1)
     rows = index.rank[part.low : part.high]
-    kernel.top_partners(rows, *index.arrays, limit, MIN_JOINT, index.counts, touched, index.marks, candidates, best)
-    best = -np.sort(-best, axis=1)
+    # Neurons with the same first graph one after the other: the kernel holds its members.
+    graphs, starts = index.arrays[:2]
+    order = np.argsort(graphs[starts[rows]], kind="stable") if len(graphs) else np.arange(len(rows))
+    scratch = (
+        index.counts,
+        np.zeros(len(index.key) + 1, np.uint32),
+        index.marks,
+        np.zeros(len(index.key) // 64 + 1, np.uint64),
+    )
+    kernel.top_partners(rows[order], *index.arrays, plan.whole, limit, MIN_JOINT, *scratch, candidates, best)
+    best[order] = -np.sort(-best, axis=1)
     row, rank = np.nonzero(best >= 0)
     found = best[row, rank]
     return _table(index, row + part.low, rank + 1, index.number[found & 0xFFFF_FFFF], found >> 32)

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlas.aggregate.kernels import sort_words
-from atlas.aggregate.kernels.key_stats import LOW, expand_slices
+from atlas.aggregate.kernels.key_stats import LOW, expand_slices, run_starts, take
 from atlas.graph import Ints
-from atlas.ids import NEURON_BITS
+from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
 from atlas.io.run_files import RunFile, RunWriter
 from atlas.io.work_dir import LocalStore, Store, open_store
 from atlas.runtime.executors import Executor
@@ -31,6 +31,7 @@ NEURONS = "index/neurons.runs"
 _GRAPHS, _MEMBERS, _OFFSETS = "index/graphs.u4", "index/members.u4", "index/offsets.runs"
 _BLOCK_PARTS = 8  # parts of which the members are sorted at once
 _MERGED = 4_000_000  # members that are merged at once
+_TABLE_SIZE = 1 << 22  # of ranks by neuron
 # Sets of graphs as bits, of the most frequent neurons, in each worker.
 _BITMAP_BYTES = 64_000_000
 
@@ -150,20 +151,17 @@ def _write_members(job: BlockJob) -> None:
 
 
 def _merged(blocks: Sequence[RunFile], offsets: Ints) -> Iterator[Array]:
-    """Yield the members of all graphs, graph after graph, from blocks that have some members of each."""
+    """Yield the members of all graphs, graph after graph and ascending, from blocks that have some members of each."""
     graph, last = 0, len(offsets) - 1
     while graph < last:
         stop = max(int(np.searchsorted(offsets, offsets[graph] + _MERGED, "right")) - 1, graph + 1)
-        found = np.empty(offsets[stop] - offsets[graph], np.uint32)
-        place = offsets[graph:stop] - offsets[graph]
+        words = []
         for block in blocks:
             bounds = block.columns("offsets", ["offset"], graph, stop + 1)["offset"]
-            sizes = np.diff(bounds)
-            found[expand_slices(place, sizes)] = block.columns("members", ["neuron"], int(bounds[0]), int(bounds[-1]))[
-                "neuron"
-            ]
-            place = place + sizes
-        yield found
+            rank = block.columns("members", ["neuron"], int(bounds[0]), int(bounds[-1]))["neuron"].astype(np.int64)
+            words.append(np.repeat(np.arange(stop - graph) << NEURON_BITS, np.diff(bounds)) | rank)
+        # Those of one block are in this order already.
+        yield ((sort_words(np.concatenate(words)) if len(words) > 1 else words[0]) & LOW).astype(np.uint32)
         graph = stop
 
 
@@ -177,6 +175,8 @@ class IncidenceIndex:
         self.rank: Ints = found["rank"].astype(np.int64)
         self.graph_count: Ints = found["graph_count"]
         self.graph_total = graph_total
+        self._width = int((self.key & MAX_INDEX).max(initial=0)).bit_length()
+        self._ranks = self._table_of_ranks()
         ends = np.cumsum(self.graph_count)
         # By rank from here on.
         self.number = np.empty(len(self.key), np.int64)
@@ -190,6 +190,22 @@ class IncidenceIndex:
         self.arrays = (graphs, starts, stops, members, offsets, _bitmaps(graphs, starts, stops, words), words)
         self.counts = np.zeros(len(self.key), np.uint32)
         self.marks = np.zeros(words, np.uint64)
+
+    def rank_of(self, neuron: Ints) -> Ints:
+        """Return the rank of each packed neuron, which must be in `key`."""
+        if self._ranks is None:
+            return self.rank[np.searchsorted(self.key, neuron)]
+        found: Ints = take(self._ranks, neuron >> INDEX_BITS << self._width | neuron & MAX_INDEX)
+        return found
+
+    def _table_of_ranks(self) -> Ints | None:
+        """Return the rank of every neuron of as many layers and indices as there are; None where these are too many."""
+        layers = int(self.key.max(initial=0) >> INDEX_BITS) + 1
+        if layers << self._width > _TABLE_SIZE:
+            return None
+        found = np.zeros(layers << self._width, np.int64)
+        found[self.key >> INDEX_BITS << self._width | self.key & MAX_INDEX] = self.rank
+        return found
 
     def _mapped(self, store: Store, name: str) -> NDArray[np.uint32]:
         if not isinstance(store, LocalStore):
@@ -208,10 +224,15 @@ def _bitmaps(graphs: NDArray[np.uint32], starts: Ints, stops: Ints, words: int) 
     most = min(_BITMAP_BYTES // (8 * max(words, 1)), len(starts))
     sizes = (stops - starts)[:most]
     count = int((2 * sizes > words).sum())  # sizes descend
-    found = np.zeros((count, words), np.uint64)
-    for row in range(count):
-        mine = graphs[starts[row] : stops[row]].astype(np.uint64)
-        bits = np.uint64(1) << (mine & np.uint64(63))
-        word, first = np.unique(mine >> np.uint64(6), return_index=True)
-        found[row, word] = np.bitwise_or.reduceat(bits, first)
-    return found.ravel()
+    found = np.zeros(count * words, np.uint64)
+    first, total = 0, np.cumsum(sizes[:count])
+    while first < count:
+        used = int(total[first - 1]) if first else 0
+        last = max(int(np.searchsorted(total, used + _MERGED, "right")), first + 1)
+        mine = slice(first, last)
+        graph = graphs[expand_slices(starts[mine], sizes[mine])].astype(np.uint64)
+        word = np.repeat(np.arange(first, last) * words, sizes[mine]) + (graph >> np.uint64(6)).astype(np.int64)
+        runs = run_starts(word)
+        found[word[runs]] = np.bitwise_or.reduceat(np.uint64(1) << (graph & np.uint64(63)), runs)
+        first = last
+    return found

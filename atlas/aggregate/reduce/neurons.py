@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from atlas.aggregate.kernels import sort_words
+from atlas.aggregate.kernels.key_stats import run_starts
 from atlas.aggregate.reduce import incidence_index, node_tables
 from atlas.aggregate.reduce.jobs import ReduceJob, ReduceState, part_name
 from atlas.aggregate.spill.key_ranges import KeyRange
@@ -39,9 +41,12 @@ def reduce_nodes(state: ReduceState, job: ReduceJob) -> list[str]:
 
 def _group_counts(tables: node_tables.NodeTables, groups: Ints) -> Ints:
     """Return the number of groups of each neuron, (n_neurons,)."""
-    neuron = np.repeat(np.arange(len(tables.neurons["key"])), tables.neurons["graph_count"])
-    found = np.unique(neuron << NEURON_BITS | groups[tables.incidences["graph"]])
-    return np.bincount(found >> NEURON_BITS, minlength=len(tables.neurons["key"]))
+    counts = tables.neurons["graph_count"]
+    if groups.max(initial=-1) + 1 == len(groups):
+        return counts  # each graph is a group of its own
+    neuron = np.repeat(np.arange(len(counts)), counts)
+    found = sort_words(neuron << NEURON_BITS | groups[tables.incidences["graph"]])
+    return np.bincount(found[run_starts(found)] >> NEURON_BITS, minlength=len(counts))
 
 
 def _previous_nodes(sources: SortedSources, source: SortedSource, part: KeyRange) -> node_tables.NodeTables | None:

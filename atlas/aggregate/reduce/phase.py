@@ -81,7 +81,7 @@ def reduce_inputs(run: Run, inputs: Sequence[Input], provenance: Provenance) -> 
         if run.options.cooccurrence:
             run.progress("indexing neurons by graph", 0, 0)
             sizes = write_index(run.store, len(ranges[NODE_DATASET]), graph_total, run.workers)
-            plan = Plan.of(sizes, _links(inputs))
+            plan = Plan.of(sizes, _links(inputs), graph_total, run.options.cooccurrence)
             make_state = functools.partial(ReduceState, run.store.url, graph_total, plan)
         ranges[_PARTNERS] = plan.ranges if plan else [KeyRange(0, 0, 0)]
         for table in TABLES:

@@ -15,7 +15,7 @@ INDEX = (in_(U4), in_(I8), in_(I8), in_(U4), in_(I8), in_(U8), I8)
 
 
 @inlined
-def _tested(words: Graphs, base: int, graphs: Graphs, start: int, stop: int) -> Int:
+def _tested(words: Graphs, base: int, graphs: Graphs, start: Int, stop: Int) -> Int:
     """Return how many of graphs[start:stop] are in the set at words[base:]."""
     found = uint64(0)
     for i in range(start, stop):
@@ -147,40 +147,103 @@ def _keep(best: Any, row: int, top: int, worst: Int, score: Int) -> Int:
     return worst
 
 
-@compiled_kernel(NONE, in_(I8), *INDEX, I8, I8, out(U4), out(U4), out(U8), out_2d(I8), out_2d(I8), allocates=False)
+@inlined
+def _holds(
+    other: int,
+    size: int,
+    marks: Graphs,
+    graphs: Graphs,
+    start: int,
+    starts: Ints,
+    stops: Ints,
+    bitmaps: Graphs,
+    words: int,
+) -> bool:
+    """Return whether `other` is in all of graphs[start:start + size], which are marked in `marks`."""
+    if (other + 1) * words <= len(bitmaps):
+        if words < 8 * size:
+            return bool(_in_both(marks, bitmaps, other * words, words) == size)
+        found = int64(2)  # the first two graphs have it
+        while found < size and _tested(bitmaps, other * words, graphs, start + found, start + found + 1):
+            found += 1
+        return bool(found == size)
+    return bool(_searched(graphs, start, start + size, starts[other], stops[other]) == size)
+
+
+@inlined
+def _flag(flags: Graphs, members: Graphs, start: int, stop: int) -> None:
+    """Flag members[start:stop] in the set of neurons `flags`, or take the flags away again."""
+    for j in range(start, stop):
+        member = uint64(members[j])
+        flags[member >> uint64(6)] ^= uint64(1) << (member & uint64(63))
+
+
+@compiled_kernel(
+    NONE, in_(I8), *INDEX, I8, I8, I8, out(U4), out(U4), out(U8), out(U8), out_2d(I8), out_2d(I8), allocates=False
+)
 def top_partners(
     rows: Ints,
     graphs: Graphs, starts: Ints, stops: Ints, members: Graphs, offsets: Ints, bitmaps: Graphs, words: int,
-    limit: int, least: int, counts: Graphs, touched: Graphs, marks: Graphs, candidates: Any, best: Any,
+    whole: int, limit: int, least: int, counts: Graphs, touched: Graphs, marks: Graphs, flags: Graphs, candidates: Any, best: Any,
 ) -> None:  # fmt: skip
     """Write to best (n_rows, top) the highest scores of the partners of some neurons.
 
-    A score is joint graphs << 32 | partner; a partner shares at least `least` graphs. The partners of a neuron in more than
-    `limit` graphs are chosen from `limit` of its graphs, evenly spaced: of the best candidates (1, n) by the counts in
-    these, the exact counts decide. counts (n_neurons,), touched (n_neurons + 1,) and marks (words,) are scratch; the first
-    and the last are zero at the start and at the end, candidates are -1.
+    A score is joint graphs << 32 | partner; a partner shares at least `least` graphs. Of a neuron in at most `whole` graphs, the
+    neurons in all of them are sought first; where these are enough, no others can be better. The partners of a neuron in more
+    than `limit` graphs are chosen from `limit` of its graphs, evenly spaced: of the best candidates (1, n) by the counts in
+    these, the exact counts decide. counts (n_neurons,), touched (n_neurons + 1,), marks (words,) and flags
+    (n_neurons / 64,) are scratch; all but `touched` are zero at the start and at the end, candidates are -1. Neurons with the
+    same first graph should come one after the other.
     """
     top, most = best.shape[1], candidates.shape[1]
-    mask = (int64(1) << 32) - 1
+    mask, held = (int64(1) << 32) - 1, int64(-1)
     for place in range(len(rows)):
         row = rows[place]
         start, size = starts[row], stops[row] - starts[row]
         if size < least:
             continue
+        if 2 <= size <= whole:
+            if int64(graphs[start]) != held:
+                if held >= 0:
+                    _flag(flags, members, offsets[held], offsets[held + 1])
+                held = int64(graphs[start])
+                _flag(flags, members, offsets[held], offsets[held + 1])
+            last = int64(0)
+            for j in range(offsets[graphs[start + 1]], offsets[graphs[start + 1] + 1]):
+                member = uint64(members[j])
+                touched[last] = members[j]
+                last += int64((flags[member >> uint64(6)] >> (member & uint64(63))) & uint64(1))
+            kept = int64(0)
+            if last > top:
+                _mark(marks, graphs, start, start + size)
+                # Members ascend: the rarest come first from behind.
+                while kept < top and last > 0:
+                    last -= 1
+                    partner = int64(touched[last])
+                    if partner != row and (
+                        size == 2 or _holds(partner, size, marks, graphs, start, starts, stops, bitmaps, words)
+                    ):
+                        best[place, kept] = size << 32 | partner
+                        kept += 1
+                _mark(marks, graphs, start, start + size)
+            if kept == top:
+                continue
+            for k in range(kept):
+                best[place, k] = -1
         taken = min(size, limit)
         is_sampled = taken < size
-        used = uint64(0)
+        seen = uint64(0)
         for k in range(taken):
             graph = graphs[start + ((2 * k + 1) * size // (2 * taken) if is_sampled else k)]
             for j in range(offsets[graph], offsets[graph + 1]):
                 other = members[j]
                 count = counts[other]
-                touched[used] = other
-                used += uint64(count == 0)
+                touched[seen] = other
+                seen += uint64(count == 0)
                 counts[other] = count + 1
         worst: Int = int64(0)
         floor = least if not is_sampled else int64(1)
-        for i in range(used):
+        for i in range(seen):
             other = touched[i]
             count = int64(counts[other])
             counts[other] = 0
@@ -205,3 +268,5 @@ def top_partners(
                     if score >> 32 >= least and score > best[place, worst]:
                         worst = _keep(best, place, top, worst, score)
             _mark(marks, graphs, start, start + size)
+    if held >= 0:
+        _flag(flags, members, offsets[held], offsets[held + 1])
