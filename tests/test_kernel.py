@@ -17,7 +17,8 @@ from atlas.aggregate import kernels
 from atlas.aggregate.kernels import Kernel, cpu_kernel, numpy_cooccurrence, numpy_kernel, sort_words
 from atlas.aggregate.kernels.key_stats import KeyStats
 from atlas.aggregate.kernels.numba_kernel import NumbaKernel
-from atlas.aggregate.kernels.numba_kernel import cooccurrence as compiled_cooccurrence
+from atlas.aggregate.kernels.numba_kernel.cooccurrence import joint_counts as compiled_joint_counts
+from atlas.aggregate.kernels.numba_kernel.partners import top_partners as compiled_top_partners
 from atlas.aggregate.kernels.numpy_kernel import NumpyKernel
 from atlas.aggregate.kernels.torch_kernel import torch_kernel
 from atlas.errors import UsageError
@@ -182,10 +183,10 @@ def test_both_kernels_count_shared_graphs_of_edges(graph_of: list[set[int]], bit
     expected = [len(one & other) for one in graph_of for other in graph_of]
     # Some graphs that have both link them.
     linked = np.array([max(count - (i % 3), 0) for i, count in enumerate(expected)])
-    for kernel in (numpy_cooccurrence, compiled_cooccurrence):
+    for joint_counts in (numpy_cooccurrence.joint_counts, compiled_joint_counts):
         counts, marks = np.zeros(n, np.uint32), np.zeros(index[-1], np.uint64)
         both = np.zeros(n * n, np.int64)
-        kernel.joint_counts(source, target, linked, *index, visits, counts, marks, both)
+        joint_counts(source, target, linked, *index, visits, counts, marks, both)
         assert both.tolist() == expected
         assert not counts.any()
         assert not marks.any()
@@ -195,22 +196,24 @@ def test_both_kernels_count_shared_graphs_of_edges(graph_of: list[set[int]], bit
     graph_of=st.lists(st.sets(st.integers(0, 7), min_size=1), min_size=2, max_size=14),
     top=st.integers(1, 4),
     limit=st.integers(1, 9),
-    least=st.integers(1, 3),
+    least=st.integers(2, 3),
     whole=st.integers(0, 8),
+    visits=st.integers(0, 9),
+    bitmaps=st.integers(0, 14),
 )
 @settings(deadline=None, max_examples=150)
 def test_both_kernels_find_the_same_partners(
-    graph_of: list[set[int]], top: int, limit: int, least: int, whole: int
+    graph_of: list[set[int]], top: int, limit: int, least: int, whole: int, visits: int, bitmaps: int
 ) -> None:
     n, graph_total = len(graph_of), 8
     graph_of.sort(key=len, reverse=True)
-    index = index_of(graph_of, graph_total, 3)
+    index = index_of(graph_of, graph_total, bitmaps)
     rows = np.arange(n)[::-1].copy()
     found = []
-    for kernel in (numpy_cooccurrence, compiled_cooccurrence):
+    for top_partners in (numpy_cooccurrence.top_partners, compiled_top_partners):
         scratch = np.zeros(n, np.uint32), np.zeros(n + 1, np.uint32), *np.zeros((2, max(index[-1], 1)), np.uint64)
         best, candidates = np.full((n, top), -1, np.int64), np.full((1, 4 * top), -1, np.int64)
-        kernel.top_partners(rows, *index, whole, limit, least, *scratch, candidates, best)
+        top_partners(rows, *index, visits, whole, limit, least, *scratch, candidates, best)
         found.append((-np.sort(-best, axis=1)).tolist())
         assert not scratch[0].any()
         assert not scratch[2].any()

@@ -81,8 +81,8 @@ def sort_words(words: Ints) -> Ints:
     return words
 
 
-def cooccurrence_kernel(work: int, neurons: int) -> Any:
-    """Return the module with `joint_counts` and `top_partners`, which give the same results in numpy and compiled.
+def cooccurrence_kernel(work: int, neurons: int) -> tuple[Any, Any]:
+    """Return the functions `joint_counts` and `top_partners`, which give the same results in numpy and compiled.
 
     Args:
         work: Number of visits of a neuron in a graph.
@@ -92,7 +92,8 @@ def cooccurrence_kernel(work: int, neurons: int) -> Any:
     if is_little or _numba_kernel() is None:
         from atlas.aggregate.kernels import numpy_cooccurrence
 
-        return numpy_cooccurrence
-    from atlas.aggregate.kernels.numba_kernel import cooccurrence
+        return numpy_cooccurrence.joint_counts, numpy_cooccurrence.top_partners
+    from atlas.aggregate.kernels.numba_kernel.cooccurrence import joint_counts
+    from atlas.aggregate.kernels.numba_kernel.partners import top_partners
 
-    return cooccurrence
+    return joint_counts, top_partners

@@ -30,31 +30,49 @@ def joint_counts(
 
 def top_partners(
     rows: Ints,
-    graphs: Any, starts: Ints, stops: Ints, members: Any, offsets: Ints, bitmaps: Any, words: int,  # noqa: ARG001
-    whole: int, limit: int, least: int, counts: Any, touched: Any, marks: Any, flags: Any, candidates: Any, best: Any,  # noqa: ARG001
+    graphs: Any, starts: Ints, stops: Ints, members: Any, offsets: Ints, bitmaps: Any, words: int,
+    visits: int, whole: int, limit: int, least: int,
+    counts: Any, touched: Any, marks: Any, flags: Any, candidates: Any, best: Any,  # noqa: ARG001
 ) -> None:  # fmt: skip
-    """Compute what `numba_kernel.cooccurrence.top_partners` does, neuron by neuron."""
+    """Compute what `numba_kernel.partners.top_partners` does, neuron by neuron.
+
+    All ways of finding partners but that from a sample are exact, so they are one here.
+    """
+    sizes, top, most = stops - starts, best.shape[1], candidates.shape[1]
     for place, row in enumerate(rows.tolist()):
         mine = graphs[starts[row] : stops[row]].astype(np.int64)
         if len(mine) < least:
             continue
-        taken, is_sampled = mine, len(mine) > limit
-        if is_sampled and len(mine) <= whole:
-            score = _scores(row, mine, members, offsets)
-            score = _highest(score[score >> 32 == len(mine)], best.shape[1])
-            if len(score) == best.shape[1]:
-                best[place] = score
-                continue
-        if is_sampled:
+        score = _scores(row, mine, members, offsets)
+        score = _highest(score[score >> 32 >= least], top)
+        is_exact = len(mine) <= limit
+        if not is_exact and len(mine) <= whole:
+            is_exact = len(score) == top and int(score.min()) >> 32 == len(mine)
+        elif not is_exact:
+            affordable = 6 * limit * visits
+            is_exact = _is_by_rank(row, mine, graphs, starts, sizes, len(bitmaps), words, affordable, least, top)
+        if not is_exact:
             taken = mine[(2 * np.arange(limit) + 1) * len(mine) // (2 * limit)]
-        score = _scores(row, taken, members, offsets)
-        if is_sampled:
-            chosen = _highest(score, candidates.shape[1]) & 0xFFFF_FFFF
-            score = np.array(
-                [_shared(mine, graphs[starts[one] : stops[one]]) << 32 | one for one in chosen.tolist()], np.int64
-            )
-        score = _highest(score[score >> 32 >= least], best.shape[1])
+            chosen = (_highest(_scores(row, taken, members, offsets), most) & 0xFFFF_FFFF).tolist()
+            shared = [_shared(mine, graphs[starts[one] : stops[one]]) << 32 | one for one in chosen]
+            score = np.array(shared, np.int64)
+            score = _highest(score[score >> 32 >= least], top)
         best[place, : len(score)] = score
+
+
+def _is_by_rank(
+    row: int, mine: Ints, graphs: Any, starts: Ints, sizes: Ints, bits: int, words: int, affordable: int, least: int, top: int
+) -> bool:  # fmt: skip
+    """Return whether the compiled kernel intersects a neuron with the most frequent ones."""
+    hot = min(64, len(sizes))
+    if hot * words > bits:
+        return False
+    joint = sorted(
+        (_shared(mine, graphs[starts[i] : starts[i] + sizes[i]]) for i in range(hot) if i != row), reverse=True
+    )
+    floor = max(least, joint[top - 1]) if len(joint) >= top else least
+    able = int((sizes >= floor).sum())
+    return able <= hot or (able * words <= bits and (able - 64) * (words + 10) <= affordable)
 
 
 def _scores(row: int, graphs: Ints, members: Any, offsets: Ints) -> Ints:

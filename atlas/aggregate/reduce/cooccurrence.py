@@ -98,9 +98,9 @@ class Plan:
 
 
 def _whole(frequencies: NDArray[np.float64], top: int) -> int:
-    """Return the largest power of two of graphs that, drawn at random, more than twice `top` neurons are all in; 0 if none is."""
+    """Return the largest power of two of graphs that, drawn at random, half as many neurons again as `top` are all in; 0 if none is."""
     graphs, powers = 1, frequencies
-    while graphs < 1 << 20 and (powers := powers * powers).sum() > 2 * top + 1:
+    while graphs < 1 << 20 and (powers := powers * powers).sum() > 1.5 * top + 1:
         graphs *= 2
     return graphs if graphs > 1 else 0
 
@@ -119,8 +119,8 @@ def joint_counts(index: IncidenceIndex, plan: Plan, key: Ints, linked: Ints) -> 
     """
     source, target = index.rank_of(key >> NEURON_BITS), index.rank_of(key & LOW)
     both = np.zeros(len(key), np.int64)
-    kernel = cooccurrence_kernel(len(key) * _STEPS_PER_LINK, len(index.key))
-    kernel.joint_counts(source, target, linked, *index.arrays, plan.visits, index.counts, index.marks, both)
+    count, _ = cooccurrence_kernel(len(key) * _STEPS_PER_LINK, len(index.key))
+    count(source, target, linked, *index.arrays, plan.visits, index.counts, index.marks, both)
     return pa.array(both)
 
 
@@ -138,7 +138,7 @@ def top_partners(index: IncidenceIndex, plan: Plan, part: KeyRange, top: int) ->
     """
     best = np.full((part.high - part.low, top), -1, np.int64)
     candidates = np.full((1, _CANDIDATES * top), -1, np.int64)
-    kernel = cooccurrence_kernel(plan.steps, len(index.key))
+    _, find = cooccurrence_kernel(plan.steps, len(index.key))
     limit = plan.limit or max(index.graph_total, 1)
     rows = index.rank[part.low : part.high]
     # Neurons with the same first graph one after the other: the kernel holds its members.
@@ -150,7 +150,8 @@ def top_partners(index: IncidenceIndex, plan: Plan, part: KeyRange, top: int) ->
         index.marks,
         np.zeros(len(index.key) // 64 + 1, np.uint64),
     )
-    kernel.top_partners(rows[order], *index.arrays, plan.whole, limit, MIN_JOINT, *scratch, candidates, best)
+    sizes = plan.visits, plan.whole, limit, MIN_JOINT
+    find(rows[order], *index.arrays, *sizes, *scratch, candidates, best)
     best[order] = -np.sort(-best, axis=1)
     row, rank = np.nonzero(best >= 0)
     found = best[row, rank]
