@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -16,6 +17,9 @@ import pytest
 from test_aggregate import assert_equals_loop, bytes_of
 from test_resume import assert_same_statistics, graphs
 
+from atlas.aggregate.reduce.edges import reduce_links, reduce_partners
+from atlas.aggregate.reduce.incidence_index import write_members
+from atlas.aggregate.reduce.neurons import reduce_nodes
 from atlas.errors import AtlasError, SpaceMismatch, UsageError
 from atlas.graphs import read_graphs
 from atlas.io import work_dir as store
@@ -78,6 +82,65 @@ def test_a_killed_worker_counts_nothing_twice(cluster: Any, tmp_path: Path, monk
         assert set(client.run(os.getpid).values()) != before
     assert_equals_loop(tmp_path / "many", made)
     assert_same_statistics(tmp_path / "alone", tmp_path / "many")
+
+
+def die_once(folder: str, phase: str) -> None:
+    """Kill this process, the first time that it comes to a phase."""
+    flag = Path(folder).parent / f"died in {phase}"
+    with contextlib.suppress(FileExistsError):
+        flag.touch(exist_ok=False)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dying_nodes(state: Any, job: Any) -> list[str]:
+    die_once(state.sources.store.url, "nodes")
+    return reduce_nodes(state, job)
+
+
+def dying_members(job: Any) -> None:
+    die_once(job.store, "members")
+    write_members(job)
+
+
+def dying_links(state: Any, job: Any) -> list[str]:
+    die_once(state.sources.store.url, "links")
+    return reduce_links(state, job)
+
+
+def dying_partners(state: Any, job: Any) -> list[str]:
+    die_once(state.sources.store.url, "partners")
+    return reduce_partners(state, job)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::Warning")
+def test_a_worker_lost_in_each_phase_of_reducing_changes_no_byte(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs(tmp_path / "g", 30, links=200)
+    aggregate_graphs([tmp_path / "g"], tmp_path / "alone", threads=1)
+    monkeypatch.setattr("atlas.aggregate.reduce.phase.reduce_nodes", dying_nodes)
+    monkeypatch.setattr("atlas.aggregate.reduce.incidence_index.write_members", dying_members)
+    monkeypatch.setattr("atlas.aggregate.reduce.phase.reduce_links", dying_links)
+    monkeypatch.setattr("atlas.aggregate.reduce.phase.reduce_partners", dying_partners)
+    with distributed.Client(cluster.scheduler_address) as client:
+        client.run(_add_path, str(Path(__file__).parent))
+        # A worker that takes the place of another looks here, too.
+        client.register_plugin(PathPlugin(str(Path(__file__).parent)))
+        aggregate_graphs([tmp_path / "g"], tmp_path / "many", scheduler=cluster.scheduler_address)
+    died = {path.name for path in tmp_path.glob("died in *")}
+    assert died == {f"died in {phase}" for phase in ("nodes", "members", "links", "partners")}
+    assert bytes_of(tmp_path / "alone") == bytes_of(tmp_path / "many")
+
+
+class PathPlugin(distributed.WorkerPlugin):
+    """Adds a folder of modules to every worker, also to those that start later."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def setup(self, worker: Any) -> None:
+        _add_path(self.path)
 
 
 def _add_path(path: str) -> None:

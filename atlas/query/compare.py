@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,21 @@ from atlas.runtime.interrupts import interruptible
 from atlas.stages.manifest import read_manifest
 
 _STORAGE_VERSION = "v1.2.0"
+_GROUP_COUNTS = {
+    "groups_a": "SELECT count(*) FILTER (graphs_a > 0) FROM groups",
+    "groups_b": "SELECT count(*) FILTER (graphs_b > 0) FROM groups",
+    "shared_groups": "SELECT count(*) FILTER (graphs_a > 0 AND graphs_b > 0) FROM groups",
+}
+_TEST_COUNTS = {
+    "neurons": "SELECT count(*) FROM neurons",
+    "edges": "SELECT count(*) FROM edges",
+    "tested_neurons": "SELECT count(p_value) FROM neurons",
+    "tested_edges": "SELECT count(p_value) FROM edges",
+    "tested_means": "SELECT count(mean_p_value) FROM edges",
+    "different_neurons": "SELECT count(*) FROM neurons WHERE q_value < 0.05",
+    "different_edges": "SELECT count(*) FROM edges WHERE q_value < 0.05",
+    "different_means": "SELECT count(*) FROM edges WHERE mean_q_value < 0.05",
+}
 
 
 @dataclass(frozen=True)
@@ -182,9 +198,7 @@ def _write(fresh: Path, given: tuple[Side, Side], memory: int) -> tuple[tuple[in
             "graphs_a": graphs[0],
             "graphs_b": graphs[1],
         }
-        sides = ("groups_a", "count(*) FILTER (graphs_a > 0)"), ("groups_b", "count(*) FILTER (graphs_b > 0)")
-        both = ("shared_groups", "count(*) FILTER (graphs_a > 0 AND graphs_b > 0)")
-        counts = {name: int(con.execute(f"SELECT {sql} FROM groups").fetchall()[0][0]) for name, sql in (*sides, both)}
+        counts = _counts(con, _GROUP_COUNTS)
         facts |= counts
         facts |= {f"atlas_id_{name}": _identity(side.path) for name, side in zip("ab", given, strict=True)}
         con.executemany(
@@ -192,17 +206,11 @@ def _write(fresh: Path, given: tuple[Side, Side], memory: int) -> tuple[tuple[in
             [[key, str(value)] for key, value in facts.items() if value is not None],
         )
         con.execute("COMMENT ON TABLE metadata IS 'What was compared.'")
-        asked = {
-            "neurons": "SELECT count(*) FROM neurons",
-            "edges": "SELECT count(*) FROM edges",
-            "tested_neurons": "SELECT count(p_value) FROM neurons",
-            "tested_edges": "SELECT count(p_value) FROM edges",
-            "tested_means": "SELECT count(mean_p_value) FROM edges",
-            "different_neurons": "SELECT count(*) FROM neurons WHERE q_value < 0.05",
-            "different_edges": "SELECT count(*) FROM edges WHERE q_value < 0.05",
-            "different_means": "SELECT count(*) FROM edges WHERE mean_q_value < 0.05",
-        }
-        counts |= {name: int(con.execute(sql).fetchall()[0][0]) for name, sql in asked.items()}
+        counts |= _counts(con, _TEST_COUNTS)
         con.execute("USE memory")
         con.execute("DETACH comparison")
     return graphs, counts
+
+
+def _counts(con: duckdb.DuckDBPyConnection, asked: Mapping[str, str]) -> dict[str, int]:
+    return {name: int(con.execute(sql).fetchall()[0][0]) for name, sql in asked.items()}

@@ -1,4 +1,4 @@
--- Neurons that share most graphs with each neuron, linked or not; sorted by neuron. npmi ranks specific ones first.
+-- Neurons that share most graphs with each neuron, two at least, linked or not; sorted by neuron. npmi ranks specific ones first.
 
 CREATE TABLE cooccurrence (
     layer INTEGER NOT NULL,

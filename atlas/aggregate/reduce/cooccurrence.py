@@ -47,6 +47,7 @@ class Plan:
         whole: Neurons in at most this many graphs have enough partners in all of these, as a rule.
         limit: Graphs of any other neuron that are looked at for its partners, at most; None for all.
         steps: Visits of a member of a graph, predicted.
+        most_steps: Visits at which the counts of edges are made, at most.
         visits: Members that are visited for each graph of a neuron, on average.
         ranges: Ranges of numbers of neurons, one job each.
     """
@@ -54,6 +55,7 @@ class Plan:
     whole: int
     limit: int | None
     steps: int
+    most_steps: int
     visits: int
     ranges: list[KeyRange]
 
@@ -79,12 +81,18 @@ class Plan:
             bounds.append(min(max(stop, bounds[-1] + 1), bounds[-1] + _JOB_ROWS, len(counts)))
         pairs = zip(bounds, bounds[1:] or [0], strict=False)
         ranges = [KeyRange(number, low, high) for number, (low, high) in enumerate(pairs)]
-        return cls(whole, limit, int(total[-1]) if len(total) else 0, sizes.visits, ranges)
+        return cls(whole, limit, int(total[-1]) if len(total) else 0, sizes.steps, sizes.visits, ranges)
 
-    @property
-    def seconds(self) -> float:
-        """Time that one core needs, predicted."""
-        return self.steps * _STEP_SECONDS
+    def said(self, dataset: str) -> str:
+        """Say what co-occurrence costs in the parts of a dataset, before they begin."""
+        if dataset == "edges":
+            return f"parts of edges (graphs of both ends: at most {self._seconds(self.most_steps)} s of one core)"
+        how = "all graphs" if self.limit is None else f"{self.limit:,} graphs of each"
+        return f"parts of cooccurrence ({how}: about {self._seconds(self.steps)} s of one core)"
+
+    @staticmethod
+    def _seconds(steps: int) -> str:
+        return f"{max(round(steps * _STEP_SECONDS), 1):,}"
 
     def facts(self) -> Mapping[str, Any]:
         """Return the entries of the manifest."""
@@ -120,7 +128,8 @@ def joint_counts(index: IncidenceIndex, plan: Plan, key: Ints, linked: Ints) -> 
     source, target = index.rank_of(key >> NEURON_BITS), index.rank_of(key & LOW)
     both = np.zeros(len(key), np.int64)
     count, _ = cooccurrence_kernel(len(key) * _STEPS_PER_LINK, len(index.key))
-    count(source, target, linked, *index.arrays, plan.visits, index.counts, index.marks, both)
+    count(source, target, linked, *index.arrays, plan.visits, *index.scratch(), both)
+    index.release()
     return pa.array(both)
 
 
@@ -144,14 +153,11 @@ def top_partners(index: IncidenceIndex, plan: Plan, part: KeyRange, top: int) ->
     # Neurons with the same first graph one after the other: the kernel holds its members.
     graphs, starts = index.arrays[:2]
     order = np.argsort(graphs[starts[rows]], kind="stable") if len(graphs) else np.arange(len(rows))
-    scratch = (
-        index.counts,
-        np.zeros(len(index.key) + 1, np.uint32),
-        index.marks,
-        np.zeros(len(index.key) // 64 + 1, np.uint64),
-    )
+    counts, marks = index.scratch()
+    touched, flags = np.zeros(len(index.key) + 1, np.uint32), np.zeros(len(index.key) // 64 + 1, np.uint64)
     sizes = plan.visits, plan.whole, limit, MIN_JOINT
-    find(rows[order], *index.arrays, *sizes, *scratch, candidates, best)
+    find(rows[order], *index.arrays, *sizes, counts, touched, marks, flags, candidates, best)
+    index.release()
     best[order] = -np.sort(-best, axis=1)
     row, rank = np.nonzero(best >= 0)
     found = best[row, rank]

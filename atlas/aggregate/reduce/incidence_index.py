@@ -7,6 +7,8 @@ no list of a graph, because they share no second graph with any other.
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 import shutil
 import tempfile
 import weakref
@@ -110,7 +112,7 @@ def write_index(store: Store, parts: int, graph_total: int, workers: Executor) -
         )
         for number, start in enumerate(range(0, parts, _BLOCK_PARTS))
     ]
-    for _ in workers.run(_write_members, jobs):
+    for _ in workers.run(write_members, jobs):
         pass
     store.put(
         _GRAPHS, (RunFile(store, postings_name(part)).column("graphs", "graph") for part in range(parts)), lasting=False
@@ -129,7 +131,7 @@ def _block_name(number: int) -> str:
     return f"members/{number:05d}.runs"
 
 
-def _write_members(job: BlockJob) -> None:
+def write_members(job: BlockJob) -> None:
     """Write the ranks of the neurons of every graph that are in some parts."""
     store = open_store(job.store)
     words, first = [np.zeros(0, np.int64)], job.first
@@ -184,12 +186,15 @@ class IncidenceIndex:
         stops = ends[self.number]
         starts = stops - self.graph_count[self.number]
         self._copy: Path | None = None
+        self._maps: list[np.memmap[Any, Any]] = []
         graphs, members = (self._mapped(store, name) for name in (_GRAPHS, _MEMBERS))
         words = -(-graph_total // 64)
         offsets = RunFile(store, _OFFSETS).column("offsets", "offset")
         self.arrays = (graphs, starts, stops, members, offsets, _bitmaps(graphs, starts, stops, words), words)
-        self.counts = np.zeros(len(self.key), np.uint32)
-        self.marks = np.zeros(words, np.uint64)
+
+    def scratch(self) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+        """Return counts of neurons and marks of graphs for one call; threads of a worker share the index, not these."""
+        return np.zeros(len(self.key), np.uint32), np.zeros(self.arrays[-1], np.uint64)
 
     def rank_of(self, neuron: Ints) -> Ints:
         """Return the rank of each packed neuron, which must be in `key`."""
@@ -216,7 +221,16 @@ class IncidenceIndex:
             store = LocalStore(self._copy)
         with store.local(name) as path:
             # An empty file cannot be mapped.
-            return np.memmap(path, np.uint32, "r").view(np.ndarray) if path.stat().st_size else np.zeros(0, np.uint32)
+            if not path.stat().st_size:
+                return np.zeros(0, np.uint32)
+            self._maps.append(np.memmap(path, np.uint32, "r"))
+        return self._maps[-1].view(np.ndarray)
+
+    def release(self) -> None:
+        """Give the mapped pages back after a job; the system keeps them in its cache as long as it likes."""
+        for mapped in self._maps:
+            with contextlib.suppress(AttributeError, OSError):  # not every system has this
+                mapped._mmap.madvise(mmap.MADV_DONTNEED)
 
 
 def _bitmaps(graphs: NDArray[np.uint32], starts: Ints, stops: Ints, words: int) -> NDArray[np.uint64]:

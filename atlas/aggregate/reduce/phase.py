@@ -85,8 +85,9 @@ def reduce_inputs(run: Run, inputs: Sequence[Input], provenance: Provenance) -> 
             make_state = functools.partial(ReduceState, run.store.url, graph_total, plan)
         ranges[_PARTNERS] = plan.ranges if plan else [KeyRange(0, 0, 0)]
         for table in TABLES:
-            _run_jobs(run, reduce_links, jobs(table.name), make_state, disk)
-        _run_jobs(run, reduce_partners, jobs(_PARTNERS), make_state, disk, _said(plan))
+            what = plan.said("edges") if plan and table.name == "edges" else ""
+            _run_jobs(run, reduce_links, jobs(table.name), make_state, disk, what)
+        _run_jobs(run, reduce_partners, jobs(_PARTNERS), make_state, disk, plan.said(_PARTNERS) if plan else "")
     return ReducedParts(space, ids, groups, ranges, plan)
 
 
@@ -94,14 +95,6 @@ def _links(inputs: Sequence[Input]) -> int:
     """Return the number of links of all graphs that are kept."""
     kept = [pc.sum(pc.subtract(item.graphs["link_count"], item.graphs["dropped_count"])).as_py() for item in inputs]
     return sum(count or 0 for count in kept)
-
-
-def _said(plan: Plan | None) -> str:
-    """Say what finding co-occurring neurons costs, before it begins."""
-    if plan is None:
-        return "parts of cooccurrence"
-    how = "all graphs" if plan.limit is None else f"{plan.limit:,} graphs of each"
-    return f"parts of cooccurrence ({how}, about {max(round(plan.seconds), 1):,} s of one core)"
 
 
 def _key_ranges(run: Run, made_of: Sequence[Any]) -> dict[str, list[KeyRange]]:

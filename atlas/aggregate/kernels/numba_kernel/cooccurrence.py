@@ -50,13 +50,14 @@ def searched(graphs: Graphs, start: Int, stop: Int, low: Int, high: Int) -> Int:
                 first = middle + 1
             else:
                 last = middle
-        found += int64(first < high and graphs[first] == graph)
+        if first < high and graphs[first] == graph:
+            found += 1
     return found
 
 
 @inlined
 def shared(
-    row: Int, other: Int, marks: Graphs, graphs: Graphs, starts: Ints, stops: Ints, bitmaps: Graphs, words: int
+    row: Int, other: Int, marks: Graphs, graphs: Graphs, starts: Ints, stops: Ints, bitmaps: Graphs, words: Int
 ) -> Int:
     """Return the number of graphs that `row`, whose graphs are marked in `marks`, shares with `other`."""
     start, stop, low, high = starts[row], stops[row], starts[other], stops[other]
@@ -92,6 +93,8 @@ def joint_counts(
     Per source the cheaper of two ways is taken: to count all partners in the graphs of the source, or to intersect its
     graphs with those of each target.
     """
+    # Counters of more neurons are not in the caches.
+    costly = int64(2) if len(counts) < 1 << 17 else int64(6)
     first = int64(0)
     while first < len(source):
         row = source[first]
@@ -105,7 +108,7 @@ def joint_counts(
             if linked[last] != min(size, there):
                 pairs += 10 + (min(there, size, words >> 1) if (target[last] + 1) * words <= len(bitmaps) else there)
             last += 1
-        if pairs <= 4 * size * visits:
+        if pairs <= costly * size * visits:
             mark(marks, graphs, start, stop)
             for edge in range(first, last):
                 other = target[edge]
