@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from atlas.aggregate.kernels.key_stats import expand_slices
+from atlas.aggregate.kernels import compiled_sample
+from atlas.aggregate.kernels.key_stats import expand_slices, run_starts
 from atlas.aggregate.link_tables import TABLES
 from atlas.graph import Floats, Ints, pack_pairs
 from atlas.stages import DATASETS
@@ -42,22 +43,31 @@ def sampled(key: Ints, below: int) -> NDArray[np.bool_]:
     return (mixed ^ (mixed >> np.uint64(31))) >> np.uint64(32) < np.uint64(below)
 
 
+def sampled_runs(key: Ints, below: int) -> tuple[Ints, Ints]:
+    """Return start and length of each run of a sampled key in sorted keys (n,)."""
+    if below < WHOLE and (compiled := compiled_sample(len(key))) is not None:
+        return compiled(key, below)
+    starts = run_starts(key)
+    lengths = np.diff(starts, append=len(key))
+    chosen = np.flatnonzero(sampled(key[starts], below))
+    return starts[chosen], lengths[chosen]
+
+
 def sample_cells(
-    key: Ints, starts: Ints, lengths: Ints, weight: Floats, bucket: Callable[[Ints], NDArray[Any]], below: int
+    key: Ints, starts: Ints, lengths: Ints, weight: Floats, bucket: Callable[[Ints], NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
     """Return the sampled edges of sorted observations, summed by bucket.
 
-    key (n_keys,) holds the distinct keys; starts and lengths locate their observations in weight (n,). `bucket` returns
-    the hash-sixteenth of rows. The result has the columns key, bucket, count and weight_sum, each (n_cells,).
+    key (n_runs,) holds the keys of the sampled runs; starts and lengths locate their observations in weight (n,). `bucket`
+    returns the hash-sixteenth of rows. The result has the columns key, bucket, count and weight_sum, each (n_cells,).
     """
-    chosen = np.flatnonzero(sampled(key, below))
-    rows = expand_slices(starts[chosen], lengths[chosen])
-    cell = np.repeat(np.arange(len(chosen)), lengths[chosen]) * BUCKETS + bucket(rows)
-    counts = np.bincount(cell, minlength=len(chosen) * BUCKETS)
+    rows = expand_slices(starts, lengths)
+    cell = np.repeat(np.arange(len(key)), lengths) * BUCKETS + bucket(rows)
+    counts = np.bincount(cell, minlength=len(key) * BUCKETS)
     sums = np.bincount(cell, weights=weight[rows], minlength=len(counts))
     used = np.flatnonzero(counts)
     columns: dict[str, NDArray[Any]] = {
-        "key": key[chosen][used // BUCKETS],
+        "key": key[used // BUCKETS],
         "bucket": (used % BUCKETS).astype(np.uint8),
     }
     return columns | {"count": counts[used], "weight_sum": sums[used]}

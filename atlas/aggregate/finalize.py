@@ -83,11 +83,14 @@ class BookkeepingMerger:
         self._con.register("incoming", dataset.empty())
         self._con.execute("CREATE OR REPLACE TABLE rows AS FROM incoming")
         waiting: list[pa.Table] = []
+        held = 0
         for table in tables:
             waiting.append(table)
+            held += table.nbytes
             # Insert many small tables at once: one statement per table would take longer than the insertion of rows.
-            if sum(part.nbytes for part in waiting) > _INSERT_BYTES:
+            if held > _INSERT_BYTES:
                 self._insert(waiting)
+                held = 0
         self._insert(waiting)
         result: pa.RecordBatchReader = self._con.sql(_MERGES[name]).to_arrow_reader(50_000)
         write_batches(dataset, self._folder, result)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from atlas.aggregate.kernels import unpack_pairs
 from atlas.aggregate.kernels.key_stats import LOW, KeyStats
 from atlas.graph import LINK_TABLES, Ints, NodeKind
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
@@ -36,15 +37,17 @@ class LinkTable:
         """Return the keys (n,) of links between units `source` (n,) and `target` (n,)."""
         return target if self.keyed_by_target else source << NEURON_BITS | target
 
-    def key_columns(self, key: Ints) -> dict[str, Ints]:
+    def key_columns(self, key: Ints) -> dict[str, NDArray[Any]]:
         """Return the columns of the dataset that keys encode, in the dataset's order."""
+        if self.source is self.target is NodeKind.NEURON:
+            return dict(zip(("src_layer", "src_neuron", "tgt_layer", "tgt_neuron"), unpack_pairs(key), strict=True))
         parts: Iterable[tuple[NodeKind, Ints, str]]
         if self.keyed_by_target:
             parts = ((self.target, key, ""),)
         else:
             parts = ((self.source, key >> NEURON_BITS, "src_"), (self.target, key & LOW, "tgt_"))
         both_alike = self.source is self.target or self.name == "token_logit_edges"
-        columns: dict[str, Ints] = {}
+        columns: dict[str, NDArray[Any]] = {}
         for kind, unit, prefix in parts:
             prefix = prefix if both_alike else ""
             if kind is NodeKind.NEURON:

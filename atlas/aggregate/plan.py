@@ -45,7 +45,7 @@ class Budget:
     @classmethod
     def of(cls, memory: int, device: str = "cpu") -> Budget:
         """Return the budget for `memory` bytes in all processes together. A GPU gets as many rows as memory holds."""
-        most, shares = (4_000_000, 8) if device == "cpu" else (250_000_000, 2)
+        most, shares = (4_000_000, 5) if device == "cpu" else (250_000_000, 2)
         return cls(min(max((memory - cls.base) // (shares * cls.row), 50_000), most))
 
     def workers(self, memory: int, threads: int) -> int:

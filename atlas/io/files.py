@@ -60,8 +60,10 @@ def _encodings(schema: pa.Schema) -> dict[str, Any]:
         "compression": {name: "zstd" if name in text else "none" for name in kinds},
         "use_dictionary": text,
         "column_encoding": dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
-        # Bounds of weights help no reader to skip rows, and take as long as writing the weights.
-        "write_statistics": [name for name, kind in kinds.items() if not pa.types.is_floating(kind)],
+        # Bounds of weights and of counts help no reader to skip rows, and take as long as writing them.
+        "write_statistics": [
+            name for name, kind in kinds.items() if not pa.types.is_floating(kind) and not name.endswith("count")
+        ],
     }
 
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from atlas.aggregate.kernels.key_stats import Endpoints, KeyStats, LinkCounts
+from atlas.aggregate.kernels.key_stats import LOW, Endpoints, KeyStats, LinkCounts, take
 from atlas.aggregate.kernels.numpy_kernel import NumpyKernel
 from atlas.graph import Floats, Ints
+from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
 
 # Number of rows from which compiled kernels repay their load time, a fraction of a second.
 COMPILE_FROM = 1 << 17
@@ -79,6 +80,34 @@ def sort_words(words: Ints) -> Ints:
         return radix_sort(words)
     words.sort()
     return words
+
+
+def compiled_sample(rows: int) -> Callable[[Ints, int], tuple[Ints, Ints]] | None:
+    """Return the compiled `sampled_runs` of `edge_sample`, or None for few rows."""
+    if rows < COMPILE_FROM or _numba_kernel() is None:
+        return None
+    from atlas.aggregate.kernels.numba_kernel.links import sampled_runs
+
+    return sampled_runs
+
+
+def gather_words(table: NDArray[np.uint32], rows: NDArray[Any], first: int) -> NDArray[np.uint32]:
+    """Return table[rows - first] of graph numbers (n,) from `first` on."""
+    if len(rows) >= COMPILE_FROM and rows.dtype == np.uint32 and _numba_kernel() is not None:
+        from atlas.aggregate.kernels.numba_kernel.links import gathered
+
+        return gathered(table, rows, first)
+    return take(table, rows - first)
+
+
+def unpack_pairs(key: Ints) -> tuple[NDArray[np.int32], ...]:
+    """Return source layer, source, target layer and target of packed pairs of neurons, each (n,)."""
+    if len(key) >= COMPILE_FROM and _numba_kernel() is not None:
+        from atlas.aggregate.kernels.numba_kernel.links import unpacked
+
+        return unpacked(key)
+    halves = key >> NEURON_BITS, key & LOW
+    return tuple(part.astype(np.int32) for half in halves for part in (half >> INDEX_BITS, half & MAX_INDEX))
 
 
 def cooccurrence_kernel(work: int, neurons: int) -> tuple[Any, Any]:

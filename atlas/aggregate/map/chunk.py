@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlas.aggregate.bookkeeping import Bookkeeping, GraphCounts
-from atlas.aggregate.edge_sample import sample_cells
-from atlas.aggregate.kernels import cpu_kernel
-from atlas.aggregate.kernels.key_stats import KeyStats, LinkBatch, run_starts, take
+from atlas.aggregate.edge_sample import sample_cells, sampled_runs
+from atlas.aggregate.kernels import cpu_kernel, gather_words
+from atlas.aggregate.kernels.key_stats import KeyStats, LinkBatch, take
 from atlas.aggregate.link_tables import TABLES
 from atlas.graph import Floats, Graph, Ints, NodeKind
 from atlas.ids import INDEX_BITS, NEURON_BITS
@@ -158,8 +158,9 @@ class SplitHalf:
 
     def graph_and_half(self, graph: NDArray[Any]) -> NDArray[Any]:
         """Return `graph number << 1 | half` of each row."""
-        table = np.arange(self.first, self.first + len(self.buckets), dtype=np.uint32) << 1 | (self.buckets & 1)
-        return take(table, graph - self.first)
+        numbers = np.arange(self.first, self.first + len(self.buckets), dtype=np.uint32)
+        table: NDArray[np.uint32] = (numbers << 1 | (self.buckets & 1)).astype(np.uint32, copy=False)
+        return gather_words(table, graph, self.first)
 
 
 def write_observations(
@@ -173,15 +174,13 @@ def write_observations(
     kernel = cpu_kernel(len(seen.key))
     key, graph, weight = kernel.sort(seen.key, split_half.graph_and_half(seen.graph), seen.weight + 0.0)
     if below:
-        starts = run_starts(key)
-        lengths = np.diff(starts, append=len(key))
+        starts, lengths = sampled_runs(key, below)
         cells = sample_cells(
             key[starts],
             starts,
             lengths,
             weight,
             lambda mine: split_half.buckets[(graph[mine] >> 1) - split_half.first],
-            below,
         )
         runs.add(f"sample.{number}", cells)
     if combine:

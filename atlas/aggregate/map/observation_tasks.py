@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from atlas.aggregate.bookkeeping import COUNTED, reject_table
 from atlas.aggregate.context import JobContext
-from atlas.aggregate.edge_sample import WHOLE, sample_cells
+from atlas.aggregate.edge_sample import sample_cells
 from atlas.aggregate.kernels import cpu_kernel
 from atlas.aggregate.kernels.key_stats import Endpoints, LinkBatch, LinkCounts, run_starts
 from atlas.aggregate.kernels.numpy_kernel import order_by_key
@@ -203,7 +203,7 @@ def write_reduced(
     rows, starts = order_by_key(key)
     lengths = np.diff(starts, append=len(key))
     cells = sample_cells(
-        key[rows[starts]], starts, lengths, weight[rows], lambda mine: split_half.buckets[graph[rows[mine]]], WHOLE
+        key[rows[starts]], starts, lengths, weight[rows], lambda mine: split_half.buckets[graph[rows[mine]]]
     )
     runs.add("sample.0", cells)
     return _finish(number, runs, links.ends, links.counts, bookkeeping, space, context)

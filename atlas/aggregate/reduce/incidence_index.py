@@ -186,7 +186,7 @@ class IncidenceIndex:
         stops = ends[self.number]
         starts = stops - self.graph_count[self.number]
         self._copy: Path | None = None
-        self._maps: list[np.memmap[Any, Any]] = []
+        self._maps: list[mmap.mmap] = []
         graphs, members = (self._mapped(store, name) for name in (_GRAPHS, _MEMBERS))
         words = -(-graph_total // 64)
         offsets = RunFile(store, _OFFSETS).column("offsets", "offset")
@@ -219,18 +219,18 @@ class IncidenceIndex:
                 weakref.finalize(self, shutil.rmtree, self._copy, ignore_errors=True)
             store.fetch(name, self._copy / name)
             store = LocalStore(self._copy)
-        with store.local(name) as path:
+        with store.local(name) as path, path.open("rb") as stream:
             # An empty file cannot be mapped.
             if not path.stat().st_size:
                 return np.zeros(0, np.uint32)
-            self._maps.append(np.memmap(path, np.uint32, "r"))
-        return self._maps[-1].view(np.ndarray)
+            self._maps.append(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+        return np.frombuffer(self._maps[-1], np.uint32)
 
     def release(self) -> None:
         """Give the mapped pages back after a job; the system keeps them in its cache as long as it likes."""
         for mapped in self._maps:
             with contextlib.suppress(AttributeError, OSError):  # not every system has this
-                mapped._mmap.madvise(mmap.MADV_DONTNEED)
+                mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _bitmaps(graphs: NDArray[np.uint32], starts: Ints, stops: Ints, words: int) -> NDArray[np.uint64]:

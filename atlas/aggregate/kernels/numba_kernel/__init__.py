@@ -44,7 +44,10 @@ class NumbaKernel:
 
     def endpoints(self, key: Ints, graph: NDArray[np.uint32], graph_total: int) -> tuple[Endpoints, LinkCounts]:
         """Return the neurons and the link counts of each graph."""
-        found = links.ends(key, graph)
+        found = links.ends(key, graph, graph_total)
+        if found is not None:
+            neuron, owner, counts = found
+            return Endpoints(neuron, owner), LinkCounts(*counts)
         # Sort instead if the graphs do not ascend or the range of neurons is too wide.
-        ends = Endpoints(*found) if found is not None else numpy_kernel.endpoints(key, graph, graph_total, sort_words)
+        ends = numpy_kernel.endpoints(key, graph, graph_total, sort_words)
         return ends, LinkCounts(*links.count_links(key, graph, graph_total))

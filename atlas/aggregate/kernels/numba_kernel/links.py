@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import uint64
+from numba import int64, uint64
 from numpy.typing import NDArray
 
 from atlas.aggregate.kernels.key_stats import LOW
@@ -45,13 +45,16 @@ def pack(
     return key, _pack(source_layer, source, target_layer, target, weight, key)
 
 
-@compiled_kernel(I8, in_(I8), in_(U4), U8, U8, out(U4), out(U4), out(U4), out(U4))
+@compiled_kernel(
+    I8, in_(I8), in_(U4), U8, U8, out(U4), out(U4), out(U4), out(U4), out(I8), out(I8), out(I8), allocates=False
+)
 def _find_ends(
-    key: Ints, graph: Graphs, base: int, width: int, stamp: Graphs, place: Graphs, neurons: Graphs, graphs: Graphs
-) -> int:
+    key: Ints, graph: Graphs, base: int, width: int, stamp: Graphs, place: Graphs, neurons: Graphs, graphs: Graphs,
+    links: Ints, loops: Ints, backward: Ints,
+) -> int:  # fmt: skip
     """Write the distinct pairs (neuron, graph) in graph order; return their number, or -1 if graphs do not ascend.
 
-    `place` receives the position of the first pair of each neuron.
+    `place` receives the position of the first pair of each neuron; links, loops and backward the counts of each graph.
     """
     at = uint64(0)
     last = np.uint32(0)
@@ -61,7 +64,11 @@ def _find_ends(
             return -1
         last = number
         pair = uint64(key[i])
-        left, right = (pair >> uint64(NEURON_BITS)) - base, (pair & uint64(LOW)) - base
+        source, target = pair >> uint64(NEURON_BITS), pair & uint64(LOW)
+        links[number] += 1
+        loops[number] += np.int64(source == target)
+        backward[number] += np.int64(source >> uint64(INDEX_BITS) >= target >> uint64(INDEX_BITS))
+        left, right = source - base, target - base
         left = (left >> uint64(INDEX_BITS) << width) | (left & uint64(MAX_INDEX))
         right = (right >> uint64(INDEX_BITS) << width) | (right & uint64(MAX_INDEX))
         if stamp[left] != number + 1:
@@ -98,14 +105,15 @@ def _place_ends(
         graph_out[at] = graphs[i]
 
 
-def ends(key: Ints, graph: Graphs) -> tuple[Graphs, Graphs] | None:
-    """Return the endpoints of all rows as sorted, distinct pairs (neuron, graph).
+def ends(key: Ints, graph: Graphs, graphs: int) -> tuple[Graphs, Graphs, tuple[Ints, Ints, Ints]] | None:
+    """Return the endpoints of all rows as sorted, distinct pairs (neuron, graph), and the counts of `count_links`.
 
     Returns None if the graphs do not ascend or the range of neurons is too wide; the caller must then sort them.
     """
     n = len(key)
+    counts = np.zeros(graphs, np.int64), np.zeros(graphs, np.int64), np.zeros(graphs, np.int64)
     if not n:
-        return np.empty(0, np.uint32), np.empty(0, np.uint32)
+        return np.empty(0, np.uint32), np.empty(0, np.uint32), counts
     found = np.empty(6, np.int64)
     key_bounds(key, found)
     low, high, index, low2, high2, index2 = found.tolist()
@@ -114,12 +122,12 @@ def ends(key: Ints, graph: Graphs) -> tuple[Graphs, Graphs] | None:
         return None
     stamp, place = np.zeros(1 << squeezed.bits, np.uint32), np.zeros(1 << squeezed.bits, np.uint32)
     neurons, owners = np.empty(2 * n, np.uint32), np.empty(2 * n, np.uint32)
-    count = _find_ends(key, graph, squeezed.base, squeezed.width, stamp, place, neurons, owners)
+    count = _find_ends(key, graph, squeezed.base, squeezed.width, stamp, place, neurons, owners, *counts)
     if count < 0:
         return None
     neuron_out, graph_out = np.empty(count, np.uint32), np.empty(count, np.uint32)
     _place_ends(neurons[:count], owners[:count], squeezed.base, squeezed.width, place, neuron_out, graph_out)
-    return neuron_out, graph_out
+    return neuron_out, graph_out, counts
 
 
 @compiled_kernel(NONE, in_(I8), in_(U4), out(I8), out(I8), out(I8))
@@ -137,3 +145,56 @@ def count_links(key: Ints, graph: Graphs, graphs: int) -> tuple[Ints, Ints, Ints
     found = np.zeros(graphs, np.int64), np.zeros(graphs, np.int64), np.zeros(graphs, np.int64)
     _count_links(key, graph, *found)
     return found
+
+
+@compiled_kernel(I8, in_(I8), U8, out(I8), out(I8), allocates=False)
+def _sampled_runs(key: Ints, below: int, starts: Ints, lengths: Ints) -> int:
+    """Write start and length of each run of a key with a 32-bit hash below `below`; return their number."""
+    at, start = 0, 0
+    while start < len(key):
+        stop = start + 1
+        while stop < len(key) and key[stop] == key[start]:
+            stop += 1
+        # The hash of `edge_sample.sampled`.
+        mixed = uint64(key[start])
+        mixed = (mixed ^ (mixed >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> uint64(27))) * uint64(0x94D049BB133111EB)
+        starts[at], lengths[at] = start, stop - start
+        at += int64((mixed ^ (mixed >> uint64(31))) >> uint64(32) < below)
+        start = stop
+    return int(at)
+
+
+def sampled_runs(key: Ints, below: int) -> tuple[Ints, Ints]:
+    """Return start and length of each run of a sampled key in sorted keys (n,)."""
+    starts, lengths = np.empty(len(key) + 1, np.int64), np.empty(len(key) + 1, np.int64)
+    count = _sampled_runs(key, below, starts, lengths)
+    return starts[:count].copy(), lengths[:count].copy()
+
+
+@compiled_kernel(NONE, in_(U4), in_(U4), U8, out(U4), allocates=False)
+def _gather(table: Graphs, rows: Graphs, first: int, found: Graphs) -> None:
+    for i in range(len(rows)):
+        found[i] = table[rows[i] - first]
+
+
+def gathered(table: Graphs, rows: Graphs, first: int) -> Graphs:
+    """Return table[rows - first], (n,)."""
+    found = np.empty(len(rows), np.uint32)
+    _gather(table, rows, first, found)
+    return found
+
+
+@compiled_kernel(NONE, in_(I8), out(I4), out(I4), out(I4), out(I4), allocates=False)
+def _unpack(key: Ints, layer: Int32Array, neuron: Int32Array, other_layer: Int32Array, other: Int32Array) -> None:
+    for i in range(len(key)):
+        source, target = key[i] >> NEURON_BITS, key[i] & LOW
+        layer[i], neuron[i] = source >> INDEX_BITS, source & MAX_INDEX
+        other_layer[i], other[i] = target >> INDEX_BITS, target & MAX_INDEX
+
+
+def unpacked(key: Ints) -> tuple[Int32Array, Int32Array, Int32Array, Int32Array]:
+    """Return source layer, source, target layer and target of packed pairs of neurons, each (n,)."""
+    found = np.empty((4, len(key)), np.int32)
+    _unpack(key, found[0], found[1], found[2], found[3])
+    return found[0], found[1], found[2], found[3]
