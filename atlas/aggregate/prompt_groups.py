@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -120,6 +119,8 @@ def read_group_file(path: Path) -> dict[str, str]:
     Raises:
         InputError: The file cannot be read, or lacks a column.
     """
+    import polars as pl  # takes longer to load than most runs take to group
+
     readers: dict[str, Callable[[Path], pl.DataFrame]] = {
         ".csv": lambda path: pl.read_csv(path, infer_schema=False),
         ".jsonl": pl.read_ndjson,

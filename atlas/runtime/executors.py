@@ -205,10 +205,25 @@ def _serve(calls: BinaryIO, answers: BinaryIO) -> None:
         _send(answers, answer)
 
 
+class _WithoutPandas:
+    """Finder of modules that says that there is no pandas.
+
+    Arrow loads it with the first list that becomes a column, if it is installed; that takes a quarter of a second, and no
+    call needs it.
+    """
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        """Refuse one module and leave all others to the next finder."""
+        if name == "pandas":
+            raise ModuleNotFoundError("workers do without pandas", name=name)
+
+
 def main() -> None:
     """Answer calls until the parent ends."""
     answers = os.fdopen(os.dup(1), "wb")
     # Text that a library prints must not mix with the answers.
     os.dup2(2, 1)
+    sys.meta_path.insert(0, cast(Any, _WithoutPandas))
     with contextlib.suppress(BrokenPipeError):
         _serve(sys.stdin.buffer, answers)

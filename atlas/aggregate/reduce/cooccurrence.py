@@ -41,7 +41,7 @@ _JOB_STEPS, _JOB_ROWS = 400_000_000, 100_000
 
 @dataclass(frozen=True)
 class Plan:
-    """How the top partners of all neurons are found. It follows from the graphs alone, not from the machine.
+    """Way in which the top partners of all neurons are found. It follows from the graphs alone, not from the machine.
 
     Attributes:
         whole: Neurons in at most this many graphs have enough partners in all of these, as a rule.

@@ -63,6 +63,6 @@ class ReduceState:
 
     @property
     def plan(self) -> Plan:
-        """How top partners are found. It is known after the nodes are reduced."""
+        """Plan of co-occurrence, which is known after the nodes are reduced."""
         assert self._plan is not None
         return self._plan
