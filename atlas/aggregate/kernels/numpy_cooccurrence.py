@@ -9,6 +9,9 @@ import numpy as np
 from atlas.aggregate.kernels.key_stats import expand_slices
 from atlas.graph import Ints
 
+# The most frequent neurons, which are always intersected with a frequent one.
+HOT = 64
+
 
 def joint_counts(
     source: Ints, target: Ints, linked: Ints,  # noqa: ARG001 (of the compiled kernel)
@@ -64,7 +67,7 @@ def _is_by_rank(
     row: int, mine: Ints, graphs: Any, starts: Ints, sizes: Ints, bits: int, words: int, affordable: int, least: int, top: int
 ) -> bool:  # fmt: skip
     """Return whether the compiled kernel intersects a neuron with the most frequent ones."""
-    hot = min(64, len(sizes))
+    hot = min(HOT, len(sizes))
     if hot * words > bits:
         return False
     joint = sorted(
@@ -72,7 +75,7 @@ def _is_by_rank(
     )
     floor = max(least, joint[top - 1]) if len(joint) >= top else least
     able = int((sizes >= floor).sum())
-    return able <= hot or (able * words <= bits and (able - 64) * (words + 10) <= affordable)
+    return able <= hot or (able * words <= bits and (able - HOT) * (words + 10) <= affordable)
 
 
 def _scores(row: int, graphs: Ints, members: Any, offsets: Ints) -> Ints:

@@ -6,7 +6,7 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from atlas.io.files import translated_os_errors
 from atlas.io.work_dir import Store
 
 _RANGES = "ranges.json"
+_LAYOUT = 2  # of the parts; those that another version has left unfinished are made again
 NODE_DATASET = "neurons"
 _PARTNERS = "cooccurrence"
 
@@ -87,7 +88,9 @@ def reduce_inputs(run: Run, inputs: Sequence[Input], provenance: Provenance) -> 
         for table in TABLES:
             what = plan.said("edges") if plan and table.name == "edges" else ""
             _run_jobs(run, reduce_links, jobs(table.name), make_state, disk, what)
-        _run_jobs(run, reduce_partners, jobs(_PARTNERS), make_state, disk, plan.said(_PARTNERS) if plan else "")
+        # These have no work for a GPU.
+        alone = replace(run, options=replace(run.options, device="cpu"))
+        _run_jobs(alone, reduce_partners, jobs(_PARTNERS), make_state, disk, plan.said(_PARTNERS) if plan else "")
     return ReducedParts(space, ids, groups, ranges, plan)
 
 
@@ -102,7 +105,7 @@ def _key_ranges(run: Run, made_of: Sequence[Any]) -> dict[str, list[KeyRange]]:
     size = Budget.of(run.options.memory, run.options.device).links
     sources = SortedSources(run.store)
     ranges = {name: sources.key_ranges(name, size) for name in (NODE_DATASET, *(table.name for table in TABLES))}
-    text = json.dumps([*made_of, {name: [asdict(part) for part in parts] for name, parts in ranges.items()}])
+    text = json.dumps([_LAYOUT, *made_of, {name: [asdict(part) for part in parts] for name, parts in ranges.items()}])
     if not _holds(run.store, text):
         run.store.put(_RANGES, [text.encode()], lasting=False)
     return ranges

@@ -7,11 +7,9 @@ from typing import Any
 from numba import int64, uint64
 
 from atlas.aggregate.kernels.numba_kernel.cooccurrence import INDEX, Graphs, in_both, mark, searched, shared, tested
+from atlas.aggregate.kernels.numpy_cooccurrence import HOT
 from atlas.graph import Ints
 from atlas.runtime.jit import I8, NONE, U4, U8, Int, compiled_kernel, in_, inlined, out, out_2d
-
-# The most frequent neurons, which are always intersected with a frequent one.
-HOT = 64
 
 
 @inlined
