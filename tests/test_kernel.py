@@ -95,7 +95,7 @@ def assert_same(found: KeyStats, expected: dict[int, dict[str, float]]) -> None:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @given(observed=graphs, shuffle=st.integers(0, 3))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 def test_reduce_is_the_dictionary(kernel: str, shuffle: int, observed: list[list[tuple[int, float]]]) -> None:
     """Also where the graphs of a key come mixed up, as in a shuffled table."""
     assert_same(reduce(observed, kernel=kernel, shuffle=shuffle), twin(observed))
@@ -103,7 +103,7 @@ def test_reduce_is_the_dictionary(kernel: str, shuffle: int, observed: list[list
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @given(observed=graphs, cut=st.integers(0, 6))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 def test_two_halves_merged_are_one_run(kernel: str, observed: list[list[tuple[int, float]]], cut: int) -> None:
     cut = min(cut, len(observed))
     split_half = [reduce(observed[:cut], kernel=kernel), reduce(observed[cut:], first=cut, kernel=kernel)]
@@ -173,7 +173,7 @@ def index_of(graph_of: list[set[int]], graph_total: int, bitmaps: int) -> tuple[
     bitmaps=st.integers(0, 12),
     visits=st.sampled_from([0, 3, 1000]),
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 def test_both_kernels_count_shared_graphs_of_edges(graph_of: list[set[int]], bitmaps: int, visits: int) -> None:
     """Against sets. Every neuron has an edge to every one; few graphs, many graphs, either way of counting."""
     n, graph_total = len(graph_of), 200
@@ -201,7 +201,7 @@ def test_both_kernels_count_shared_graphs_of_edges(graph_of: list[set[int]], bit
     visits=st.integers(0, 9),
     bitmaps=st.integers(0, 14),
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 def test_both_kernels_find_the_same_partners(
     graph_of: list[set[int]], top: int, limit: int, least: int, whole: int, visits: int, bitmaps: int
 ) -> None:

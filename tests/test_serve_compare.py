@@ -122,6 +122,7 @@ def test_what_cannot_be_compared_is_said(base: str, files: dict[str, Path], tmp_
         pass
 
 
+@pytest.mark.slow
 def test_a_comparison_ends_with_its_time_and_leaves_nothing(small_atlas: Path) -> None:
     with contextlib.closing(Comparisons(0.5, "1GB")) as made:
         with pytest.raises(UsageError, match="longer than 3 s"):
@@ -155,6 +156,7 @@ def test_few_comparisons_are_kept_and_a_replaced_atlas_is_compared_anew(small_at
     again.close()
 
 
+@pytest.mark.slow
 def test_what_is_known_does_not_wait_and_few_may(small_atlas: Path) -> None:
     with contextlib.closing(Comparisons(600, "1GB")) as made:
         known = made.of(Sides(small_atlas, small_atlas, EVEN))
@@ -173,6 +175,7 @@ def test_what_is_known_does_not_wait_and_few_may(small_atlas: Path) -> None:
                     one.result()
 
 
+@pytest.mark.slow
 def test_a_room_that_was_removed_is_made_again_and_a_lost_atlas_is_said(small_atlas: Path, tmp_path: Path) -> None:
     with contextlib.closing(Comparisons(120, "1GB")) as made:
         made.of(Sides(small_atlas, small_atlas, EVEN))
@@ -186,6 +189,7 @@ def test_a_room_that_was_removed_is_made_again_and_a_lost_atlas_is_said(small_at
             made.of(Sides(small_atlas, tmp_path / "text.duckdb"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_server_and_its_comparison_at_once(sent: int, small_atlas: Path, tmp_path: Path) -> None:
     """From a folder with a module of the name of a library, which must not be imported."""
