@@ -129,6 +129,7 @@ def test_the_g_test_is_near_the_exact_one() -> None:
             assert value <= ways
 
 
+@pytest.mark.slow
 def test_links_that_are_pruned_are_told_from_those_that_are_not(tmp_path: Path) -> None:
     """Where any two nodes that are present are linked, an edge is a co-occurrence."""
     nodes = [factories.ct_feature(layer, index) for layer in range(2) for index in range(3)]

@@ -269,6 +269,7 @@ def test_what_is_unusual_equals_the_reference(tmp_path: Path) -> None:
             }
 
 
+@pytest.mark.slow
 def test_the_pages_of_graphs(tmp_path: Path) -> None:
     corpus(tmp_path / "g", range(4))
     aggregate_graphs([tmp_path / "g"], tmp_path / "stats", threads=1)

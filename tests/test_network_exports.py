@@ -259,6 +259,7 @@ def test_profiles_are_imported_as_the_same_statistics(small: Atlas, small_atlas:
             assert profile[name] == whole[profile["neuron_id"]][name][:2]
 
 
+@pytest.mark.slow
 def test_a_slim_atlas_keeps_the_strongest_edges(small: Atlas, small_atlas: Path, tmp_path: Path) -> None:
     before = small_atlas.read_bytes()
     out = tmp_path / "slim.duckdb"

@@ -83,6 +83,7 @@ def test_a_report_has_the_rows_of_the_library(small_atlas: Path, tmp_path: Path)
         assert len(labelled_neurons(small)) == small.sql("SELECT count(label) FROM neurons").fetchall()[0][0] > 3
 
 
+@pytest.mark.slow
 def test_every_labelled_neuron_and_sets(small_atlas: Path, tmp_path: Path) -> None:
     assert run("report", small_atlas, "--all-labelled", "-o", tmp_path / "a").exit_code == 0
     with atlas.open(small_atlas) as small:

@@ -131,6 +131,7 @@ TEXTS = st.lists(st.sampled_from(WORDS), max_size=5).map(" ".join)
 LABELS = st.lists(st.tuples(TEXTS.filter(bool), st.none() | TEXTS), min_size=1, max_size=8)
 
 
+@pytest.mark.slow
 @given(labels=LABELS, query=st.lists(st.sampled_from([*WORDS, "capitla", "frnace", "cap", "ing"]), min_size=1, max_size=3).map(" ".join))  # fmt: skip
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_scores_equal_the_formula(relabelled: Any, labels: Labels, query: str) -> None:
@@ -146,6 +147,7 @@ def test_scores_equal_the_formula(relabelled: Any, labels: Labels, query: str) -
     assert limited == everything[:2]
 
 
+@pytest.mark.slow
 @given(labels=LABELS, data=st.data())
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_ilike_finds_is_found(relabelled: Any, labels: Labels, data: st.DataObject) -> None:

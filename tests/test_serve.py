@@ -332,6 +332,7 @@ def test_beyond_this_machine_a_token_is_needed(small_atlas: Path) -> None:
         assert get(f"{base}/api/hubs", Cookie=cookie.split(";")[0]).status == 200
 
 
+@pytest.mark.slow
 def test_many_readers_at_once(base: str, small: Atlas) -> None:
     wanted = get(f"{base}/api/upstream?neuron=L1/N2").body
     with ThreadPoolExecutor(100) as pool:

@@ -85,6 +85,7 @@ def test_a_selection_is_compared_as_the_library_does(base: str, files: dict[str,
     assert len(get(f"{base}/compare/edges.csv?where_a={quote(EVEN)}").body.splitlines()) == edges + 1
 
 
+@pytest.mark.slow
 def test_two_atlases_of_one_content_do_not_differ(base: str) -> None:
     found = dict(get(f"{base}/compare/facts?other=twin").json()["rows"])
     assert found["graphs_a"] == found["graphs_b"]
@@ -92,6 +93,7 @@ def test_two_atlases_of_one_content_do_not_differ(base: str) -> None:
     assert get(f"{base}/compare/facts?atlas=twin&other=small").status == 200
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_said(base: str, files: dict[str, Path], tmp_path: Path) -> None:
     for address, status, text in (
         ("neurons", 400, "does not differ from itself"),

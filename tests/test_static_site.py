@@ -35,6 +35,7 @@ def run(*arguments: object) -> Any:
     return CliRunner().invoke(main, [str(one) for one in arguments])
 
 
+@pytest.mark.slow
 def test_without_the_engine_nothing_is_written(small_atlas: Path, tmp_path: Path) -> None:
     for form, name in (("site", "site"), ("html", "a.html")):
         result = run("export", form, small_atlas, "-o", tmp_path / name, "--engine", tmp_path)
