@@ -1,4 +1,4 @@
-"""What co-occurrence costs: the default aggregation beside the same one without it.
+"""Measure what co-occurrence costs: the default aggregation beside the same one without it.
 
     make bench-cooccurrence                                      # four corpora of observations, some minutes
     python tests/bench/bench_cooccurrence.py --only 450 10,000   # some of them

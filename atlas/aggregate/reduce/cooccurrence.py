@@ -31,7 +31,7 @@ from atlas.stages import DATASETS
 MIN_JOINT = 2
 # Candidates per partner that is kept, where they are chosen from a sample of graphs.
 _CANDIDATES = 4
-# Visits of a member that are always affordable, and those per link, which takes as long as 40 of them.
+# Visits of a member that are always affordable, and those per link.
 _FREE_STEPS, _STEPS_PER_LINK = 1_000_000_000, 64
 _LEAST_GRAPHS = 16
 _STEP_SECONDS = 3e-9  # of one core
