@@ -88,9 +88,9 @@ def reduce_inputs(run: Run, inputs: Sequence[Input], provenance: Provenance) -> 
         for table in TABLES:
             what = plan.said("edges") if plan and table.name == "edges" else ""
             _run_jobs(run, reduce_links, jobs(table.name), make_state, disk, what)
-        # These have no work for a GPU.
-        alone = replace(run, options=replace(run.options, device="cpu"))
-        _run_jobs(alone, reduce_partners, jobs(_PARTNERS), make_state, disk, plan.said(_PARTNERS) if plan else "")
+        # Co-occurring neurons are found on the CPU, so that all workers can help even if links are reduced on a GPU.
+        on_cpu = replace(run, options=replace(run.options, device="cpu"))
+        _run_jobs(on_cpu, reduce_partners, jobs(_PARTNERS), make_state, disk, plan.said(_PARTNERS) if plan else "")
     return ReducedParts(space, ids, groups, ranges, plan)
 
 
