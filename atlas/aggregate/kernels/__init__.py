@@ -22,7 +22,7 @@ from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
 
 # Number of rows from which compiled kernels repay their load time, a fraction of a second.
 COMPILE_FROM = 1 << 17
-# Up to this number of words, numpy sorts in less time than compiled kernels take to load.
+# Number of rows from which even one operation repays it.
 LOAD_FROM = 1 << 22
 # Thresholds of compiled co-occurrence: number of visited neurons, and number of rows.
 COMPILE_WORK, COMPILE_ROWS = 1 << 24, 1 << 15
@@ -71,10 +71,15 @@ def _numba_kernel() -> Kernel | None:
     return NumbaKernel()
 
 
+def _is_compiled(rows: int) -> bool:
+    """Return True if compiled kernels take less time than numpy for one operation on a number of rows."""
+    least = COMPILE_FROM if _COMPILED in sys.modules else LOAD_FROM
+    return rows >= least and _numba_kernel() is not None
+
+
 def sort_words(words: Ints) -> Ints:
     """Return non-negative words in ascending order; `words` may be sorted in place."""
-    least = COMPILE_FROM if _COMPILED in sys.modules else LOAD_FROM
-    if len(words) >= least and _numba_kernel() is not None:
+    if _is_compiled(len(words)):
         from atlas.aggregate.kernels.numba_kernel.sort import sort_words as radix_sort
 
         return radix_sort(words)
@@ -84,7 +89,7 @@ def sort_words(words: Ints) -> Ints:
 
 def compiled_sample(rows: int) -> Callable[[Ints, int], tuple[Ints, Ints]] | None:
     """Return the compiled `sampled_runs` of `edge_sample`, or None for few rows."""
-    if rows < COMPILE_FROM or _numba_kernel() is None:
+    if not _is_compiled(rows):
         return None
     from atlas.aggregate.kernels.numba_kernel.links import sampled_runs
 
@@ -93,7 +98,7 @@ def compiled_sample(rows: int) -> Callable[[Ints, int], tuple[Ints, Ints]] | Non
 
 def gather_words(table: NDArray[np.uint32], rows: NDArray[Any], first: int) -> NDArray[np.uint32]:
     """Return table[rows - first] of graph numbers (n,) from `first` on."""
-    if len(rows) >= COMPILE_FROM and rows.dtype == np.uint32 and _numba_kernel() is not None:
+    if rows.dtype == np.uint32 and _is_compiled(len(rows)):
         from atlas.aggregate.kernels.numba_kernel.links import gathered
 
         return gathered(table, rows, first)
@@ -102,7 +107,7 @@ def gather_words(table: NDArray[np.uint32], rows: NDArray[Any], first: int) -> N
 
 def unpack_pairs(key: Ints) -> tuple[NDArray[np.int32], ...]:
     """Return source layer, source, target layer and target of packed pairs of neurons, each (n,)."""
-    if len(key) >= COMPILE_FROM and _numba_kernel() is not None:
+    if _is_compiled(len(key)):
         from atlas.aggregate.kernels.numba_kernel.links import unpacked
 
         return unpacked(key)
