@@ -23,7 +23,7 @@ from atlas.aggregate.finalize import Summary, summarise
 from atlas.aggregate.graph_parts import holds_graphs
 from atlas.aggregate.inputs import Input, read_inputs, read_rejects
 from atlas.aggregate.map.graph_tasks import GraphReading, files_read
-from atlas.aggregate.map.observation_plan import ObservedPlan
+from atlas.aggregate.map.observation_plan import ObservedPlan, row_groups, task_count
 from atlas.aggregate.map.phase import map_graphs
 from atlas.aggregate.plan import (
     PLAN,
@@ -265,10 +265,12 @@ def aggregate_observations(
         return _as_it_is(earlier[0], "nothing new: every file is counted already")
     store, options = _opened_store(out, options), _with_device(options)
     with replaced_folder(out, "stats") as folder:
-        plan = ObservedPlan.of(files, earlier, store, space, options)
-        claim(store, out / MANIFEST, f"{'fresh ' if fresh else ''}observations {plan.signature()}")
-        Journal.opened(store)
-        with started_workers(len(plan.pieces), options) as workers:
+        groups = row_groups(files)
+        # Workers load their code while this process hashes the files.
+        with started_workers(task_count(groups, options), options) as workers:
+            plan = ObservedPlan.of(files, groups, earlier, store, space, options)
+            claim(store, out / MANIFEST, f"{'fresh ' if fresh else ''}observations {plan.signature()}")
+            Journal.opened(store)
             run = Run(store, workers, options, progress)
             mapped = plan.map(run, earlier)
             plan.refuse_known_graphs(mapped)

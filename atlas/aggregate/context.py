@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import pyarrow as pa
 
 from atlas.aggregate.plan import Budget
 from atlas.io.work_dir import Store
@@ -14,6 +17,10 @@ from atlas.runtime.executors import Executor, InlineExecutor, ProcessExecutor, c
 from atlas.runtime.progress import Progress
 
 FEW_TASKS = 8
+# What the calls of workers need, for their host to import once.
+_KERNELS = "atlas.aggregate.kernels.numba_kernel"
+_MODULES = ("atlas.aggregate.api", _KERNELS, f"{_KERNELS}.pages")
+_COOCCURRENCE = (f"{_KERNELS}.cooccurrence", f"{_KERNELS}.partners")
 
 
 @dataclass(frozen=True)
@@ -76,5 +83,9 @@ def started_workers(tasks: int, options: AggregateOptions) -> Iterator[Executor]
     if count < 1 or (count == 1 and tasks < FEW_TASKS):
         yield InlineExecutor()
         return
-    with ProcessExecutor(count) as processes:
+    compiled = options.device in ("cpu", "auto")
+    modules = [*_MODULES[: 3 if compiled else 1], *(_COOCCURRENCE if options.cooccurrence else ())]
+    with ProcessExecutor(count, modules) as processes:
+        # Arrow imports pandas, if it is installed, for its first list: let that happen while the workers import.
+        threading.Thread(target=pa.array, args=([0],), daemon=True).start()
         yield processes

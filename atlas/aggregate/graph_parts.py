@@ -21,7 +21,7 @@ from atlas.io.work_dir import Store
 from atlas.stages import DATASETS, Dataset
 
 NODES, LINKS = DATASETS["stats.graph_nodes"], DATASETS["stats.graph_links"]
-_KINDS = pa.array([kind.name.lower() for kind in NodeKind])
+_KINDS = [kind.name.lower() for kind in NodeKind]
 _RUN_COLUMNS = {
     "graph_nodes": ("key", "kind", "unit", "position", "activation", "influence", "score_gradient", "probability"),
     "graph_links": ("key", "source", "target", "weight"),
@@ -89,7 +89,7 @@ def _node_columns(columns: Columns) -> dict[str, Any]:
     values = {"layer": unit >> INDEX_BITS, "neuron": unit & MAX_INDEX}
     found: dict[str, Any] = {name: pa.array(value.astype(np.int32), mask=~is_neuron) for name, value in values.items()}
     found["token_id"] = pa.array(unit.astype(np.int64), mask=~is_token)
-    found["kind"] = pa.DictionaryArray.from_arrays(pa.array(kind.astype(np.int32)), _KINDS)
+    found["kind"] = pa.DictionaryArray.from_arrays(pa.array(kind.astype(np.int32)), pa.array(_KINDS))
     found["position"] = pa.array(columns["position"], mask=columns["position"] < 0)
     for name in ("activation", "influence", "score_gradient", "probability"):
         found[name] = pa.array(columns[name], mask=np.isnan(columns[name]))

@@ -1,17 +1,17 @@
 """Executors that run functions in worker processes, without a `__main__` guard and without orphans.
 
-A worker is a separate Python process. It reads calls from its standard input and ends when the input ends, so workers
-end with a killed parent. Calls and answers are pickles between processes of one user and one program.
+A worker is a separate Python process. It reads calls from a pipe and ends when the pipe ends, so workers end with a killed
+parent. Calls and answers are pickles between processes of one user and one program.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
-import pickle
 import queue
-import struct
+import signal
 import subprocess
 import sys
 import threading
@@ -20,15 +20,9 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Protocol, cast
 
 from atlas.errors import AtlasError
+from atlas.runtime.worker import Call, MakeState, bound, receive, send
 
-_LENGTH = struct.Struct("<Q")
-Call = Callable[..., Any]
-MakeState = Callable[[], Any]
-
-
-def bound(function: Call, make_state: MakeState | None) -> Call:
-    """Return a function of one item, bound to its state if there is one."""
-    return function if make_state is None else functools.partial(function, make_state())
+_HOST = "from atlas.runtime.worker import main; main()"
 
 
 def cpu_count() -> int:
@@ -64,10 +58,15 @@ class InlineExecutor:
 
 
 class ProcessExecutor:
-    """Executor with a fixed number of worker processes; use it as a context manager."""
+    """Executor with a fixed number of worker processes; use it as a context manager.
 
-    def __init__(self, count: int) -> None:
-        self._children = [_Child() for _ in range(count)]
+    The processes are forks of one host, which has imported the modules that their calls need. It starts at once, so that it
+    imports while its parent prepares the calls.
+    """
+
+    def __init__(self, count: int, modules: Sequence[str] = ()) -> None:
+        self._host = _Host(count, modules)
+        self._children: list[_Child] = []
         self._runs = 0
 
     def __enter__(self) -> ProcessExecutor:
@@ -78,11 +77,12 @@ class ProcessExecutor:
 
     def stop(self) -> None:
         """End the processes; a call that is running fails. Any thread may stop them."""
-        for child in self._children:
-            child.stop()
+        self._host.stop()
 
     def run(self, function: Call, items: Sequence[Any], make_state: MakeState | None = None) -> Iterator[Any]:
         """Yield the results as they arrive. After an error, the other workers finish their current call and stop."""
+        if not self._children:
+            self._children = self._host.fork()
         self._runs += 1
         job = (self._runs, function, make_state)
         waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -112,54 +112,99 @@ class ProcessExecutor:
                 yield value
         finally:
             stopped.set()
-            for child in self._children if sys.exc_info()[0] is KeyboardInterrupt else ():
-                child.stop()
+            if sys.exc_info()[0] is KeyboardInterrupt:
+                self.stop()
             for thread in threads:
                 thread.join()
+
+
+class _Host:
+    """The process that imports modules and forks the workers. It leads the process group in which all of them are."""
+
+    def __init__(self, count: int, modules: Sequence[str]) -> None:
+        root = str(Path(__file__).resolve().parents[2])
+        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+        pipes = [(*os.pipe(), *os.pipe()) for _ in range(count)]
+        theirs = [(calls, answers) for calls, _, _, answers in pipes]
+        self._streams = [(os.fdopen(calls, "wb"), os.fdopen(answers, "rb")) for _, calls, answers, _ in pipes]
+        self._ended: dict[int, int] = {}
+        self._reading, self._stopping = threading.Lock(), threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _HOST, ",".join(modules), *(f"{calls},{answers}" for calls, answers in theirs)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[descriptor for pair in theirs for descriptor in pair],
+            env={**os.environ, **_quiet_libraries(), "PYTHONPATH": path},
+            # Ctrl-C only reaches the parent, which then ends its workers.
+            start_new_session=True,
+        )
+        for pair in theirs:
+            for descriptor in pair:
+                os.close(descriptor)
+
+    def fork(self) -> list[_Child]:
+        """Return the workers, forked now; waits until the modules are imported."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(b"\n")
+            self._process.stdin.flush()
+        return [_Child(self, pid, *streams) for pid, streams in zip(self._pids(), self._streams, strict=True)]
+
+    def _pids(self) -> list[int]:
+        try:
+            return cast(list[int], receive(cast(BinaryIO, self._process.stdout)))
+        except (OSError, EOFError, ValueError) as error:
+            raise AtlasError(_exit_message(self._process.wait())) from error
+
+    def exit_code(self, pid: int) -> int:
+        """Return the exit code of a worker that has ended, or minus the signal that ended it."""
+        with self._reading:
+            while pid not in self._ended:
+                try:
+                    ended, code = receive(cast(BinaryIO, self._process.stdout))
+                except (OSError, EOFError, ValueError):
+                    # The host was ended, too.
+                    return -signal.SIGKILL
+                self._ended[ended] = code
+            return self._ended[pid]
+
+    def stop(self) -> None:
+        """End the host and its workers."""
+        with self._stopping:
+            if self._process.returncode is None:
+                # The host is not waited for before, so that no other group can have its number.
+                with contextlib.suppress(OSError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+            for stream in (self._process.stdin, self._process.stdout, *itertools.chain.from_iterable(self._streams)):
+                with contextlib.suppress(OSError):
+                    cast(IO[bytes], stream).close()
 
 
 class _Child:
     """One worker process."""
 
-    def __init__(self) -> None:
-        root = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", "from atlas.runtime.executors import main; main()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **_quiet_libraries(), "PYTHONPATH": path},
-            # Ctrl-C only reaches the parent, which then ends its workers.
-            start_new_session=True,
-        )
+    def __init__(self, host: _Host, pid: int, calls: IO[bytes], answers: IO[bytes]) -> None:
+        self.pid = pid
+        self._host, self._calls, self._answers = host, calls, answers
 
     def call(self, job: tuple[int, Call, MakeState | None], item: Any) -> Any:
         """Run one call of a run; raises the error of the call, or `AtlasError` if the worker has died."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         try:
-            _send(self._process.stdin, (job, item))
-            fine, value = _receive(self._process.stdout)
+            send(self._calls, (job, item))
+            fine, value = receive(self._answers)
         except (OSError, EOFError, ValueError) as error:
-            raise AtlasError(self._exit_message()) from error
+            raise AtlasError(_exit_message(self._host.exit_code(self.pid))) from error
         if not fine:
             raise value
         return value
 
-    def _exit_message(self) -> str:
-        code = self._process.wait()
-        why = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        hint = "; if memory was short, lower --threads or --memory" if code == -9 else ""
-        return f"a worker process {why}{hint}; the same command goes on where it stopped"
 
-    def stop(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+def _exit_message(code: int) -> str:
+    why = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+    hint = "; if memory was short, lower --threads or --memory" if code == -9 else ""
+    return f"a worker process {why}{hint}; the same command goes on where it stopped"
 
 
 def _quiet_libraries() -> dict[str, str]:
@@ -173,61 +218,3 @@ def _quiet_libraries() -> dict[str, str]:
     settings["GLIBC_TUNABLES"] = ":".join([*filter(None, [os.environ.get("GLIBC_TUNABLES")]), *kept])
     settings["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     return settings
-
-
-def _send(stream: IO[bytes], value: Any) -> None:
-    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    stream.write(_LENGTH.pack(len(data)))
-    stream.write(data)
-    stream.flush()
-
-
-def _receive(stream: IO[bytes]) -> Any:
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        raise EOFError
-    (length,) = _LENGTH.unpack(head)
-    data = stream.read(length)
-    if len(data) < length:
-        raise EOFError
-    return pickle.loads(data)
-
-
-def _serve(calls: BinaryIO, answers: BinaryIO) -> None:
-    current, function = 0, cast(Call, None)
-    while True:
-        try:
-            (number, call, make_state), item = _receive(calls)
-        except EOFError:
-            return
-        try:
-            if number != current:
-                current, function = number, bound(call, make_state)
-            answer = (True, function(item))
-        except BaseException as error:
-            answer = (False, error)
-        _send(answers, answer)
-
-
-class _WithoutPandas:
-    """Finder of modules that says that there is no pandas.
-
-    Arrow loads it with the first list that becomes a column, if it is installed; that takes a quarter of a second, and no
-    call needs it.
-    """
-
-    @staticmethod
-    def find_spec(name: str, *_: object) -> None:
-        """Refuse one module and leave all others to the next finder."""
-        if name == "pandas":
-            raise ModuleNotFoundError("workers do without pandas", name=name)
-
-
-def main() -> None:
-    """Answer calls until the parent ends."""
-    answers = os.fdopen(os.dup(1), "wb")
-    # Text that a library prints must not mix with the answers.
-    os.dup2(2, 1)
-    sys.meta_path.insert(0, cast(Any, _WithoutPandas))
-    with contextlib.suppress(BrokenPipeError):
-        _serve(sys.stdin.buffer, answers)

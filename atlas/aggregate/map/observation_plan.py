@@ -51,6 +51,22 @@ def _refuse_copies(files: Sequence[tuple[SourceFile, str]], earlier: Sequence[Pa
         seen[identity] = known.source.name
 
 
+def row_groups(files: Sequence[SourceFile]) -> list[Group]:
+    """Return the row groups of files that have rows; raises `InputError` if a file holds no observations."""
+    found = [group for number, known in enumerate(files) for group in groups_of(number, known.source.path)]
+    # Skip empty row groups, because their bounds have no meaning.
+    return [group for group in found if group.rows]
+
+
+def task_count(groups: Sequence[Group], options: AggregateOptions) -> int:
+    """Return the number of tasks for row groups."""
+    return len(cut(groups, _task_rows(options)))
+
+
+def _task_rows(options: AggregateOptions) -> int:
+    return Budget.of(options.memory, options.device).links
+
+
 @dataclass(frozen=True)
 class ObservedPlan:
     """Row groups divided into pieces, and the settings that all tasks share."""
@@ -63,17 +79,20 @@ class ObservedPlan:
 
     @classmethod
     def of(
-        cls, files: Sequence[SourceFile], earlier: Sequence[Path], store: Store, space: Space, options: AggregateOptions
+        cls,
+        files: Sequence[SourceFile],
+        groups: Sequence[Group],
+        earlier: Sequence[Path],
+        store: Store,
+        space: Space,
+        options: AggregateOptions,
     ) -> ObservedPlan:
-        """Return the plan for files; raises `InputError` if one holds no observations, or is a copy of another."""
-        found = [group for number, known in enumerate(files) for group in groups_of(number, known.source.path)]
-        # Skip empty row groups, because their bounds have no meaning.
-        groups = [group for group in found if group.rows]
+        """Return the plan for files and their row groups; raises `InputError` if a file is a copy of another."""
         with ThreadPoolExecutor() as pool:
             identities = tuple(pool.map(sha256_of, [known.source.path for known in files]))
         filled = {group.file for group in groups}
         _refuse_copies([(known, identities[i]) for i, known in enumerate(files) if i in filled], earlier)
-        rows = Budget.of(options.memory, options.device).links
+        rows = _task_rows(options)
         total = sum(group.rows for group in groups)
         observed = ObservationFiles(tuple(known.source for known in files), identities, space)
         context = JobContext(store.url, options.device, rows, threshold(total), total >= COMBINE_LINKS)

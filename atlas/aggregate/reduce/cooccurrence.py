@@ -113,7 +113,7 @@ def _whole(frequencies: NDArray[np.float64], top: int) -> int:
     return graphs if graphs > 1 else 0
 
 
-def joint_counts(index: IncidenceIndex, plan: Plan, key: Ints, linked: Ints) -> pa.Array:
+def joint_counts(index: IncidenceIndex, plan: Plan, key: Ints, linked: Ints) -> Ints:
     """Return `joint_graph_count` of the edges of a range.
 
     Args:
@@ -123,14 +123,14 @@ def joint_counts(index: IncidenceIndex, plan: Plan, key: Ints, linked: Ints) -> 
         linked: Number of graphs that link the ends of each edge.
 
     Returns:
-        Array (n_edges,) of whole numbers.
+        Numbers of graphs that hold both ends, (n_edges,).
     """
     source, target = index.rank_of(key >> NEURON_BITS), index.rank_of(key & LOW)
     both = np.zeros(len(key), np.int64)
     count, _ = cooccurrence_kernel(len(key) * _STEPS_PER_LINK, len(index.key))
     count(source, target, linked, *index.arrays, plan.visits, *index.scratch(), both)
     index.release()
-    return pa.array(both)
+    return both
 
 
 def top_partners(index: IncidenceIndex, plan: Plan, part: KeyRange, top: int) -> pa.Table:

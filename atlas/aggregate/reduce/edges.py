@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from atlas.aggregate.kernels import Kernel, cpu_kernel
+from atlas.aggregate.kernels import Kernel, cpu_kernel, page_encoder
 from atlas.aggregate.kernels.key_stats import KeyStats
+from atlas.aggregate.link_tables import TABLES
 from atlas.aggregate.reduce import cooccurrence, edge_groups
+from atlas.aggregate.reduce.edge_pages import write_edges
 from atlas.aggregate.reduce.jobs import ReduceJob, ReduceState, part_name
 from atlas.aggregate.spill.previous_stats import link_table, statistics_between
 from atlas.graph import Ints
@@ -34,21 +36,33 @@ def reduce_links(state: ReduceState, job: ReduceJob) -> list[str]:
         if job.grouped and table.name == "edges":
             by_group.insert(0, edge_groups.of_links(kernel, *rows, state.sources.groups))
     stats = kernel.merge(sums)
-    columns: dict[str, Any] = {}
     if table.name == "edges":
-        both = pa.nulls(len(stats), pa.int64())
-        if job.cooccurrence:
-            both = cooccurrence.joint_counts(state.incidences, state.plan, stats.key, stats.graph_count)
-        group_count: Ints = stats.graph_count
-        if job.grouped:
-            merged = edge_groups.merge([edge_groups.EMPTY, *by_group])
-            stats, group_count = edge_groups.with_halves(stats, merged, state.sources.buckets)
-            grouped = merged.table()
-            store.put_with(part_name("edge_groups", job.range.number), lambda path: write_parquet(grouped, path))
-        columns = {"method": job.method, "joint_graph_count": both, "group_count": group_count}
-    arrow = table.arrow(stats, **columns)
-    store.put_with(job.name, lambda path: write_parquet(arrow, path))
+        _write_edges(state, job, stats, by_group)
+    else:
+        arrow = table.arrow(stats)
+        store.put_with(job.name, lambda path: write_parquet(arrow, path))
     return [job.name]
+
+
+def _write_edges(
+    state: ReduceState, job: ReduceJob, stats: KeyStats, by_group: Sequence[edge_groups.EdgeGroups]
+) -> None:
+    store, group_count = state.sources.store, stats.graph_count
+    joint: Ints | None = None
+    if job.cooccurrence:
+        joint = cooccurrence.joint_counts(state.incidences, state.plan, stats.key, stats.graph_count)
+    if job.grouped:
+        merged = edge_groups.merge([edge_groups.EMPTY, *by_group])
+        stats, group_count = edge_groups.with_halves(stats, merged, state.sources.buckets)
+        grouped = merged.table()
+        store.put_with(part_name("edge_groups", job.range.number), lambda path: write_parquet(grouped, path))
+    encode = page_encoder(len(stats))
+    if encode is not None:
+        store.put_with(job.name, lambda path: write_edges(path, stats, group_count, joint, job.method, encode))
+        return
+    both = pa.nulls(len(stats), pa.int64()) if joint is None else joint
+    arrow = TABLES[0].arrow(stats, method=job.method, joint_graph_count=both, group_count=group_count)
+    store.put_with(job.name, lambda path: write_parquet(arrow, path))
 
 
 def _earlier_groups(state: ReduceState, job: ReduceJob) -> Iterator[edge_groups.EdgeGroups]:
