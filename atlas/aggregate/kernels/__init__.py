@@ -115,6 +115,15 @@ def unpack_pairs(key: Ints) -> tuple[NDArray[np.int32], ...]:
     return tuple(part.astype(np.int32) for half in halves for part in (half >> INDEX_BITS, half & MAX_INDEX))
 
 
+def page_decoder(rows: int) -> Any:
+    """Return the module of compiled decoding of pages, or None for few rows."""
+    if not _is_compiled(rows):
+        return None
+    from atlas.aggregate.kernels.numba_kernel import decode
+
+    return decode
+
+
 def page_encoder(rows: int) -> Callable[..., tuple[NDArray[np.uint8], Ints, Ints, Ints]] | None:
     """Return the compiled `encoded_pages`, or None for few rows."""
     if not _is_compiled(rows):

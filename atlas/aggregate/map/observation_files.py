@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from atlas.aggregate.kernels import cpu_kernel
 from atlas.aggregate.kernels.key_stats import LinkBatch
+from atlas.aggregate.map.observation_pages import Columns, PageReader
 from atlas.errors import InputError
 from atlas.graph import MAX_WEIGHT, pack_pairs
 from atlas.ids import MAX_INDEX, MAX_LAYER
@@ -58,7 +59,7 @@ def is_observations(name: str) -> bool:
 def groups_of(number: int, path: Path) -> list[Group]:
     """Return the row groups (record batches) of one file; raises `InputError` if columns are missing."""
     try:
-        if path.name.lower().endswith(_IPC):
+        if _is_ipc(path):
             return _ipc_groups(number, path)
         with pq.ParquetFile(path) as file:
             _require(path, file.schema_arrow.names)
@@ -135,26 +136,76 @@ def _reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path} cannot be read as observations: {' '.join(str(error).split())[:200]}") from error
 
 
-def read_group(path: Path, group: Group, rows: int) -> Iterator[pa.Table]:
-    """Yield one row group, in pieces of at most `rows` rows if it is much larger; raises `InputError`."""
+def read_group(path: Path, group: Group, rows: int) -> Iterator[Columns]:
+    """Yield the columns of one row group, in pieces of at most `rows` rows if it is much larger; raises `InputError`."""
+    if group.rows <= 2 * rows or _is_ipc(path):
+        yield read_groups([(path, group)])
+        return
+    with _reading(path), pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(rows, [group.number], columns=list(COLUMNS), use_threads=False):
+            yield columns_of(batch)
+
+
+def read_groups(groups: Sequence[tuple[Path, Group]], tail: Sequence[Columns] = ()) -> Columns:
+    """Return the columns of row groups, and then of `tail`; raises `InputError`.
+
+    Args:
+        groups: Row groups, with the paths of their files.
+        tail: Columns of further rows.
+    """
+    found = _decoded(groups, tail)
+    if found is None:
+        parts = [*(columns_of(_read_with_arrow(path, group)) for path, group in groups), *tail]
+        found = {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
+    return found
+
+
+def _decoded(groups: Sequence[tuple[Path, Group]], tail: Sequence[Columns]) -> Columns | None:
+    """Return the columns of `read_groups` without Arrow; None for files that only Arrow can read."""
+    readers: dict[Path, PageReader] = {}
+    for path in dict.fromkeys(path for path, _ in groups):
+        with _reading(path):
+            reader = None if _is_ipc(path) else PageReader.opened(path, COLUMNS)
+        if reader is None:
+            return None
+        readers[path] = reader
+    types = next(iter(readers.values())).types
+    if any(types != other for other in (*(reader.types for reader in readers.values()), *map(_types, tail))):
+        return None
+    ends = np.cumsum([0, *(group.rows for _, group in groups), *(len(part["weight"]) for part in tail)]).tolist()
+    found = {name: np.empty(ends[-1], kind) for name, kind in types.items()}
+    places = [{name: values[start:end] for name, values in found.items()} for start, end in itertools.pairwise(ends)]
+    for (path, group), mine in zip(groups, places, strict=False):
+        if not readers[path].read(group.number, mine):
+            return None
+    for part, mine in zip(tail, places[len(groups) :], strict=True):
+        for name, values in mine.items():
+            values[:] = part[name]
+    return found
+
+
+def _types(columns: Columns) -> dict[str, Any]:
+    return {name: columns[name].dtype for name in COLUMNS}
+
+
+def _is_ipc(path: Path) -> bool:
+    return path.name.lower().endswith(_IPC)
+
+
+def _read_with_arrow(path: Path, group: Group) -> pa.Table | pa.RecordBatch:
     with _reading(path):
-        if path.name.lower().endswith(_IPC):
+        if _is_ipc(path):
             with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
-                yield _clean(file.get_batch(group.number))
-            return
+                return _clean(file.get_batch(group.number))
         with pq.ParquetFile(path) as file:
-            if group.rows <= 2 * rows:
-                yield _clean(file.read_row_group(group.number, columns=list(COLUMNS), use_threads=False))
-                return
-            for batch in file.iter_batches(rows, [group.number], columns=list(COLUMNS), use_threads=False):
-                yield _clean(batch)
+            return _clean(file.read_row_group(group.number, columns=list(COLUMNS), use_threads=False))
 
 
-def read_graph(path: Path, group: Group, graph_id: int) -> Iterator[pa.Table]:
+def read_graph(path: Path, group: Group, graph_id: int) -> Iterator[Columns]:
     """Yield the rows of one graph in a row group, reading little of the rest; raises `InputError`."""
-    if path.name.lower().endswith(_IPC):
-        for table in read_group(path, group, group.rows):
-            yield table.filter(pc.equal(table["graph_id"], graph_id))
+    if _is_ipc(path):
+        table = _read_with_arrow(path, group)
+        yield columns_of(table.filter(pc.equal(table["graph_id"], graph_id)))
         return
     with _reading(path), pq.ParquetFile(path) as file:
         ids = file.read_row_group(group.number, columns=["graph_id"], use_threads=False)["graph_id"]
@@ -164,7 +215,7 @@ def read_graph(path: Path, group: Group, graph_id: int) -> Iterator[pa.Table]:
             file.iter_batches(1 << 14, [group.number], columns=list(COLUMNS), use_threads=False) if left else ()
         ):
             table = _clean(batch)
-            yield table.filter(pc.equal(table["graph_id"], graph_id))
+            yield columns_of(table.filter(pc.equal(table["graph_id"], graph_id)))
             left -= len(table)
             if left <= 0:
                 return
@@ -174,7 +225,7 @@ def _clean(table: pa.Table | pa.RecordBatch) -> pa.Table:
     return pa.table({name: _numbers(table[name], name) for name in COLUMNS})
 
 
-def columns_of(table: pa.Table | pa.RecordBatch) -> dict[str, NDArray[Any]]:
+def columns_of(table: pa.Table | pa.RecordBatch) -> Columns:
     """Return the columns of an Arrow table or batch as arrays. A null weight becomes NaN, a null layer or neuron -1.
 
     Raises `InputError` if a graph_id is null, or a column does not hold numbers.
@@ -206,7 +257,7 @@ def _numbers(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array | pa.Chu
         ) from error
 
 
-def observe(columns: dict[str, NDArray[Any]]) -> LinkBatch:
+def observe(columns: Columns) -> LinkBatch:
     """Return graphs, keys and weights of rows, with a mask of the invalid rows for each reason."""
     weight = np.ascontiguousarray(columns["weight"], np.float64)
     graph = columns["graph_id"].astype(np.int64, copy=False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from atlas.aggregate.kernels.key_stats import Endpoints, LinkBatch, LinkCounts, 
 from atlas.aggregate.kernels.numpy_kernel import order_by_key
 from atlas.aggregate.map.chunk import SplitHalf, bucket_of, write_observations, write_statistics
 from atlas.aggregate.map.graph_tasks import FinishedTask, finish_task
-from atlas.aggregate.map.observation_files import Group, columns_of, graph_hash, observe, read_graph, read_group
+from atlas.aggregate.map.observation_files import Group, graph_hash, observe, read_graph, read_group, read_groups
 from atlas.aggregate.spill.key_ranges import KeyRange, split
 from atlas.aggregate.traced_facts import TracedFacts
 from atlas.graph import Ints, Source, Space
@@ -97,8 +98,8 @@ def shuffle_name(number: int) -> str:
 def run_shuffle(task: GroupTask) -> int:
     """Sort the rows of some row groups by graph, and return the number of row groups."""
     runs = RunWriter()
-    for number, table in enumerate(_tables(task)):
-        columns = columns_of(table)
+    parts = (columns for group in task.groups for columns in read_group(_path(task, group), group, task.context.chunk_links))
+    for number, columns in enumerate(parts):
         graph = columns["graph_id"].astype(np.int64)
         rows = np.argsort(graph, kind="stable")
         runs.add(f"rows.{number}", {"key": graph[rows], **{name: values[rows] for name, values in columns.items()}})
@@ -106,17 +107,15 @@ def run_shuffle(task: GroupTask) -> int:
     return len(task.groups)
 
 
-def _tables(task: GroupTask) -> Iterator[pa.Table]:
-    for group in task.groups:
-        yield from read_group(task.files.sources[group.file].path, group, task.context.chunk_links)
+def _path(task: GroupTask, group: Group) -> Path:
+    return task.files.sources[group.file].path
 
 
 def run_groups(task: GroupTask) -> FinishedTask:
     """Write the runs and bookkeeping of the graphs of some row groups."""
-    tables = list(_tables(task))
     last = max(group.last for group in task.groups)
-    tables += [rest for group in task.tail for rest in read_graph(task.files.sources[group.file].path, group, last)]
-    columns = columns_of(pa.concat_tables(tables, promote_options="permissive"))
+    tail = [rows for group in task.tail for rows in read_graph(_path(task, group), group, last)]
+    columns = read_groups([(_path(task, group), group) for group in task.groups], tail)
     if task.not_mine is not None:
         columns = _without(columns, task.not_mine)
     # A graph is recorded under the file in which its task begins.

@@ -1,0 +1,298 @@
+"""Decoding of Parquet pages without nulls, compiled by numba.
+
+The pages of one column chunk are found by `page_headers`. Values are decoded straight into their column: Arrow fills bitmaps
+of nulls for columns that could hold some, and copies dictionaries' values twice. Every read is checked against the end of
+the bytes, so that a damaged file gives an error code and is left to Arrow, which says what is wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, uint64
+from numpy.typing import NDArray
+
+from atlas.graph import Ints
+from atlas.runtime.jit import F8, I4, I8, U1, compiled_kernel, in_, inlined, out
+
+Bytes = NDArray[np.uint8]
+# Columns of a page's row in the table of `page_headers`.
+KIND, SIZE, PACKED_SIZE, START, ROWS, ENCODING, LEVEL_BYTES, IS_PACKED = range(8)
+FACTS = 8
+DATA, DICTIONARY, DATA_2 = 0, 2, 3  # kinds of pages
+_PLAIN, _PLAIN_DICTIONARY, _RLE_DICTIONARY = 0, 2, 8
+_DEPTH = 8  # most structs within each other in a header
+_STRUCT = 12
+
+
+@njit(nogil=True, cache=True)
+def _varint(data: Bytes, at: int, end: int) -> tuple[int, int]:
+    """Return the number in groups of seven bits at `at`, and the place behind it, or -1 for the place."""
+    value, shift = np.int64(0), np.int64(0)
+    while at < end and shift < 63:
+        byte = np.int64(data[at])
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7
+    return np.int64(0), -1
+
+
+@njit(nogil=True, cache=True)
+def _one_header(data: Bytes, at: int, end: int, last: Ints, inside: Ints, found: Ints) -> int:
+    """Read one page header, a struct in Thrift's compact protocol; return the place behind it, or -1.
+
+    `last` and `inside` (_DEPTH,) are scratch: the last field of each open struct, and the field that it stands in.
+    """
+    found[:] = 0
+    found[IS_PACKED] = 1
+    depth = 0
+    last[0] = inside[0] = 0
+    while at < end:
+        byte = np.int64(data[at])
+        at += 1
+        if byte == 0:
+            if depth == 0:
+                return at
+            depth -= 1
+            continue
+        kind = byte & 15
+        field = last[depth] + (byte >> 4)
+        if byte >> 4 == 0:
+            number, at = _varint(data, at, end)
+            if at < 0:
+                return -1
+            field = (number >> 1) ^ -(number & 1)
+        last[depth] = field
+        value = np.int64(0)
+        if kind == 1 or kind == 2:
+            value = np.int64(kind == 1)
+        elif kind >= 4 and kind <= 6:
+            number, at = _varint(data, at, end)
+            value = (number >> 1) ^ -(number & 1)
+        elif kind == 8:
+            length, at = _varint(data, at, end)
+            if at < 0 or length > end - at:
+                return -1
+            at += length
+        elif kind == _STRUCT:
+            depth += 1
+            if depth == _DEPTH:
+                return -1
+            last[depth], inside[depth] = 0, field
+        else:
+            return -1  # no page header holds bytes, doubles, lists or maps
+        if at < 0:
+            return -1
+        if depth == 0 and kind != _STRUCT:
+            if field == 1:
+                found[KIND] = value
+            elif field == 2:
+                found[SIZE] = value
+            elif field == 3:
+                found[PACKED_SIZE] = value
+        elif depth == 1 and kind != _STRUCT:
+            page = inside[1]
+            if field == 1:
+                found[ROWS] = value
+            elif field == 2 and page != 8:
+                found[ENCODING] = value
+            elif page == 8 and field == 2 and value != 0:
+                return -1  # the page holds nulls
+            elif page == 8 and field == 4:
+                found[ENCODING] = value
+            elif page == 8 and (field == 5 or field == 6):
+                found[LEVEL_BYTES] += value
+            elif page == 8 and field == 7:
+                found[IS_PACKED] = value
+    return -1
+
+
+@compiled_kernel(I8, in_(U1), I8, out(I8), out(I8), out(I8), out(I8))
+def _page_headers(data: Bytes, rows: int, table: Ints, found: Ints, last: Ints, inside: Ints) -> int:
+    """Write one row of facts per page to `table` until `rows` values are covered; return the number of pages, or -1."""
+    at, pages, seen = 0, 0, 0
+    while seen < rows:
+        if (pages + 1) * FACTS > len(table):
+            return -1
+        at = _one_header(data, at, len(data), last, inside, found)
+        size, unpacked, count = found[PACKED_SIZE], found[SIZE], found[ROWS]
+        if at < 0 or size < 0 or unpacked < 0 or count < 0 or size > len(data) - at:
+            return -1
+        found[START] = at
+        at += size
+        if found[KIND] == DATA or found[KIND] == DATA_2:
+            if found[LEVEL_BYTES] < 0 or found[LEVEL_BYTES] > size:
+                return -1
+            seen += count
+        elif found[KIND] != DICTIONARY:
+            continue
+        for i in range(FACTS):
+            table[pages * FACTS + i] = found[i]
+        pages += 1
+    return pages if seen == rows else -1
+
+
+def page_headers(data: Bytes, rows: int) -> Ints | None:
+    """Return the facts about the pages of a column chunk, (n_pages, 8), or None if they cannot be decoded here.
+
+    Args:
+        data: Bytes of the column chunk.
+        rows: Number of its values.
+    """
+    # A page takes more than 16 bytes, but usually holds thousands of values.
+    table = np.empty(FACTS * min(len(data) // 16 + 1, rows // 64 + 64), np.int64)
+    count = _page_headers(data, rows, table, *(np.zeros(size, np.int64) for size in (FACTS, _DEPTH, _DEPTH)))
+    return None if count < 0 else table[: count * FACTS].reshape(-1, FACTS)
+
+
+@compiled_kernel(I8, in_(U1), I8, I8)
+def behind_levels(data: Bytes, at: int, rows: int) -> int:
+    """Return the place behind the levels of a page in the first version of the format, or -1 if a value is null."""
+    end = len(data)
+    if end - at < 4:
+        return -1
+    length = np.int64(data[at]) | np.int64(data[at + 1]) << 8 | np.int64(data[at + 2]) << 16 | np.int64(data[at + 3]) << 24
+    at += 4
+    if length > end - at:
+        return -1
+    end = at + length
+    seen = np.int64(0)
+    while seen < rows:
+        header, at = _varint(data, at, end)
+        if at < 0 or at >= end:
+            return -1
+        count = header >> 1
+        if header & 1:
+            if count > end - at:
+                return -1
+            for i in range(count):
+                left = rows - seen - 8 * i
+                wanted = np.int64(255) if left >= 8 else (np.int64(1) << max(left, 0)) - 1
+                if np.int64(data[at]) & wanted != wanted:
+                    return -1
+                at += 1
+            seen += 8 * count
+        else:
+            if data[at] != 1:
+                return -1
+            at += 1
+            seen += count
+    return end
+
+
+@inlined
+def _word(data: Bytes, at: np.uint64) -> np.uint64:
+    """Return the eight bytes at `at` as a number."""
+    return (
+        uint64(data[at])
+        | uint64(data[at + uint64(1)]) << uint64(8)
+        | uint64(data[at + uint64(2)]) << uint64(16)
+        | uint64(data[at + uint64(3)]) << uint64(24)
+        | uint64(data[at + uint64(4)]) << uint64(32)
+        | uint64(data[at + uint64(5)]) << uint64(40)
+        | uint64(data[at + uint64(6)]) << uint64(48)
+        | uint64(data[at + uint64(7)]) << uint64(56)
+    )
+
+
+@inlined
+def _last_word(data: Bytes, at: np.uint64) -> np.uint64:
+    """Return the bytes from `at` on as a number; those behind the end are zero."""
+    word = uint64(0)
+    for i in range(8):
+        if at + uint64(i) < uint64(len(data)):
+            word |= uint64(data[at + uint64(i)]) << uint64(8 * i)
+    return word
+
+
+def _decode(data: Bytes, at: int, dictionary: NDArray[Any], found: NDArray[Any]) -> int:
+    """Write dictionary[index] for each index of a page; return 0, or -1 if the page is damaged.
+
+    Args:
+        data: Unpacked bytes of the page.
+        at: Place of its indices: their width in bits, then runs of one index and groups of packed ones.
+        dictionary: Values of the dictionary page.
+        found: Receives the values.
+    """
+    rows, end, known = len(found), len(data), uint64(len(dictionary))
+    if at >= end or known == uint64(0):
+        return -1
+    width = uint64(data[at])
+    at += 1
+    if width > uint64(32):
+        return -1
+    mask = (uint64(1) << width) - uint64(1)
+    done = 0
+    while done < rows:
+        header, at = _varint(data, at, end)
+        count = min(header >> 1, rows - done)
+        if at < 0 or count <= 0:
+            return -1
+        if header & 1 == 0:
+            size = (np.int64(width) + 7) >> 3
+            if size > end - at:
+                return -1
+            index = _last_word(data, uint64(at)) & ((uint64(1) << uint64(8 * size)) - uint64(1))
+            if index >= known:
+                return -1
+            value = dictionary[index]
+            for i in range(done, done + count):
+                found[i] = value
+            at += size
+            done += count
+            continue
+        groups = header >> 1
+        if groups * np.int64(width) > end - at:
+            return -1
+        count = min(groups << 3, rows - done)
+        first, bit, largest = uint64(at), uint64(0), uint64(0)
+        # For these, eight bytes can be read at once.
+        whole = min(count, 8 * (end - at - 8) // max(np.int64(width), 1)) if end - at >= 8 else 0
+        target = found[done : done + count]
+        for i in range(whole):
+            index = (_word(data, first + (bit >> uint64(3))) >> (bit & uint64(7))) & mask
+            bit += width
+            largest = max(largest, index)
+            # An index that is too large is reported below; until then, it stands for the first value.
+            target[i] = dictionary[index if index < known else uint64(0)]
+        for i in range(whole, count):
+            index = (_last_word(data, first + (bit >> uint64(3))) >> (bit & uint64(7))) & mask
+            bit += width
+            largest = max(largest, index)
+            target[i] = dictionary[index if index < known else uint64(0)]
+        if largest >= known:
+            return -1
+        at += groups * np.int64(width)
+        done += count
+    return 0
+
+
+_decode_4 = compiled_kernel(I8, in_(U1), I8, in_(I4), out(I4))(_decode)
+_decode_8 = compiled_kernel(I8, in_(U1), I8, in_(I8), out(I8))(_decode)
+
+
+def decode_page(body: Bytes, at: int, encoding: int, dictionary: Bytes, found: NDArray[Any]) -> bool:
+    """Write the values of a page without nulls to `found`; return False if that is not possible here.
+
+    Args:
+        body: Unpacked bytes of the page.
+        at: Place of its values.
+        encoding: Their encoding, as numbered by the format.
+        dictionary: Bytes of the dictionary page, if there is one.
+        found: Receives the values, (n_rows,), of 4 or 8 bytes each.
+    """
+    size = found.itemsize
+    if encoding == _PLAIN:
+        if len(body) - at < len(found) * size:
+            return False
+        found[:] = np.frombuffer(body, found.dtype, len(found), at)
+        return True
+    if encoding not in (_RLE_DICTIONARY, _PLAIN_DICTIONARY):
+        return False
+    # Values are copied, so their type does not matter, only its size.
+    decode, kind = (_decode_4, np.int32) if size == 4 else (_decode_8, np.int64)
+    known = np.frombuffer(dictionary, kind, len(dictionary) // size)
+    return decode(body, at, known, found.view(kind)) == 0
