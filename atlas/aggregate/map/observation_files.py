@@ -207,6 +207,9 @@ def read_graph(path: Path, group: Group, graph_id: int) -> Iterator[Columns]:
         table = _read_with_arrow(path, group)
         yield columns_of(table.filter(pc.equal(table["graph_id"], graph_id)))
         return
+    if (found := _decoded_graph(path, group, graph_id)) is not None:
+        yield found
+        return
     with _reading(path), pq.ParquetFile(path) as file:
         ids = file.read_row_group(group.number, columns=["graph_id"], use_threads=False)["graph_id"]
         mine = np.flatnonzero(_numbers(ids, "graph_id").to_numpy() == graph_id)
@@ -219,6 +222,21 @@ def read_graph(path: Path, group: Group, graph_id: int) -> Iterator[Columns]:
             left -= len(table)
             if left <= 0:
                 return
+
+
+def _decoded_graph(path: Path, group: Group, graph_id: int) -> Columns | None:
+    """Return the rows of `read_graph` without Arrow; None for files that only Arrow can read."""
+    with _reading(path):
+        reader = PageReader.opened(path, COLUMNS)
+    rows = group.rows
+    for names in (COLUMNS[:1], COLUMNS):
+        found = {name: np.empty(rows, reader.types[name]) for name in names} if reader else {}
+        if reader is None or (rows and not reader.read(group.number, found)):
+            return None
+        mine = found["graph_id"] == graph_id
+        # Graphs ascend over the row groups, so that the rest of one stands in the first rows of the next.
+        rows = int(np.flatnonzero(mine).max(initial=-1)) + 1
+    return {name: values[mine] for name, values in found.items()}
 
 
 def _clean(table: pa.Table | pa.RecordBatch) -> pa.Table:

@@ -42,11 +42,11 @@ class PageReader:
             return cls(path, file.metadata, types)
 
     def read(self, row_group: int, found: Columns) -> bool:
-        """Decode one row group into arrays; return False if Arrow has to read it.
+        """Decode the first rows of a row group into arrays; return False if Arrow has to read them.
 
         Args:
             row_group: Number of the row group.
-            found: Receives the values: arrays (n_rows,) of the types of this reader, by name.
+            found: Receives the values of its first n_rows rows: arrays (n_rows,) of the types of this reader, by name.
         """
         group = self.metadata.row_group(row_group)
         decoder = page_decoder(group.num_rows)
@@ -70,15 +70,17 @@ class PageReader:
 def _decoded(
     decoder: Any, descriptor: int, column: pq.ColumnChunkMetaData, found: NDArray[Any], *, is_nullable: bool
 ) -> bool:
-    """Decode one column chunk; return False if that is not possible here."""
-    if column.compression not in _CODECS or column.num_values != len(found):
+    """Decode the first values of a column chunk; return False if that is not possible here."""
+    if column.compression not in _CODECS or column.num_values < len(found):
         return False
     codec = None if column.compression == "UNCOMPRESSED" else pa.Codec(column.compression.lower())
-    start = min(filter(None, (column.dictionary_page_offset, column.data_page_offset)))
-    data = np.frombuffer(os.pread(descriptor, column.total_compressed_size, start), np.uint8)
-    pages = decoder.page_headers(data, len(found))
+    for size in _sizes_to_read(column, len(found)):
+        data = np.frombuffer(os.pread(descriptor, size, _start(column)), np.uint8)
+        pages = decoder.page_headers(data, len(found))
+        if pages is not None:
+            break
     # A page that claims to be larger than its values is damaged; do not reserve memory for it.
-    if pages is None or int(pages[:, decoder.SIZE].max()) > 16 * len(found) + (1 << 20):
+    if pages is None or int(pages[:, decoder.SIZE].max()) > 16 * column.num_values + (1 << 20):
         return False
     dictionary, done = data[:0], 0
     for kind, size, packed_size, begin, rows, encoding, level_bytes, is_packed in pages.tolist():
@@ -89,8 +91,23 @@ def _decoded(
         if kind == decoder.DICTIONARY:
             dictionary = body
             continue
-        at = decoder.behind_levels(body, 0, rows) if is_nullable and kind == decoder.DATA else 0
-        if at < 0 or not decoder.decode_page(body, at, encoding, dictionary, found[done : done + rows]):
+        mine = found[done : done + rows]
+        at = decoder.behind_levels(body, 0, len(mine)) if is_nullable and kind == decoder.DATA else 0
+        if at < 0 or not decoder.decode_page(body, at, encoding, dictionary, mine):
             return False
-        done += rows
+        done += len(mine)
     return True
+
+
+def _start(column: pq.ColumnChunkMetaData) -> int:
+    """Return the place of the first page."""
+    return int(min(filter(None, (column.dictionary_page_offset, column.data_page_offset))))
+
+
+def _sizes_to_read(column: pq.ColumnChunkMetaData, rows: int) -> list[int]:
+    """Return how many bytes are likely to hold the first values, and how many hold all."""
+    total = column.total_compressed_size
+    if rows == column.num_values:
+        return [total]
+    first = column.data_page_offset - _start(column)
+    return [min(total, first + 2 * (total - first) * rows // column.num_values + (1 << 17)), total]

@@ -112,7 +112,7 @@ def _one_header(data: Bytes, at: int, end: int, last: Ints, inside: Ints, found:
 
 @compiled_kernel(I8, in_(U1), I8, out(I8), out(I8), out(I8), out(I8))
 def _page_headers(data: Bytes, rows: int, table: Ints, found: Ints, last: Ints, inside: Ints) -> int:
-    """Write one row of facts per page to `table` until `rows` values are covered; return the number of pages, or -1."""
+    """Write one row of facts per page to `table` until it has `rows` values; return the number of pages, or -1."""
     at, pages, seen = 0, 0, 0
     while seen < rows:
         if (pages + 1) * FACTS > len(table):
@@ -132,15 +132,15 @@ def _page_headers(data: Bytes, rows: int, table: Ints, found: Ints, last: Ints, 
         for i in range(FACTS):
             table[pages * FACTS + i] = found[i]
         pages += 1
-    return pages if seen == rows else -1
+    return pages
 
 
 def page_headers(data: Bytes, rows: int) -> Ints | None:
-    """Return the facts about the pages of a column chunk, (n_pages, 8), or None if they cannot be decoded here.
+    """Return the facts about the first pages of a column chunk, (n_pages, 8), or None if they cannot be decoded here.
 
     Args:
-        data: Bytes of the column chunk.
-        rows: Number of its values.
+        data: Bytes of the column chunk, or the first of them.
+        rows: Number of values that the pages must hold.
     """
     # A page takes more than 16 bytes, but usually holds thousands of values.
     table = np.empty(FACTS * min(len(data) // 16 + 1, rows // 64 + 64), np.int64)
