@@ -24,6 +24,7 @@ WHOLE = 1 << 32
 # Approximate number of observations in a sample. The ranks of a hundred thousand edges are as good as those of all.
 SAMPLE_LINKS = 500_000
 BUCKETS = 16
+_CELLS = ("key", "bucket", "count", "weight_sum")
 EDGE = ("src_layer", "src_neuron", "tgt_layer", "tgt_neuron")
 
 
@@ -43,14 +44,29 @@ def sampled(key: Ints, below: int) -> NDArray[np.bool_]:
     return (mixed ^ (mixed >> np.uint64(31))) >> np.uint64(32) < np.uint64(below)
 
 
-def sampled_runs(key: Ints, below: int) -> tuple[Ints, Ints]:
-    """Return start and length of each run of a sampled key in sorted keys (n,)."""
+def sample_of(
+    key: Ints, graph: NDArray[np.uint32], weight: Floats, buckets: NDArray[np.uint32], first: int, below: int
+) -> dict[str, NDArray[Any]]:
+    """Return the sampled edges of sorted observations, summed by bucket.
+
+    Args:
+        key: Packed edges, ascending, (n,).
+        graph: `graph number << 1 | half` of each observation, (n,).
+        weight: Weights, (n,).
+        buckets: Hash-sixteenth of each graph, (n_graphs,).
+        first: Number of the first of these graphs.
+        below: Edges with a hash below this are sampled.
+
+    Returns:
+        The columns key, bucket, count and weight_sum, each (n_cells,).
+    """
     if below < WHOLE and (compiled := compiled_sample(len(key))) is not None:
-        return compiled(key, below)
+        return dict(zip(_CELLS, compiled(key, graph, weight, buckets, first, below, BUCKETS), strict=True))
     starts = run_starts(key)
     lengths = np.diff(starts, append=len(key))
     chosen = np.flatnonzero(sampled(key[starts], below))
-    return starts[chosen], lengths[chosen]
+    starts, lengths = starts[chosen], lengths[chosen]
+    return sample_cells(key[starts], starts, lengths, weight, lambda mine: buckets[(graph[mine] >> 1) - first])
 
 
 def sample_cells(

@@ -87,13 +87,13 @@ def sort_words(words: Ints) -> Ints:
     return words
 
 
-def compiled_sample(rows: int) -> Callable[[Ints, int], tuple[Ints, Ints]] | None:
-    """Return the compiled `sampled_runs` of `edge_sample`, or None for few rows."""
+def compiled_sample(rows: int) -> Callable[..., tuple[NDArray[Any], ...]] | None:
+    """Return the compiled `sampled_cells`, or None for few rows."""
     if not _is_compiled(rows):
         return None
-    from atlas.aggregate.kernels.numba_kernel.links import sampled_runs
+    from atlas.aggregate.kernels.numba_kernel.links import sampled_cells
 
-    return sampled_runs
+    return sampled_cells
 
 
 def gather_words(table: NDArray[np.uint32], rows: NDArray[Any], first: int) -> NDArray[np.uint32]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlas.aggregate.bookkeeping import Bookkeeping, GraphCounts
-from atlas.aggregate.edge_sample import sample_cells, sampled_runs
+from atlas.aggregate.edge_sample import sample_of
 from atlas.aggregate.kernels import cpu_kernel, gather_words
 from atlas.aggregate.kernels.key_stats import KeyStats, LinkBatch, take
 from atlas.aggregate.link_tables import TABLES
@@ -174,15 +174,7 @@ def write_observations(
     kernel = cpu_kernel(len(seen.key))
     key, graph, weight = kernel.sort(seen.key, split_half.graph_and_half(seen.graph), seen.weight + 0.0)
     if below:
-        starts, lengths = sampled_runs(key, below)
-        cells = sample_cells(
-            key[starts],
-            starts,
-            lengths,
-            weight,
-            lambda mine: split_half.buckets[(graph[mine] >> 1) - split_half.first],
-        )
-        runs.add(f"sample.{number}", cells)
+        runs.add(f"sample.{number}", sample_of(key, graph, weight, split_half.buckets, split_half.first, below))
     if combine:
         stats, key, graph, weight = kernel.reduce(key, graph, weight, COMBINE_FROM)
         if len(stats):

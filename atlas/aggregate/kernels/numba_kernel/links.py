@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import int64, uint64
+from numba import uint64
 from numpy.typing import NDArray
 
 from atlas.aggregate.kernels.key_stats import LOW
 from atlas.aggregate.kernels.numba_kernel.sort import bit_packing, key_bounds
 from atlas.graph import MAX_WEIGHT, Floats, Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
-from atlas.runtime.jit import F8, I4, I8, NONE, U4, U8, Int32Array, compiled_kernel, in_, out
+from atlas.runtime.jit import F8, I4, I8, NONE, U1, U4, U8, ByteArray, Int32Array, compiled_kernel, in_, out
 
 Graphs = NDArray[np.uint32]
 DENSE_BITS = 23  # `ends` uses one slot per neuron if neurons have at most this many bits
@@ -147,9 +147,14 @@ def count_links(key: Ints, graph: Graphs, graphs: int) -> tuple[Ints, Ints, Ints
     return found
 
 
-@compiled_kernel(I8, in_(I8), U8, out(I8), out(I8), allocates=False)
-def _sampled_runs(key: Ints, below: int, starts: Ints, lengths: Ints) -> int:
-    """Write start and length of each run of a key with a 32-bit hash below `below`; return their number."""
+@compiled_kernel(
+    I8, in_(I8), in_(U4), in_(F8), in_(U4), U8, U8, out(I8), out(F8), out(I8), out(U1), out(I8), out(F8), allocates=False
+)
+def _sample(
+    key: Ints, graph: Graphs, weight: Floats, buckets: Graphs, first: int, below: int,
+    counts: Ints, sums: Floats, key_out: Ints, bucket_out: ByteArray, count_out: Ints, sum_out: Floats,
+) -> int:  # fmt: skip
+    """Write the cells of `sampled_cells`, and return their number. `counts` and `sums`, one per bucket, are scratch of zeros."""
     at, start = 0, 0
     while start < len(key):
         stop = start + 1
@@ -159,17 +164,40 @@ def _sampled_runs(key: Ints, below: int, starts: Ints, lengths: Ints) -> int:
         mixed = uint64(key[start])
         mixed = (mixed ^ (mixed >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> uint64(27))) * uint64(0x94D049BB133111EB)
-        starts[at], lengths[at] = start, stop - start
-        at += int64((mixed ^ (mixed >> uint64(31))) >> uint64(32) < below)
+        if (mixed ^ (mixed >> uint64(31))) >> uint64(32) < below:
+            for i in range(start, stop):
+                bucket = buckets[uint64(graph[i] >> 1) - first]
+                counts[bucket] += 1
+                sums[bucket] += weight[i]
+            for bucket in range(len(counts)):
+                if counts[bucket]:
+                    key_out[at], bucket_out[at] = key[start], bucket
+                    count_out[at], sum_out[at] = counts[bucket], sums[bucket]
+                    counts[bucket], sums[bucket] = 0, 0.0
+                    at += 1
         start = stop
-    return int(at)
+    return at
 
 
-def sampled_runs(key: Ints, below: int) -> tuple[Ints, Ints]:
-    """Return start and length of each run of a sampled key in sorted keys (n,)."""
-    starts, lengths = np.empty(len(key) + 1, np.int64), np.empty(len(key) + 1, np.int64)
-    count = _sampled_runs(key, below, starts, lengths)
-    return starts[:count].copy(), lengths[:count].copy()
+def sampled_cells(
+    key: Ints, graph: Graphs, weight: Floats, buckets: Graphs, first: int, below: int, bucket_total: int
+) -> tuple[Ints, ByteArray, Ints, Floats]:
+    """Return key, bucket, count and sum of weights of the cells of sampled edges, each (n_cells,).
+
+    Args:
+        key: Sorted keys, (n,).
+        graph: `graph number << 1 | half` of each row, (n,).
+        weight: Weights, (n,).
+        buckets: Bucket of each graph, (n_graphs,).
+        first: Number of the first of these graphs.
+        below: Edges with a hash below this are sampled.
+        bucket_total: Number of buckets.
+    """
+    n = len(key)
+    found = np.empty(n, np.int64), np.empty(n, np.uint8), np.empty(n, np.int64), np.empty(n)
+    scratch = np.zeros(bucket_total, np.int64), np.zeros(bucket_total)
+    count = _sample(key, graph, weight, buckets, first, below, *scratch, *found)
+    return found[0][:count].copy(), found[1][:count].copy(), found[2][:count].copy(), found[3][:count].copy()
 
 
 @compiled_kernel(NONE, in_(U4), in_(U4), U8, out(U4), allocates=False)
