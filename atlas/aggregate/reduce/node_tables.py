@@ -46,15 +46,9 @@ def from_nodes(columns: Mapping[str, Array]) -> NodeTables:
     new = np.ones(len(key), bool)
     new[1:] = (key[1:] != key[:-1]) | (graph[1:] != graph[:-1])
     cells = np.flatnonzero(new)
-    incidences = {
-        "key": key[cells],
-        "graph": graph[cells],
-        "node_count": np.diff(cells, append=len(key)),
-        "activation_min": _reduce(np.fmin, activation, cells),
-        "activation_max": _reduce(np.fmax, activation, cells),
-        "influence_min": _reduce(np.fmin, influence, cells),
-        "influence_max": _reduce(np.fmax, influence, cells),
-    }
+    incidences = {"key": key[cells], "graph": graph[cells], "node_count": np.diff(cells, append=len(key))}
+    for name, values in (("activation", activation), ("influence", influence)):
+        incidences |= _extrema(name, values, cells)
     neurons = {
         "key": key[starts],
         "graph_count": np.diff(np.searchsorted(cells, starts), append=len(cells)),
@@ -71,21 +65,34 @@ def _falls(graph: Array, starts: Ints) -> bool:
     return bool(falls.any())
 
 
+def _extrema(name: str, values: Array, starts: Ints) -> dict[str, Array]:
+    """Return minimum and maximum of the known values of each run."""
+    if not _any_known(values):
+        return dict.fromkeys((f"{name}_min", f"{name}_max"), np.full(len(starts), np.nan, values.dtype))
+    return {f"{name}_min": _reduce(np.fmin, values, starts), f"{name}_max": _reduce(np.fmax, values, starts)}
+
+
+def _any_known(values: Array) -> bool:
+    """Return False if all values are NaN, as those of observations are."""
+    return bool((values == values).any())
+
+
 def _moments(name: str, values: Floats, starts: Ints) -> dict[str, Array]:
     """Return count, sums and extrema of the known values of each run."""
+    spread = {"activation": "activation_sq_sum", "influence": "influence_abs_sum"}[name]
+    if not _any_known(values):
+        unknown: dict[str, Array] = dict.fromkeys((f"{name}_sum", spread), np.full(len(starts), np.nan))
+        return {f"{name}_count": np.zeros(len(starts), np.int64), **unknown, **_extrema(name, values, starts)}
     known = ~np.isnan(values)
     zeroed = np.where(known, values, 0.0)
     run = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(values)))
     found: dict[str, Array] = {
         f"{name}_count": _reduce(np.add, known.astype(np.int64), starts),
         f"{name}_sum": sums(run, zeroed),
-        f"{name}_min": _reduce(np.fmin, values, starts),
-        f"{name}_max": _reduce(np.fmax, values, starts),
+        spread: sums(run, zeroed * zeroed if name == "activation" else np.abs(zeroed)),
+        **_extrema(name, values, starts),
     }
-    spread = {"activation": ("activation_sq_sum", zeroed * zeroed), "influence": ("influence_abs_sum", np.abs(zeroed))}
-    second, what = spread[name]
-    found[second] = sums(run, what)
-    for column in (f"{name}_sum", second):
+    for column in (f"{name}_sum", spread):
         found[column] = np.where(found[f"{name}_count"] > 0, found[column], np.nan)
     return found
 

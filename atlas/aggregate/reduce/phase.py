@@ -104,7 +104,9 @@ def _key_ranges(run: Run, made_of: Sequence[Any]) -> dict[str, list[KeyRange]]:
     """Return the ranges of every dataset, and delete parts that were made from other graphs or options."""
     size = Budget.of(run.options.memory, run.options.device).links
     sources = SortedSources(run.store)
-    ranges = {name: sources.key_ranges(name, size) for name in (NODE_DATASET, *(table.name for table in TABLES))}
+    # A row of a neuron takes as much memory as two links.
+    ranges = {NODE_DATASET: sources.key_ranges(NODE_DATASET, size // 2)}
+    ranges |= {table.name: sources.key_ranges(table.name, size) for table in TABLES}
     text = json.dumps([_LAYOUT, *made_of, {name: [asdict(part) for part in parts] for name, parts in ranges.items()}])
     if not _holds(run.store, text):
         run.store.put(_RANGES, [text.encode()], lasting=False)
