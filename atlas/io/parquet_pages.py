@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import enum
+import functools
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -112,10 +113,8 @@ class PageWriter:
         row = 0
         for page in column.pages:
             size = sum(memoryview(buffer).nbytes for buffer in page.buffers)
-            levels = {3: Encoding.RLE, 4: Encoding.RLE}
-            header = {1: _Page.DATA, 2: size, 3: size, 5: {1: page.rows, 2: column.encoding, **levels}}
             start = self._at
-            for buffer in (thrift(header), *page.buffers):
+            for buffer in (_data_header(size, page.rows, column.encoding), *page.buffers):
                 self._write(buffer)
             chunk.places.append((start, self._at - start, row))
             row += page.rows
@@ -153,6 +152,12 @@ class PageWriter:
         size = sum(chunk.size for chunk in chunks)
         columns = [_column(item, chunk, rows) for item, chunk in zip(self._schema, chunks, strict=True)]
         return {1: columns, 2: Long(size), 3: Long(rows), 5: Long(chunks[0].start), 6: Long(size), 7: Short(number)}
+
+
+@functools.lru_cache(1024)  # all pages of weights are alike
+def _data_header(size: int, rows: int, encoding: Encoding) -> bytes:
+    levels = {3: Encoding.RLE, 4: Encoding.RLE}
+    return thrift({1: _Page.DATA, 2: size, 3: size, 5: {1: rows, 2: encoding, **levels}})
 
 
 @contextlib.contextmanager

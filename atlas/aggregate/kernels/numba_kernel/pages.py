@@ -67,9 +67,11 @@ def _encode(
         for block in range(start + 1, stop, _BLOCK):
             rows = min(_BLOCK, stop - block)
             least = np.int64(0x7FFFFFFFFFFFFFFF)
+            # Slices, because their indices are known to be positive, so that the loop is compiled to vectors.
+            now, before = values[block : block + rows], values[block - 1 : block - 1 + rows]
             for i in range(rows):
-                value = (values[block + i] >> shift) & mask
-                delta = value - ((values[block + i - 1] >> shift) & mask)
+                value = (now[i] >> shift) & mask
+                delta = value - ((before[i] >> shift) & mask)
                 deltas[i] = delta
                 least = min(least, delta)
                 smallest, largest = min(smallest, value), max(largest, value)
@@ -78,10 +80,11 @@ def _encode(
             at += uint64(_BLOCK // _MINIBLOCK)
             for mini in range(0, _BLOCK, _MINIBLOCK):
                 count = min(_MINIBLOCK, rows - mini)
+                mine = deltas[mini : mini + _MINIBLOCK]
                 bits = uint64(0)
                 for i in range(count):
-                    deltas[mini + i] -= least
-                    bits |= uint64(deltas[mini + i])
+                    mine[i] -= least
+                    bits |= uint64(mine[i])
                 width = uint64(0)
                 while width < uint64(64) and bits >> width != uint64(0):
                     width += uint64(1)
@@ -90,11 +93,23 @@ def _encode(
                 if width == uint64(0):
                     continue
                 end = at + uint64(_MINIBLOCK // 8) * width
+                if width <= uint64(8):
+                    # Eight values fit a word. What is written behind its used bytes is overwritten by what follows.
+                    for i in range(count, _MINIBLOCK):
+                        mine[i] = 0
+                    for first in range(0, _MINIBLOCK, 8):
+                        packed = uint64(0)
+                        for i in range(8):
+                            packed |= uint64(mine[first + i]) << (uint64(i) * width)
+                        _put_word(data, at, packed)
+                        _put_word(data, at + uint64(4), packed >> uint64(32))
+                        at += width
+                    continue
                 word, used = uint64(0), uint64(0)
                 # At most 32 bits of a value are added at once, so that they fit beside up to 31 that are not written.
                 low_width = min(width, uint64(32))
                 for i in range(count):
-                    value_bits = uint64(deltas[mini + i])
+                    value_bits = uint64(mine[i])
                     word |= (value_bits & uint64(0xFFFFFFFF)) << used
                     used += low_width
                     if used >= uint64(32):
