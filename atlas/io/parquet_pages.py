@@ -218,6 +218,11 @@ def _statistics(item: pa.Field, pages: Sequence[Page]) -> dict[int, Any]:
     return {3: Long(sum(page.null_count for page in pages)), 5: max(high, key=value), 6: min(low, key=value)}
 
 
+def delta_header(rows: int, first: int) -> bytes:
+    """Return the header of values in the encoding DELTA_BINARY_PACKED, in blocks of 128 values with four widths each."""
+    return varint(128) + varint(4) + varint(rows) + varint(first << 1)
+
+
 class Long(int):
     """An i64 field. Plain integers are i32 fields."""
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from atlas.errors import AtlasError, UsageError, needs_extra
-from atlas.runtime.executors import Call, MakeState, bound, cpu_count
+from atlas.runtime.executors import cpu_count
+from atlas.runtime.worker import Call, MakeState, bound
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -7,7 +7,6 @@ parent. Calls and answers are pickles between processes of one user and one prog
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import os
 import queue
@@ -15,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Protocol, cast
 
@@ -79,10 +78,13 @@ class ProcessExecutor:
         """End the processes; a call that is running fails. Any thread may stop them."""
         self._host.stop()
 
+    def _forked(self) -> list[_Child]:
+        self._children = self._children or self._host.fork()
+        return self._children
+
     def run(self, function: Call, items: Sequence[Any], make_state: MakeState | None = None) -> Iterator[Any]:
         """Yield the results as they arrive. After an error, the other workers finish their current call and stop."""
-        if not self._children:
-            self._children = self._host.fork()
+        children = self._forked()
         self._runs += 1
         job = (self._runs, function, make_state)
         waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -101,7 +103,7 @@ class ProcessExecutor:
                         results.put((False, error))
                         return
 
-        threads = [threading.Thread(target=serve, args=(child,), daemon=True) for child in self._children[: len(items)]]
+        threads = [threading.Thread(target=serve, args=(child,), daemon=True) for child in children[: len(items)]]
         for thread in threads:
             thread.start()
         try:
@@ -130,7 +132,14 @@ class _Host:
         self._ended: dict[int, int] = {}
         self._reading, self._stopping = threading.Lock(), threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _HOST, ",".join(modules), *(f"{calls},{answers}" for calls, answers in theirs)],
+            [
+                sys.executable,
+                "-P",
+                "-c",
+                _HOST,
+                ",".join(modules),
+                *(f"{calls},{answers}" for calls, answers in theirs),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[descriptor for pair in theirs for descriptor in pair],

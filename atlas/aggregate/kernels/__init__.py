@@ -124,13 +124,13 @@ def page_decoder(rows: int) -> Any:
     return decode
 
 
-def page_encoder(rows: int) -> Callable[..., tuple[NDArray[np.uint8], Ints, Ints, Ints]] | None:
-    """Return the compiled `encoded_pages`, or None for few rows."""
+def page_encoder(rows: int) -> Callable[[Ints, int, int], tuple[NDArray[np.uint8], int, int]] | None:
+    """Return the compiled `packed_differences`, or None for few rows."""
     if not _is_compiled(rows):
         return None
-    from atlas.aggregate.kernels.numba_kernel.pages import encoded_pages
+    from atlas.aggregate.kernels.numba_kernel.pages import packed_differences
 
-    return encoded_pages
+    return packed_differences
 
 
 def cooccurrence_kernel(work: int, neurons: int) -> tuple[Any, Any]:

@@ -98,7 +98,9 @@ def shuffle_name(number: int) -> str:
 def run_shuffle(task: GroupTask) -> int:
     """Sort the rows of some row groups by graph, and return the number of row groups."""
     runs = RunWriter()
-    parts = (columns for group in task.groups for columns in read_group(_path(task, group), group, task.context.chunk_links))
+    parts = (
+        columns for group in task.groups for columns in read_group(_path(task, group), group, task.context.chunk_links)
+    )
     for number, columns in enumerate(parts):
         graph = columns["graph_id"].astype(np.int64)
         rows = np.argsort(graph, kind="stable")

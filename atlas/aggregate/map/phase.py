@@ -21,8 +21,8 @@ from atlas.aggregate.map.graph_tasks import (
 )
 from atlas.aggregate.plan import Plan, bookkeeping_name
 from atlas.graph import Space
-from atlas.runtime.executors import Call
 from atlas.runtime.journal import Journal
+from atlas.runtime.worker import Call
 from atlas.stages.manifest import read_manifest
 
 

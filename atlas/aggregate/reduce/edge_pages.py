@@ -15,7 +15,7 @@ from atlas.aggregate.kernels.key_stats import KeyStats
 from atlas.graph import Floats, Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, MAX_LAYER, NEURON_BITS
 from atlas.io.files import ROW_GROUP
-from atlas.io.parquet_pages import ColumnPages, Encoding, Page, page_writer, varint
+from atlas.io.parquet_pages import ColumnPages, Encoding, Page, delta_header, page_writer, varint
 from atlas.stages import DATASETS
 
 PAGE_ROWS = 1 << 16
@@ -26,8 +26,7 @@ _KEY = {
     "tgt_layer": (INDEX_BITS, MAX_LAYER),
     "tgt_neuron": (0, MAX_INDEX),
 }
-_NO_VALUES = varint(128) + varint(4) + varint(0) + varint(0)  # header of packed differences
-Encode = Callable[..., tuple[NDArray[np.uint8], Ints, Ints, Ints]]
+Encode = Callable[[Ints, int, int], tuple[NDArray[np.uint8], int, int]]
 
 
 def write_edges(
@@ -41,7 +40,7 @@ def write_edges(
         group_count: Groups of prompts of each edge, (n_edges,).
         joint_graph_count: Graphs with both ends of each edge, (n_edges,), or None if they were not counted.
         method: Method of the graphs.
-        encode: The compiled `encoded_pages`.
+        encode: The compiled `packed_differences`.
     """
     schema = DATASETS["stats.edges"].schema
     columns: dict[str, Any] = stats.columns()
@@ -52,9 +51,7 @@ def write_edges(
             writer.write_row_group(mine.stop - start, _row_group(schema, columns, mine, encode))
 
 
-def _row_group(
-    schema: pa.Schema, columns: dict[str, Any], rows: slice, encode: Encode
-) -> Iterator[ColumnPages]:
+def _row_group(schema: pa.Schema, columns: dict[str, Any], rows: slice, encode: Encode) -> Iterator[ColumnPages]:
     counted = rows.stop - rows.start
     sizes = [min(PAGE_ROWS, counted - start) for start in range(0, counted, PAGE_ROWS)]
     for item in schema:
@@ -62,43 +59,44 @@ def _row_group(
         if item.name in _KEY:
             yield _whole(columns["key"][rows], item, encode, *_KEY[item.name])
         elif values is None:
-            yield ColumnPages(Encoding.DELTA_BINARY_PACKED, [_without_values(size) for size in sizes])
+            yield _without_values(item, sizes)
         elif isinstance(values, str):
             yield _constant(values.encode(), sizes)
         elif item.type == pa.int64():
             yield _whole(values[rows], item, encode, 0, -1)
         else:
-            yield _plain(values[rows], item, sizes)
+            yield _plain(values[rows], item)
 
 
-def _levels(rows: int, present: int) -> bytes:
+def _levels(item: pa.Field, rows: int, present: int = 1) -> list[bytes]:
     """Return the levels of a page of a nullable column: one run that says whether its values are present."""
     run = varint(rows << 1) + bytes([present])
-    return struct.pack("<I", len(run)) + run
+    return [struct.pack("<I", len(run)) + run] if item.nullable else []
 
 
 def _whole(values: Ints, item: pa.Field, encode: Encode, shift: int, mask: int) -> ColumnPages:
-    data, ends, low, high = encode(np.ascontiguousarray(values, np.int64), shift, mask, PAGE_ROWS, levels=item.nullable)
-    pages, start, left = [], 0, len(values)
-    for end, smallest, largest in zip(ends.tolist(), low.tolist(), high.tolist(), strict=True):
+    pages = []
+    for start in range(0, len(values), PAGE_ROWS):
+        mine = np.ascontiguousarray(values[start : start + PAGE_ROWS], np.int64)
+        packed, smallest, largest = encode(mine, shift, mask)
         # Only bounds of the key help readers to skip rows.
         bounds = (struct.pack("<i", smallest), struct.pack("<i", largest)) if item.name in _KEY else None
-        pages.append(Page(min(PAGE_ROWS, left), [data[start:end]], bounds))
-        start, left = end, left - PAGE_ROWS
+        header = delta_header(len(mine), int(mine[0]) >> shift & mask)
+        pages.append(Page(len(mine), [*_levels(item, len(mine)), header, packed], bounds))
     return ColumnPages(Encoding.DELTA_BINARY_PACKED, pages)
 
 
-def _plain(values: Floats, item: pa.Field, sizes: list[int]) -> ColumnPages:
-    levels = {size: [_levels(size, 1)] if item.nullable else [] for size in set(sizes)}
-    starts, values = range(0, len(values), PAGE_ROWS), np.ascontiguousarray(values, np.float64)
-    pages = [
-        Page(size, [*levels[size], values[start : start + size]]) for start, size in zip(starts, sizes, strict=True)
-    ]
-    return ColumnPages(Encoding.PLAIN, pages)
+def _plain(values: Floats, item: pa.Field) -> ColumnPages:
+    mine = (
+        np.ascontiguousarray(values[start : start + PAGE_ROWS], np.float64)
+        for start in range(0, len(values), PAGE_ROWS)
+    )
+    return ColumnPages(Encoding.PLAIN, [Page(len(some), [*_levels(item, len(some)), some]) for some in mine])
 
 
-def _without_values(size: int) -> Page:
-    return Page(size, [_levels(size, 0), _NO_VALUES], null_count=size)
+def _without_values(item: pa.Field, sizes: list[int]) -> ColumnPages:
+    pages = [Page(size, [*_levels(item, size, 0), delta_header(0, 0)], null_count=size) for size in sizes]
+    return ColumnPages(Encoding.DELTA_BINARY_PACKED, pages)
 
 
 def _constant(value: bytes, sizes: list[int]) -> ColumnPages:

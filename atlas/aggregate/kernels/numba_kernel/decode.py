@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, uint64
+from numba import int64, njit, uint64
 from numpy.typing import NDArray
 
 from atlas.graph import Ints
-from atlas.runtime.jit import F8, I4, I8, U1, compiled_kernel, in_, inlined, out
+from atlas.runtime.jit import I4, I8, U1, compiled_kernel, in_, inlined, out
 
 Bytes = NDArray[np.uint8]
 # Columns of a page's row in the table of `page_headers`.
@@ -22,22 +22,59 @@ KIND, SIZE, PACKED_SIZE, START, ROWS, ENCODING, LEVEL_BYTES, IS_PACKED = range(8
 FACTS = 8
 DATA, DICTIONARY, DATA_2 = 0, 2, 3  # kinds of pages
 _PLAIN, _PLAIN_DICTIONARY, _RLE_DICTIONARY = 0, 2, 8
+# Kinds of fields in Thrift's compact protocol, and the field of a header that describes a data page of version 2.
+_TRUE, _FALSE, _I16, _I64, _BYTES, _STRUCT = 1, 2, 4, 6, 8, 12
+_DATA_HEADER_2 = 8
 _DEPTH = 8  # most structs within each other in a header
-_STRUCT = 12
 
 
 @njit(nogil=True, cache=True)
 def _varint(data: Bytes, at: int, end: int) -> tuple[int, int]:
     """Return the number in groups of seven bits at `at`, and the place behind it, or -1 for the place."""
-    value, shift = np.int64(0), np.int64(0)
+    value, shift = int64(0), int64(0)
     while at < end and shift < 63:
-        byte = np.int64(data[at])
+        byte = int64(data[at])
         at += 1
         value |= (byte & 127) << shift
         if byte < 128:
-            return value, at
+            return int(value), at
         shift += 7
-    return np.int64(0), -1
+    return 0, -1
+
+
+@njit(nogil=True, cache=True)
+def _value(data: Bytes, at: int, end: int, kind: int) -> tuple[int, int]:
+    """Return the value of a field of a kind, and the place behind it, or -1 for the place."""
+    if kind == _TRUE or kind == _FALSE:
+        return int(kind == _TRUE), at
+    if kind >= _I16 and kind <= _I64:
+        number, at = _varint(data, at, end)
+        return (number >> 1) ^ -(number & 1), at
+    if kind == _BYTES:
+        length, at = _varint(data, at, end)
+        return 0, at + length if at >= 0 and length <= end - at else -1
+    return 0, at if kind == _STRUCT else -1  # no page header holds doubles, lists or maps
+
+
+@njit(nogil=True, cache=True)
+def _note(found: Ints, page: int, field: int, value: int) -> bool:
+    """Note a field of the header, or of the struct `page` in it; return False if the page holds nulls."""
+    if page == 0 and field >= 1 and field <= 3:
+        found[field - 1] = value  # KIND, SIZE, PACKED_SIZE
+    elif page != 0 and field == 1:
+        found[ROWS] = value
+    elif page == _DATA_HEADER_2:
+        if field == 2:
+            return value == 0
+        if field == 4:
+            found[ENCODING] = value
+        elif field == 5 or field == 6:
+            found[LEVEL_BYTES] += value
+        elif field == 7:
+            found[IS_PACKED] = value
+    elif page != 0 and field == 2:
+        found[ENCODING] = value
+    return True
 
 
 @njit(nogil=True, cache=True)
@@ -50,8 +87,8 @@ def _one_header(data: Bytes, at: int, end: int, last: Ints, inside: Ints, found:
     found[IS_PACKED] = 1
     depth = 0
     last[0] = inside[0] = 0
-    while at < end:
-        byte = np.int64(data[at])
+    while at >= 0 and at < end:
+        byte = int64(data[at])
         at += 1
         if byte == 0:
             if depth == 0:
@@ -61,52 +98,18 @@ def _one_header(data: Bytes, at: int, end: int, last: Ints, inside: Ints, found:
         kind = byte & 15
         field = last[depth] + (byte >> 4)
         if byte >> 4 == 0:
-            number, at = _varint(data, at, end)
-            if at < 0:
-                return -1
-            field = (number >> 1) ^ -(number & 1)
+            field, at = _value(data, at, end, _I16)
         last[depth] = field
-        value = np.int64(0)
-        if kind == 1 or kind == 2:
-            value = np.int64(kind == 1)
-        elif kind >= 4 and kind <= 6:
-            number, at = _varint(data, at, end)
-            value = (number >> 1) ^ -(number & 1)
-        elif kind == 8:
-            length, at = _varint(data, at, end)
-            if at < 0 or length > end - at:
-                return -1
-            at += length
-        elif kind == _STRUCT:
+        if at < 0:
+            return -1
+        value, at = _value(data, at, end, kind)
+        if kind == _STRUCT:
             depth += 1
             if depth == _DEPTH:
                 return -1
             last[depth], inside[depth] = 0, field
-        else:
-            return -1  # no page header holds bytes, doubles, lists or maps
-        if at < 0:
+        elif depth < 2 and not _note(found, inside[depth], field, value):
             return -1
-        if depth == 0 and kind != _STRUCT:
-            if field == 1:
-                found[KIND] = value
-            elif field == 2:
-                found[SIZE] = value
-            elif field == 3:
-                found[PACKED_SIZE] = value
-        elif depth == 1 and kind != _STRUCT:
-            page = inside[1]
-            if field == 1:
-                found[ROWS] = value
-            elif field == 2 and page != 8:
-                found[ENCODING] = value
-            elif page == 8 and field == 2 and value != 0:
-                return -1  # the page holds nulls
-            elif page == 8 and field == 4:
-                found[ENCODING] = value
-            elif page == 8 and (field == 5 or field == 6):
-                found[LEVEL_BYTES] += value
-            elif page == 8 and field == 7:
-                found[IS_PACKED] = value
     return -1
 
 
@@ -154,12 +157,12 @@ def behind_levels(data: Bytes, at: int, rows: int) -> int:
     end = len(data)
     if end - at < 4:
         return -1
-    length = np.int64(data[at]) | np.int64(data[at + 1]) << 8 | np.int64(data[at + 2]) << 16 | np.int64(data[at + 3]) << 24
+    length = int64(data[at]) | int64(data[at + 1]) << 8 | int64(data[at + 2]) << 16 | int64(data[at + 3]) << 24
     at += 4
     if length > end - at:
         return -1
     end = at + length
-    seen = np.int64(0)
+    seen = int64(0)
     while seen < rows:
         header, at = _varint(data, at, end)
         if at < 0 or at >= end:
@@ -169,9 +172,9 @@ def behind_levels(data: Bytes, at: int, rows: int) -> int:
             if count > end - at:
                 return -1
             for i in range(count):
-                left = rows - seen - 8 * i
-                wanted = np.int64(255) if left >= 8 else (np.int64(1) << max(left, 0)) - 1
-                if np.int64(data[at]) & wanted != wanted:
+                left = rows - seen - 8 * i  # values of this group; the bits behind them mean nothing
+                wanted = 255 if left >= 8 else (1 << (left if left > 0 else 0)) - 1
+                if int64(data[at]) & wanted != wanted:
                     return -1
                 at += 1
             seen += 8 * count
@@ -180,13 +183,13 @@ def behind_levels(data: Bytes, at: int, rows: int) -> int:
                 return -1
             at += 1
             seen += count
-    return end
+    return int(end)
 
 
 @inlined
 def _word(data: Bytes, at: np.uint64) -> np.uint64:
     """Return the eight bytes at `at` as a number."""
-    return (
+    word: np.uint64 = (
         uint64(data[at])
         | uint64(data[at + uint64(1)]) << uint64(8)
         | uint64(data[at + uint64(2)]) << uint64(16)
@@ -196,16 +199,39 @@ def _word(data: Bytes, at: np.uint64) -> np.uint64:
         | uint64(data[at + uint64(6)]) << uint64(48)
         | uint64(data[at + uint64(7)]) << uint64(56)
     )
+    return word
 
 
 @inlined
 def _last_word(data: Bytes, at: np.uint64) -> np.uint64:
     """Return the bytes from `at` on as a number; those behind the end are zero."""
-    word = uint64(0)
+    word: np.uint64 = uint64(0)
     for i in range(8):
         if at + uint64(i) < uint64(len(data)):
             word |= uint64(data[at + uint64(i)]) << uint64(8 * i)
     return word
+
+
+@inlined
+def _unpack(data: Bytes, at: int, width: np.uint64, dictionary: NDArray[Any], found: NDArray[Any]) -> np.uint64:
+    """Write dictionary[index] for packed indices of `width` bits each; return the largest index."""
+    mask, known = (uint64(1) << width) - uint64(1), uint64(len(dictionary))
+    first, bit, largest = uint64(at), uint64(0), uint64(0)
+    # For these, eight bytes can be read at once.
+    room = 8 * (len(data) - at - 8)
+    whole = min(len(found), room // (int64(width) + int64(width == uint64(0)))) if room > 0 else 0
+    for i in range(whole):
+        index = (_word(data, first + (bit >> uint64(3))) >> (bit & uint64(7))) & mask
+        bit += width
+        largest = max(largest, index)
+        # The caller rejects an index that is too large; until then, it stands for the first value.
+        found[i] = dictionary[index if index < known else uint64(0)]
+    for i in range(whole, len(found)):
+        index = (_last_word(data, first + (bit >> uint64(3))) >> (bit & uint64(7))) & mask
+        bit += width
+        largest = max(largest, index)
+        found[i] = dictionary[index if index < known else uint64(0)]
+    return largest
 
 
 def _decode(data: Bytes, at: int, dictionary: NDArray[Any], found: NDArray[Any]) -> int:
@@ -218,54 +244,29 @@ def _decode(data: Bytes, at: int, dictionary: NDArray[Any], found: NDArray[Any])
         found: Receives the values.
     """
     rows, end, known = len(found), len(data), uint64(len(dictionary))
-    if at >= end or known == uint64(0):
+    if at >= end or known == uint64(0) or data[at] > 32:
         return -1
     width = uint64(data[at])
     at += 1
-    if width > uint64(32):
-        return -1
-    mask = (uint64(1) << width) - uint64(1)
     done = 0
     while done < rows:
         header, at = _varint(data, at, end)
-        count = min(header >> 1, rows - done)
-        if at < 0 or count <= 0:
+        runs = header >> 1
+        packed = header & 1
+        # A group is eight indices; a run is one index in whole bytes.
+        size = runs * int64(width) if packed else (int64(width) + 7) >> 3
+        count = min(runs << 3 if packed else runs, rows - done)
+        if at < 0 or count <= 0 or size < 0 or size > end - at:
             return -1
-        if header & 1 == 0:
-            size = (np.int64(width) + 7) >> 3
-            if size > end - at:
+        if packed:
+            if _unpack(data, at, width, dictionary, found[done : done + count]) >= known:
                 return -1
+        else:
             index = _last_word(data, uint64(at)) & ((uint64(1) << uint64(8 * size)) - uint64(1))
             if index >= known:
                 return -1
-            value = dictionary[index]
-            for i in range(done, done + count):
-                found[i] = value
-            at += size
-            done += count
-            continue
-        groups = header >> 1
-        if groups * np.int64(width) > end - at:
-            return -1
-        count = min(groups << 3, rows - done)
-        first, bit, largest = uint64(at), uint64(0), uint64(0)
-        # For these, eight bytes can be read at once.
-        whole = min(count, 8 * (end - at - 8) // max(np.int64(width), 1)) if end - at >= 8 else 0
-        target = found[done : done + count]
-        for i in range(whole):
-            index = (_word(data, first + (bit >> uint64(3))) >> (bit & uint64(7))) & mask
-            bit += width
-            largest = max(largest, index)
-            # An index that is too large is reported below; until then, it stands for the first value.
-            target[i] = dictionary[index if index < known else uint64(0)]
-        for i in range(whole, count):
-            index = (_last_word(data, first + (bit >> uint64(3))) >> (bit & uint64(7))) & mask
-            bit += width
-            largest = max(largest, index)
-            target[i] = dictionary[index if index < known else uint64(0)]
-        if largest >= known:
-            return -1
-        at += groups * np.int64(width)
+            found[done : done + count] = dictionary[index]
+        at += size
         done += count
     return 0
 

@@ -148,7 +148,20 @@ def count_links(key: Ints, graph: Graphs, graphs: int) -> tuple[Ints, Ints, Ints
 
 
 @compiled_kernel(
-    I8, in_(I8), in_(U4), in_(F8), in_(U4), U8, U8, out(I8), out(F8), out(I8), out(U1), out(I8), out(F8), allocates=False
+    I8,
+    in_(I8),
+    in_(U4),
+    in_(F8),
+    in_(U4),
+    U8,
+    U8,
+    out(I8),
+    out(F8),
+    out(I8),
+    out(U1),
+    out(I8),
+    out(F8),
+    allocates=False,
 )
 def _sample(
     key: Ints, graph: Graphs, weight: Floats, buckets: Graphs, first: int, below: int,
@@ -194,10 +207,10 @@ def sampled_cells(
         bucket_total: Number of buckets.
     """
     n = len(key)
-    found = np.empty(n, np.int64), np.empty(n, np.uint8), np.empty(n, np.int64), np.empty(n)
-    scratch = np.zeros(bucket_total, np.int64), np.zeros(bucket_total)
-    count = _sample(key, graph, weight, buckets, first, below, *scratch, *found)
-    return found[0][:count].copy(), found[1][:count].copy(), found[2][:count].copy(), found[3][:count].copy()
+    key_out, bucket, links, total = np.empty(n, np.int64), np.empty(n, np.uint8), np.empty(n, np.int64), np.empty(n)
+    counts, sums = np.zeros(bucket_total, np.int64), np.zeros(bucket_total)
+    size = _sample(key, graph, weight, buckets, first, below, counts, sums, key_out, bucket, links, total)
+    return key_out[:size].copy(), bucket[:size].copy(), links[:size].copy(), total[:size].copy()
 
 
 @compiled_kernel(NONE, in_(U4), in_(U4), U8, out(U4), allocates=False)
