@@ -211,11 +211,11 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     code = (
         "import os, signal\nfrom atlas.runtime.executors import ProcessExecutor\n"
         "p = ProcessExecutor(2); print(*p.run(os.path.abspath, ['a', 'b']), flush=True)\n"
-        "print(*[c._process.pid for c in p._children], flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+        "print(*[c.pid for c in p._children], p._host._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     children = [int(pid) for pid in done.stdout.split("\n")[1].split()]
-    assert len(children) == 2
+    assert len(children) == 3
     deadline = time.monotonic() + 10
     while any(_lives(pid) for pid in children) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from atlas.errors import AtlasError
 from atlas.runtime.executors import InlineExecutor, ProcessExecutor
 
 
@@ -44,3 +49,97 @@ def test_workers_do_not_import_from_the_current_folder(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     with ProcessExecutor(1) as executor:
         assert list(executor.run(os.path.basename, ["a/b"])) == ["b"]
+
+
+def loaded(name: str) -> bool:
+    return name in sys.modules
+
+
+def end(how: int) -> None:
+    print("what a library prints is no answer", flush=True)
+    if how < 0:
+        os.kill(os.getpid(), -how)
+    if how > 0:
+        os._exit(how)
+
+
+def fail(_: int) -> None:
+    raise ValueError("not this one")
+
+
+def parent(_: int) -> tuple[int, int]:
+    time.sleep(0.1)  # so that no worker takes both
+    return os.getpid(), os.getppid()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="modules are imported before the fork on Linux only")
+def test_workers_are_forked_from_a_host_that_has_imported(tmp_path: Path) -> None:
+    with ProcessExecutor(2, ["json.tool", "no.such.module"]) as executor:
+        assert all(executor.run(loaded, ["json.tool"] * 4))
+        assert not any(executor.run(loaded, ["xml.dom.minidom"] * 4))
+        pids, hosts = zip(*executor.run(parent, [0, 0]), strict=True)
+        assert len(set(pids)) == 2
+        assert len(set(hosts)) == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "match"),
+    [
+        (3, "ended with code 3;"),
+        (-signal.SIGTERM, "killed by signal 15;"),
+        (-signal.SIGKILL, "lower --threads or --memory"),
+    ],
+)
+def test_the_end_of_a_worker_is_told(how: int, match: str) -> None:
+    with ProcessExecutor(2) as executor:
+        assert list(executor.run(end, [0, 0])) == [None, None]
+        with pytest.raises(AtlasError, match=match):
+            list(executor.run(end, [0, how, 0]))
+
+
+def test_an_error_of_a_call_is_raised_and_workers_go_on() -> None:
+    with ProcessExecutor(2) as executor:
+        with pytest.raises(ValueError, match="not this one"):
+            list(executor.run(fail, [1, 2]))
+        assert list(executor.run(os.path.basename, ["a/b"])) == ["b"]
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_a_host_that_is_killed_ends_the_run(forked: bool) -> None:
+    with ProcessExecutor(1) as executor:
+        if forked:
+            list(executor.run(os.path.basename, ["a/b"]))
+        # Its group: the host and what it has forked.
+        os.killpg(executor._host._process.pid, signal.SIGKILL)
+        with pytest.raises(AtlasError, match="a worker process was killed by signal 9"):
+            list(executor.run(os.path.basename, ["a/b"]))
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_stopping_leaves_no_process_and_no_pipe(forked: bool) -> None:
+    descriptors = Path("/proc/self/fd")
+    before = sorted(descriptors.iterdir())
+    with ProcessExecutor(3) as executor:
+        host = executor._host._process.pid
+        if forked:
+            list(executor.run(os.path.basename, ["a/b"] * 3))
+    with pytest.raises(ProcessLookupError):  # not even as zombies
+        os.killpg(host, 0)
+    executor.stop()
+    assert sorted(descriptors.iterdir()) == before
+
+
+def test_a_host_ends_with_a_parent_that_needs_no_worker() -> None:
+    code = (
+        "import os\nfrom atlas.runtime.executors import ProcessExecutor\n"
+        "p = ProcessExecutor(2); print(p._host._process.pid, flush=True); os._exit(0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            os.kill(int(done.stdout), 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.02)
+    pytest.fail("the host still runs")

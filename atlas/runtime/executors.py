@@ -21,6 +21,7 @@ from typing import IO, Any, BinaryIO, Protocol, cast
 from atlas.errors import AtlasError
 from atlas.runtime.worker import Call, MakeState, bound, receive, send
 
+_PATIENCE = 10.0  # seconds to wait for the end of workers, before they are killed
 _HOST = "from atlas.runtime.worker import main; main()"
 
 
@@ -121,7 +122,7 @@ class ProcessExecutor:
 
 
 class _Host:
-    """The process that imports modules and forks the workers. It leads the process group in which all of them are."""
+    """The process that imports modules and forks the workers. It leads their process group, and ends them if it is ended."""
 
     def __init__(self, count: int, modules: Sequence[str]) -> None:
         root = str(Path(__file__).resolve().parents[2])
@@ -182,10 +183,14 @@ class _Host:
         """End the host and its workers."""
         with self._stopping:
             if self._process.returncode is None:
-                # The host is not waited for before, so that no other group can have its number.
-                with contextlib.suppress(OSError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+                # The host ends its workers and waits for them, so that none is left to the system as a zombie.
+                self._process.terminate()
+                try:
+                    self._process.wait(_PATIENCE)
+                except subprocess.TimeoutExpired:
+                    with contextlib.suppress(OSError):
+                        os.killpg(self._process.pid, signal.SIGKILL)
+                    self._process.wait()
             for stream in (self._process.stdin, self._process.stdout, *itertools.chain.from_iterable(self._streams)):
                 with contextlib.suppress(OSError):
                     cast(IO[bytes], stream).close()

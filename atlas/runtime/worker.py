@@ -8,6 +8,7 @@ import gc
 import importlib
 import os
 import pickle
+import signal
 import struct
 import sys
 import traceback
@@ -119,20 +120,37 @@ def main() -> None:
     _import(list(filter(None, modules.split(","))))
     if not sys.stdin.buffer.read(1):
         return  # the parent has ended, or needs no workers
-    pids = []
+    living: set[int] = set()
+
+    def end_all(*_: object) -> None:
+        for pid in living:
+            os.kill(pid, signal.SIGKILL)
+
+    signal.signal(signal.SIGTERM, end_all)
     for number in range(len(pipes)):
         pid = os.fork()
         if not pid:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             reports.close()
             _work(pipes, number)
-        pids.append(pid)
+        living.add(pid)
     for descriptor in (end for pair in pipes for end in pair):
         os.close(descriptor)
     with contextlib.suppress(BrokenPipeError):
-        send(reports, pids)
-        for _ in pids:
-            pid, status = os.wait()
-            send(reports, (pid, os.waitstatus_to_exitcode(status)))
+        send(reports, sorted(living))
+    _report_ends(living, reports)
+
+
+def _report_ends(living: set[int], reports: IO[bytes]) -> None:
+    """Wait for the workers, and send number and exit code of each one that ends."""
+    while living:
+        # First look, then forget, then wait: a number that may be given to another process is never killed.
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        living.discard(ended.si_pid)
+        _, status = os.waitpid(ended.si_pid, 0)
+        with contextlib.suppress(BrokenPipeError):
+            send(reports, (ended.si_pid, os.waitstatus_to_exitcode(status)))
 
 
 def _work(pipes: Sequence[tuple[int, ...]], number: int) -> NoReturn:
