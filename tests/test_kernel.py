@@ -13,11 +13,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atlas.aggregate import kernels
+from atlas.aggregate import edge_sample, kernels
 from atlas.aggregate.kernels import Kernel, cpu_kernel, numpy_cooccurrence, numpy_kernel, sort_words
 from atlas.aggregate.kernels.key_stats import KeyStats
 from atlas.aggregate.kernels.numba_kernel import NumbaKernel
 from atlas.aggregate.kernels.numba_kernel.cooccurrence import joint_counts as compiled_joint_counts
+from atlas.aggregate.kernels.numba_kernel.links import sampled_cells
 from atlas.aggregate.kernels.numba_kernel.partners import top_partners as compiled_top_partners
 from atlas.aggregate.kernels.numpy_kernel import NumpyKernel
 from atlas.aggregate.kernels.torch_kernel import torch_kernel
@@ -278,3 +279,20 @@ def test_devices() -> None:
 def test_cuda_without_a_card_is_an_error_that_says_so() -> None:
     with pytest.raises(UsageError, match="no CUDA device is available"):
         choose_device("cuda")
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 9), weights), max_size=80),
+    st.sampled_from([0, 2**31, 2**32 - 1]),
+)
+def test_the_compiled_sample_is_that_of_numpy(rows: list[tuple[int, int, float]], below: int) -> None:
+    first = 5
+    rows = sorted(rows, key=lambda row: row[0])
+    key, graph, weight = (np.array(values) for values in zip(*rows, strict=True)) if rows else (np.zeros(0),) * 3
+    marked = ((graph + first).astype(np.uint32) << 1) | 1
+    buckets = np.random.default_rng(0).integers(0, 16, 10).astype(np.uint32)
+    seen = key.astype(np.int64), marked.astype(np.uint32), weight.astype(np.float64)
+    expected = edge_sample.sample_of(*seen, buckets, first, below)
+    found = sampled_cells(*seen, buckets, first, below, edge_sample.BUCKETS)
+    for values, wanted in zip(found, expected.values(), strict=True):
+        assert values.tolist() == wanted.tolist()
