@@ -82,6 +82,16 @@ def test_workers_are_forked_from_a_host_that_has_imported(tmp_path: Path) -> Non
         assert len(set(hosts)) == 1
 
 
+def test_what_libraries_print_at_the_end_of_a_host_is_not_seen() -> None:
+    """DuckDB's binding once told of objects that a frozen collector had left."""
+    code = (
+        "import os\nfrom atlas.runtime.executors import ProcessExecutor\n"
+        "with ProcessExecutor(2, ['duckdb']) as p: print(*p.run(os.path.basename, ['a/b']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("b\n", "")
+
+
 @pytest.mark.parametrize(
     ("how", "match"),
     [

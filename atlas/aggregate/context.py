@@ -18,8 +18,11 @@ from atlas.runtime.progress import Progress
 
 FEW_TASKS = 8
 # What the calls of workers need, for their host to import once.
+_CALLS = tuple(
+    f"atlas.aggregate.{name}" for name in ("map.graph_tasks", "map.observation_tasks", "reduce.edges", "reduce.neurons")
+)
 _KERNELS = "atlas.aggregate.kernels.numba_kernel"
-_MODULES = ("atlas.aggregate.api", _KERNELS, f"{_KERNELS}.decode", f"{_KERNELS}.pages")
+_COMPILED = (_KERNELS, f"{_KERNELS}.decode", f"{_KERNELS}.pages")
 _COOCCURRENCE = (f"{_KERNELS}.cooccurrence", f"{_KERNELS}.partners")
 
 
@@ -83,8 +86,8 @@ def started_workers(tasks: int, options: AggregateOptions) -> Iterator[Executor]
     if count < 1 or (count == 1 and tasks < FEW_TASKS):
         yield InlineExecutor()
         return
-    compiled = options.device in ("cpu", "auto")
-    modules = [*_MODULES[: 4 if compiled else 1], *(_COOCCURRENCE if options.cooccurrence else ())]
+    modules = [*_CALLS, *(_COMPILED if options.device in ("cpu", "auto") else ())]
+    modules += _COOCCURRENCE if options.cooccurrence else ()
     with ProcessExecutor(count, modules) as processes:
         # Arrow imports pandas, if it is installed, for its first list: let that happen while the workers import.
         threading.Thread(target=pa.array, args=([0],), daemon=True).start()

@@ -109,7 +109,7 @@ def _import(modules: Sequence[str]) -> None:
     gc.freeze()
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Import the modules of the first argument, fork one worker per pair of pipes, and report how each one ends."""
     modules, *pairs = sys.argv[1:]
     pipes = [tuple(map(int, pair.split(","))) for pair in pairs]
@@ -118,8 +118,14 @@ def main() -> None:
     os.dup2(2, 1)
     sys.meta_path.insert(0, cast(Any, _WithoutPandas))
     _import(list(filter(None, modules.split(","))))
-    if not sys.stdin.buffer.read(1):
-        return  # the parent has ended, or needs no workers
+    # Without a word, the parent has ended, or needs no workers.
+    if sys.stdin.buffer.read(1):
+        _report_ends(_forked(pipes, reports), reports)
+    _leave(0)
+
+
+def _forked(pipes: Sequence[tuple[int, ...]], reports: IO[bytes]) -> set[int]:
+    """Fork the workers, send their numbers to the parent and return them."""
     living: set[int] = set()
 
     def end_all(*_: object) -> None:
@@ -138,7 +144,14 @@ def main() -> None:
         os.close(descriptor)
     with contextlib.suppress(BrokenPipeError):
         send(reports, sorted(living))
-    _report_ends(living, reports)
+    return living
+
+
+def _leave(code: int) -> NoReturn:
+    """End this process at once: what libraries do and print at the end of a program is for the parent alone."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _report_ends(living: set[int], reports: IO[bytes]) -> None:
@@ -168,7 +181,4 @@ def _work(pipes: Sequence[tuple[int, ...]], number: int) -> NoReturn:
     except BaseException:
         traceback.print_exc()
         code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Not sys.exit: what the host has to do at its end is not for a worker.
-    os._exit(code)
+    _leave(code)
