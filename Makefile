@@ -47,6 +47,7 @@ test: setup
 
 test-slow: setup
 	$(PYTEST) -m slow
+	HYPOTHESIS_PROFILE=thorough $(PYTEST) -m "not slow" tests/test_kernel.py tests/test_pages.py
 
 vendor:
 	cd build/explorer && npm ci --silent --no-audit --no-fund --ignore-scripts && node vendor.mjs

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import factories
+import profiles  # noqa: F401 (loads the profile)
 import pytest
 from fork_server import HEAVY, HEAVY_COMMANDS, LIGHT, ForkServer
-from hypothesis import settings
 
 from atlas.aggregate import Summary
 from atlas.circuits import anchored_circuits
@@ -25,10 +25,6 @@ from atlas.pipeline.recipe import load_recipe
 os.environ["HF_HUB_OFFLINE"] = "1"
 # As atlas.trace does; tests import torch themselves before it.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-
-# A loaded machine is no failure.
-settings.register_profile("atlas", deadline=None)
-settings.load_profile("atlas")
 
 ROOT = Path(__file__).resolve().parent.parent
 

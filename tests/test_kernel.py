@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 
 from atlas.aggregate import edge_sample, kernels
 from atlas.aggregate.kernels import Kernel, cpu_kernel, numpy_cooccurrence, numpy_kernel, sort_words
@@ -96,7 +97,7 @@ def assert_same(found: KeyStats, expected: dict[int, dict[str, float]]) -> None:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @given(observed=graphs, shuffle=st.integers(0, 3))
-@settings(deadline=None, max_examples=80)
+@examples(80)
 def test_reduce_is_the_dictionary(kernel: str, shuffle: int, observed: list[list[tuple[int, float]]]) -> None:
     """Also where the graphs of a key come mixed up, as in a shuffled table."""
     assert_same(reduce(observed, kernel=kernel, shuffle=shuffle), twin(observed))
@@ -104,7 +105,7 @@ def test_reduce_is_the_dictionary(kernel: str, shuffle: int, observed: list[list
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @given(observed=graphs, cut=st.integers(0, 6))
-@settings(deadline=None, max_examples=80)
+@examples(80)
 def test_two_halves_merged_are_one_run(kernel: str, observed: list[list[tuple[int, float]]], cut: int) -> None:
     cut = min(cut, len(observed))
     split_half = [reduce(observed[:cut], kernel=kernel), reduce(observed[cut:], first=cut, kernel=kernel)]
@@ -134,7 +135,7 @@ def test_all_kernels_agree_on_many_observations(bits: int) -> None:
 
 @pytest.mark.parametrize("wide", [False, True])
 @given(data=st.data())
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_sorting_splitting_and_ends_are_the_same_compiled(wide: bool, data: st.DataObject) -> None:
     unit = st.integers(0, 2**31 - 1) if wide else st.integers(0, 3).map(lambda i: i << 24 | i)
     rows = data.draw(st.lists(st.tuples(unit, unit, st.integers(0, 5), weights), max_size=60))
@@ -174,7 +175,7 @@ def index_of(graph_of: list[set[int]], graph_total: int, bitmaps: int) -> tuple[
     bitmaps=st.integers(0, 12),
     visits=st.sampled_from([0, 3, 1000]),
 )
-@settings(deadline=None, max_examples=80)
+@examples(80)
 def test_both_kernels_count_shared_graphs_of_edges(graph_of: list[set[int]], bitmaps: int, visits: int) -> None:
     """Against sets. Every neuron has an edge to every one; few graphs, many graphs, either way of counting."""
     n, graph_total = len(graph_of), 200
@@ -202,7 +203,7 @@ def test_both_kernels_count_shared_graphs_of_edges(graph_of: list[set[int]], bit
     visits=st.integers(0, 9),
     bitmaps=st.integers(0, 14),
 )
-@settings(deadline=None, max_examples=80)
+@examples(80)
 def test_both_kernels_find_the_same_partners(
     graph_of: list[set[int]], top: int, limit: int, least: int, whole: int, visits: int, bitmaps: int
 ) -> None:
@@ -246,7 +247,7 @@ def test_words_are_sorted_few_and_many(n: int) -> None:
 
 
 @given(observed=graphs)
-@settings(deadline=None, max_examples=50)
+@examples(50)
 def test_the_same_input_gives_the_same_bits(observed: list[list[tuple[int, float]]]) -> None:
     first, second = reduce(observed), reduce(observed)
     assert all(np.array_equal(getattr(first, name), getattr(second, name)) for name in (*EXACT, *SUMS))
