@@ -19,7 +19,7 @@ from atlas.aggregate.kernels import Kernel, cpu_kernel, numpy_cooccurrence, nump
 from atlas.aggregate.kernels.key_stats import KeyStats
 from atlas.aggregate.kernels.numba_kernel import NumbaKernel
 from atlas.aggregate.kernels.numba_kernel.cooccurrence import joint_counts as compiled_joint_counts
-from atlas.aggregate.kernels.numba_kernel.links import sampled_cells
+from atlas.aggregate.kernels.numba_kernel.links import numbered_runs, sampled_cells
 from atlas.aggregate.kernels.numba_kernel.partners import top_partners as compiled_top_partners
 from atlas.aggregate.kernels.numpy_kernel import NumpyKernel
 from atlas.aggregate.kernels.torch_kernel import torch_kernel
@@ -297,3 +297,15 @@ def test_the_compiled_sample_is_that_of_numpy(rows: list[tuple[int, int, float]]
     found = sampled_cells(*seen, buckets, first, below, edge_sample.BUCKETS)
     for values, wanted in zip(found, expected.values(), strict=True):
         assert values.tolist() == wanted.tolist()
+
+
+@given(st.lists(st.integers(0, 5) | st.integers(0, 2**31 - 1), max_size=50), st.booleans(), st.booleans())
+def test_numbers_are_those_of_numpy_for_any_order(values: list[int], ordered: bool, is_long: bool) -> None:
+    given_values = np.array(sorted(values) if ordered else values, np.int64 if is_long else np.int32)
+    expected, inverse = np.unique(given_values, return_inverse=True)
+    compiled = numbered_runs(given_values)
+    assert (compiled is None) == bool((given_values[1:] < given_values[:-1]).any())
+    for distinct, numbers in filter(None, (compiled, kernels.numbered(given_values))):
+        assert distinct.tolist() == expected.tolist()
+        assert numbers.tolist() == inverse.tolist()
+        assert numbers.dtype == np.uint32

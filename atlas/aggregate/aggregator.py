@@ -19,6 +19,7 @@ from atlas.aggregate.context import FEW_TASKS, JobContext, Provenance, Run, star
 from atlas.aggregate.edge_sample import WHOLE, threshold
 from atlas.aggregate.finalize import Summary
 from atlas.aggregate.inputs import read_inputs
+from atlas.aggregate.kernels import numbered
 from atlas.aggregate.map.chunk import Chunk
 from atlas.aggregate.map.graph_tasks import (
     FinishedTask,
@@ -29,7 +30,7 @@ from atlas.aggregate.map.graph_tasks import (
     runs_name,
 )
 from atlas.aggregate.map.observation_files import COLUMNS, columns_of, graph_hash, observe
-from atlas.aggregate.map.observation_tasks import GraphRefs, numbered, write_observed, write_reduced
+from atlas.aggregate.map.observation_tasks import GraphRefs, write_observed, write_reduced
 from atlas.aggregate.plan import Budget, bookkeeping_name
 from atlas.aggregate.spill.previous_stats import holds_stats, refuse_other_options
 from atlas.errors import InputError, UsageError

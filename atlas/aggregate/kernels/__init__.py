@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from atlas.aggregate.kernels.key_stats import LOW, Endpoints, KeyStats, LinkCounts, take
+from atlas.aggregate.kernels.key_stats import LOW, Endpoints, KeyStats, LinkCounts, run_starts, take
 from atlas.aggregate.kernels.numpy_kernel import NumpyKernel
 from atlas.graph import Floats, Ints
 from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
@@ -94,6 +94,21 @@ def compiled_sample(rows: int) -> Callable[..., tuple[NDArray[Any], ...]] | None
     from atlas.aggregate.kernels.numba_kernel.links import sampled_cells
 
     return sampled_cells
+
+
+def numbered(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.uint32]]:
+    """Return the distinct values in ascending order, and the index of each row's value; both are those of `np.unique`."""
+    if values.dtype in (np.int32, np.int64) and _is_compiled(len(values)):
+        from atlas.aggregate.kernels.numba_kernel.links import numbered_runs
+
+        if (found := numbered_runs(np.ascontiguousarray(values))) is not None:
+            return found
+    elif len(values) and not (values[1:] < values[:-1]).any():
+        starts = run_starts(values)
+        sizes = np.diff(starts, append=len(values))
+        return values[starts], np.repeat(np.arange(len(starts), dtype=np.uint32), sizes)
+    distinct, numbers = np.unique(values, return_inverse=True)
+    return distinct, numbers.astype(np.uint32)
 
 
 def gather_words(table: NDArray[np.uint32], rows: NDArray[Any], first: int) -> NDArray[np.uint32]:

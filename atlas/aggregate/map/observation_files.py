@@ -278,7 +278,7 @@ def _numbers(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array | pa.Chu
 def observe(columns: Columns) -> LinkBatch:
     """Return graphs, keys and weights of rows, with a mask of the invalid rows for each reason."""
     weight = np.ascontiguousarray(columns["weight"], np.float64)
-    graph = columns["graph_id"].astype(np.int64, copy=False)
+    graph = columns["graph_id"]
     if len(graph) and graph.min() < 0:
         raise InputError(f"graph_id {graph.min()} is negative; number the graphs from 0")
     ends = [columns[name] for name in COLUMNS[1:5]]

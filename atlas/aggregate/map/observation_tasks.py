@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from atlas.aggregate.bookkeeping import COUNTED, reject_table
 from atlas.aggregate.context import JobContext
 from atlas.aggregate.edge_sample import sample_cells
-from atlas.aggregate.kernels import cpu_kernel
-from atlas.aggregate.kernels.key_stats import Endpoints, LinkBatch, LinkCounts, run_starts
+from atlas.aggregate.kernels import cpu_kernel, numbered
+from atlas.aggregate.kernels.key_stats import Endpoints, LinkBatch, LinkCounts
 from atlas.aggregate.kernels.numpy_kernel import order_by_key
 from atlas.aggregate.map.chunk import SplitHalf, bucket_of, write_observations, write_statistics
 from atlas.aggregate.map.graph_tasks import FinishedTask, finish_task
@@ -231,16 +231,6 @@ def _finish(
     done = FinishedTask(number, len(bookkeeping.ids), space, bookkeeping.paths[0] if bookkeeping.ids else "")
     finish_task(open_store(context.store), runs, tables, done)
     return done
-
-
-def numbered(graph: Ints) -> tuple[Ints, NDArray[np.uint32]]:
-    """Return the distinct ids in ascending order, and the index of each row's id."""
-    if len(graph) and (graph[1:] < graph[:-1]).any():
-        ids, inverse = np.unique(graph, return_inverse=True)
-        return ids, inverse.astype(np.uint32)
-    starts = run_starts(graph)
-    sizes = np.diff(starts, append=len(graph))
-    return graph[starts], np.repeat(np.arange(len(starts), dtype=np.uint32), sizes)
 
 
 def _kept(seen: LinkBatch, graph: Array, graphs: int) -> tuple[Array, Ints, Any, dict[str, Ints]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import uint64
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
 from atlas.runtime.jit import F8, I4, I8, NONE, U1, U4, U8, ByteArray, Int32Array, compiled_kernel, in_, out
 
 Graphs = NDArray[np.uint32]
+Array = NDArray[Any]
 DENSE_BITS = 23  # `ends` uses one slot per neuron if neurons have at most this many bits
 
 
@@ -211,6 +214,31 @@ def sampled_cells(
     counts, sums = np.zeros(bucket_total, np.int64), np.zeros(bucket_total)
     size = _sample(key, graph, weight, buckets, first, below, counts, sums, key_out, bucket, links, total)
     return key_out[:size].copy(), bucket[:size].copy(), links[:size].copy(), total[:size].copy()
+
+
+def _number(values: Array, numbers: Graphs, distinct: Array) -> int:
+    """Number runs of equal values from 0, and write the value of each; return the number of runs, or -1 if values fall."""
+    runs = uint64(0)
+    for i in range(len(values)):
+        value = values[i]
+        if i == 0 or value != distinct[runs - uint64(1)]:
+            if i and value < distinct[runs - uint64(1)]:
+                return -1
+            distinct[runs] = value
+            runs += uint64(1)
+        numbers[i] = runs - uint64(1)
+    return int(runs)
+
+
+_number_4 = compiled_kernel(I8, in_(I4), out(U4), out(I4), allocates=False)(_number)
+_number_8 = compiled_kernel(I8, in_(I8), out(U4), out(I8), allocates=False)(_number)
+
+
+def numbered_runs(values: Array) -> tuple[Array, Graphs] | None:
+    """Return the distinct values of ascending int32 or int64 (n,), and the index of each row's value; None if they fall."""
+    numbers, distinct = np.empty(len(values), np.uint32), np.empty_like(values)
+    runs = (_number_4 if values.dtype == np.int32 else _number_8)(values, numbers, distinct)
+    return None if runs < 0 else (distinct[:runs].copy(), numbers)
 
 
 @compiled_kernel(NONE, in_(U4), in_(U4), U8, out(U4), allocates=False)
