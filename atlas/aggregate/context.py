@@ -90,5 +90,9 @@ def started_workers(tasks: int, options: AggregateOptions) -> Iterator[Executor]
     modules += _COOCCURRENCE if options.cooccurrence else ()
     with ProcessExecutor(count, modules) as processes:
         # Arrow imports pandas, if it is installed, for its first list: let that happen while the workers import.
-        threading.Thread(target=pa.array, args=([0],), daemon=True).start()
-        yield processes
+        first = threading.Thread(target=pa.array, args=([0],))
+        first.start()
+        try:
+            yield processes
+        finally:
+            first.join()

@@ -95,14 +95,14 @@ def _hidden(finder: type) -> Iterator[None]:
 
 
 def _import(modules: Sequence[str]) -> None:
-    """Import modules for all workers at once; without numba, those that are compiled are left out."""
+    """Import modules for all workers at once. If one cannot be imported, the call that needs it says why."""
     # Only on Linux is it safe to fork a process that has loaded the system's libraries for numbers.
     if not sys.platform.startswith("linux"):
         return
     gc.disable()
     with _hidden(_WithoutBlas):
         for name in modules:
-            with contextlib.suppress(ImportError):
+            with contextlib.suppress(Exception):
                 importlib.import_module(name)
     gc.enable()
     # What is imported stays; the collector of a worker need not visit it, and so does not copy its pages.

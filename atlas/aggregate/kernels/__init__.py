@@ -140,8 +140,11 @@ def page_decoder(rows: int) -> Any:
 
 
 def page_encoder(rows: int) -> Callable[[Ints, int, int], tuple[NDArray[np.uint8], int, int]] | None:
-    """Return the compiled `packed_differences`, or None for few rows."""
-    if not _is_compiled(rows):
+    """Return the compiled `packed_differences`, or None for few rows.
+
+    It depends on the rows alone, because Arrow's bytes are others, and repeating a command must give the same ones.
+    """
+    if rows < COMPILE_FROM or _numba_kernel() is None:
         return None
     from atlas.aggregate.kernels.numba_kernel.pages import packed_differences
 
