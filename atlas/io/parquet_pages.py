@@ -74,7 +74,7 @@ class ColumnPages:
 
 @dataclass(slots=True)
 class _Chunk:
-    """What the footer tells about one column of one row group."""
+    """Facts about one column of one row group, for the footer."""
 
     start: int
     pages: ColumnPages
