@@ -309,3 +309,11 @@ def test_numbers_are_those_of_numpy_for_any_order(values: list[int], ordered: bo
         assert distinct.tolist() == expected.tolist()
         assert numbers.tolist() == inverse.tolist()
         assert numbers.dtype == np.uint32
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_no_sum_is_a_negative_zero(name: str) -> None:
+    rows = np.array([1, 2, 2, 3]), np.array([1, 1, 3, 0], np.uint32), np.array([-0.5, -0.5, -0.25, -0.5])
+    found = statistics(kernel_of(name), *rows).half_weight_sum
+    assert found.tolist() == [0.0, 0.0, -0.5]
+    assert not np.signbit(found[:2]).any()

@@ -144,7 +144,7 @@ def reduce_sorted(key: Ints, starts: Ints, graph: NDArray[Any], weight: Floats) 
         "weight_sum": first_weight,
         "weight_abs_sum": np.abs(first_weight),
         "weight_sq_sum": first_weight * first_weight,
-        "half_weight_sum": first_weight * in_half,
+        "half_weight_sum": first_weight * in_half + 0.0,  # -0.3 * False is -0.0
         "weight_min": first_weight.copy(),
         "weight_max": first_weight.copy(),
     }

@@ -175,7 +175,7 @@ class TorchKernel:
             "weight_sum": _segments(weight, "sum", lengths),
             "weight_abs_sum": _segments(weight.abs(), "sum", lengths),
             "weight_sq_sum": _segments(weight * weight, "sum", lengths),
-            "half_weight_sum": _segments(weight * in_half, "sum", lengths),
+            "half_weight_sum": _segments(weight * in_half + 0.0, "sum", lengths),
             "weight_min": _segments(weight, "min", lengths),
             "weight_max": _segments(weight, "max", lengths),
         }

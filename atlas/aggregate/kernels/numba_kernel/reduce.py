@@ -52,12 +52,12 @@ def _run(
     """
     value, marked = weight[start], graph[start]
     half = np.float64(marked & 1 == 0)
-    total, absolute, square, of_half = value, abs(value), value * value, value * half
+    # Adding 0.0 makes 0.0 of -0.0, which -0.3 * 0.0 is.
+    total, absolute, square, of_half = value, abs(value), value * value, value * half + 0.0
     low = high = value
     positive, split_half, graphs, falls = np.int64(value > 0.0), np.int64(marked & 1 == 0), np.int64(1), np.int64(0)
     if stop - start > uint64(1):
-        # With several rows, the sum starts from 0.0, because -0.0 + 0.0 is 0.0.
-        total, of_half = total + 0.0, of_half + 0.0
+        total += 0.0
         last = marked >> 1
         for i in range(start + uint64(1), stop):
             value, marked = weight[i], graph[i]
