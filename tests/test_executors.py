@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -137,6 +139,32 @@ def test_stopping_leaves_no_process_and_no_pipe(forked: bool) -> None:
         os.killpg(host, 0)
     executor.stop()
     assert sorted(descriptors.iterdir()) == before
+
+
+def test_stopping_while_the_host_forks_does_not_wait() -> None:
+    """SIGTERM between two forks once left workers that waited for the parent, and the parent waited for them."""
+    for _ in range(20):
+        executor = ProcessExecutor(3)
+        thread = threading.Thread(target=quietly, args=(executor,))
+        thread.start()
+        host = executor._host._process.pid
+        executor.stop()
+        thread.join()
+        with pytest.raises(ProcessLookupError):
+            os.killpg(host, 0)
+
+
+def quietly(executor: ProcessExecutor) -> None:
+    with contextlib.suppress(AtlasError, ValueError, OSError):
+        list(executor.run(os.path.basename, ["a/b"] * 3))
+
+
+def test_a_closed_standard_input_does_not_matter() -> None:
+    code = "import os\nfrom atlas.runtime.executors import ProcessExecutor\nwith ProcessExecutor(2) as p: print(*p.run(os.path.basename, ['a/b']))"
+    done = subprocess.run(
+        ["/bin/sh", "-c", '"$0" -c "$1" <&-', sys.executable, code], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "b\n", "")
 
 
 def test_a_host_ends_with_a_parent_that_needs_no_worker() -> None:

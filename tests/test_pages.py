@@ -25,12 +25,13 @@ from atlas.aggregate.kernels.key_stats import KeyStats
 from atlas.aggregate.kernels.numba_kernel import decode
 from atlas.aggregate.kernels.numba_kernel.pages import packed_differences
 from atlas.aggregate.link_tables import TABLES
-from atlas.aggregate.map import observation_files
+from atlas.aggregate.map import observation_files, observation_pages
 from atlas.aggregate.map.observation_files import COLUMNS, Group, columns_of, groups_of, read_graph, read_groups
 from atlas.aggregate.map.observation_pages import PageReader
 from atlas.aggregate.reduce import edge_pages
+from atlas.errors import InputError
 from atlas.graph import pack_pairs
-from atlas.io.parquet_pages import Encoding, Page, delta_header, page_writer
+from atlas.io.parquet_pages import Encoding, Page, delta_header, page_writer, thrift
 
 wholes = st.integers(0, 2**62) | st.integers(0, 3) | st.integers(2**32 - 2, 2**32 + 2)
 
@@ -117,7 +118,7 @@ def test_the_footer_states_bounds_and_nulls(tmp_path: Path, monkeypatch: pytest.
         assert (layer.statistics.null_count, method.statistics.min) == (0, "relp")
         assert all(group.column(i).has_offset_index for i in range(group.num_columns))
         assert layer.has_column_index
-        assert file.metadata.created_by == "circuit-atlas"
+        assert file.metadata.created_by == "circuit-atlas version 0.1.0"
 
 
 # Decoding
@@ -313,6 +314,70 @@ def test_a_page_that_claims_too_much_reserves_nothing(tmp_path: Path, always_com
     data[place + 1 : place + 5] = bytes([0xFE, 0xFF, 0xFF, 0x7F])
     path.write_bytes(data)
     assert not reader.read(0, found)
+
+
+def test_pages_that_unpack_to_another_size_are_left_to_arrow(tmp_path: Path, always_compiled: None) -> None:
+    """Arrow's codecs return as many bytes as they are asked for; those that were never written are what the memory held."""
+    for codec in ("snappy", "gzip", "zstd"):
+        body = pa.Codec(codec).compress(bytes(4000))
+        found = observation_pages._unpacked_size(codec.upper(), body.to_pybytes()[:18], body.to_pybytes()[-4:])
+        assert found == 4000
+    path = tmp_path / "x.parquet"
+    pq.write_table(observed(1000), path, compression="snappy", use_dictionary=False)
+    reader = PageReader.opened(path, COLUMNS)
+    assert reader is not None
+    column = reader.metadata.row_group(0).column(5)
+    data = bytearray(path.read_bytes())
+    pages = decode.page_headers(np.frombuffer(data, np.uint8)[column.data_page_offset :], 1000)
+    assert pages is not None
+    start = column.data_page_offset + int(pages[0, decode.START])
+    found = {"weight": np.empty(1000)}
+    assert reader.read(0, found)
+    data[start] ^= 1  # of the size that snappy states
+    path.write_bytes(data)
+    assert not reader.read(0, found)
+
+
+def test_checksums_are_tested(tmp_path: Path, always_compiled: None) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(observed(), path, compression="none", use_dictionary=False, write_page_checksum=True)
+    [group] = groups_of(0, path)
+    assert read_without_arrow(path, [group]) is None
+    with pq.ParquetFile(path) as file:
+        place = file.metadata.row_group(0).column(5).data_page_offset + 5000
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="x.parquet cannot be read as observations"):
+        read_groups([(path, group)])
+
+
+def test_a_header_that_ends_early_is_not_followed_by_pages_of_values(tmp_path: Path, always_compiled: None) -> None:
+    path, table = tmp_path / "x.parquet", observed(20_000)
+    table = table.cast(pa.schema([field.with_nullable(False) for field in table.schema]))
+    pq.write_table(table, path, compression="none", use_dictionary=False, data_page_size=4000)
+    reader = PageReader.opened(path, COLUMNS)
+    assert reader is not None
+    column = reader.metadata.row_group(0).column(4)
+    data = bytearray(path.read_bytes())
+    pages = decode.page_headers(np.frombuffer(data, np.uint8)[column.data_page_offset :], 20_000)
+    assert pages is not None
+    differ = 0
+    for page in pages[1:4]:
+        header = column.data_page_offset + int(page[decode.START])
+        for place in range(header - 20, header):
+            for bit in (1, 2, 16, 128):
+                broken = bytearray(data)
+                broken[place] ^= bit
+                path.write_bytes(broken)
+                found = {"tgt_neuron": np.empty(20_000, np.int32)}
+                if reader.read(0, found):
+                    differ += not (found["tgt_neuron"] == columns_of(table)["tgt_neuron"]).all()
+    assert differ == 0
+
+
+def test_lists_of_truths_have_the_type_that_all_readers_know() -> None:
+    assert thrift({1: [False, True]}) == bytes([0x19, 0x21, 2, 1, 0])
 
 
 def _varint(value: int) -> list[int]:

@@ -266,6 +266,8 @@ def aggregate_observations(
     store, options = _opened_store(out, options), _with_device(options)
     with replaced_folder(out, "stats") as folder:
         groups = row_groups(files)
+        if not groups and not earlier:
+            raise NothingReadable(f"{', '.join(known.source.name for known in files)[:300]}: no file has a row")
         # Workers load their code while this process hashes the files.
         with started_workers(task_count(groups, options), options) as workers:
             plan = ObservedPlan.of(files, groups, earlier, store, space, options)
@@ -273,6 +275,8 @@ def aggregate_observations(
             Journal.opened(store)
             run = Run(store, workers, options, progress)
             mapped = plan.map(run, earlier)
+            plan.refuse_changes(mapped, store)
+            plan.refuse_nothing(mapped, store)
             plan.refuse_known_graphs(mapped)
             provenance = Provenance(inputs, plan.context.sample_below, made_with)
             summary = reduce_and_finalize(run, folder, mapped, provenance, files=plan.bookkeeping(mapped))

@@ -17,7 +17,7 @@ from atlas.runtime.executors import Executor, InlineExecutor, ProcessExecutor, c
 from atlas.runtime.progress import Progress
 
 FEW_TASKS = 8
-# What the calls of workers need, for their host to import once.
+# Modules that workers need. The host imports them once.
 _CALLS = tuple(
     f"atlas.aggregate.{name}" for name in ("map.graph_tasks", "map.observation_tasks", "reduce.edges", "reduce.neurons")
 )

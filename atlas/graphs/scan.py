@@ -11,7 +11,7 @@ method decides.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 from numpy.typing import NDArray
 
 from atlas.graphs.raw_links import LinkColumns
@@ -27,6 +27,7 @@ from atlas.runtime.jit import (
     Int32Array,
     IntArray,
     compiled_kernel,
+    helper,
     in_,
     out,
     out_2d,
@@ -64,7 +65,7 @@ def _powers_of_ten() -> NDArray[np.uint64]:
 _TENS = _powers_of_ten()
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _product(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Return the 128 bits of a product of 64-bit words, as (high, low)."""
     mask, half = uint64(0xFFFFFFFF), uint64(32)
@@ -74,7 +75,7 @@ def _product(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     return a1 * b1 + (middle >> half) + (other >> half), a * b
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _nearest(digits: np.uint64, exponent: Int) -> np.uint64:
     """Return the bits of the double nearest to digits * 10^exponent, 0 if 128 bits cannot tell (Lemire, section 5)."""
     nothing, one, tail = uint64(0), uint64(1), uint64(0x1FF)
@@ -105,7 +106,7 @@ def _nearest(digits: np.uint64, exponent: Int) -> np.uint64:
     return uint64(power) << uint64(52) | mantissa & uint64((1 << 52) - 1)
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _blank(text: ByteArray, at: np.uint64) -> np.uint64:
     # In valid JSON, only white space is at or below the space character between values.
     while text[at] <= _BLANK:
@@ -113,7 +114,7 @@ def _blank(text: ByteArray, at: np.uint64) -> np.uint64:
     return at
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _digits(text: ByteArray, at: np.uint64, digits: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Read the digits from `at` on, appended to the value `digits`; return (end, value)."""
     digit = uint64(text[at]) - _ZERO
@@ -124,7 +125,7 @@ def _digits(text: ByteArray, at: np.uint64, digits: np.uint64) -> tuple[np.uint6
     return at, digits
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _number(text: ByteArray, start: np.uint64) -> tuple[np.uint64, np.uint64, np.int64, bool | np.bool]:
     """Read the number without sign at `start`; return (end, digits, exponent, True if the digits fit into a word)."""
     at, digits = _digits(text, start, uint64(0))
@@ -150,7 +151,7 @@ def _number(text: ByteArray, start: np.uint64) -> tuple[np.uint64, np.uint64, np
     return at, digits, exponent, length <= _MOST_DIGITS
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _weigh(
     text: ByteArray, start: np.uint64, values: FloatArray, bits: NDArray[np.uint64], row: np.uint64
 ) -> tuple[np.uint64, bool]:
@@ -172,7 +173,7 @@ def _weigh(
     return at, found != uint64(0)
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _number_of(
     text: ByteArray, start: np.uint64, slots: Int32Array, ids: Int32Array, known: np.uint64
 ) -> tuple[np.uint64, np.uint64]:
@@ -206,7 +207,7 @@ def _number_of(
     return _NO, known
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _key(text: ByteArray, at: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Return (start of the value, key) for `"source":` (0), `"target":` (1), `"weight":` (2) or another (3) at `at`."""
     word = _NO
@@ -225,7 +226,7 @@ def _key(text: ByteArray, at: np.uint64) -> tuple[np.uint64, np.uint64]:
     return _blank(text, _blank(text, at + uint64(8)) + _ONE), which
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _link(
     text: ByteArray,
     at: np.uint64,

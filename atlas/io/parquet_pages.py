@@ -2,7 +2,7 @@
 
 `pyarrow` encodes and copies each column several times; the parts of `edges`, with a page of 65,536 rows, are
 written in a third of its time. The layout is that of https://parquet.apache.org/docs/file-format: pages, then bounds and
-places of the pages, then the footer in Thrift's compact protocol.
+offsets of the pages, then the footer in Thrift's compact protocol.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 _MAGIC = b"PAR1"
-_CREATED_BY = "circuit-atlas"
+_CREATED_BY = "circuit-atlas version 0.1.0"  # of the layout; readers know writers by this form
 Buffer = Any  # bytes, or a contiguous array
 
 
@@ -77,7 +77,10 @@ class _Chunk:
     """Facts about one column of one row group, for the footer."""
 
     start: int
-    pages: ColumnPages
+    encoding: Encoding
+    has_dictionary: bool
+    bounds: list[tuple[bytes, bytes]] = field(default_factory=list)  # of all pages, or of none
+    null_counts: list[int] = field(default_factory=list)
     places: list[tuple[int, int, int]] = field(default_factory=list)  # offset, size and first row of each page
     size: int = 0
     offset_index: tuple[int, int] = (0, 0)
@@ -105,7 +108,7 @@ class PageWriter:
         self._groups.append((rows, [self._chunk(column) for column in columns]))
 
     def _chunk(self, column: ColumnPages) -> _Chunk:
-        chunk = _Chunk(self._at, column)
+        chunk = _Chunk(self._at, column.encoding, column.dictionary is not None)
         if column.dictionary is not None:
             value = struct.pack("<I", len(column.dictionary)) + column.dictionary
             header = {1: _Page.DICTIONARY, 2: len(value), 3: len(value), 7: {1: 1, 2: Encoding.PLAIN}}
@@ -117,6 +120,8 @@ class PageWriter:
             for buffer in (_data_header(size, page.rows, column.encoding), *page.buffers):
                 self._write(buffer)
             chunk.places.append((start, self._at - start, row))
+            chunk.null_counts.append(page.null_count)
+            chunk.bounds += [page.bounds] if page.bounds is not None else []
             row += page.rows
         chunk.size = self._at - chunk.start
         return chunk
@@ -125,8 +130,8 @@ class PageWriter:
         """Write the index of pages and the footer."""
         chunks = [chunk for _, found in self._groups for chunk in found]
         for chunk in chunks:
-            if all(page.bounds for page in chunk.pages.pages):
-                chunk.column_index = (self._at, self._write(thrift(_column_index(chunk.pages.pages))))
+            if chunk.bounds:
+                chunk.column_index = (self._at, self._write(thrift(_column_index(chunk))))
         for chunk in chunks:
             places = [{1: Long(offset), 2: size, 3: Long(row)} for offset, size, row in chunk.places]
             chunk.offset_index = (self._at, self._write(thrift({1: places})))
@@ -176,8 +181,7 @@ def _element(item: pa.Field) -> dict[int, Any]:
 
 
 def _column(item: pa.Field, chunk: _Chunk, rows: int) -> dict[int, Any]:
-    pages = chunk.pages
-    encodings = {Encoding.RLE, pages.encoding} | ({Encoding.PLAIN} if pages.dictionary is not None else set())
+    encodings = {Encoding.RLE, chunk.encoding} | ({Encoding.PLAIN} if chunk.has_dictionary else set())
     facts = {
         1: _TYPES[item.type],
         2: sorted(encodings),
@@ -188,34 +192,31 @@ def _column(item: pa.Field, chunk: _Chunk, rows: int) -> dict[int, Any]:
         7: Long(chunk.size),
         9: Long(chunk.places[0][0]),
     }
-    if pages.dictionary is not None:
+    if chunk.has_dictionary:
         facts[11] = Long(chunk.start)
-    if all(page.bounds for page in pages.pages):
-        facts[12] = _statistics(item, pages.pages)
+    if chunk.bounds:
+        facts[12] = _statistics(item, chunk)
     found = {2: Long(0), 3: facts, 4: Long(chunk.offset_index[0]), 5: chunk.offset_index[1]}
     if chunk.column_index[1]:
         found |= {6: Long(chunk.column_index[0]), 7: chunk.column_index[1]}
     return found
 
 
-def _bounds(pages: Sequence[Page]) -> tuple[list[bytes], list[bytes]]:
-    return [page.bounds[0] for page in pages if page.bounds], [page.bounds[1] for page in pages if page.bounds]
-
-
-def _column_index(pages: Sequence[Page]) -> dict[int, Any]:
-    low, high = _bounds(pages)
+def _column_index(chunk: _Chunk) -> dict[int, Any]:
+    low, high = zip(*chunk.bounds, strict=True)
     unordered = 0
-    return {1: [False] * len(pages), 2: low, 3: high, 4: unordered, 5: [Long(page.null_count) for page in pages]}
+    no_null_pages = [False] * len(chunk.bounds)
+    return {1: no_null_pages, 2: list(low), 3: list(high), 4: unordered, 5: list(map(Long, chunk.null_counts))}
 
 
-def _statistics(item: pa.Field, pages: Sequence[Page]) -> dict[int, Any]:
-    low, high = _bounds(pages)
+def _statistics(item: pa.Field, chunk: _Chunk) -> dict[int, Any]:
+    low, high = zip(*chunk.bounds, strict=True)
     kind = {pa.int32(): "<i", pa.int64(): "<q", pa.float64(): "<d"}.get(item.type)
 
     def value(data: bytes) -> Any:
         return data if kind is None else struct.unpack(kind, data)[0]
 
-    return {3: Long(sum(page.null_count for page in pages)), 5: max(high, key=value), 6: min(low, key=value)}
+    return {3: Long(sum(chunk.null_counts)), 5: max(high, key=value), 6: min(low, key=value)}
 
 
 def delta_header(rows: int, first: int) -> bytes:
@@ -279,7 +280,9 @@ def _value(value: Any) -> bytes:
     if isinstance(value, dict):
         return thrift(value)
     kind = _kind(value[0]) if value else _I32
+    if kind == _FALSE:
+        kind = _TRUE  # the type of all lists of bools; some readers know no other
     size = bytes([len(value) << 4 | kind]) if len(value) < 15 else bytes([0xF0 | kind]) + varint(len(value))
-    if kind in (_TRUE, _FALSE):
+    if kind == _TRUE:
         return size + bytes(_TRUE if item else _FALSE for item in value)
     return size + b"".join(map(_value, value))

@@ -7,6 +7,7 @@ parent. Calls and answers are pickles between processes of one user and one prog
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import os
 import queue
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Protocol, cast
 
 from atlas.errors import AtlasError
-from atlas.runtime.worker import Call, MakeState, bound, receive, send
+from atlas.runtime.worker import Call, MakeState, bound, packed, receive
 
 _PATIENCE = 10.0  # seconds to wait for the end of workers, before they are killed
 _HOST = "from atlas.runtime.worker import main; main()"
@@ -122,15 +123,16 @@ class ProcessExecutor:
 
 
 class _Host:
-    """The process that imports modules and forks the workers. It leads their process group, and ends them if it is ended."""
+    """The process that imports modules and forks the workers. It leads their process group; on SIGTERM it kills them."""
 
     def __init__(self, count: int, modules: Sequence[str]) -> None:
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        pipes = [(*os.pipe(), *os.pipe()) for _ in range(count)]
+        pipes = [(*_pipe(), *_pipe()) for _ in range(count)]
         theirs = [(calls, answers) for calls, _, _, answers in pipes]
         self._streams = [(os.fdopen(calls, "wb"), os.fdopen(answers, "rb")) for _, calls, answers, _ in pipes]
         self._ended: dict[int, int] = {}
+        self._has_forked = False
         self._reading, self._stopping = threading.Lock(), threading.Lock()
         self._process = subprocess.Popen(
             [
@@ -155,8 +157,9 @@ class _Host:
     def fork(self) -> list[_Child]:
         """Return the workers, forked now; waits until the modules are imported."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with contextlib.suppress(OSError):
+        with self._stopping:
+            self._has_forked = True
+        with contextlib.suppress(OSError, ValueError):
             self._process.stdin.write(b"\n")
             self._process.stdin.flush()
         return [_Child(self, pid, *streams) for pid, streams in zip(self._pids(), self._streams, strict=True)]
@@ -183,17 +186,22 @@ class _Host:
         """End the host and its workers."""
         with self._stopping:
             if self._process.returncode is None:
-                # The host ends its workers and waits for them, so that none is left to the system as a zombie.
-                self._process.terminate()
-                try:
-                    self._process.wait(_PATIENCE)
-                except subprocess.TimeoutExpired:
-                    with contextlib.suppress(OSError):
-                        os.killpg(self._process.pid, signal.SIGKILL)
-                    self._process.wait()
+                self._end()
             for stream in (self._process.stdin, self._process.stdout, *itertools.chain.from_iterable(self._streams)):
                 with contextlib.suppress(OSError):
                     cast(IO[bytes], stream).close()
+
+    def _end(self) -> None:
+        """End the host, which ends its workers and waits for them, so that none is left to the system as a zombie."""
+        if self._has_forked:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_PATIENCE)
+        if self._process.returncode != 0:
+            # It does not answer, has not forked, or was killed without its workers, which are of its group.
+            with contextlib.suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
 
 class _Child:
@@ -205,14 +213,27 @@ class _Child:
 
     def call(self, job: tuple[int, Call, MakeState | None], item: Any) -> Any:
         """Run one call of a run; raises the error of the call, or `AtlasError` if the worker has died."""
+        call = packed((job, item))  # an error here is one of the call, not of the worker
         try:
-            send(self._calls, (job, item))
+            self._calls.write(call)
+            self._calls.flush()
             fine, value = receive(self._answers)
         except (OSError, EOFError, ValueError) as error:
             raise AtlasError(_exit_message(self._host.exit_code(self.pid))) from error
         if not fine:
             raise value
         return value
+
+
+def _pipe() -> tuple[int, int]:
+    """Return the ends of a pipe, none of which has the number of a standard stream, even if those are closed."""
+    ends = os.pipe()
+    if min(ends) > 2:
+        return ends
+    moved = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) for end in ends)
+    for end in ends:
+        os.close(end)
+    return moved[0], moved[1]
 
 
 def _exit_message(code: int) -> str:

@@ -60,6 +60,14 @@ def compiled_kernel(result: Any, *arguments: Any, allocates: bool = True) -> Cal
     return decorate
 
 
+def helper(function: _F) -> _F:
+    """Compile a function that kernels call, with their first call."""
+    try:
+        return cast(_F, njit(nogil=True, cache=True)(function))
+    except RuntimeError:
+        return cast(_F, njit(nogil=True)(function))  # no cache folder is writable
+
+
 def inlined(function: _F) -> _F:
     """Inline a function into the kernels that call it. A call would count references to every array that it passes."""
     return cast(_F, njit(inline="always")(function))

@@ -12,10 +12,12 @@ import signal
 import struct
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any, BinaryIO, NoReturn, cast
 
 _LENGTH = struct.Struct("<Q")
+_AWAITED = (signal.SIGCHLD, signal.SIGTERM)  # by the host
 Call = Callable[..., Any]
 MakeState = Callable[[], Any]
 
@@ -25,11 +27,15 @@ def bound(function: Call, make_state: MakeState | None) -> Call:
     return function if make_state is None else functools.partial(function, make_state())
 
 
+def packed(value: Any) -> bytes:
+    """Return a value as bytes for a pipe."""
+    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    return _LENGTH.pack(len(data)) + data
+
+
 def send(stream: IO[bytes], value: Any) -> None:
     """Write a value to a pipe."""
-    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    stream.write(_LENGTH.pack(len(data)))
-    stream.write(data)
+    stream.write(packed(value))
     stream.flush()
 
 
@@ -75,32 +81,28 @@ class _WithoutPandas:
             raise ModuleNotFoundError("workers do without pandas", name=name)
 
 
-class _WithoutBlas:
-    """Finder of modules that says that there is no scipy.linalg, while numba looks for it: our kernels use no BLAS."""
-
-    @staticmethod
-    def find_spec(name: str, *_: object) -> None:
-        """Refuse one module and leave all others to the next finder."""
-        if name == "scipy.linalg":
-            raise ModuleNotFoundError("kernels do without BLAS", name=name)
-
-
 @contextlib.contextmanager
-def _hidden(finder: type) -> Iterator[None]:
-    sys.meta_path.insert(0, cast(Any, finder))
+def _hidden(name: str) -> Iterator[None]:
+    """Let a module that is not loaded seem not to be installed."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = cast(Any, None)
     try:
         yield
     finally:
-        sys.meta_path.remove(cast(Any, finder))
+        del sys.modules[name]
 
 
 def _import(modules: Sequence[str]) -> None:
     """Import modules for all workers at once. If one cannot be imported, the call that needs it says why."""
-    # Only on Linux is it safe to fork a process that has loaded the system's libraries for numbers.
+    # Only on Linux is it safe to fork a process that has loaded the system's libraries for numbers. Arrow's one thread
+    # waits for signals and holds no lock.
     if not sys.platform.startswith("linux"):
         return
     gc.disable()
-    with _hidden(_WithoutBlas):
+    # numba looks for BLAS there, which our kernels do not use; loading it takes a fifth of a second.
+    with _hidden("scipy.linalg"):
         for name in modules:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
@@ -111,6 +113,9 @@ def _import(modules: Sequence[str]) -> None:
 
 def main() -> NoReturn:
     """Import the modules of the first argument, fork one worker per pair of pipes, and report how each one ends."""
+    # Both signals are waited for instead of handled; blocked now, they do not reach the threads of libraries either.
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
     modules, *pairs = sys.argv[1:]
     pipes = [tuple(map(int, pair.split(","))) for pair in pairs]
     reports = os.fdopen(os.dup(1), "wb")
@@ -118,7 +123,7 @@ def main() -> NoReturn:
     os.dup2(2, 1)
     sys.meta_path.insert(0, cast(Any, _WithoutPandas))
     _import(list(filter(None, modules.split(","))))
-    # Without a word, the parent has ended, or needs no workers.
+    # If no byte comes, the parent has ended or needs no workers.
     if sys.stdin.buffer.read(1):
         _report_ends(_forked(pipes, reports), reports)
     _leave(0)
@@ -127,19 +132,17 @@ def main() -> NoReturn:
 def _forked(pipes: Sequence[tuple[int, ...]], reports: IO[bytes]) -> set[int]:
     """Fork the workers, send their numbers to the parent and return them."""
     living: set[int] = set()
-
-    def end_all(*_: object) -> None:
-        for pid in living:
-            os.kill(pid, signal.SIGKILL)
-
-    signal.signal(signal.SIGTERM, end_all)
-    for number in range(len(pipes)):
-        pid = os.fork()
-        if not pid:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            reports.close()
-            _work(pipes, number)
-        living.add(pid)
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forks beside threads, and Arrow has one.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for number in range(len(pipes)):
+            pid = os.fork()
+            if not pid:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _AWAITED)
+                reports.close()
+                _work(pipes, number)
+            living.add(pid)
     for descriptor in (end for pair in pipes for end in pair):
         os.close(descriptor)
     with contextlib.suppress(BrokenPipeError):
@@ -147,23 +150,27 @@ def _forked(pipes: Sequence[tuple[int, ...]], reports: IO[bytes]) -> set[int]:
     return living
 
 
+def _report_ends(living: set[int], reports: IO[bytes]) -> None:
+    """Send number and exit code of each worker that ends; end all of them on SIGTERM."""
+    while living:
+        if signal.sigwait(_AWAITED) == signal.SIGTERM:
+            # Their numbers are theirs until they are waited for, below.
+            for pid in living:
+                os.kill(pid, signal.SIGKILL)
+        while living:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                break
+            living.discard(pid)
+            with contextlib.suppress(BrokenPipeError):
+                send(reports, (pid, os.waitstatus_to_exitcode(status)))
+
+
 def _leave(code: int) -> NoReturn:
-    """End this process at once: what libraries do and print at the end of a program is for the parent alone."""
+    """End this process at once, without the exit handlers of libraries."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def _report_ends(living: set[int], reports: IO[bytes]) -> None:
-    """Wait for the workers, and send number and exit code of each one that ends."""
-    while living:
-        # First look, then forget, then wait: a number that may be given to another process is never killed.
-        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
-        assert ended is not None
-        living.discard(ended.si_pid)
-        _, status = os.waitpid(ended.si_pid, 0)
-        with contextlib.suppress(BrokenPipeError):
-            send(reports, (ended.si_pid, os.waitstatus_to_exitcode(status)))
 
 
 def _work(pipes: Sequence[tuple[int, ...]], number: int) -> NoReturn:

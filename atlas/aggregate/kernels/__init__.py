@@ -22,7 +22,7 @@ from atlas.ids import INDEX_BITS, MAX_INDEX, NEURON_BITS
 
 # Number of rows from which compiled kernels repay their load time, a fraction of a second.
 COMPILE_FROM = 1 << 17
-# Number of rows from which even one operation repays it.
+# Number of rows from which even one operation repays their load time.
 LOAD_FROM = 1 << 22
 # Thresholds of compiled co-occurrence: number of visited neurons, and number of rows.
 COMPILE_WORK, COMPILE_ROWS = 1 << 24, 1 << 15
@@ -142,7 +142,8 @@ def page_decoder(rows: int) -> Any:
 def page_encoder(rows: int) -> Callable[[Ints, int, int], tuple[NDArray[np.uint8], int, int]] | None:
     """Return the compiled `packed_differences`, or None for few rows.
 
-    It depends on the rows alone, because Arrow's bytes are others, and repeating a command must give the same ones.
+    Only the number of rows decides, and whether numba is installed: Arrow writes other bytes, and a repeated command must
+    write the same.
     """
     if rows < COMPILE_FROM or _numba_kernel() is None:
         return None

@@ -64,10 +64,11 @@ def groups_of(number: int, path: Path) -> list[Group]:
         with pq.ParquetFile(path) as file:
             _require(path, file.schema_arrow.names)
             place = file.schema_arrow.names.index("graph_id")
-            # Text sorts differently from the numbers in it, so only bounds of integers are used. Nested columns before
-            # this one shift its position in the Parquet schema.
+            # Text sorts differently from the numbers in it, so only bounds of integers are used.
             ordered = pa.types.is_integer(file.schema_arrow.field(place).type)
-            place = file.schema.names.index("graph_id") if "graph_id" in file.schema.names else place
+            # Nested columns have several places in the Parquet schema, and may hold another graph_id.
+            paths = [file.schema.column(i).path for i in range(len(file.schema.names))]
+            place = paths.index("graph_id") if ordered else place
             found = []
             for row_group in range(file.metadata.num_row_groups):
                 meta = file.metadata.row_group(row_group)
@@ -129,9 +130,11 @@ def cut(groups: Sequence[Group], rows: int) -> list[tuple[Group, ...]]:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Translate read errors into `InputError`."""
+    """Translate read errors into `InputError`, which names the file."""
     try:
         yield
+    except InputError as error:
+        raise (error if str(path) in str(error) else InputError(f"{path}: {error}")) from error
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path} cannot be read as observations: {' '.join(str(error).split())[:200]}") from error
 
@@ -141,7 +144,7 @@ def read_group(path: Path, group: Group, rows: int) -> Iterator[Columns]:
     if group.rows <= 2 * rows or _is_ipc(path):
         yield read_groups([(path, group)])
         return
-    with _reading(path), pq.ParquetFile(path) as file:
+    with _reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         for batch in file.iter_batches(rows, [group.number], columns=list(COLUMNS), use_threads=False):
             yield columns_of(batch)
 
@@ -155,7 +158,7 @@ def read_groups(groups: Sequence[tuple[Path, Group]], tail: Sequence[Columns] = 
     """
     found = _decoded(groups, tail)
     if found is None:
-        parts = [*(columns_of(_read_with_arrow(path, group)) for path, group in groups), *tail]
+        parts = [*(_read_with_arrow(path, group) for path, group in groups), *tail]
         found = {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
     return found
 
@@ -192,25 +195,25 @@ def _is_ipc(path: Path) -> bool:
     return path.name.lower().endswith(_IPC)
 
 
-def _read_with_arrow(path: Path, group: Group) -> pa.Table | pa.RecordBatch:
+def _read_with_arrow(path: Path, group: Group) -> Columns:
     with _reading(path):
         if _is_ipc(path):
             with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
-                return _clean(file.get_batch(group.number))
-        with pq.ParquetFile(path) as file:
-            return _clean(file.read_row_group(group.number, columns=list(COLUMNS), use_threads=False))
+                return columns_of(file.get_batch(group.number))
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return columns_of(file.read_row_group(group.number, columns=list(COLUMNS), use_threads=False))
 
 
 def read_graph(path: Path, group: Group, graph_id: int) -> Iterator[Columns]:
     """Yield the rows of one graph in a row group, reading little of the rest; raises `InputError`."""
     if _is_ipc(path):
-        table = _read_with_arrow(path, group)
-        yield columns_of(table.filter(pc.equal(table["graph_id"], graph_id)))
+        columns = _read_with_arrow(path, group)
+        yield {name: values[columns["graph_id"] == graph_id] for name, values in columns.items()}
         return
     if (found := _decoded_graph(path, group, graph_id)) is not None:
         yield found
         return
-    with _reading(path), pq.ParquetFile(path) as file:
+    with _reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         ids = file.read_row_group(group.number, columns=["graph_id"], use_threads=False)["graph_id"]
         mine = np.flatnonzero(_numbers(ids, "graph_id").to_numpy() == graph_id)
         left = int(mine[-1]) + 1 if len(mine) else 0

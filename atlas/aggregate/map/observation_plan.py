@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from atlas.aggregate.context import JobContext, Run
 from atlas.aggregate.edge_sample import threshold
-from atlas.aggregate.inputs import Input, read_inputs
+from atlas.aggregate.inputs import Input, bookkeeping_tables, read_inputs
 from atlas.aggregate.map.observation_files import Group, cut, groups_of, is_in_order
 from atlas.aggregate.map.observation_tasks import (
     GroupTask,
@@ -29,13 +30,15 @@ from atlas.aggregate.map.observation_tasks import (
     shuffle_ranges,
 )
 from atlas.aggregate.map.phase import run_tasks
-from atlas.aggregate.plan import COMBINE_LINKS, Budget, SourceFile
-from atlas.errors import InputError
+from atlas.aggregate.plan import COMBINE_LINKS, Budget, SourceFile, stat_files
+from atlas.errors import InputError, NothingReadable, SourceChanged
 from atlas.graph import Space
 from atlas.io.files import sha256_of
 from atlas.io.work_dir import Store
 from atlas.options import AggregateOptions
 from atlas.stages import DATASETS
+
+_LAYOUT = 2  # of the files of tasks; those that another version has left are made again
 
 
 def _refuse_copies(files: Sequence[tuple[SourceFile, str]], earlier: Sequence[Path]) -> None:
@@ -54,6 +57,10 @@ def _refuse_copies(files: Sequence[tuple[SourceFile, str]], earlier: Sequence[Pa
 def row_groups(files: Sequence[SourceFile]) -> list[Group]:
     """Return the row groups of files that have rows; raises `InputError` if a file holds no observations."""
     found = [group for number, known in enumerate(files) for group in groups_of(number, known.source.path)]
+    for group in found:
+        if group.first < 0:
+            name = files[group.file].source.name
+            raise InputError(f"{name}: graph_id {group.first} is negative; number the graphs from 0")
     # Skip empty row groups, because their bounds have no meaning.
     return [group for group in found if group.rows]
 
@@ -102,7 +109,7 @@ class ObservedPlan:
         """Return a hash of everything that decides the content of each numbered task."""
         names = [source.name for source in self.observed.sources]
         pieces = [[asdict(group) for group in piece] for piece in self.pieces]
-        facts = [self.observed.identities, names, self.observed.space, pieces]
+        facts = [_LAYOUT, self.observed.identities, names, self.observed.space, pieces]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def map(self, run: Run, earlier: Sequence[Path]) -> list[Input]:
@@ -130,6 +137,38 @@ class ObservedPlan:
         sizes = dict.fromkeys(range(len(tasks)), 1)
         run_tasks(run, run_shuffled, tasks, sizes, "ranges of graphs", earlier, on_device=True)
         return len(tasks)
+
+    def refuse_changes(self, inputs: Sequence[Input], store: Store) -> None:
+        """Raise `SourceChanged` if a file has changed since it was listed, and forget what was read of it."""
+        expected = sum(group.rows for group in self.groups)
+        read = sum(pc.sum(item.graphs["link_count"]).as_py() or 0 for item in inputs if item.folder is None)
+        changed = [
+            now.source.name
+            for known, now in zip(self.files, stat_files([known.source for known in self.files]), strict=True)
+            if (known.size, known.mtime_ns) != (now.size, now.mtime_ns)
+        ]
+        if changed or read != expected:
+            store.remove()
+        if changed:
+            raise SourceChanged(f"{changed[0]} changed while it was read; repeat the command when it is complete")
+        if read != expected:
+            raise SourceChanged(
+                f"the files hold {expected:,} observations, but {read:,} were read; if none has changed, report this as a fault"
+            )
+
+    def refuse_nothing(self, inputs: Sequence[Input], store: Store) -> None:
+        """Raise `NothingReadable` if all observations are dropped."""
+        links, dropped = (
+            sum(pc.sum(item.graphs[name]).as_py() or 0 for item in inputs) for name in ("link_count", "dropped_count")
+        )
+        if not links or links > dropped:
+            return
+        reasons: Counter[str] = Counter()
+        for _, table in bookkeeping_tables(store, "link_counts", inputs):
+            for reason, count in zip(table["reason"].to_pylist(), table["count"].to_pylist(), strict=True):
+                reasons[reason] += count
+        told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
+        raise NothingReadable(f"none of the {links:,} observations can be counted: {told}")
 
     def refuse_known_graphs(self, inputs: Sequence[Input]) -> None:
         """Raise `InputError` if a graph_id is in earlier statistics: all links of a graph must come together."""

@@ -104,7 +104,10 @@ def run_shuffle(task: GroupTask) -> int:
     for number, columns in enumerate(parts):
         graph = columns["graph_id"].astype(np.int64)
         rows = np.argsort(graph, kind="stable")
-        runs.add(f"rows.{number}", {"key": graph[rows], **{name: values[rows] for name, values in columns.items()}})
+        # A key has 62 bits, and an id of a graph 63. Graphs of one key stay together.
+        runs.add(
+            f"rows.{number}", {"key": graph[rows] >> 1, **{name: values[rows] for name, values in columns.items()}}
+        )
     runs.write(open_store(task.context.store), shuffle_name(task.number))
     return len(task.groups)
 

@@ -61,7 +61,7 @@ def _row_group(schema: pa.Schema, columns: dict[str, Any], rows: slice, encode: 
         elif values is None:
             yield _without_values(item, sizes)
         elif isinstance(values, str):
-            yield _constant(values.encode(), sizes)
+            yield _constant(values.encode(), item, sizes)
         elif item.type == pa.int64():
             yield _whole(values[rows], item, encode, 0, -1)
         else:
@@ -99,7 +99,9 @@ def _without_values(item: pa.Field, sizes: list[int]) -> ColumnPages:
     return ColumnPages(Encoding.DELTA_BINARY_PACKED, pages)
 
 
-def _constant(value: bytes, sizes: list[int]) -> ColumnPages:
+def _constant(value: bytes, item: pa.Field, sizes: list[int]) -> ColumnPages:
     """Return pages that name the first entry of a dictionary in each row, with 1 bit per index."""
-    pages = [Page(size, [b"\x01" + varint(size << 1) + b"\x00"], (value, value)) for size in sizes]
+    pages = [
+        Page(size, [*_levels(item, size), b"\x01" + varint(size << 1) + b"\x00"], (value, value)) for size in sizes
+    ]
     return ColumnPages(Encoding.RLE_DICTIONARY, pages, value)

@@ -29,7 +29,7 @@ from atlas.io.files import translated_os_errors
 from atlas.io.work_dir import Store
 
 _RANGES = "ranges.json"
-_LAYOUT = 2  # of the parts; those that another version has left unfinished are made again
+_LAYOUT = 3  # of the parts; those that another version has left unfinished are made again
 NODE_DATASET = "neurons"
 _PARTNERS = "cooccurrence"
 

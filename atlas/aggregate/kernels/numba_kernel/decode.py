@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import int64, njit, uint64
+from numba import int64, uint64
 from numpy.typing import NDArray
 
 from atlas.graph import Ints
-from atlas.runtime.jit import I4, I8, U1, compiled_kernel, in_, inlined, out
+from atlas.runtime.jit import I4, I8, U1, compiled_kernel, helper, in_, inlined, out
 
 Bytes = NDArray[np.uint8]
 # Columns of a page's row in the table of `page_headers`.
@@ -24,11 +24,12 @@ DATA, DICTIONARY, DATA_2 = 0, 2, 3  # kinds of pages
 _PLAIN, _PLAIN_DICTIONARY, _RLE_DICTIONARY = 0, 2, 8
 # Kinds of fields in Thrift's compact protocol, and the field of a header that describes a data page of version 2.
 _TRUE, _FALSE, _I16, _I64, _BYTES, _STRUCT = 1, 2, 4, 6, 8, 12
-_DATA_HEADER_2 = 8
+_DATA_HEADER, _DATA_HEADER_2 = 5, 8
+_CHECKSUM, _RLE = 4, 3  # field of the checksum, which Arrow tests; encoding of levels
 _DEPTH = 8  # most structs within each other in a header
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _varint(data: Bytes, at: int, end: int) -> tuple[int, int]:
     """Return the number in groups of seven bits at `at`, and the place behind it, or -1 for the place."""
     value, shift = int64(0), int64(0)
@@ -42,7 +43,7 @@ def _varint(data: Bytes, at: int, end: int) -> tuple[int, int]:
     return 0, -1
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _value(data: Bytes, at: int, end: int, kind: int) -> tuple[int, int]:
     """Return the value of a field of a kind, and the place behind it, or -1 for the place."""
     if kind == _TRUE or kind == _FALSE:
@@ -56,9 +57,11 @@ def _value(data: Bytes, at: int, end: int, kind: int) -> tuple[int, int]:
     return 0, at if kind == _STRUCT else -1  # no page header holds doubles, lists or maps
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _note(found: Ints, page: int, field: int, value: int) -> bool:
-    """Note a field of the header, or of the struct `page` in it; return False if the page holds nulls."""
+    """Note a field of the header, or of the struct `page` in it; return False if Arrow has to read the page."""
+    if page == 0 and field == _CHECKSUM:
+        return False
     if page == 0 and field >= 1 and field <= 3:
         found[field - 1] = value  # KIND, SIZE, PACKED_SIZE
     elif page != 0 and field == 1:
@@ -74,10 +77,12 @@ def _note(found: Ints, page: int, field: int, value: int) -> bool:
             found[IS_PACKED] = value
     elif page != 0 and field == 2:
         found[ENCODING] = value
+    elif page == _DATA_HEADER and field == 3:
+        return value == _RLE
     return True
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _one_header(data: Bytes, at: int, end: int, last: Ints, inside: Ints, found: Ints) -> int:
     """Read one page header, a struct in Thrift's compact protocol; return the place behind it, or -1.
 
@@ -113,8 +118,8 @@ def _one_header(data: Bytes, at: int, end: int, last: Ints, inside: Ints, found:
     return -1
 
 
-@compiled_kernel(I8, in_(U1), I8, out(I8), out(I8), out(I8), out(I8))
-def _page_headers(data: Bytes, rows: int, table: Ints, found: Ints, last: Ints, inside: Ints) -> int:
+@compiled_kernel(I8, in_(U1), I8, I8, out(I8), out(I8), out(I8), out(I8))
+def _page_headers(data: Bytes, rows: int, whole: int, table: Ints, found: Ints, last: Ints, inside: Ints) -> int:
     """Write one row of facts per page to `table` until it has `rows` values; return the number of pages, or -1."""
     at, pages, seen = 0, 0, 0
     while seen < rows:
@@ -127,27 +132,31 @@ def _page_headers(data: Bytes, rows: int, table: Ints, found: Ints, last: Ints, 
         found[START] = at
         at += size
         if found[KIND] == DATA or found[KIND] == DATA_2:
-            if found[LEVEL_BYTES] < 0 or found[LEVEL_BYTES] > size:
+            if found[LEVEL_BYTES] < 0 or found[LEVEL_BYTES] > size or count == 0:
                 return -1
             seen += count
         elif found[KIND] != DICTIONARY:
-            continue
+            return -1
         for i in range(FACTS):
             table[pages * FACTS + i] = found[i]
         pages += 1
-    return pages
+    # A damaged header can end early, and be followed by others that are made of values.
+    return -1 if whole and (seen != rows or at != len(data)) else pages
 
 
-def page_headers(data: Bytes, rows: int) -> Ints | None:
+def page_headers(data: Bytes, rows: int, *, whole: bool = False) -> Ints | None:
     """Return the facts about the first pages of a column chunk, (n_pages, 8), or None if they cannot be decoded here.
 
     Args:
         data: Bytes of the column chunk, or the first of them.
         rows: Number of values that the pages must hold.
+        whole: `data` is the whole chunk and holds `rows` values.
     """
     # A page takes more than 16 bytes, but usually holds thousands of values.
     table = np.empty(FACTS * min(len(data) // 16 + 1, rows // 64 + 64), np.int64)
-    count = _page_headers(data, rows, table, *(np.zeros(size, np.int64) for size in (FACTS, _DEPTH, _DEPTH)))
+    count = _page_headers(
+        data, rows, int(whole), table, *(np.zeros(size, np.int64) for size in (FACTS, _DEPTH, _DEPTH))
+    )
     return None if count < 0 else table[: count * FACTS].reshape(-1, FACTS)
 
 
@@ -172,7 +181,7 @@ def behind_levels(data: Bytes, at: int, rows: int) -> int:
             if count > end - at:
                 return -1
             for i in range(count):
-                left = rows - seen - 8 * i  # values of this group; the bits behind them mean nothing
+                left = rows - seen - 8 * i  # values of this group; later bits are padding
                 wanted = 255 if left >= 8 else (1 << (left if left > 0 else 0)) - 1
                 if int64(data[at]) & wanted != wanted:
                     return -1
@@ -224,7 +233,7 @@ def _unpack(data: Bytes, at: int, width: np.uint64, dictionary: NDArray[Any], fo
         index = (_word(data, first + (bit >> uint64(3))) >> (bit & uint64(7))) & mask
         bit += width
         largest = max(largest, index)
-        # The caller rejects an index that is too large; until then, it stands for the first value.
+        # An index that is too large reads the first value here; the caller then rejects the page.
         found[i] = dictionary[index if index < known else uint64(0)]
     for i in range(whole, len(found)):
         index = (_last_word(data, first + (bit >> uint64(3))) >> (bit & uint64(7))) & mask
@@ -254,6 +263,8 @@ def _decode(data: Bytes, at: int, dictionary: NDArray[Any], found: NDArray[Any])
         runs = header >> 1
         packed = header & 1
         # A group is eight indices; a run is one index in whole bytes.
+        if packed and runs > end:
+            return -1
         size = runs * int64(width) if packed else (int64(width) + 7) >> 3
         count = min(runs << 3 if packed else runs, rows - done)
         if at < 0 or count <= 0 or size < 0 or size > end - at:
@@ -275,19 +286,20 @@ _decode_4 = compiled_kernel(I8, in_(U1), I8, in_(I4), out(I4))(_decode)
 _decode_8 = compiled_kernel(I8, in_(U1), I8, in_(I8), out(I8))(_decode)
 
 
-def decode_page(body: Bytes, at: int, encoding: int, dictionary: Bytes, found: NDArray[Any]) -> bool:
-    """Write the values of a page without nulls to `found`; return False if that is not possible here.
+def decode_page(body: Bytes, at: int, rows: int, encoding: int, dictionary: Bytes, found: NDArray[Any]) -> bool:
+    """Write the first values of a page without nulls to `found`; return False if that is not possible here.
 
     Args:
         body: Unpacked bytes of the page.
         at: Place of its values.
+        rows: Their number.
         encoding: Their encoding, as numbered by the format.
         dictionary: Bytes of the dictionary page, if there is one.
-        found: Receives the values, (n_rows,), of 4 or 8 bytes each.
+        found: Receives the first of them, 4 or 8 bytes each.
     """
     size = found.itemsize
     if encoding == _PLAIN:
-        if len(body) - at < len(found) * size:
+        if len(body) - at != rows * size:
             return False
         found[:] = np.frombuffer(body, found.dtype, len(found), at)
         return True

@@ -38,7 +38,7 @@ def _put_least(data: Bytes, at: np.uint64, value: np.int64) -> np.uint64:
 
 @inlined
 def _put_narrow(values: Ints, width: np.uint64, data: Bytes, at: np.uint64) -> None:
-    """Pack values of at most eight bits. Eight fit a word; what is written behind its used bytes is overwritten later."""
+    """Pack values of at most eight bits. Eight fit one word; the next one overwrites its unused bytes."""
     for first in range(0, _PART, 8):
         word = uint64(0)
         for i in range(8):

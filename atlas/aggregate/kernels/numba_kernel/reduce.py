@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 from numpy.typing import NDArray
 
 from atlas.aggregate.kernels.key_stats import KeyStats, unfilled
 from atlas.graph import Floats, Ints
-from atlas.runtime.jit import F8, I8, NONE, U4, Int, compiled_kernel, in_, out
+from atlas.runtime.jit import F8, I8, NONE, U4, Int, compiled_kernel, helper, in_, out
 
 Graphs = NDArray[np.uint32]
 # The columns of KeyStats, in their order.
@@ -41,7 +41,7 @@ def _count_runs(key: Ints, at_least: int, found: Ints) -> None:
     found[0], found[1], found[2] = keys, frequent, rows
 
 
-@njit(nogil=True, cache=True)
+@helper
 def _run(
     graph: Graphs, weight: Floats, start: np.uint64, stop: np.uint64
 ) -> tuple[Int, Int, Int, float, float, float, float, float, float, Int]:
