@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -309,12 +310,10 @@ def print_clustering_summary(found: Clustering) -> None:
         say(f"  no reliable circuits: none of {found.tested_count:,} clusters is found again in other prompts{alike}")
 
 
-def print_circuits_summary(summary: CircuitSummary) -> None:
-    """Print how many circuits of tokens there are, and how many are found again."""
+def print_circuits_summary(summary: CircuitSummary, lower: str = "--min-graphs, --min-groups") -> None:
+    """Print how many circuits of tokens there are, and how many are found again; `lower` names the options to have more."""
     if not summary.circuits:
-        say(
-            "  no token is in enough graphs and groups of prompts to have a circuit; lower them with --min-graphs, --min-groups"
-        )
+        say(f"  no token is in enough graphs and groups of prompts to have a circuit; lower them with {lower}")
         return
     for kind, count in summary.circuits.items():
         sure = summary.replicated[kind]
@@ -343,7 +342,9 @@ def print_effects_summary(summary: EffectSummary) -> None:
 _PRINTERS: dict[str, Callable[[Any], None]] = {
     "clusters": print_clustering_summary,
     "wiring": print_wiring_summary,
-    "circuits": print_circuits_summary,
+    "circuits": functools.partial(
+        print_circuits_summary, lower="--set circuits.min_graphs=1 --set circuits.min_groups=1"
+    ),
     "verify": print_effects_summary,
     "activations": print_collect_summary,
     "measures": print_measure_summary,
