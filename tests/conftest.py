@@ -13,6 +13,7 @@ import pytest
 from fork_server import HEAVY, HEAVY_COMMANDS, LIGHT, ForkServer
 
 from atlas.aggregate import Summary
+from atlas.aggregate import plan as plan_module
 from atlas.circuits import anchored_circuits
 from atlas.cluster import ClusterOptions, cluster
 from atlas.database import Inputs, StoreInputs, build_database
@@ -180,3 +181,11 @@ def atlas_command() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]
     yield run
     for server in servers.values():
         server.close()
+
+
+@pytest.fixture
+def tiny_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks and ranges of a hundred rows, and early sums from the start, so that little data takes every path."""
+    monkeypatch.setattr(plan_module.Budget, "of", classmethod(lambda cls, memory, device="cpu": cls(100)))
+    monkeypatch.setattr(plan_module, "COMBINE_LINKS", 0)
+    monkeypatch.setattr("atlas.aggregate.map.observation_plan.COMBINE_LINKS", 0)

@@ -1,4 +1,4 @@
-"""How many examples Hypothesis looks at: few in `make test`, many in `make test-slow`."""
+"""Set the number of examples that Hypothesis looks at: few in `make test`, many in `make test-slow`."""
 
 from __future__ import annotations
 

@@ -291,21 +291,27 @@ def test_damaged_bytes_are_never_read_beyond_their_end(tmp_path: Path) -> None:
     assert 100 < int(done.stdout) < 6000  # some changes are of values alone
 
 
+def pages_of(path: Path, column: int) -> tuple[PageReader, int, np.ndarray]:
+    """Return a reader, and place and facts of the pages of a column of the first row group."""
+    reader = PageReader.opened(path, COLUMNS)
+    assert reader is not None
+    chunk = reader.metadata.row_group(0).column(column)
+    start = chunk.dictionary_page_offset or chunk.data_page_offset
+    pages = decode.page_headers(np.fromfile(path, np.uint8)[start:], chunk.num_values)
+    assert pages is not None
+    return reader, start, pages
+
+
 def test_a_page_that_claims_too_much_reserves_nothing(tmp_path: Path, always_compiled: None) -> None:
     path, rows = tmp_path / "x.parquet", observed(400_000)
     rows = rows.set_column(5, "weight", pa.array(np.random.default_rng(0).standard_normal(len(rows))))
     with duckdb.connect() as con:
         con.register("rows", rows)
         con.sql(f"COPY rows TO '{path}' (ROW_GROUP_SIZE 400_000)")
-    reader = PageReader.opened(path, COLUMNS)
-    assert reader is not None
-    column = reader.metadata.row_group(0).column(5)
-    found = {"weight": np.empty(column.num_values)}
+    reader, start, pages = pages_of(path, 5)
+    found = {"weight": np.empty(400_000)}
     assert reader.read(0, found)
     data = bytearray(path.read_bytes())
-    start = column.dictionary_page_offset or column.data_page_offset
-    pages = decode.page_headers(np.frombuffer(data, np.uint8)[start:], column.num_values)
-    assert pages is not None
     largest = pages[pages[:, decode.SIZE].argmax()]
     told = bytes([0x15, *_varint(int(largest[decode.SIZE]) << 1)])
     place = data.rindex(told, 0, start + int(largest[decode.START]))
@@ -324,16 +330,11 @@ def test_pages_that_unpack_to_another_size_are_left_to_arrow(tmp_path: Path, alw
         assert found == 4000
     path = tmp_path / "x.parquet"
     pq.write_table(observed(1000), path, compression="snappy", use_dictionary=False)
-    reader = PageReader.opened(path, COLUMNS)
-    assert reader is not None
-    column = reader.metadata.row_group(0).column(5)
-    data = bytearray(path.read_bytes())
-    pages = decode.page_headers(np.frombuffer(data, np.uint8)[column.data_page_offset :], 1000)
-    assert pages is not None
-    start = column.data_page_offset + int(pages[0, decode.START])
+    reader, start, pages = pages_of(path, 5)
     found = {"weight": np.empty(1000)}
     assert reader.read(0, found)
-    data[start] ^= 1  # of the size that snappy states
+    data = bytearray(path.read_bytes())
+    data[start + int(pages[0, decode.START])] ^= 1  # of the size that snappy states
     path.write_bytes(data)
     assert not reader.read(0, found)
 
@@ -356,15 +357,11 @@ def test_a_header_that_ends_early_is_not_followed_by_pages_of_values(tmp_path: P
     path, table = tmp_path / "x.parquet", observed(20_000)
     table = table.cast(pa.schema([field.with_nullable(False) for field in table.schema]))
     pq.write_table(table, path, compression="none", use_dictionary=False, data_page_size=4000)
-    reader = PageReader.opened(path, COLUMNS)
-    assert reader is not None
-    column = reader.metadata.row_group(0).column(4)
-    data = bytearray(path.read_bytes())
-    pages = decode.page_headers(np.frombuffer(data, np.uint8)[column.data_page_offset :], 20_000)
-    assert pages is not None
+    reader, start, pages = pages_of(path, 4)
+    data = path.read_bytes()
     differ = 0
     for page in pages[1:4]:
-        header = column.data_page_offset + int(page[decode.START])
+        header = start + int(page[decode.START])
         for place in range(header - 20, header):
             for bit in (1, 2, 16, 128):
                 broken = bytearray(data)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -130,7 +131,7 @@ def unpack_pairs(key: Ints) -> tuple[NDArray[np.int32], ...]:
     return tuple(part.astype(np.int32) for half in halves for part in (half >> INDEX_BITS, half & MAX_INDEX))
 
 
-def page_decoder(rows: int) -> Any:
+def page_decoder(rows: int) -> ModuleType | None:
     """Return the module of compiled decoding of pages, or None for few rows."""
     if not _is_compiled(rows):
         return None

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from atlas.aggregate.kernels import cpu_kernel
+from atlas.aggregate.kernels import cpu_kernel, page_decoder
 from atlas.aggregate.kernels.key_stats import LinkBatch
 from atlas.aggregate.map.observation_pages import Columns, PageReader
 from atlas.errors import InputError
@@ -63,16 +63,14 @@ def groups_of(number: int, path: Path) -> list[Group]:
             return _ipc_groups(number, path)
         with pq.ParquetFile(path) as file:
             _require(path, file.schema_arrow.names)
-            place = file.schema_arrow.names.index("graph_id")
             # Text sorts differently from the numbers in it, so only bounds of integers are used.
-            ordered = pa.types.is_integer(file.schema_arrow.field(place).type)
+            ordered = pa.types.is_integer(file.schema_arrow.field("graph_id").type)
             # Nested columns have several places in the Parquet schema, and may hold another graph_id.
             paths = [file.schema.column(i).path for i in range(len(file.schema.names))]
-            place = paths.index("graph_id") if ordered else place
             found = []
             for row_group in range(file.metadata.num_row_groups):
                 meta = file.metadata.row_group(row_group)
-                stats = meta.column(place).statistics if ordered else None
+                stats = meta.column(paths.index("graph_id")).statistics if ordered else None
                 if stats is not None and stats.has_min_max:
                     bounds = int(stats.min), int(stats.max)
                 else:
@@ -166,9 +164,8 @@ def read_groups(groups: Sequence[tuple[Path, Group]], tail: Sequence[Columns] = 
 def _decoded(groups: Sequence[tuple[Path, Group]], tail: Sequence[Columns]) -> Columns | None:
     """Return the columns of `read_groups` without Arrow; None for files that only Arrow can read."""
     readers: dict[Path, PageReader] = {}
-    for path in dict.fromkeys(path for path, _ in groups):
-        with _reading(path):
-            reader = None if _is_ipc(path) else PageReader.opened(path, COLUMNS)
+    for path, group in groups:
+        reader = readers.get(path) or _page_reader(path, group)
         if reader is None:
             return None
         readers[path] = reader
@@ -185,6 +182,14 @@ def _decoded(groups: Sequence[tuple[Path, Group]], tail: Sequence[Columns]) -> C
         for name, values in mine.items():
             values[:] = part[name]
     return found
+
+
+def _page_reader(path: Path, group: Group) -> PageReader | None:
+    """Return a reader of a file; None if the row group has few rows, which Arrow reads in one step, or only Arrow can."""
+    if _is_ipc(path) or page_decoder(group.rows) is None:
+        return None
+    with _reading(path):
+        return PageReader.opened(path, COLUMNS)
 
 
 def _types(columns: Columns) -> dict[str, Any]:
@@ -229,9 +234,7 @@ def read_graph(path: Path, group: Group, graph_id: int) -> Iterator[Columns]:
 
 def _decoded_graph(path: Path, group: Group, graph_id: int) -> Columns | None:
     """Return the rows of `read_graph` without Arrow; None for files that only Arrow can read."""
-    with _reading(path):
-        reader = PageReader.opened(path, COLUMNS)
-    rows = group.rows
+    reader, rows = _page_reader(path, group), group.rows
     for names in (COLUMNS[:1], COLUMNS):
         found = {name: np.empty(rows, reader.types[name]) for name in names} if reader else {}
         if reader is None or (rows and not reader.read(group.number, found)):

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ class PageReader:
 
 
 def _decoded(
-    decoder: Any, descriptor: int, column: pq.ColumnChunkMetaData, found: NDArray[Any], *, is_nullable: bool
+    decoder: ModuleType, descriptor: int, column: pq.ColumnChunkMetaData, found: NDArray[Any], *, is_nullable: bool
 ) -> bool:
     """Decode the first values of a column chunk; return False if that is not possible here."""
     if column.compression not in _CODECS or column.num_values < len(found):

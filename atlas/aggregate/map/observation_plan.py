@@ -168,6 +168,7 @@ class ObservedPlan:
             for reason, count in zip(table["reason"].to_pylist(), table["count"].to_pylist(), strict=True):
                 reasons[reason] += count
         told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
+        store.remove()  # of no use to another run
         raise NothingReadable(f"none of the {links:,} observations can be counted: {told}")
 
     def refuse_known_graphs(self, inputs: Sequence[Input]) -> None:
